@@ -9,6 +9,7 @@ import io
 import os
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,7 @@ def read_bytes(path: str | Path) -> bytes:
 
     Raises:
       FileNotFoundError: no such file or member.
+      InputError: the archive is damaged there.
     """
     path = str(path)
     if ZIP_MARK not in path:
@@ -40,12 +42,14 @@ def read_bytes(path: str | Path) -> bytes:
     archive, member = path.split(ZIP_MARK, 1)
     archive += ".zip"
     archives = _local.__dict__.setdefault("archives", {})
-    if archive not in archives:
-        archives[archive] = zipfile.ZipFile(archive)  # one handle per thread: they share no seek
     try:
+        if archive not in archives:
+            archives[archive] = zipfile.ZipFile(archive)  # one per thread: they share no seek
         return archives[archive].read(member)
     except KeyError:
         raise FileNotFoundError(f"{path}: no such member in the archive") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        raise InputError(f"{path}: the archive is damaged there; download it again") from None
 
 
 def _open(content: bytes, where: str | Path) -> Image.Image:

@@ -8,8 +8,10 @@ Reference: Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene Under
 CVPR 2016, and the label table of cityscapesScripts (helpers/labels.py).
 """
 
+import json
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -166,13 +168,26 @@ _CAMVID11 = (
 )  # fmt: skip
 
 ENCODINGS = {
-    "labelIds": "Cityscapes label ids, 0-33 (sky is 23)",
-    "trainIds": "Cityscapes train ids, 0-18 and 255 (sky is 10)",
-    "camvid11": "CamVid ids of the SegNet copy, 0-11 (sky is 0, 11 is unlabelled)",
-    "color": "Cityscapes colours (sky is (70, 130, 180))",
-    "binary255": "0 and 255 (255 is sky)",
-    "binary1": "0 and 1 (1 is sky)",
+    "labelIds": "Cityscapes label ids, 0-33; sky is 23",
+    "trainIds": "Cityscapes train ids, 0-18 and 255; sky is 10",
+    "camvid11": "CamVid ids of the SegNet copy, 0-11; sky is 0, 11 is unlabelled",
+    "color": "Cityscapes colours; sky is (70, 130, 180)",
+    "binary255": "0 and 255; 255 is sky",
+    "binary1": "0 and 1; 1 is sky",
 }
+# How a dataset's masks store classes: a key of ENCODINGS, or a dataset's own table of
+# (value, Cityscapes label name), which is a tuple so that it can be a key.
+Encoding = str | tuple[tuple[int, str], ...]
+
+# What other datasets call the Cityscapes labels; "unlabeled" is ignored.
+_SYNONYMS = {
+    "pavement": "sidewalk", "street": "road", "door": "building", "window": "building",
+    "house": "building", "tree": "vegetation", "plant": "vegetation", "grass": "terrain",
+    "sign": "traffic sign", "column": "pole", "pedestrian": "person", "human": "person",
+    "cyclist": "rider", "bike": "bicycle", "motorbike": "motorcycle",
+    "various": "unlabeled", "other": "unlabeled", "void": "unlabeled", "ignore": "unlabeled",
+    "ignored": "unlabeled", "unlabelled": "unlabeled", "unknown": "unlabeled",
+}  # fmt: skip
 
 
 def get_scheme(name: str) -> LabelScheme:
@@ -192,12 +207,72 @@ def _label_table(scheme: LabelScheme) -> np.ndarray:
     return table
 
 
+def read_classes(path: str | Path) -> Encoding:
+    """Reads what mask values mean from a JSON file such as {"0": "various", "6": "sky"}.
+
+    Args:
+      path: the file; names are Cityscapes labels or common synonyms ("pavement", "tree"), and
+        "unlabeled", "other" or "ignore" for what is not to be counted.
+
+    Returns:
+      An Encoding: (value, Cityscapes label name), sorted.
+
+    Raises:
+      InputError: no such table, a value outside 0-255, or a name that means no label.
+    """
+    try:
+        table = {
+            int(value): str(name) for value, name in json.loads(Path(path).read_text()).items()
+        }
+    except (ValueError, AttributeError) as error:
+        raise InputError(
+            f'{path}: not a table such as {{"0": "other", "1": "sky"}} ({error})'
+        ) from None
+    rows = []
+    for value, given in sorted(table.items()):
+        name = " ".join(given.lower().replace("_", " ").replace("-", " ").split())
+        name = _SYNONYMS.get(name, name)
+        if name not in LABEL_ID or not 0 <= value <= 255:
+            raise InputError(
+                f"{path}: '{value}': '{given}' is no known class (or no value 0-255); give it the "
+                "name of a Cityscapes label, or 'unlabeled' to leave it out"
+            )
+        rows.append((value, name))
+    return tuple(rows)
+
+
+def value_names(encoding: Encoding) -> dict[int, str]:
+    """What each mask value of an encoding is called; of "color", what each labelId is called."""
+    if not isinstance(encoding, str):
+        return dict(encoding)
+    if encoding == "trainIds":
+        names = {row.train_id: row.name for row in CITYSCAPES_LABELS if row.train_id != IGNORE}
+        return names | {IGNORE: "unlabeled"}
+    if encoding == "camvid11":
+        return dict(enumerate(_CAMVID11))
+    if encoding in ("binary1", "binary255"):
+        return {0: "not sky", 1 if encoding == "binary1" else 255: "sky"}
+    return {row.id: row.name for row in CITYSCAPES_LABELS} | {IGNORE: "unlabeled"}
+
+
+def values_of(encoding: Encoding) -> set[int]:
+    """All values that a mask of this encoding may hold."""
+    return set(value_names(encoding))
+
+
+def describe_encoding(encoding: Encoding) -> str:
+    """An encoding in words, for messages."""
+    if isinstance(encoding, str):
+        return f"{encoding} ({ENCODINGS[encoding]})"
+    return f"the table {', '.join(f'{value} {name}' for value, name in encoding)}"
+
+
 @cache
-def class_id_table(encoding: str, scheme: LabelScheme) -> np.ndarray:
+def class_id_table(encoding: Encoding, scheme: LabelScheme) -> np.ndarray:
     """Lookup table from stored mask values to class ids.
 
     Args:
-      encoding: key of ENCODINGS other than "color".
+      encoding: key of ENCODINGS other than "color", or a table of (value, label name).
       scheme: the wanted classes.
 
     Returns:
@@ -210,14 +285,9 @@ def class_id_table(encoding: str, scheme: LabelScheme) -> np.ndarray:
     if encoding == "labelIds":
         return labels
     table = np.full(256, _UNKNOWN, np.uint8)
-    if encoding == "trainIds":
-        for label in CITYSCAPES_LABELS:
-            if label.train_id != IGNORE:
-                table[label.train_id] = labels[label.id]
-        table[IGNORE] = IGNORE
-        return table
-    if encoding == "camvid11":
-        table[: len(_CAMVID11)] = [labels[LABEL_ID[name]] for name in _CAMVID11]
+    if encoding not in ("binary1", "binary255"):
+        for value, name in value_names(encoding).items():
+            table[value] = labels[LABEL_ID[name]]
         return table
     if scheme.name != "sky":
         raise InputError(
@@ -229,12 +299,27 @@ def class_id_table(encoding: str, scheme: LabelScheme) -> np.ndarray:
     return table
 
 
-def decode_mask(stored: np.ndarray, encoding: str, scheme: LabelScheme, where: str) -> np.ndarray:
+def single_channel(stored: np.ndarray) -> np.ndarray:
+    """(H, W, 3) black-and-white masks -> (H, W); every other mask as it is.
+
+    Drawing programs save a mask of 0 and 255 as RGB. Other greys stay: they are colours of the
+    Cityscapes palette (building is (70, 70, 70)).
+    """
+    if stored.ndim != 3 or not stored.size:
+        return stored
+    grey = stored[..., 0]
+    black_or_white = ((grey == 0) | (grey == 255)).all()
+    return grey if black_or_white and (stored == grey[..., None]).all() else stored
+
+
+def decode_mask(
+    stored: np.ndarray, encoding: Encoding, scheme: LabelScheme, where: str
+) -> np.ndarray:
     """Brings a stored mask to class ids of a scheme.
 
     Args:
       stored: (H, W) uint8, or (H, W, 3) uint8 RGB for encoding "color".
-      encoding: key of ENCODINGS.
+      encoding: key of ENCODINGS, or a table of (value, label name).
       scheme: the wanted classes.
       where: the file's name, for the error message.
 
@@ -245,24 +330,26 @@ def decode_mask(stored: np.ndarray, encoding: str, scheme: LabelScheme, where: s
       InputError: the mask has values that the encoding does not define.
     """
     if encoding == "color":
-        stored = _label_ids_from_color(stored, where)
+        stored = label_ids_from_color(stored, where)
         encoding = "labelIds"
+    elif encoding == "binary255":
+        stored = single_channel(stored)
     if stored.ndim != 2:
         raise InputError(
-            f"{where}: the mask has {stored.shape[-1]} channels where encoding '{encoding}' "
-            "has one; give the label file, not the colour picture"
+            f"{where}: the mask has {stored.shape[-1]} channels where its encoding has "
+            "one; give the label file, not the colour picture"
         )
     mask = class_id_table(encoding, scheme)[stored]
     unknown = mask == _UNKNOWN
     if unknown.any():
         raise InputError(
             f"{where}: unknown class id {int(stored[unknown][0])} in {int(unknown.sum())} pixels; "
-            f"masks are read as {encoding} ({ENCODINGS[encoding]}): mend the mask or name its encoding"
+            f"masks are read as {describe_encoding(encoding)}: mend the mask or name its encoding"
         )
     return mask
 
 
-def _label_ids_from_color(rgb: np.ndarray, where: str) -> np.ndarray:
+def label_ids_from_color(rgb: np.ndarray, where: str) -> np.ndarray:
     """Inverts the Cityscapes palette: (H, W, 3) uint8 -> (H, W) uint8 labelIds."""
     if rgb.ndim != 3 or rgb.shape[-1] != 3:
         raise InputError(f"{where}: a colour mask needs 3 channels, this one has shape {rgb.shape}")

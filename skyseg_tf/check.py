@@ -1,0 +1,43 @@
+"""Looks a dataset over and says what is wrong with it.
+
+    skyseg check --source DIR
+
+Exit status: 0 all well, 1 something is wrong, 2 no dataset there.
+"""
+
+import json
+from dataclasses import dataclass
+
+from skyseg_tf.cli import run_command
+from skyseg_tf.data.checks import check_dataset
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """Looks a dataset over and says what is wrong with it; writes nothing."""
+
+    source: str | None = None
+    """The dataset's folder (a Cityscapes tree or its zips, or another known layout); left out,
+    the variable CITYSCAPES_DATASET names it."""
+    layout: str | None = None
+    """cityscapes, kaggle, camvid, flattened or flat; left out, it is detected."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    fast: bool = False
+    """Read headers and a few masks only: cut-off files go unnoticed."""
+
+
+def check(config: CheckConfig) -> int:
+    """Prints the report of a dataset; returns 0 if all is well, else 1."""
+    report = check_dataset(config.source, config.layout, config.fast)
+    print(json.dumps(report.as_dict(), indent=2) if config.json else report)
+    return 0 if report.ok else 1
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.check") -> None:
+    """Entry point of the command."""
+    run_command(check, CheckConfig, argv, prog)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,319 @@
+"""Looks a dataset over: counts, missing partners, damaged files, sizes, classes, duplicates.
+
+Everything here reads; nothing ever writes into the dataset.
+"""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from skyseg_tf.data.check_report import PROBLEMS, Problem, Report
+from skyseg_tf.data.encodings import claimed_encoding, evenly, is_dummy, mask_values
+from skyseg_tf.data.layouts import Pair, Scan, guess_mask_encoding, scan_tree, source_root
+from skyseg_tf.errors import InputError
+from skyseg_tf.images import ZIP_MARK, decode_image, decode_mask_file, image_size, read_bytes
+from skyseg_tf.labels import (
+    CITYSCAPES_LABELS,
+    Encoding,
+    label_ids_from_color,
+    single_channel,
+    value_names,
+)
+
+SAMPLE = 50  # masks that are read for the encoding, and for the classes of a fast check
+_HEAD = 65536  # bytes of a photo that, with its length, tell it apart in a fast check
+_VOID = {label.name for label in CITYSCAPES_LABELS if label.category == "void"}
+
+
+@dataclass
+class _Facts:
+    """What reading one pair told."""
+
+    pair: Pair
+    photo_size: tuple[int, int] | None = None
+    mask_size: tuple[int, int] | None = None
+    fingerprint: bytes | None = None  # equal for equal photos
+    pixels: dict[str, int] | None = None  # per label name, of a mask whose values all mean one
+    dummy: bool = False
+    unreadable: tuple[str, ...] = ()
+    unknown: str = ""
+
+
+def check_dataset(
+    source: str | Path | None = None,
+    layout: str | None = None,
+    fast: bool = False,
+    progress: bool = True,
+) -> Report:
+    """Looks a dataset over. Nothing is written.
+
+    Args:
+      source: the dataset's folder; None takes the variable CITYSCAPES_DATASET.
+      layout: key of layouts.LAYOUTS, or None to detect it.
+      fast: read only the files' headers and the pixels of SAMPLE masks: no file that is cut off
+        below its header is found.
+      progress: show a bar on stderr, if that is a terminal.
+
+    Returns:
+      A Report: print it, or ask it for `ok`, `problems`, `as_dict()`.
+
+    Raises:
+      InputError: no dataset there.
+    """
+    root = source_root(source)
+    scan = scan_tree(root, layout)
+    problems = defaultdict(list)
+    problems["mask_without_photo"] = scan.masks_alone
+    problems["name_clash"] = [f"{path} (as {other})" for other, path in scan.clashes]
+    encoding = _encoding(scan, problems)
+    sampled = set(evenly([pair for pair in scan.pairs if pair.mask], SAMPLE))
+
+    def look(pair: Pair) -> _Facts:
+        return _look_at_head(pair, encoding, pair in sampled) if fast else _look(pair, encoding)
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        bar = tqdm(
+            pool.map(look, scan.pairs),
+            "checking",
+            len(scan.pairs),
+            unit=" pairs",
+            disable=None if progress else True,
+        )
+        facts = list(bar)
+    notes = _notes(scan, facts, fast)
+    _collect(scan, facts, problems, notes)
+    return _report(root, scan, encoding, fast, facts, problems, notes)
+
+
+def _encoding(scan: Scan, problems: dict[str, list[str]]) -> Encoding | None:
+    if not any(pair.mask for pair in scan.pairs):
+        return None
+    try:
+        return guess_mask_encoding(scan.pairs, scan.layout, SAMPLE, strict=False)
+    except InputError as error:
+        problems["mask_encoding"].append(str(error))
+        return None
+
+
+def _told_by(scan: Scan, encoding: Encoding | None) -> str:
+    if encoding is None:
+        return ""
+    if not isinstance(encoding, str):
+        return "classes.json"
+    if any(pair.mask and claimed_encoding(pair.mask) for pair in scan.pairs):
+        return "the file names"
+    return "the values"
+
+
+def _look(pair: Pair, encoding: Encoding | None) -> _Facts:
+    """Decodes a photo and its mask."""
+    facts = _Facts(pair)
+    try:
+        photo = decode_image(read_bytes(pair.image), pair.image)
+        facts.photo_size = photo.shape[:2]
+        facts.fingerprint = hashlib.blake2b(photo, key=str(photo.shape).encode()).digest()
+    except (InputError, OSError) as error:
+        facts.unreadable += (_of_file(pair.image, error),)
+    _look_at_mask(facts, encoding)
+    return facts
+
+
+def _look_at_head(pair: Pair, encoding: Encoding | None, with_mask: bool) -> _Facts:
+    """Reads the headers of a photo and its mask, and the mask's pixels if asked to."""
+    facts = _Facts(pair)
+    try:
+        facts.photo_size = image_size(pair.image)
+        facts.fingerprint = _head(pair.image)
+    except (InputError, OSError) as error:
+        facts.unreadable += (_of_file(pair.image, error),)
+    if with_mask:
+        _look_at_mask(facts, encoding)
+    elif pair.mask:
+        try:
+            facts.mask_size = image_size(pair.mask)
+        except (InputError, OSError) as error:
+            facts.unreadable += (_of_file(pair.mask, error),)
+    return facts
+
+
+def _head(path: str) -> bytes:
+    """Length and first bytes of a file, hashed: enough to tell photos apart."""
+    if ZIP_MARK in path:
+        content = read_bytes(path)
+        length, head = len(content), content[:_HEAD]
+    else:
+        with open(path, "rb") as file:
+            length, head = os.fstat(file.fileno()).st_size, file.read(_HEAD)
+    return hashlib.blake2b(head, key=str(length).encode()).digest()
+
+
+def _look_at_mask(facts: _Facts, encoding: Encoding | None) -> None:
+    """Decodes the mask of a pair and counts its classes."""
+    path = facts.pair.mask
+    if path is None:
+        return
+    try:
+        mask = decode_mask_file(read_bytes(path), path)
+    except (InputError, OSError) as error:
+        facts.unreadable += (_of_file(path, error),)
+        return
+    facts.mask_size = mask.shape[:2]
+    facts.dummy = facts.pair.split == "test" and is_dummy(path, mask_values(mask))
+    if encoding is None or facts.dummy:
+        return
+    try:
+        facts.pixels = _count_pixels(mask, encoding, path)
+    except InputError as error:
+        facts.unknown = _of_file(path, error)
+
+
+def _count_pixels(mask: np.ndarray, encoding: Encoding, path: str) -> dict[str, int]:
+    """Pixels per label name; raises InputError for values without a name."""
+    if encoding == "color":
+        mask = label_ids_from_color(mask, path)
+    elif encoding == "binary255":
+        mask = single_channel(mask)
+    if mask.ndim != 2:
+        raise InputError(f"{path}: {mask.shape[-1]} channels, where the other masks have one")
+    counts = np.bincount(mask.ravel(), minlength=256)
+    names = value_names(encoding)
+    strange = [value for value in np.flatnonzero(counts).tolist() if value not in names]
+    if strange:
+        pixels = int(counts[strange].sum())
+        raise InputError(f"{path}: {', '.join(map(str, strange[:8]))} in {pixels} pixels")
+    pixels = Counter()
+    for value, name in names.items():
+        if counts[value]:
+            pixels[name] += int(counts[value])
+    return dict(pixels)
+
+
+def _of_file(path: str, error: Exception) -> str:
+    """`path: what is wrong`, without the advice that PROBLEMS gives once for all."""
+    text = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    return f"{path}: {text.removeprefix(f'{path}: ').split(';')[0]}"
+
+
+def _collect(
+    scan: Scan, facts: list[_Facts], problems: dict[str, list[str]], notes: list[str]
+) -> None:
+    """Adds what the pairs showed to the problems and the notes."""
+    masked = {pair.split for pair in scan.pairs if pair.mask}
+    for fact in facts:
+        pair = fact.pair
+        if pair.mask is None and (pair.split != "test" or "test" in masked):
+            problems["photo_without_mask"].append(pair.image)
+        problems["unreadable"] += fact.unreadable
+        if fact.unknown:
+            problems["unknown_values"].append(fact.unknown)
+        if fact.photo_size and fact.mask_size and fact.photo_size != fact.mask_size:
+            problems["size_mismatch"].append(
+                f"{pair.mask}: {_size(fact.mask_size)}, its photo {_size(fact.photo_size)}"
+            )
+    _collect_copies(facts, problems, notes)
+
+
+def _collect_copies(facts: list[_Facts], problems: dict[str, list[str]], notes: list[str]) -> None:
+    """Photos in two splits are a problem, photos twice in one split a note."""
+    same = defaultdict(list)
+    for fact in facts:
+        if fact.fingerprint:
+            same[fact.fingerprint].append(fact.pair)
+    twice = []
+    for first, *others in same.values():
+        across = [f"{pair.image} ({pair.split})" for pair in others if pair.split != first.split]
+        if across:
+            problems["photo_in_two_splits"].append(
+                f"{first.image} ({first.split}) is also {', '.join(across)}"
+            )
+        elif others:
+            twice.append(f"{first.image} is also {others[0].image}")
+    if twice:
+        notes.append(f"{len(twice)} photos lie more than once in their split: e.g. {twice[0]}")
+
+
+def _notes(scan: Scan, facts: list[_Facts], fast: bool) -> list[str]:
+    notes = []
+    if not scan.has_splits:
+        notes.append("no split folders: a hash of each name puts it into train or val, for good")
+    dummies = scan.dummies + sum(fact.dummy for fact in facts)
+    if dummies:
+        notes.append(
+            f"{dummies} masks of the test split hold only labelIds 0-3: they are the placeholders "
+            "that Cityscapes publishes (its test truth is secret) and are left out"
+        )
+    elif all(not pair.mask for pair in scan.pairs if pair.split == "test"):
+        photos = sum(pair.split == "test" for pair in scan.pairs)
+        if photos:
+            notes.append(f"the {photos} photos of the test split have no masks: good to look at")
+    empty = [fact.pair.mask for fact in facts if fact.pixels and not set(fact.pixels) - _VOID]
+    if empty:
+        notes.append(f"{len(empty)} masks label no pixel at all, e.g. {empty[0]}")
+    counted = [fact.pixels for fact in facts if fact.pixels]
+    if counted and not any("sky" in pixels for pixels in counted):
+        notes.append("no mask read has any sky: is the encoding right?")
+    if fast:
+        notes.append(
+            f"fast check: headers of all files, pixels of {len(counted)} masks; files cut off "
+            "further down are found only without --fast"
+        )
+    return notes
+
+
+def _report(
+    root: Path,
+    scan: Scan,
+    encoding: Encoding | None,
+    fast: bool,
+    facts: list[_Facts],
+    problems: dict[str, list[str]],
+    notes: list[str],
+) -> Report:
+    """Sums up."""
+    splits = defaultdict(lambda: defaultdict(lambda: {"photos": 0, "with_mask": 0}))
+    for fact in facts:
+        row = splits[fact.pair.split][fact.pair.city]
+        row["photos"] += 1
+        row["with_mask"] += fact.pair.mask is not None and not fact.dummy
+    sizes = Counter(_size(fact.photo_size) for fact in facts if fact.photo_size)
+    pixels, masks = Counter(), Counter()
+    counted = [fact.pixels for fact in facts if fact.pixels]
+    for count in counted:
+        pixels.update(count)
+        masks.update(count.keys())
+    total = sum(pixels.values())
+    labelled = sum(count for name, count in pixels.items() if name not in _VOID)
+    classes = {
+        name: {"share": count / labelled, "masks": masks[name]}
+        for name, count in pixels.most_common()
+        if name not in _VOID
+    }
+    return Report(
+        source=str(root),
+        layout=scan.layout,
+        fast=fast,
+        encoding=encoding,
+        encoding_by=_told_by(scan, encoding),
+        splits={split: dict(sorted(cities.items())) for split, cities in sorted(splits.items())},
+        sizes=dict(sizes.most_common()),
+        classes=classes,
+        sky_share=classes.get("sky", {"share": 0.0})["share"],
+        ignored_share=1 - labelled / total if total else 0.0,
+        masks_read=len(counted),
+        problems=[
+            Problem(kind, len(problems[kind]), problems[kind])
+            for kind in PROBLEMS
+            if problems[kind]
+        ],
+        notes=notes,
+    )
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"

@@ -1,0 +1,161 @@
+"""Finds out how a dataset's masks store classes, by their names and by the values in them."""
+
+import os
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.images import read_mask
+from skyseg_tf.labels import (
+    ENCODINGS,
+    Encoding,
+    describe_encoding,
+    guess_encoding,
+    read_classes,
+    single_channel,
+    values_of,
+)
+
+# What Cityscapes' file names claim (`_gtFine_labelIds.png`) and the encoding it means. Of
+# several masks of one photo the first of these is taken.
+MASK_KINDS = {"labelIds": "labelIds", "labelTrainIds": "trainIds", "color": "color"}
+DUMMY_VALUES = {0, 1, 2, 3}  # unlabeled, ego vehicle, rectification border, out of roi
+
+
+def claimed_encoding(mask_path: str) -> str | None:
+    """The encoding that a mask's file name claims, or None."""
+    match = re.search(r"_gtFine_([A-Za-z]+)\.\w+$", mask_path)
+    return MASK_KINDS.get(match[1]) if match else None
+
+
+def is_dummy(mask_path: str, values: set[int] | None) -> bool:
+    """Whether a mask of Cityscapes' secret test split is the placeholder that is published.
+
+    Args:
+      mask_path: its path.
+      values: the values in it, or None for a colour mask.
+    """
+    kind = claimed_encoding(mask_path)
+    return kind == "labelIds" and values is not None and values <= DUMMY_VALUES
+
+
+def evenly(items: list, count: int) -> list:
+    """At most `count` of the items, evenly spaced over the list."""
+    picks = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[pick] for pick in picks]
+
+
+def mask_values(mask: np.ndarray) -> set[int] | None:
+    """The values in an (H, W) mask, None for a colour mask (H, W, 3).
+
+    A black picture of three channels may be either, and gives the empty set.
+    """
+    if mask.ndim == 3 and not mask.any():
+        return set()
+    mask = single_channel(mask)
+    if mask.ndim == 3:
+        return None
+    return set(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
+
+
+def read_values(paths: list[str]) -> dict[str, set[int] | None]:
+    """Path -> values in that mask; unreadable masks are left to whoever needs their pixels."""
+
+    def values(path: str) -> tuple[str, set[int] | None] | None:
+        try:
+            return path, mask_values(read_mask(path))
+        except (InputError, OSError):
+            return None
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return dict(filter(None, pool.map(values, paths)))
+
+
+def guess_encoding_of(
+    masks: list[str],
+    classes: Path | None = None,
+    usual: str | None = None,
+    sample: int = 50,
+    strict: bool = True,
+) -> Encoding:
+    """Says how masks store classes.
+
+    A classes.json counts first, then the file names, then what the layout usually holds; the
+    values of a sample of masks must agree with it, and decide where nothing is said.
+
+    Args:
+      masks: paths of at least one mask.
+      classes: a table as `labels.read_classes` reads it.
+      usual: key of labels.ENCODINGS that is taken if the values fit it.
+      sample: how many masks are read, evenly spaced.
+      strict: whether masks whose values belie what is said are an error here, or left to those
+        who decode them.
+
+    Returns:
+      A key of labels.ENCODINGS, or a table of (value, Cityscapes label name).
+
+    Raises:
+      InputError: masks of several kinds, or values that fit nothing or not what is said.
+    """
+    by_kind = {claimed_encoding(path): path for path in reversed(masks)}
+    if len(by_kind) > 1:
+        first, second = list(by_kind.values())[:2]
+        raise InputError(f"masks of two kinds, e.g. {first} and {second}; keep one kind")
+    seen = read_values(evenly(masks, sample))
+    if not seen:
+        raise InputError(f"{masks[0]}: neither this mask nor the others sampled can be read")
+    claimed = read_classes(classes) if classes else next(iter(by_kind))
+    if claimed and strict:
+        _refuse_strangers(seen, claimed)
+    return _agreed(seen, claimed, usual)
+
+
+def _agreed(
+    seen: dict[str, set[int] | None], claimed: Encoding | None, usual: str | None
+) -> Encoding:
+    """Brings together what is said of the masks and the values seen in them."""
+    colored = [path for path, values in seen.items() if values is None]
+    plain = [path for path, values in seen.items() if values]
+    if claimed is None and colored and plain:
+        raise InputError(f"{colored[0]} is a colour picture, {plain[0]} is not; keep one kind")
+    values = set().union(*(seen[path] for path in plain))
+    guess = guess_encoding(None if colored else values)
+    if claimed:
+        if claimed == "labelIds" and guess in ("binary255", "binary1"):
+            raise InputError(
+                f"{plain[0]}: named labelIds, but all masks read hold only {_some(values)}: were "
+                "they overwritten by sky masks? Name their encoding or get the originals again"
+            )
+        return claimed
+    if usual and not colored and values <= values_of(usual):
+        return usual
+    if guess is None:
+        raise InputError(
+            f"{next(iter(seen))} and the other masks hold the values {_some(values)}, which tell no "
+            f"encoding ({', '.join(ENCODINGS)}); name it, or put a classes.json beside the masks' "
+            'folder: {"0": "other", "1": "sky"}'
+        )
+    return guess
+
+
+def _refuse_strangers(seen: dict[str, set[int] | None], claimed: Encoding) -> None:
+    """Raises InputError for the first mask whose values or channels are not the claimed ones."""
+    for path, values in seen.items():
+        if values == set():
+            continue
+        strange = (values or set()) - values_of(claimed)
+        if strange or (values is None) != (claimed == "color"):
+            what = f"the values {_some(strange)}" if strange else "another number of channels"
+            raise InputError(
+                f"{path}: by its name or classes.json it holds {describe_encoding(claimed)}, but "
+                f"it has {what}; mend the mask or name its encoding"
+            )
+
+
+def _some(values: Iterable[int]) -> str:
+    values = sorted(values)
+    return ", ".join(map(str, values[:12])) + (" ..." if len(values) > 12 else "")

@@ -1,0 +1,118 @@
+"""tf.data from a folder of records: shuffled, augmented, batched, the same for the same seed.
+
+An epoch is a dataset of its own, whose order and augmentations follow from (seed, epoch) alone:
+a resumed training asks for the epoch that it was in and skips the batches that it had.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from skyseg_tf.data.records import (
+    Manifest,
+    denormalize_tensor,
+    normalize_tensor,
+    parse_record,
+    read_manifest,
+)
+from skyseg_tf.errors import InputError
+
+SHUFFLE_BYTES = 256_000_000  # of encoded records held in memory
+Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+def make_dataset(
+    records: str | Path,
+    split: str,
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    seed: int = 0,
+    epoch: int = 0,
+    augment: Augment | None = None,
+    drop_remainder: bool = False,
+    skip_batches: int = 0,
+) -> tf.data.Dataset:
+    """Streams one epoch of a split.
+
+    Args:
+      records: folder of `skyseg build`.
+      split: a split of its manifest.
+      batch_size: B.
+      shuffle: shards, then records within a buffer of SHUFFLE_BYTES encoded bytes.
+      seed: of order and augmentation.
+      epoch: counts from 0; every epoch has an order of its own.
+      augment: (image float32 0-255 (H, W, 3), mask uint8 (H, W), seed int32 (2,)) -> the same
+        two; of clips (T, H, W, 3) all frames go through one call.
+      drop_remainder: leave out the last incomplete batch.
+      skip_batches: batches of this epoch that were had already.
+
+    Returns:
+      Dataset of image float32 normalized (B, H, W, 3), or (B, T, H, W, 3) for clips, and mask
+      uint8 (B, H, W).
+
+    Raises:
+      InputError: not a finished folder of records, no such split, or fewer records than a batch
+        that must be full.
+    """
+    folder = Path(records)
+    manifest = read_manifest(folder)
+    files, count, buffer = _plan(manifest, folder, split, batch_size, drop_remainder)
+    order = np.random.default_rng([seed, epoch])
+    if shuffle:
+        order.shuffle(files)
+    cores = os.cpu_count() or 1
+    dataset = tf.data.Dataset.from_tensor_slices(files).interleave(
+        lambda file: tf.data.TFRecordDataset(file, buffer_size=4 << 20),
+        cycle_length=min(len(files), 4),
+        block_length=1,
+        num_parallel_calls=min(len(files), cores),
+        deterministic=True,
+    )
+    if shuffle:
+        shuffle_seed = int(order.integers(2**62))
+        dataset = dataset.shuffle(buffer, seed=shuffle_seed, reshuffle_each_iteration=False)
+    # Skipping before decoding costs reading alone.
+    dataset = dataset.enumerate().skip(skip_batches * batch_size)
+    augment_seed = int(order.integers(2**31))
+
+    def prepare(index, serialized):
+        pair = parse_record(serialized, manifest.spec)
+        image, mask = pair["image"], pair["mask"]
+        if augment is not None:
+            if manifest.storage == "normalized":
+                image = denormalize_tensor(image, manifest.rgb_stats)
+            record_seed = tf.stack([tf.constant(augment_seed), tf.cast(index, tf.int32)])
+            image, mask = augment(tf.cast(image, tf.float32), mask, record_seed)
+            image = normalize_tensor(image, manifest.rgb_stats)
+        elif manifest.storage != "normalized":
+            image = normalize_tensor(image, manifest.rgb_stats)
+        return image, mask
+
+    dataset = dataset.map(prepare, num_parallel_calls=cores, deterministic=True)
+    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder).prefetch(2)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # it can stall for seconds when an iterator is destroyed
+    batches = count // batch_size if drop_remainder else -(-count // batch_size)
+    dataset = dataset.with_options(options)
+    return dataset.apply(tf.data.experimental.assert_cardinality(batches - skip_batches))
+
+
+def _plan(
+    manifest: Manifest, folder: Path, split: str, batch_size: int, drop_remainder: bool
+) -> tuple[list[str], int, int]:
+    """Files, number of records, and shuffle buffer in records."""
+    if split not in manifest.splits:
+        raise InputError(f"{folder}: no split '{split}', it has {', '.join(manifest.splits)}")
+    part = manifest.splits[split]
+    if drop_remainder and part.count < batch_size:
+        raise InputError(
+            f"{folder}: split '{split}' has {part.count} records, fewer than one batch of "
+            f"{batch_size}; use --batch-size {part.count}"
+        )
+    record_bytes = max(1, sum(shard.bytes for shard in part.shards) // part.count)
+    buffer = min(part.count, max(SHUFFLE_BYTES // record_bytes, 4 * batch_size))
+    return [str(folder / shard.file) for shard in part.shards], part.count, buffer

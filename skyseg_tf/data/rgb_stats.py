@@ -1,0 +1,142 @@
+"""Mean and standard deviation of a dataset's colours, exact and in one pass.
+
+Sums of uint8 values and of their squares are integers, so they are added as integers: nothing is
+rounded until the last division, whatever the order and number of the workers.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.images import read_image, resize_image, write_aside
+
+_KEYS = ("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD")
+
+
+@dataclass(frozen=True)
+class RgbSums:
+    """Exact sums over pixels: per channel of the values and of their squares."""
+
+    pixels: int = 0
+    values: tuple[int, int, int] = (0, 0, 0)
+    squares: tuple[int, int, int] = (0, 0, 0)
+
+    def __add__(self, other: "RgbSums") -> "RgbSums":
+        """Sums of both sets of pixels."""
+        return RgbSums(
+            self.pixels + other.pixels,
+            tuple(a + b for a, b in zip(self.values, other.values, strict=True)),
+            tuple(a + b for a, b in zip(self.squares, other.squares, strict=True)),
+        )
+
+
+def sum_image(image: np.ndarray) -> RgbSums:
+    """RgbSums of one (..., 3) uint8 array."""
+    channels = image.reshape(-1, 3).T.astype(np.uint32)
+    values = tuple(int(channel.sum(dtype=np.uint64)) for channel in channels)
+    squares = tuple(int((channel * channel).sum(dtype=np.uint64)) for channel in channels)
+    return RgbSums(channels.shape[1], values, squares)
+
+
+def rgb_stats(sums: RgbSums) -> dict[str, float]:
+    """Population mean and standard deviation on the 0-255 scale.
+
+    Returns:
+      {"R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD"}: float. A channel that never
+      varies gets the standard deviation 1, so that normalizing by it is defined.
+
+    Raises:
+      InputError: no pixels were summed.
+    """
+    n = sums.pixels
+    if not n:
+        raise InputError("no pixels to take statistics of: the train split is empty")
+    means = [value / n for value in sums.values]
+    # n*sum(x^2) - sum(x)^2 is exact in integers; only the root and the division round.
+    stds = [
+        math.sqrt(n * square - value * value) / n
+        for value, square in zip(sums.values, sums.squares, strict=True)
+    ]
+    return dict(zip(_KEYS, means + [std or 1.0 for std in stds], strict=True))
+
+
+def compute_rgb_stats(
+    paths: Iterable[str | Path], size: tuple[int, int] | None = None, workers: int | None = None
+) -> dict[str, float]:
+    """Statistics of photos on disk.
+
+    Args:
+      paths: image files; only a few are in memory at a time.
+      size: (height, width) to which each is brought first, as the records are; None: as it is.
+      workers: threads; default: all cores.
+
+    Returns:
+      See `rgb_stats`.
+    """
+
+    def one(path: str | Path) -> RgbSums:
+        image = read_image(path)
+        return sum_image(resize_image(image, size) if size else image)
+
+    total = RgbSums()
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        for sums in pool.map(one, paths):
+            total += sums
+    return rgb_stats(total)
+
+
+def write_rgb_stats(path: str | Path, stats: dict, **facts: object) -> None:
+    """Writes rgb_stats.json: the six numbers, then any further facts (source, count)."""
+    with write_aside(path) as aside:
+        aside.write_text(json.dumps({key: stats[key] for key in _KEYS} | facts, indent=2) + "\n")
+
+
+def read_rgb_stats(path: str | Path) -> dict[str, float]:
+    """Reads rgb_stats.json.
+
+    Raises:
+      InputError: not JSON, a key is missing, or a standard deviation is not positive.
+    """
+    try:
+        stats = json.loads(Path(path).read_text())
+        numbers = {key: float(stats[key]) for key in _KEYS}
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path}: not a statistics file ({error}); write it with `skyseg build`"
+        ) from None
+    if min(numbers[key] for key in _KEYS[3:]) <= 0:
+        raise InputError(
+            f"{path}: a standard deviation is not positive; write it with `skyseg build`"
+        )
+    return numbers
+
+
+def mean_and_std(stats: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Two (3,) float32 arrays, R G B."""
+    return tuple(
+        np.array([stats[f"{channel}_{what}"] for channel in "RGB"], np.float32)
+        for what in ("MEAN", "STD")
+    )
+
+
+def normalize(image: np.ndarray, stats: dict[str, float]) -> np.ndarray:
+    """(x - mean) / std of (..., 3) uint8 or float on 0-255 -> float32.
+
+    The division is a multiplication by the float32 reciprocal, as TensorFlow's graph optimizer
+    makes of it anyway: so numpy and tf.data agree to the bit.
+    """
+    mean, std = mean_and_std(stats)
+    return (image.astype(np.float32) - mean) * (np.float32(1) / std)
+
+
+def denormalize(image: np.ndarray, stats: dict[str, float]) -> np.ndarray:
+    """Inverts `normalize`: (..., 3) float32 -> uint8, exact for values that came from uint8."""
+    mean, std = mean_and_std(stats)
+    return np.clip(np.rint(image * std + mean), 0, 255).astype(np.uint8)

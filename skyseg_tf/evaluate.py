@@ -1,0 +1,89 @@
+"""Scores of a network on a stream of pairs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from skyseg_tf import metrics
+from skyseg_tf.labels import LabelScheme
+
+BOUNDARY_TOLERANCE = 2.0  # pixels at the size of the records
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Sums over a split, from which every score follows.
+
+    Attributes:
+      matrix: (C, C) int64 confusion matrix, rows are truth.
+      boundary: (4,) int64, see metrics.boundary_counts; of sky for two classes, else over all.
+      scheme: the classes.
+      protocol: what was compared with what.
+    """
+
+    matrix: np.ndarray
+    boundary: np.ndarray
+    scheme: LabelScheme
+    protocol: str
+
+    @property
+    def headline(self) -> float:
+        """The number a run is chosen by: IoU of sky for two classes, else the mean IoU."""
+        if self.scheme.num_classes == 2:
+            return float(metrics.iou(self.matrix)[1])
+        return metrics.mean_iou(self.matrix)
+
+    def as_dict(self) -> dict:
+        """What metrics.json holds."""
+        names = self.scheme.class_names
+        return {
+            "protocol": self.protocol,
+            "iou": dict(zip(names, metrics.iou(self.matrix).tolist(), strict=True)),
+            "mean_iou": metrics.mean_iou(self.matrix),
+            "pixel_accuracy": metrics.pixel_accuracy(self.matrix),
+            "dice": dict(zip(names, metrics.dice(self.matrix).tolist(), strict=True)),
+            "boundary_f": metrics.boundary_f(self.boundary),
+            "boundary_tolerance_pixels": BOUNDARY_TOLERANCE,
+            "confusion_matrix": self.matrix.tolist(),
+        }
+
+
+def predict_masks(network: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Class ids from normalized images.
+
+    Args:
+      network: of models.build_model.
+      images: (B, H, W, 3) or clips (B, T, H, W, 3), normalized float32.
+
+    Returns:
+      (B, H, W) uint8; for one logit 1 where it is above 0, else the class of the largest logit.
+    """
+    logits = network.predict_on_batch(images)["logits"]
+    if logits.shape[-1] == 1:
+        return (logits[..., 0] > 0).astype(np.uint8)
+    return logits.argmax(-1).astype(np.uint8)
+
+
+def score(network: keras.Model, pairs: Iterable, scheme: LabelScheme, protocol: str) -> Scores:
+    """Runs a network over batches of (images, masks).
+
+    Args:
+      network: of models.build_model.
+      pairs: batches as of data.pipeline.make_dataset.
+      scheme: the masks' classes.
+      protocol: said beside every figure.
+    """
+    matrix = np.zeros((scheme.num_classes,) * 2, np.int64)
+    boundary = np.zeros(4, np.int64)
+    classes = [1] if scheme.num_classes == 2 else range(scheme.num_classes)
+    for images, masks in pairs:
+        truths = np.asarray(masks)
+        preds = predict_masks(network, np.asarray(images))
+        matrix += metrics.confusion_matrix(truths, preds, scheme.num_classes)
+        for truth, pred in zip(truths, preds, strict=True):
+            present = set(np.unique(truth)) | set(np.unique(pred))
+            for class_id in present.intersection(classes):
+                boundary += metrics.boundary_counts(truth, pred, class_id, BOUNDARY_TOLERANCE)
+    return Scores(matrix, boundary, scheme, protocol)

@@ -1,0 +1,197 @@
+"""Pictures of a training and of its result, readable by someone who has not seen the code."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.patches
+import matplotlib.ticker
+import numpy as np
+from matplotlib.figure import Figure
+
+from skyseg_tf.images import colorize, overlay, write_aside
+from skyseg_tf.labels import IGNORE, LabelScheme
+
+_GRID = {"axis": "y", "alpha": 0.25, "linewidth": 0.8}
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Writes a figure as PNG, whole or not at all."""
+    with write_aside(path) as aside:
+        figure.savefig(aside, format="png", dpi=110, metadata={"Software": None})
+
+
+def _plain(axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+
+
+def plot_iou_scores(
+    values: np.ndarray, mean: float, scheme: LabelScheme, title: str, subtitle: str
+) -> Figure:
+    """Bars of IoU per class in the classes' colors.
+
+    Args:
+      values: (C,) IoU in 0-1; NaN for a class that does not occur, which is named as absent.
+      mean: mean IoU.
+      scheme: names and colors.
+      title: network and dataset.
+      subtitle: the protocol.
+    """
+    order = [i for i in np.argsort(-np.nan_to_num(values, nan=-1.0)) if not np.isnan(values[i])]
+    absent = [scheme.class_names[i] for i in range(len(values)) if np.isnan(values[i])]
+    figure = Figure(figsize=(9, 1.7 + 0.36 * len(order)), layout="constrained")
+    axes = figure.subplots()
+    names = [scheme.class_names[i] for i in order]
+    colors = [np.array(scheme.colors[i]) / 255 for i in order]
+    bars = axes.barh(names, values[order], color=colors, edgecolor="#333333", linewidth=0.6)
+    for bar, i in zip(bars, order, strict=True):
+        axes.text(
+            bar.get_width() + 0.008,
+            bar.get_y() + bar.get_height() / 2,
+            f"{values[i]:.3f}",
+            va="center",
+        )
+    axes.axvline(mean, color="#c0392b", linestyle="--", linewidth=1.2)
+    axes.set_xlim(0, 1.1)
+    axes.set_xticks(np.linspace(0, 1, 6))
+    axes.invert_yaxis()
+    axes.set_xlabel("intersection over union (IoU); dashed: the mean")
+    note = f"\nnot in these photos: {', '.join(absent)}" if absent else ""
+    axes.set_title(f"{title}: mean IoU {mean:.3f}", loc="left", fontsize=13, fontweight="bold")
+    figure.text(0.995, 0.005, subtitle + note, ha="right", va="bottom", fontsize=8, color="#555555")
+    figure.get_layout_engine().set(
+        rect=(0, 0.06 + 0.03 * bool(absent), 1, 0.94 - 0.03 * bool(absent))
+    )
+    axes.grid(axis="x", alpha=0.25)
+    _plain(axes)
+    return figure
+
+
+def plot_learning_curves(history: Sequence[dict[str, float]], title: str) -> Figure:
+    """Loss and IoU by epoch, train and val.
+
+    Args:
+      history: one dict per epoch with epoch, loss, iou, val_loss, val_iou.
+      title: what was trained.
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    epochs = [row["epoch"] for row in history]
+    for axes, key, name in zip(
+        figure.subplots(1, 2), ("loss", "iou"), ("loss", "IoU"), strict=True
+    ):
+        axes.plot(epochs, [row[key] for row in history], "o-", color="#2c7fb8", label="train", ms=4)
+        axes.plot(
+            epochs, [row[f"val_{key}"] for row in history], "o-", color="#d95f0e", label="val", ms=4
+        )
+        axes.set_xlabel("epoch")
+        axes.set_title(name, loc="left")
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+        axes.grid(**_GRID)
+        axes.legend(frameon=False)
+        _plain(axes)
+        axes.set_ylim(0, 1.0 if key == "iou" else None)
+    figure.suptitle(title, fontweight="bold")
+    return figure
+
+
+def plot_confusion_matrix(matrix: np.ndarray, scheme: LabelScheme, title: str) -> Figure:
+    """Share of each true class (rows) that was predicted as each class (columns), in percent.
+
+    Args:
+      matrix: (C, C) counts, rows are truth.
+      scheme: class names.
+      title: what was measured.
+    """
+    used = np.flatnonzero(matrix.sum(0) + matrix.sum(1))
+    names = [scheme.class_names[i] for i in used]
+    counts = matrix[np.ix_(used, used)].astype(float)
+    share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = 2.6 + 0.52 * len(used)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    for row, column in np.ndindex(share.shape):
+        if share[row, column] >= 0.5:
+            color = "white" if share[row, column] > 55 else "#222222"
+            axes.text(
+                column, row, f"{share[row, column]:.0f}", ha="center", va="center", color=color
+            )
+    axes.set_xticks(range(len(used)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(used)), names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("truth")
+    axes.set_title(f"{title}\n% of each true class", loc="left", fontsize=11)
+    return figure
+
+
+_RIGHT, _FALSE, _MISSED = (88, 160, 96), (214, 60, 60), (240, 170, 40)
+
+
+def difference(truth: np.ndarray, pred: np.ndarray, scheme: LabelScheme) -> np.ndarray:
+    """Colors where a prediction is wrong.
+
+    Returns:
+      (H, W, 3) uint8: dark where right, black where ignored; for two classes red is false sky and
+      orange missed sky, for more classes every error is red.
+    """
+    picture = np.full((*truth.shape, 3), 45, np.uint8)
+    wrong = (truth != pred) & (truth != IGNORE)
+    if scheme.num_classes == 2:
+        picture[wrong & (pred == 1)] = _FALSE
+        picture[wrong & (pred == 0)] = _MISSED
+        picture[(truth == 1) & ~wrong] = _RIGHT
+    else:
+        picture[wrong] = _FALSE
+    picture[truth == IGNORE] = 0
+    return picture
+
+
+def plot_predictions(
+    images: Sequence[np.ndarray], truths: Sequence[np.ndarray], preds: Sequence[np.ndarray],
+    scheme: LabelScheme, title: str,
+) -> Figure:  # fmt: skip
+    """A sheet of photo, truth, prediction and difference, one row each.
+
+    Args:
+      images: (H, W, 3) uint8.
+      truths: (H, W) uint8 class ids.
+      preds: (H, W) uint8 class ids.
+      scheme: colors and names.
+      title: what was trained.
+    """
+    height, width = images[0].shape[:2]
+    columns = ("photo", "truth", "prediction", "difference")
+    figure = Figure(figsize=(12, 12 * height / width / 4 * len(images) + 1.1), layout="constrained")
+    axes = figure.subplots(len(images), 4, squeeze=False)
+    for row, image, truth, pred in zip(axes, images, truths, preds, strict=True):
+        pictures = (
+            image,
+            colorize(truth, scheme.palette),
+            overlay(image, pred, scheme.palette, 0.6),
+            difference(truth, pred, scheme),
+        )
+        for axis, picture, name in zip(row, pictures, columns, strict=True):
+            axis.imshow(picture)
+            axis.set_axis_off()
+            if row is axes[0]:
+                axis.set_title(name, fontsize=11)
+    figure.suptitle(title, fontweight="bold")
+    _legend(figure, scheme, truths, preds)
+    return figure
+
+
+def _legend(figure: Figure, scheme: LabelScheme, truths: Sequence, preds: Sequence) -> None:
+    patch = matplotlib.patches.Patch
+    seen = set(np.unique(np.stack([*truths, *preds])).tolist()) - {IGNORE}
+    handles = [
+        patch(color=np.array(scheme.colors[i]) / 255, label=scheme.class_names[i]) for i in seen
+    ]
+    handles.append(patch(color="black", label="not labeled"))
+    if scheme.num_classes == 2:
+        marks = ((_RIGHT, "sky, right"), (_FALSE, "sky, false"), (_MISSED, "sky, missed"))
+    else:
+        marks = ((_FALSE, "wrong class"),)
+    handles += [
+        patch(color=np.array(color) / 255, label=f"difference: {name}") for color, name in marks
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False, fontsize=9)

@@ -1,0 +1,52 @@
+"""Command: draw street scenes with exact labels, as a tree in the format of Cityscapes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from skyseg_tf.cli import run_command
+from skyseg_tf.data.scenes import write_scenes
+
+
+@dataclass(frozen=True)
+class ScenesConfig:
+    """Draw street scenes with exact labels, in the folders and names of Cityscapes.
+
+    Running the same command again draws only what is missing; a larger count adds scenes.
+    """
+
+    out: Path
+    """Folder of the tree (leftImg8bit, gtFine, scenes.json)."""
+    count: int
+    """Number of scenes, 80 % for train and 20 % for val."""
+    size: tuple[int, int] = (1024, 2048)
+    """Height and width in pixels, at least 64 each."""
+    seed: int = 0
+    """The same seed draws the same scenes; another seed draws others."""
+    sequence_frames: int = 0
+    """Frames of the snippet up to each labelled one in leftImg8bit_sequence, 0 to 20."""
+    workers: int | None = None
+    """Processes; one per core by default."""
+
+
+def draw(config: ScenesConfig) -> None:
+    """Draws the tree and says where it is."""
+    counts = write_scenes(
+        config.out,
+        config.count,
+        size=config.size,
+        seed=config.seed,
+        sequence_frames=config.sequence_frames,
+        workers=config.workers,
+        progress=True,
+    )
+    drawn = ", ".join(f"{number} {split}" for split, number in counts.items())
+    print(f"{config.out}: {drawn} scenes of {config.size[0]} x {config.size[1]}")
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.scenes") -> None:
+    """Parses flags and draws."""
+    run_command(draw, ScenesConfig, argv, prog)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,327 @@
+"""skyseg train: from records to a run folder and its IoU plots.
+
+Without arguments it draws a demo dataset, builds its records and trains on them.
+"""
+
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from skyseg_tf import plots
+from skyseg_tf.build import BuildConfig, build
+from skyseg_tf.cli import run_command
+from skyseg_tf.data.augment import augment
+from skyseg_tf.data.pipeline import make_dataset
+from skyseg_tf.data.records import Manifest, read_manifest
+from skyseg_tf.data.rgb_stats import denormalize
+from skyseg_tf.data.scenes import write_scenes
+from skyseg_tf.errors import InputError
+from skyseg_tf.evaluate import Scores, predict_masks, score
+from skyseg_tf.labels import SCHEMES, LabelScheme, get_scheme
+from skyseg_tf.losses import LOSSES, MaskLoss, StreamingConfusion
+from skyseg_tf.models import MODELS, build_model, check_size
+from skyseg_tf.runs import (
+    environment,
+    load_checkpoint,
+    save_checkpoint,
+    save_model,
+    write_history,
+    write_json,
+)
+
+DEMO_SCENES, DEMO_SIZE = 240, (256, 512)  # drawn at twice the size of the demo records
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Train a network on records and plot its IoU."""
+
+    # --- data
+    records: Path | None = None
+    """Folder of `skyseg build`; default: the demo records, drawn and built if absent."""
+    source: Path | None = None
+    """Dataset tree: its records are built first, beside it in --data."""
+    data: Path = Path("data")
+    """Where the demo dataset and the records of --source are put."""
+    scheme: str | None = None
+    """Classes: sky, streets11 or cityscapes19; default: those of the records, else sky."""
+    image_size: tuple[int, int] | None = None
+    """Height and width of the records; default: those of the records, else 128 256 for the demo
+    and 256 512 for --source."""
+    # --- network
+    model: str = "u2netp"
+    """Network: a key of models.MODELS."""
+    precision: str = "float32"
+    """float32, mixed_bfloat16 or mixed_float16."""
+    # --- training
+    epochs: int = 8
+    """Passes over the train split."""
+    batch_size: int = 8
+    """Images per step."""
+    learning_rate: float = 1e-3
+    """At the start; it falls to 0 as (1 - step / steps) ** 0.9."""
+    optimizer: str = "adam"
+    """adam or sgd (momentum 0.9)."""
+    loss: str | None = None
+    """A key of losses.LOSSES; default: bce_dice for one class, else cross_entropy."""
+    augment: bool = True
+    """Flip, scale, crop, turn and change the light of the training photos."""
+    seed: int = 0
+    """Of weights, order and augmentation."""
+    # --- result
+    run: Path | None = None
+    """Run folder; default: runs/<model>_<scheme>."""
+    plots: Path = Path("plots")
+    """Folder of the IoU plot, beside the run's own plots."""
+    quiet: bool = False
+    """No progress bar."""
+
+
+def train(config: TrainConfig) -> Path:
+    """Trains a network.
+
+    Args:
+      config: see TrainConfig.
+
+    Returns:
+      The run folder (see runs). `config.plots` gets `<model>_iou_scores.png`.
+
+    Raises:
+      InputError: a setting or the data cannot be used; nothing has been written into the run then.
+    """
+    # ---------------------------------------------------------------- data
+    records, manifest = find_records(config)
+    scheme = get_scheme(manifest.scheme)
+    _check(config, manifest, records)
+    run = Path(config.run or f"runs/{config.model}_{scheme.name}")
+    keras.utils.set_random_seed(config.seed)
+
+    def epoch_dataset(epoch: int) -> tf.data.Dataset:
+        dataset = make_dataset(
+            records, "train", config.batch_size, shuffle=True, seed=config.seed, epoch=epoch,
+            augment=augment if config.augment else None, drop_remainder=True,
+        )  # fmt: skip
+        return dataset.map(_for_every_output(model))
+
+    # ------------------------------------------------------------- network
+    keras.config.set_dtype_policy(config.precision)
+    model = build_model(config.model, scheme.num_logits)
+    steps = manifest.splits["train"].count // config.batch_size * config.epochs
+    compile_model(model, config, scheme, steps)
+    val = make_dataset(records, "val", config.batch_size)
+    val_outputs = val.map(_for_every_output(model))
+    print(f"{config.model}: {model.count_params():,} parameters, {scheme.name}, "
+          f"{manifest.splits['train'].count} train and {manifest.splits['val'].count} val photos "
+          f"at {manifest.image_size[0]}x{manifest.image_size[1]}, {steps} steps")  # fmt: skip
+    write_json(run / "config.json", replace(config, records=records, run=run))
+    write_json(run / "environment.json", environment(config.seed))
+    (run / "checkpoints").mkdir(exist_ok=True)
+    board = tf.summary.create_file_writer(str(run / "tensorboard"))
+
+    # ------------------------------------------------------------ training
+    history, best, started = [], -1.0, time.time()
+    try:
+        for epoch in range(config.epochs):
+            result = model.fit(
+                epoch_dataset(epoch), initial_epoch=epoch, epochs=epoch + 1, verbose=0,
+                validation_data=val_outputs,
+                callbacks=[] if config.quiet else [ProgressBar(config.epochs)],
+            ).history  # fmt: skip
+            row = {"epoch": epoch + 1} | _row(result, time.time() - started)
+            history.append(row)
+            save_checkpoint(run / "checkpoints" / "last.npz", model, {"history": history})
+            if row["val_iou"] > best:
+                best = row["val_iou"]
+                save_checkpoint(run / "checkpoints" / "best.npz", model, {"history": history})
+            write_history(run / "history.csv", history)
+            _write_board(board, row)
+            print(f"epoch {epoch + 1}/{config.epochs}: loss {row['loss']:.4f} IoU {row['iou']:.4f}  "
+                  f"val loss {row['val_loss']:.4f} IoU {row['val_iou']:.4f}  "
+                  f"{row['seconds']:.0f} s", flush=True)  # fmt: skip
+    except KeyboardInterrupt:
+        print("stopped: finishing with what there is (Ctrl-C again to give up)", flush=True)
+    board.close()
+
+    # -------------------------------------------------------------- result
+    if history:
+        load_checkpoint(run / "checkpoints" / "best.npz", model)
+        figure = plots.plot_learning_curves(history, f"{config.model} on {records.name}")
+        plots.save_figure(figure, run / "plots" / "learning_curves.png")
+    save_model(run / "model.keras", model, manifest.rgb_stats)
+    protocol = (
+        f"val split of {records.name}, {manifest.splits['val'].count} photos at "
+        f"{manifest.image_size[0]}x{manifest.image_size[1]}, single scale, epoch of best val IoU"
+    )
+    scores = score(model, val, scheme, protocol)
+    write_json(run / "metrics.json", scores.as_dict())
+    write_plots(config, run, scores, model, val, manifest)
+    print(f"mean IoU {scores.as_dict()['mean_iou']:.4f}" + (
+          f", sky IoU {scores.as_dict()['iou']['sky']:.4f}" if "sky" in scheme.class_names else ""))  # fmt: skip
+    print(f"look at {config.plots / f'{config.model}_iou_scores.png'} and {run / 'plots'}")
+    return run
+
+
+def find_records(config: TrainConfig) -> tuple[Path, Manifest]:
+    """The records to train on: those given, or built from --source, or the demo's.
+
+    Returns:
+      Their folder and manifest.
+    """
+    if config.records and config.source:
+        raise InputError("give --records or --source, not both")
+    if config.records:
+        return Path(config.records), read_manifest(config.records)
+    scheme = config.scheme or "sky"
+    if config.source:
+        source, size = Path(config.source), config.image_size or (256, 512)
+    else:
+        source, size = config.data / "demo_scenes", config.image_size or (128, 256)
+        write_scenes(source, DEMO_SCENES, size=DEMO_SIZE, seed=0)
+    out = config.data / f"{source.resolve().name}_{scheme}_{size[0]}x{size[1]}"
+    build_config = BuildConfig(
+        out=out, source=source, scheme=scheme, image_size=size, storage="uint8", quiet=config.quiet
+    )
+    return out, build(build_config)
+
+
+def _check(config: TrainConfig, manifest: Manifest, records: Path) -> None:
+    """Refuses what would fail later, before anything is written."""
+    if config.scheme and config.scheme != manifest.scheme:
+        raise InputError(
+            f"{records}: records of scheme '{manifest.scheme}', not '{config.scheme}'; "
+            f"build them with --scheme {config.scheme} or leave --scheme out"
+        )
+    if tuple(SCHEMES[manifest.scheme].class_names) != tuple(manifest.class_names):
+        raise InputError(f"{records}: the classes of '{manifest.scheme}' have changed; build again")
+    if config.image_size and tuple(config.image_size) != manifest.image_size:
+        raise InputError(
+            f"{records}: records of {manifest.image_size[0]}x{manifest.image_size[1]}, not "
+            f"{config.image_size[0]}x{config.image_size[1]}; build them with that --image-size"
+        )
+    for split in ("train", "val"):
+        if split not in manifest.splits:
+            raise InputError(f"{records}: no split '{split}', it has {', '.join(manifest.splits)}")
+    check_size(config.model, manifest.image_size)
+    for name, minimum in (("epochs", 1), ("batch_size", 1), ("learning_rate", 0)):
+        if getattr(config, name) < minimum:
+            raise InputError(f"--{name.replace('_', '-')} is {getattr(config, name)}: too small")
+    for name, value, known in (
+        ("optimizer", config.optimizer, OPTIMIZERS),
+        ("loss", config.loss, (None, *LOSSES)),
+        ("precision", config.precision, ("float32", "mixed_bfloat16", "mixed_float16")),
+    ):
+        if value not in known:
+            raise InputError(f"no {name} '{value}': there are {', '.join(filter(None, known))}")
+
+
+OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "sgd": lambda schedule: keras.optimizers.SGD(schedule, momentum=0.9),
+}
+
+
+def compile_model(model: keras.Model, config: TrainConfig, scheme: LabelScheme, steps: int) -> None:
+    """Gives a network its optimizer, the losses of all its outputs, and the IoU of "logits"."""
+    schedule = keras.optimizers.schedules.PolynomialDecay(config.learning_rate, steps, 0.0, 0.9)
+    loss = LOSSES[config.loss or ("bce_dice" if scheme.num_logits == 1 else "cross_entropy")]
+    aux = [name for name in model.output if name != "logits"]
+    weights = dict(zip(aux, MODELS[config.model].aux_weights, strict=True))
+    model.compile(
+        optimizer=OPTIMIZERS[config.optimizer](schedule),
+        loss={name: MaskLoss(loss) for name in model.output},
+        loss_weights={"logits": 1.0} | weights,
+        metrics={"logits": StreamingConfusion(scheme.num_classes)},
+        jit_compile=False,
+    )
+
+
+def _for_every_output(model: keras.Model):
+    return lambda image, mask: (image, dict.fromkeys(model.output, mask[..., None]))
+
+
+def _row(result: dict, seconds: float) -> dict[str, float]:
+    """One line of history.csv from what `fit` measured."""
+    row = {}
+    for prefix in ("", "val_"):
+        row[f"{prefix}loss"] = result[f"{prefix}loss"][0]
+        iou = [
+            key for key in result if key.endswith("iou") and key.startswith("val_") == bool(prefix)
+        ]
+        row[f"{prefix}iou"] = result[iou[0]][0]
+    return row | {"seconds": round(seconds, 2)}
+
+
+def _write_board(board, row: dict) -> None:
+    with board.as_default(step=row["epoch"]):
+        for key in ("loss", "iou"):
+            tf.summary.scalar(f"{key}/train", row[key])
+            tf.summary.scalar(f"{key}/val", row[f"val_{key}"])
+    board.flush()
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """A line per epoch: share, time left, loss, IoU."""
+
+    def __init__(self, epochs: int):
+        super().__init__()
+        self.epochs = epochs
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Opens the bar."""
+        self.bar = tqdm(
+            total=self.params["steps"], desc=f"epoch {epoch + 1}/{self.epochs}", leave=False
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Moves it by one step."""
+        iou = next(value for key, value in logs.items() if key.endswith("iou"))
+        self.bar.set_postfix(loss=f"{logs['loss']:.4f}", IoU=f"{iou:.4f}", refresh=False)
+        self.bar.update()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Closes it."""
+        self.bar.close()
+
+
+def write_plots(
+    config: TrainConfig, run: Path, scores: Scores, model: keras.Model,
+    val: tf.data.Dataset, manifest: Manifest,
+) -> None:  # fmt: skip
+    """The IoU bars (in the run and in --plots), confusion matrix, and a sheet of predictions."""
+    scheme, values = scores.scheme, scores.as_dict()
+    for path in (run / "plots" / "iou_scores.png", config.plots / f"{config.model}_iou_scores.png"):
+        figure = plots.plot_iou_scores(
+            np.array(list(values["iou"].values())), values["mean_iou"], scheme,
+            f"{config.model}, {scheme.name}", scores.protocol,
+        )  # fmt: skip
+        plots.save_figure(figure, path)
+    figure = plots.plot_confusion_matrix(scores.matrix, scheme, f"{config.model}, {scheme.name}")
+    plots.save_figure(figure, run / "plots" / "confusion_matrix.png")
+    # Photos from all over the split: its first batch may be one street.
+    every = max(1, manifest.splits["val"].count // 6)
+    picked = [pair for i, pair in enumerate(val.unbatch()) if i % every == 0][:6]
+    images = np.stack([image.numpy() for image, _ in picked])
+    truths = [mask.numpy() for _, mask in picked]
+    photos = denormalize(images if images.ndim == 4 else images[:, -1], manifest.rgb_stats)
+    figure = plots.plot_predictions(
+        list(photos), truths, list(predict_masks(model, images)), scheme,
+        f"{config.model}: photos of the val split, which it has not seen",
+    )  # fmt: skip
+    plots.save_figure(figure, run / "plots" / "predictions.png")
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.train") -> None:
+    """Entry point of the command."""
+    run_command(train, TrainConfig, argv, prog)
+
+
+if __name__ == "__main__":
+    main()

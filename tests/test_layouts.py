@@ -1,0 +1,260 @@
+import json
+import unicodedata
+import zipfile
+
+import drawn_trees as trees
+import numpy as np
+import pytest
+
+from skyseg_tf import images, labels
+from skyseg_tf.data import layouts
+from skyseg_tf.data.layouts import clip_frames, detect_layout, find_pairs, guess_mask_encoding
+from skyseg_tf.errors import InputError
+
+
+def names(pairs):
+    return [(pair.split, pair.city, pair.name) for pair in pairs]
+
+
+EXPECTED = [
+    ("train", "aachen", "aachen_000000_000019"),
+    ("train", "bonn", "bonn_000001_000019"),
+    ("train", "bonn", "bonn_000002_000019"),
+    ("val", "ulm", "ulm_000003_000019"),
+]
+
+
+def test_cityscapes_tree_takes_label_ids(tmp_path):
+    root = trees.cityscapes(tmp_path)
+    pairs = find_pairs(root)
+    assert detect_layout(root) == "cityscapes"
+    assert names(pairs) == EXPECTED
+    assert all(pair.mask.endswith("_gtFine_labelIds.png") for pair in pairs)
+    assert guess_mask_encoding(pairs, "cityscapes") == "labelIds"
+    assert names(find_pairs(root, splits=["val"])) == EXPECTED[3:]
+
+
+def test_official_zips_are_read_in_place(tmp_path):
+    tree = trees.cityscapes(tmp_path / "tree")
+    root = trees.zipped(tree, tmp_path / "zips")
+    pairs = find_pairs(root)
+    assert names(pairs) == EXPECTED
+    assert ".zip!leftImg8bit/train/aachen/" in pairs[0].image
+    assert images.read_bytes(pairs[0].mask) == images.read_bytes(find_pairs(tree)[0].mask)
+    assert guess_mask_encoding(pairs) == "labelIds"
+
+
+def test_half_downloaded_zip_is_named(tmp_path):
+    root = trees.zipped(trees.cityscapes(tmp_path / "tree"), tmp_path / "zips")
+    archive = root / "gtFine_trainvaltest.zip"
+    archive.write_bytes(archive.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"gtFine_trainvaltest.zip: damaged or unfinished"):
+        find_pairs(root)
+
+
+@pytest.mark.parametrize("strip", [False, True])
+def test_kaggle_copy(tmp_path, strip):
+    root = trees.cityscapes(tmp_path)
+    (root / "leftImg8bit").rename(root / "images")
+    if strip:
+        for path in (root / "images").rglob("*.png"):
+            path.rename(path.with_name(path.name.replace("_leftImg8bit", "")))
+    assert detect_layout(root) == "kaggle"
+    assert names(find_pairs(root)) == EXPECTED
+
+
+@pytest.mark.parametrize(("kind", "encoding"), [("labelTrainIds", "trainIds"), ("color", "color")])
+def test_next_best_mask_of_cityscapes(tmp_path, kind, encoding):
+    root = trees.cityscapes(tmp_path)
+    for path in (root / "gtFine").rglob("*.png"):
+        if not path.name.endswith(f"{kind}.png"):
+            path.unlink()
+    assert guess_mask_encoding(find_pairs(root), "cityscapes") == encoding
+
+
+def test_camvid(tmp_path):
+    root = trees.camvid(tmp_path)
+    pairs = find_pairs(root)
+    assert detect_layout(root) == "camvid"
+    assert [pair.split for pair in pairs] == ["test", "train", "val"]
+    assert guess_mask_encoding(pairs, "camvid") == guess_mask_encoding(pairs) == "camvid11"
+
+
+def test_flat_without_splits_is_split_by_name(tmp_path):
+    many = [f"photo {index}" for index in range(200)]
+    pairs = find_pairs(trees.flat(tmp_path / "a", many))
+    assert 20 < sum(pair.split == "val" for pair in pairs) < 60
+    split_of = {pair.name: pair.split for pair in pairs}
+    fewer = find_pairs(trees.flat(tmp_path / "b", many[::2]))
+    assert all(split_of[pair.name] == pair.split for pair in fewer)
+    assert guess_mask_encoding(pairs, "flat") == "binary255"
+    few = find_pairs(trees.flat(tmp_path / "c", ("one", "two")))
+    assert sorted(pair.split for pair in few) == ["train", "val"]
+
+
+def test_flat_with_splits(tmp_path):
+    trees.flat(tmp_path, split="train")
+    trees.flat(tmp_path, ("four",), split="validation")
+    assert detect_layout(tmp_path) == "flat"
+    assert [pair.split for pair in find_pairs(tmp_path)] == ["train"] * 3 + ["val"]
+
+
+def test_odd_names_and_junk(tmp_path):
+    decomposed = unicodedata.normalize("NFD", "Köln straße")
+    trees.write_photo(tmp_path / "images" / f"{decomposed}.JPG", 0)
+    trees.write_mask(tmp_path / "masks" / f"{unicodedata.normalize('NFC', decomposed)}.PNG")
+    for junk in ("images/._x.jpg", "images/.hidden.png", "images/Thumbs.db", "masks/notes.txt"):
+        (tmp_path / junk).write_bytes(b"junk")
+    trees.write_photo(tmp_path / "images/__MACOSX/y.png", 1)
+    (pair,) = find_pairs(tmp_path)
+    assert pair.mask is not None
+    assert images.read_image(pair.image).shape == (8, 16, 3)
+
+
+def test_classes_json_gives_the_meaning(tmp_path):
+    root = trees.flat(tmp_path, values=(0, 4, 6))
+    (root / "classes.json").write_text(json.dumps({"0": "various", "4": "pavement", "6": "Sky"}))
+    encoding = guess_mask_encoding(find_pairs(root), "flat")
+    assert encoding == ((0, "unlabeled"), (4, "sidewalk"), (6, "sky"))
+    stored = np.array([[0, 4, 6]], np.uint8)
+    mask = labels.decode_mask(stored, encoding, labels.get_scheme("sky"), "x")
+    assert mask.tolist() == [[255, 0, 1]]
+    with pytest.raises(InputError, match="unknown class id 1"):
+        labels.decode_mask(stored + 1, encoding, labels.get_scheme("sky"), "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"0": "unicorn"}', "'unicorn' is no known class"),
+        ("[1]", "not a table"),
+        ('{"0": "sky"}', "has the values 4, 6"),
+    ],
+)
+def test_bad_classes_json(tmp_path, text, message):
+    root = trees.flat(tmp_path, values=(0, 4, 6))
+    (root / "classes.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        guess_mask_encoding(find_pairs(root), "flat")
+
+
+def test_black_colour_masks_are_colour_masks(tmp_path):
+    trees.write_photo(tmp_path / "images/a.png", 0)
+    trees.write_photo(tmp_path / "images/b.png", 1)
+    trees.write_mask(tmp_path / "masks/a.png", (0,), mode="RGB")
+    trees.write_mask(tmp_path / "masks/b.png", (70,), mode="RGB")
+    assert guess_mask_encoding(find_pairs(tmp_path)) == "color"
+
+
+def test_black_and_white_rgb_masks_are_binary(tmp_path):
+    trees.write_photo(tmp_path / "images/a.png", 0)
+    path = trees.write_mask(tmp_path / "masks/a.png", (0, 255), mode="RGB")
+    assert guess_mask_encoding(find_pairs(tmp_path)) == "binary255"
+    sky = labels.decode_mask(images.read_mask(path), "binary255", labels.get_scheme("sky"), "a")
+    assert sky[0, :2].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"), [((0, 23, 77), "has the values 77"), ((0, 255), "overwritten")]
+)
+def test_values_that_belie_the_name(tmp_path, values, message):
+    trees.add_scene(tmp_path, "train", "aachen", 0, values)
+    with pytest.raises(InputError, match=message):
+        guess_mask_encoding(find_pairs(tmp_path), "cityscapes")
+
+
+def test_values_that_fit_nothing(tmp_path):
+    with pytest.raises(InputError, match=r"hold the values 0, 99, which tell no encoding"):
+        guess_mask_encoding(find_pairs(trees.flat(tmp_path, values=(0, 99))))
+
+
+def test_placeholders_of_the_test_split_are_no_masks(tmp_path):
+    root = trees.cityscapes(tmp_path, test=(0, 1, 3))
+    test = find_pairs(root, splits=["test"])
+    assert len(test) == 2
+    assert all(pair.mask is None for pair in test)
+    with pytest.raises(InputError, match="no masks"):
+        guess_mask_encoding(test, "cityscapes")
+
+
+def test_real_masks_of_a_test_split_are_kept(tmp_path):
+    test = find_pairs(trees.cityscapes(tmp_path, test=(3, 7, 23)), splits=["test"])
+    assert all(pair.mask for pair in test)
+
+
+def test_source_root(tmp_path, monkeypatch):
+    monkeypatch.setenv(layouts.SOURCE_VARIABLE, str(tmp_path))
+    assert layouts.source_root() == tmp_path
+    monkeypatch.setenv(layouts.SOURCE_VARIABLE, str(tmp_path / "gone"))
+    with pytest.raises(InputError, match=r"gone \(from CITYSCAPES_DATASET\) does not exist"):
+        layouts.source_root()
+    monkeypatch.delenv(layouts.SOURCE_VARIABLE)
+    with pytest.raises(InputError, match="--source DIR or set CITYSCAPES_DATASET"):
+        layouts.source_root()
+
+
+def test_wrong_folder_says_what_was_looked_for_and_found(tmp_path):
+    (tmp_path / "holiday").mkdir()
+    with pytest.raises(InputError, match=r"leftImg8bit/.*Found: holiday"):
+        find_pairs(tmp_path)
+    trees.flat(tmp_path / "sky")
+    with pytest.raises(InputError, match=r"did you mean .*sky"):
+        find_pairs(tmp_path)
+    with pytest.raises(InputError, match="did you mean"):
+        find_pairs(tmp_path / "sky" / "images")
+
+
+def test_other_bad_requests(tmp_path):
+    root = trees.cityscapes(tmp_path)
+    with pytest.raises(InputError, match=r"split 'test' is empty .*train, val"):
+        find_pairs(root, splits=["test"])
+    with pytest.raises(InputError, match="unknown layout 'city': choose one of cityscapes"):
+        find_pairs(root, "city")
+    with pytest.raises(InputError, match="nothing in images is laid out as"):
+        find_pairs(root, "flat")
+
+
+def test_two_files_of_one_name(tmp_path):
+    root = trees.flat(tmp_path)
+    trees.write_photo(root / "images/one.png", 9)
+    with pytest.raises(InputError, match=r"one.jpg and .*one.png have the same name"):
+        find_pairs(root)
+
+
+def sequence(root, numbers):
+    for number in numbers:
+        trees.write_photo(
+            root / f"leftImg8bit_sequence/train/aachen/aachen_000000_{number:06d}_leftImg8bit.png",
+            number,
+        )
+
+
+def test_clip_frames_end_at_the_photo(tmp_path):
+    root = trees.cityscapes(tmp_path)
+    pair = find_pairs(root)[0]
+    with pytest.raises(InputError, match="leftImg8bit_sequence: missing"):
+        clip_frames(pair)
+    sequence(root, [16, 17, 19])
+    with pytest.raises(InputError, match=r"aachen_000000_000018_leftImg8bit.png: frame missing"):
+        clip_frames(pair)
+    sequence(root, [18])
+    assert [path[-22:-16] for path in clip_frames(pair)] == ["000016", "000017", "000018", "000019"]
+    with pytest.raises(InputError, match="only 19 frames come before"):
+        clip_frames(pair, 30)
+
+
+def test_clip_frames_from_the_official_zip(tmp_path):
+    root = trees.zipped(trees.cityscapes(tmp_path / "tree"), tmp_path / "zips")
+    sequence(tmp_path / "tree", [18, 19])
+    with zipfile.ZipFile(root / "leftImg8bit_sequence_trainvaltest.zip", "w") as archive:
+        for path in (tmp_path / "tree/leftImg8bit_sequence").rglob("*.png"):
+            archive.write(path, path.relative_to(tmp_path / "tree"))
+    frames = clip_frames(find_pairs(root)[0], 2)
+    assert images.read_image(frames[1]).shape == (8, 16, 3)
+    with pytest.raises(InputError, match=r"000017_leftImg8bit.png: frame missing"):
+        clip_frames(find_pairs(root)[0], 3)
+
+
+def test_clip_of_a_photo_outside_any_sequence(tmp_path):
+    with pytest.raises(InputError, match="has no clip"):
+        clip_frames(find_pairs(trees.flat(tmp_path))[0])
