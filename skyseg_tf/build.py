@@ -18,6 +18,10 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Annotated
 
+from skyseg_tf.quiet import import_tensorflow_quietly
+
+import_tensorflow_quietly()
+
 import numpy as np
 import tensorflow as tf
 import tyro
@@ -156,7 +160,7 @@ def _identity(config: BuildConfig, layout: str, infos: list[dict], stats: dict |
         "frames": config.frames,
         "seed": config.seed,
         "layout": layout,
-        "encoding": str(infos[0]["encoding"]),
+        "encoding": infos[0]["encoding"],
         "source_sha256": sha256("\n".join(lines).encode()).hexdigest(),
         "given_rgb_stats": stats,
         "given_shards": config.shards,

@@ -1,7 +1,6 @@
 """The console command: `skyseg <verb> ...` is `python -m skyseg_tf.<verb> ...`."""
 
 import importlib
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -58,7 +57,6 @@ def main(argv: list[str] | None = None) -> None:
     if argv[:1] == ["--version"]:
         print(f"skyseg_tf {__version__}")
     elif argv and argv[0] in VERBS:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         importlib.import_module(f"skyseg_tf.{argv[0]}").main(argv[1:], f"skyseg {argv[0]}")
     else:
         print("usage: skyseg VERB [options]   (skyseg VERB --help tells the options)\n")

@@ -29,11 +29,11 @@ class Scores:
     protocol: str
 
     @property
-    def headline(self) -> float:
-        """The number a run is chosen by: IoU of sky for two classes, else the mean IoU."""
-        if self.scheme.num_classes == 2:
-            return float(metrics.iou(self.matrix)[1])
-        return metrics.mean_iou(self.matrix)
+    def summary(self) -> str:
+        """One line for the terminal."""
+        sky = dict(zip(self.scheme.class_names, metrics.iou(self.matrix), strict=True)).get("sky")
+        text = f"mean IoU {metrics.mean_iou(self.matrix):.4f}"
+        return text if sky is None else f"{text}, sky IoU {sky:.4f}"
 
     def as_dict(self) -> dict:
         """What metrics.json holds."""

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.png import decode_png
 
 MAX_PIXELS = 200_000_000  # about 14000 x 14000; refuses decompression bombs
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -52,12 +53,14 @@ def read_bytes(path: str | Path) -> bytes:
         raise InputError(f"{path}: the archive is damaged there; download it again") from None
 
 
-def _open(content: bytes, where: str | Path) -> Image.Image:
+def _open(source: bytes | Path, where: str | Path) -> Image.Image:
     try:
-        picture = Image.open(io.BytesIO(content))
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # the file system's own errors speak for themselves
         raise InputError(
-            f"{where}: not a readable image ({error.__class__.__name__}, {len(content)} bytes); "
+            f"{where}: not a readable image ({error.__class__.__name__}); "
             "download or export it again"
         ) from None
     width, height = picture.size
@@ -69,24 +72,20 @@ def _open(content: bytes, where: str | Path) -> Image.Image:
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """(height, width) as stored (EXIF orientation not applied), from the header alone.
+    """(height, width) as `read_image` will give it (EXIF orientation applied), from the header.
 
     Raises:
       InputError: not an image, or above MAX_PIXELS.
     """
-    if ZIP_MARK in str(path):
-        picture = _open(read_bytes(path), path)
-    else:
-        try:
-            with Image.open(path) as picture:
-                pass
-        except (UnidentifiedImageError, SyntaxError):
-            raise InputError(f"{path}: not a readable image; download or export it again") from None
-    return picture.height, picture.width
+    with _open(read_bytes(path) if ZIP_MARK in str(path) else Path(path), path) as picture:
+        # Pillow has turned the size of a TIFF already.
+        exif = picture.getexif() if picture.format not in ("PNG", "TIFF") else {}
+        turned = exif.get(0x0112, 1) >= 5
+        return (picture.width, picture.height) if turned else (picture.height, picture.width)
 
 
 def decode_image(content: bytes, where: str | Path) -> np.ndarray:
-    """Decodes a photo of any kind (grey, RGBA, CMYK, 16 bit, EXIF-rotated).
+    """Decodes a photo of any kind (grey, RGBA, CMYK, 16 bit; turned by EXIF, but for PNG).
 
     Args:
       content: the file's bytes.
@@ -100,15 +99,14 @@ def decode_image(content: bytes, where: str | Path) -> np.ndarray:
     """
     picture = _open(content, where)
     try:
-        if picture.mode == "RGB" and picture.format == "PNG" and not picture.info.get("exif"):
-            # libpng through OpenCV is a third faster than through Pillow, but it fills a
-            # truncated file with black and says nothing: only whole files go there.
-            if content.rstrip(b"\0")[-8:-4] != b"IEND":
-                raise OSError("the file is truncated")
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if picture.mode == "RGB" and picture.format == "PNG":
+            image = decode_png(content)
             if image is not None:
                 return image
-        picture = ImageOps.exif_transpose(picture)
+        # Of a PNG it could stand behind the pixels: no camera writes it there, and `image_size`
+        # would have to decode the whole file.
+        if picture.format != "PNG":
+            picture = ImageOps.exif_transpose(picture)
         if picture.mode.startswith("I"):
             values = np.asarray(picture).astype(np.uint32)
             grey = (values // 257 if values.max(initial=0) > 255 else values).astype(np.uint8)
@@ -134,6 +132,10 @@ def decode_mask_file(content: bytes, where: str | Path) -> np.ndarray:
     """
     picture = _open(content, where)
     try:
+        if picture.mode == "L" and picture.format == "PNG":
+            mask = decode_png(content)
+            if mask is not None:
+                return mask
         if picture.mode == "1":
             picture = picture.convert("L")
         if picture.mode in ("RGBA", "LA"):

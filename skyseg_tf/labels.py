@@ -191,7 +191,11 @@ _SYNONYMS = {
 
 
 def get_scheme(name: str) -> LabelScheme:
-    """Returns SCHEMES[name], or raises InputError with the names there are."""
+    """SCHEMES[name].
+
+    Raises:
+      InputError: no such scheme; the message names those there are.
+    """
     if name not in SCHEMES:
         raise InputError(f"unknown label scheme '{name}': choose one of {', '.join(SCHEMES)}")
     return SCHEMES[name]

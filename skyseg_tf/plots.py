@@ -167,13 +167,16 @@ def plot_predictions(
         pictures = (
             image,
             colorize(truth, scheme.palette),
-            overlay(image, pred, scheme.palette, 0.6),
+            # Of two classes only the sky is colored: grey over the rest would dull the photo.
+            overlay(image, np.where(pred == 0, IGNORE, pred), scheme.palette, 0.6)
+            if scheme.num_classes == 2
+            else overlay(image, pred, scheme.palette, 0.6),
             difference(truth, pred, scheme),
         )
         for axis, picture, name in zip(row, pictures, columns, strict=True):
             axis.imshow(picture)
             axis.set_axis_off()
-            if row is axes[0]:
+            if row[0] is axes[0, 0]:
                 axis.set_title(name, fontsize=11)
     figure.suptitle(title, fontweight="bold")
     _legend(figure, scheme, truths, preds)

@@ -121,7 +121,7 @@ def save_checkpoint(path: str | Path, model: keras.Model, facts: dict[str, Any])
       model: compiled; its variables (random states of Dropout included) and its optimizer's.
       facts: JSON-able, such as the epoch and the history.
     """
-    arrays = {f"v{i}:{v.path}": keras.ops.convert_to_numpy(v) for i, v in _variables(model)}
+    arrays = {f"v{i}:{v.name}": keras.ops.convert_to_numpy(v) for i, v in _variables(model)}
     arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     with write_aside(path) as aside, open(aside, "wb") as file:
         np.savez(file, **arrays)
@@ -139,7 +139,7 @@ def load_checkpoint(path: str | Path, model: keras.Model) -> dict[str, Any]:
         facts = json.loads(arrays.pop("facts").tobytes())
     except Exception as error:  # zip, header and JSON each fail in their own way
         raise InputError(f"{path}: not a whole checkpoint ({error.__class__.__name__})") from None
-    variables = {f"v{i}:{v.path}": v for i, v in _variables(model)}
+    variables = {f"v{i}:{v.name}": v for i, v in _variables(model)}
     wrong = sorted(variables.keys() ^ arrays.keys()) or [
         name for name in variables if arrays[name].shape != tuple(variables[name].shape)
     ]

@@ -3,12 +3,14 @@
 Without arguments it draws a demo dataset, builds its records and trains on them.
 """
 
-import os
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from skyseg_tf.quiet import import_tensorflow_quietly
+
+import_tensorflow_quietly()
 
 import keras
 import numpy as np
@@ -47,6 +49,8 @@ class TrainConfig:
     # --- data
     records: Path | None = None
     """Folder of `skyseg build`; default: the demo records, drawn and built if absent."""
+    extra_records: tuple[Path, ...] = ()
+    """Folders whose train splits are mixed in, such as drawn scenes beside photos."""
     source: Path | None = None
     """Dataset tree: its records are built first, beside it in --data."""
     data: Path = Path("data")
@@ -101,72 +105,113 @@ def train(config: TrainConfig) -> Path:
     records, manifest = find_records(config)
     scheme = get_scheme(manifest.scheme)
     _check(config, manifest, records)
-    run = Path(config.run or f"runs/{config.model}_{scheme.name}")
-    keras.utils.set_random_seed(config.seed)
+    config = replace(config, records=records, run=_new_run(config, scheme))
 
-    def epoch_dataset(epoch: int) -> tf.data.Dataset:
-        dataset = make_dataset(
+    def train_data(epoch: int) -> tf.data.Dataset:
+        return make_dataset(
             records, "train", config.batch_size, shuffle=True, seed=config.seed, epoch=epoch,
-            augment=augment if config.augment else None, drop_remainder=True,
+            augment=augment if config.augment else None, extra=config.extra_records,
+            drop_remainder=True,
         )  # fmt: skip
-        return dataset.map(_for_every_output(model))
+
+    val_data = make_dataset(records, "val", config.batch_size)
+    steps = int(train_data(0).cardinality())
 
     # ------------------------------------------------------------- network
+    keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     model = build_model(config.model, scheme.num_logits)
-    steps = manifest.splits["train"].count // config.batch_size * config.epochs
-    compile_model(model, config, scheme, steps)
-    val = make_dataset(records, "val", config.batch_size)
-    val_outputs = val.map(_for_every_output(model))
-    print(f"{config.model}: {model.count_params():,} parameters, {scheme.name}, "
-          f"{manifest.splits['train'].count} train and {manifest.splits['val'].count} val photos "
-          f"at {manifest.image_size[0]}x{manifest.image_size[1]}, {steps} steps")  # fmt: skip
-    write_json(run / "config.json", replace(config, records=records, run=run))
-    write_json(run / "environment.json", environment(config.seed))
-    (run / "checkpoints").mkdir(exist_ok=True)
-    board = tf.summary.create_file_writer(str(run / "tensorboard"))
+    compile_model(model, config, scheme, steps * config.epochs)
+    print(f"{config.model}: {model.count_params():,} parameters, classes of {scheme.name}, "
+          f"{manifest.image_size[0]}x{manifest.image_size[1]}, {config.epochs} epochs of {steps} "
+          f"steps, {manifest.splits['val'].count} val photos", flush=True)  # fmt: skip
 
     # ------------------------------------------------------------ training
-    history, best, started = [], -1.0, time.time()
+    write_json(config.run / "config.json", config)
+    write_json(config.run / "environment.json", environment(config.seed))
+    history = []
     try:
-        for epoch in range(config.epochs):
-            result = model.fit(
-                epoch_dataset(epoch), initial_epoch=epoch, epochs=epoch + 1, verbose=0,
-                validation_data=val_outputs,
-                callbacks=[] if config.quiet else [ProgressBar(config.epochs)],
-            ).history  # fmt: skip
-            row = {"epoch": epoch + 1} | _row(result, time.time() - started)
+        for row in fit(model, config, train_data, val_data):
             history.append(row)
-            save_checkpoint(run / "checkpoints" / "last.npz", model, {"history": history})
-            if row["val_iou"] > best:
-                best = row["val_iou"]
-                save_checkpoint(run / "checkpoints" / "best.npz", model, {"history": history})
-            write_history(run / "history.csv", history)
-            _write_board(board, row)
-            print(f"epoch {epoch + 1}/{config.epochs}: loss {row['loss']:.4f} IoU {row['iou']:.4f}  "
-                  f"val loss {row['val_loss']:.4f} IoU {row['val_iou']:.4f}  "
-                  f"{row['seconds']:.0f} s", flush=True)  # fmt: skip
+            print(f"epoch {row['epoch']}/{config.epochs}: loss {row['loss']:.4f} "
+                  f"IoU {row['iou']:.4f}  val loss {row['val_loss']:.4f} "
+                  f"IoU {row['val_iou']:.4f}  {row['seconds']:.0f} s", flush=True)  # fmt: skip
     except KeyboardInterrupt:
         print("stopped: finishing with what there is (Ctrl-C again to give up)", flush=True)
-    board.close()
 
     # -------------------------------------------------------------- result
     if history:
-        load_checkpoint(run / "checkpoints" / "best.npz", model)
-        figure = plots.plot_learning_curves(history, f"{config.model} on {records.name}")
-        plots.save_figure(figure, run / "plots" / "learning_curves.png")
-    save_model(run / "model.keras", model, manifest.rgb_stats)
-    protocol = (
-        f"val split of {records.name}, {manifest.splits['val'].count} photos at "
-        f"{manifest.image_size[0]}x{manifest.image_size[1]}, single scale, epoch of best val IoU"
+        load_checkpoint(config.run / "checkpoints" / "best.npz", model)
+    save_model(config.run / "model.keras", model, manifest.rgb_stats)
+    scores = score(model, val_data, scheme, _protocol(manifest, records))
+    write_json(config.run / "metrics.json", scores.as_dict())
+    write_plots(config, scores, history, model, val_data, manifest)
+    print(f"{scores.summary}\nlook at {config.plots / f'{config.model}_iou_scores.png'} "
+          f"and {config.run / 'plots'}")  # fmt: skip
+    return config.run
+
+
+def fit(
+    model: keras.Model, config: TrainConfig, train_data: Callable, val_data: tf.data.Dataset
+) -> Iterator[dict[str, float]]:
+    """Trains epoch by epoch, leaving checkpoints, history.csv and TensorBoard logs in the run.
+
+    Args:
+      model: compiled.
+      config: see TrainConfig.
+      train_data: epoch, from 0 -> batches of (images, masks).
+      val_data: batches of (images, masks).
+
+    Yields:
+      After each epoch: epoch (from 1), loss, iou, val_loss, val_iou, seconds.
+      `checkpoints/best.npz` is of the epoch with the best val_iou.
+    """
+
+    def for_every_output(image, mask):
+        return image, dict.fromkeys(model.output, mask[..., None])
+
+    checkpoints = config.run / "checkpoints"
+    board = tf.summary.create_file_writer(str(config.run / "tensorboard"))
+    history, best = [], -1.0
+    for epoch in range(config.epochs):
+        started = time.time()
+        result = model.fit(
+            train_data(epoch).map(for_every_output),
+            validation_data=val_data.map(for_every_output),
+            initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0,
+            callbacks=[] if config.quiet else [ProgressBar(config.epochs)],
+        ).history  # fmt: skip
+        row = {"epoch": epoch + 1} | _row(result, time.time() - started)
+        history.append(row)
+        save_checkpoint(checkpoints / "last.npz", model, {"history": history})
+        if row["val_iou"] > best:
+            best = row["val_iou"]
+            save_checkpoint(checkpoints / "best.npz", model, {"history": history})
+        write_history(config.run / "history.csv", history)
+        with board.as_default(step=epoch + 1):
+            for key in ("loss", "iou"):
+                tf.summary.scalar(f"{key}/train", row[key])
+                tf.summary.scalar(f"{key}/val", row[f"val_{key}"])
+        board.flush()
+        yield row
+
+
+def _new_run(config: TrainConfig, scheme: LabelScheme) -> Path:
+    """The folder asked for, or the first free one of the default name."""
+    default = f"runs/{config.model}_{scheme.name}"
+    names = [config.run] if config.run else [default, *(f"{default}_{i}" for i in range(2, 10_000))]
+    free = next((Path(name) for name in names if not (Path(name) / "config.json").exists()), None)
+    if free is None:
+        raise InputError(f"{config.run}: holds a run already; choose another --run or delete it")
+    return free
+
+
+def _protocol(manifest: Manifest, records: Path) -> str:
+    height, width = manifest.image_size
+    return (
+        f"val split of {records.name}, {manifest.splits['val'].count} photos at {height}x{width}, "
+        "single scale, void ignored, epoch of the best val IoU"
     )
-    scores = score(model, val, scheme, protocol)
-    write_json(run / "metrics.json", scores.as_dict())
-    write_plots(config, run, scores, model, val, manifest)
-    print(f"mean IoU {scores.as_dict()['mean_iou']:.4f}" + (
-          f", sky IoU {scores.as_dict()['iou']['sky']:.4f}" if "sky" in scheme.class_names else ""))  # fmt: skip
-    print(f"look at {config.plots / f'{config.model}_iou_scores.png'} and {run / 'plots'}")
-    return run
 
 
 def find_records(config: TrainConfig) -> tuple[Path, Manifest]:
@@ -174,6 +219,9 @@ def find_records(config: TrainConfig) -> tuple[Path, Manifest]:
 
     Returns:
       Their folder and manifest.
+
+    Raises:
+      InputError: both are given, or what is given cannot be used.
     """
     if config.records and config.source:
         raise InputError("give --records or --source, not both")
@@ -243,10 +291,6 @@ def compile_model(model: keras.Model, config: TrainConfig, scheme: LabelScheme, 
     )
 
 
-def _for_every_output(model: keras.Model):
-    return lambda image, mask: (image, dict.fromkeys(model.output, mask[..., None]))
-
-
 def _row(result: dict, seconds: float) -> dict[str, float]:
     """One line of history.csv from what `fit` measured."""
     row = {}
@@ -257,14 +301,6 @@ def _row(result: dict, seconds: float) -> dict[str, float]:
         ]
         row[f"{prefix}iou"] = result[iou[0]][0]
     return row | {"seconds": round(seconds, 2)}
-
-
-def _write_board(board, row: dict) -> None:
-    with board.as_default(step=row["epoch"]):
-        for key in ("loss", "iou"):
-            tf.summary.scalar(f"{key}/train", row[key])
-            tf.summary.scalar(f"{key}/val", row[f"val_{key}"])
-    board.flush()
 
 
 class ProgressBar(keras.callbacks.Callback):
@@ -292,35 +328,38 @@ class ProgressBar(keras.callbacks.Callback):
 
 
 def write_plots(
-    config: TrainConfig, run: Path, scores: Scores, model: keras.Model,
-    val: tf.data.Dataset, manifest: Manifest,
+    config: TrainConfig, scores: Scores, history: list[dict], model: keras.Model,
+    val_data: tf.data.Dataset, manifest: Manifest,
 ) -> None:  # fmt: skip
-    """The IoU bars (in the run and in --plots), confusion matrix, and a sheet of predictions."""
-    scheme, values = scores.scheme, scores.as_dict()
-    for path in (run / "plots" / "iou_scores.png", config.plots / f"{config.model}_iou_scores.png"):
-        figure = plots.plot_iou_scores(
-            np.array(list(values["iou"].values())), values["mean_iou"], scheme,
-            f"{config.model}, {scheme.name}", scores.protocol,
-        )  # fmt: skip
-        plots.save_figure(figure, path)
-    figure = plots.plot_confusion_matrix(scores.matrix, scheme, f"{config.model}, {scheme.name}")
-    plots.save_figure(figure, run / "plots" / "confusion_matrix.png")
+    """IoU bars (in the run and in --plots), learning curves, confusion matrix, and predictions."""
+    scheme, values, folder = scores.scheme, scores.as_dict(), config.run / "plots"
+    title = f"{config.model}, {scheme.name}"
+    bars = plots.plot_iou_scores(
+        np.array(list(values["iou"].values())), values["mean_iou"], scheme, title, scores.protocol
+    )
+    plots.save_figure(bars, folder / "iou_scores.png")
+    plots.save_figure(bars, config.plots / f"{config.model}_iou_scores.png")
+    if history:
+        plots.save_figure(
+            plots.plot_learning_curves(history, title), folder / "learning_curves.png"
+        )
+    figure = plots.plot_confusion_matrix(scores.matrix, scheme, title)
+    plots.save_figure(figure, folder / "confusion_matrix.png")
     # Photos from all over the split: its first batch may be one street.
     every = max(1, manifest.splits["val"].count // 6)
-    picked = [pair for i, pair in enumerate(val.unbatch()) if i % every == 0][:6]
+    picked = [pair for i, pair in enumerate(val_data.unbatch()) if i % every == 0][:6]
     images = np.stack([image.numpy() for image, _ in picked])
-    truths = [mask.numpy() for _, mask in picked]
     photos = denormalize(images if images.ndim == 4 else images[:, -1], manifest.rgb_stats)
     figure = plots.plot_predictions(
-        list(photos), truths, list(predict_masks(model, images)), scheme,
-        f"{config.model}: photos of the val split, which it has not seen",
+        list(photos), [mask.numpy() for _, mask in picked], list(predict_masks(model, images)),
+        scheme, f"{title}: photos of the val split, not trained on",
     )  # fmt: skip
-    plots.save_figure(figure, run / "plots" / "predictions.png")
+    plots.save_figure(figure, folder / "predictions.png")
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.train") -> None:
     """Entry point of the command."""
-    run_command(train, TrainConfig, argv, prog)
+    run_command(lambda config: train(config) and None, TrainConfig, argv, prog)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@ a resumed training asks for the epoch that it was in and skips the batches that 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from skyseg_tf.data.records import (
-    Manifest,
     denormalize_tensor,
     normalize_tensor,
     parse_record,
@@ -33,6 +32,7 @@ def make_dataset(
     seed: int = 0,
     epoch: int = 0,
     augment: Augment | None = None,
+    extra: Sequence[str | Path] = (),
     drop_remainder: bool = False,
     skip_batches: int = 0,
 ) -> tf.data.Dataset:
@@ -47,6 +47,8 @@ def make_dataset(
       epoch: counts from 0; every epoch has an order of its own.
       augment: (image float32 0-255 (H, W, 3), mask uint8 (H, W), seed int32 (2,)) -> the same
         two; of clips (T, H, W, 3) all frames go through one call.
+      extra: further folders whose records of this split are mixed in; they are normalized by the
+        statistics of `records`.
       drop_remainder: leave out the last incomplete batch.
       skip_batches: batches of this epoch that were had already.
 
@@ -55,12 +57,12 @@ def make_dataset(
       uint8 (B, H, W).
 
     Raises:
-      InputError: not a finished folder of records, no such split, or fewer records than a batch
-        that must be full.
+      InputError: not a finished folder of records, no such split, fewer records than a batch
+        that must be full, or `extra` records of another scheme, size or storage.
     """
     folder = Path(records)
     manifest = read_manifest(folder)
-    files, count, buffer = _plan(manifest, folder, split, batch_size, drop_remainder)
+    files, count, buffer = _plan([folder, *map(Path, extra)], split, batch_size, drop_remainder)
     order = np.random.default_rng([seed, epoch])
     if shuffle:
         order.shuffle(files)
@@ -102,17 +104,33 @@ def make_dataset(
 
 
 def _plan(
-    manifest: Manifest, folder: Path, split: str, batch_size: int, drop_remainder: bool
+    folders: list[Path], split: str, batch_size: int, drop_remainder: bool
 ) -> tuple[list[str], int, int]:
     """Files, number of records, and shuffle buffer in records."""
-    if split not in manifest.splits:
-        raise InputError(f"{folder}: no split '{split}', it has {', '.join(manifest.splits)}")
-    part = manifest.splits[split]
-    if drop_remainder and part.count < batch_size:
+    files, count, size = [], 0, 0
+    first = read_manifest(folders[0])
+    for folder in folders:
+        manifest = read_manifest(folder)
+        if split not in manifest.splits:
+            raise InputError(f"{folder}: no split '{split}', it has {', '.join(manifest.splits)}")
+        for fact in ("scheme", "image_size", "frames", "storage"):
+            here, there = getattr(manifest, fact), getattr(first, fact)
+            if here != there:
+                raise InputError(
+                    f"{folder}: {fact} is {here}, but {there} in {folders[0]}; build both alike"
+                )
+        if len(folders) > 1 and manifest.storage == "normalized":
+            raise InputError(
+                f"{folder}: normalized by statistics of its own; records that are to be mixed need "
+                "--storage uint8, png or jpeg"
+            )
+        part = manifest.splits[split]
+        files += [str(folder / shard.file) for shard in part.shards]
+        count += part.count
+        size += sum(shard.bytes for shard in part.shards)
+    if drop_remainder and count < batch_size:
         raise InputError(
-            f"{folder}: split '{split}' has {part.count} records, fewer than one batch of "
-            f"{batch_size}; use --batch-size {part.count}"
+            f"{folders[0]}: split '{split}' has {count} records, fewer than one batch of "
+            f"{batch_size}; use --batch-size {count}"
         )
-    record_bytes = max(1, sum(shard.bytes for shard in part.shards) // part.count)
-    buffer = min(part.count, max(SHUFFLE_BYTES // record_bytes, 4 * batch_size))
-    return [str(folder / shard.file) for shard in part.shards], part.count, buffer
+    return files, count, min(count, max(SHUFFLE_BYTES * count // size, 4 * batch_size))

@@ -319,7 +319,18 @@ def write_tfrecord(
 
 
 def write_records(path: str | Path, records: Iterable[bytes]) -> int:
-    """Writes serialized records to a TFRecord file aside and renames it; returns their number."""
+    """Writes serialized records to a TFRecord file, whole or not at all.
+
+    Args:
+      path: the file.
+      records: results of `encode_record`.
+
+    Returns:
+      Their number.
+
+    Raises:
+      InputError: the file cannot be written, as on a full disk.
+    """
     count = 0
     with write_aside(path) as aside:
         try:

@@ -71,6 +71,8 @@ def draw_building(canvas: Canvas, b: Building) -> None:
     rise = pitch * (b.depth if b.roof in ("gable", "hip") else b.width) / 2
     if b.roof == "flat":
         rise = 0.0
+    if b.roof == "flat":
+        _beyond_walls(canvas, base, b, wall)
     for i in range(4):
         start, end = base[i], base[(i + 1) % 4]
         normal = cross(UP, end - start) / max(np.linalg.norm(end - start), 1e-6)
@@ -307,25 +309,38 @@ def _balconies(canvas, facade, start, end, out, b, seed) -> None:
                              0.03, (0.15, 0.15, 0.16), "building")  # fmt: skip
 
 
+def _flat_roof(b: Building) -> tuple[float, float]:
+    """How far a flat roof sticks out and how thick its edge is, metres; 0, 0 for a plain one."""
+    rng = np.random.default_rng([b.seed, 8])
+    return (rng.uniform(0.02, 0.1), rng.uniform(0.2, 0.7)) if rng.random() < 0.6 else (0.0, 0.0)
+
+
+def _beyond_walls(canvas, base, b, wall) -> None:
+    """What the walls hide the lower part of: the lift house and the roof's underside."""
+    rng = np.random.default_rng([b.seed, 9])
+    if rng.random() < 0.5:
+        share = rng.uniform(0.2, 0.5)
+        spot = base[0] + (base[2] - base[0]) * rng.uniform(0.05, 0.4) + UP * b.height
+        box(canvas, spot, b.along, b.width * share, b.depth * share, rng.uniform(1.5, 4),
+            wall * rng.uniform(0.6, 1), "building")  # fmt: skip
+    over, thick = _flat_roof(b)
+    if thick and canvas.camera.position[1] < b.height:
+        ring = base.mean(0) + (base - base.mean(0)) * (1 + over) + UP * b.height
+        canvas.polygon(ring, wall * 0.6, "building", canvas.light.on(-UP))
+
+
 def _flat_top(canvas, rng, base, b, wall) -> None:
-    """Parapet, lift house and antennas."""
-    light, top = canvas.light, UP * b.height
-    if rng.random() < 0.6:
-        over = rng.uniform(0.1, 0.6)
-        centre = base.mean(0)
-        ring = centre + (base - centre) * (1 + over / 6) + top
-        thick = UP * rng.uniform(0.2, 0.7)
+    """The edge of a flat roof, and antennas."""
+    over, thick = _flat_roof(b)
+    if thick:
+        ring = base.mean(0) + (base - base.mean(0)) * (1 + over) + UP * b.height
+        high = UP * thick
         for i in range(4):
             start, end = ring[i], ring[(i + 1) % 4]
             normal = cross(UP, end - start) / np.linalg.norm(end - start)
             if np.dot(canvas.camera.position - start, normal) > 0:
-                canvas.polygon([start, end, end + thick, start + thick], wall * 0.8, "building",
-                               light.on(normal))  # fmt: skip
-    if rng.random() < 0.5:
-        share = rng.uniform(0.2, 0.5)
-        spot = base[0] + (base[2] - base[0]) * rng.uniform(0.05, 0.4) + top
-        box(canvas, spot, b.along, b.width * share, b.depth * share, rng.uniform(1.5, 4),
-            wall * rng.uniform(0.6, 1), "building")  # fmt: skip
+                canvas.polygon([start, end, end + high, start + high], wall * 0.8, "building",
+                               canvas.light.on(normal))  # fmt: skip
     masts(canvas, rng, base[:2], b.height)
 
 
@@ -361,7 +376,7 @@ def box(canvas, corner, along, width, depth, height, color, label) -> None:
 
 
 def _pitched(canvas, rng, base, b, rise, metre) -> None:
-    """Roof slopes with tiles, chimneys and dormers."""
+    """Roof slopes with tiles, and chimneys."""
     tile = _pick(rng, _ROOFS) * rng.uniform(0.8, 1.2)
     over, seed = rng.uniform(0.2, 0.6), int(rng.integers(2**31))
     turn = 1 if b.roof == "front" else 0
@@ -382,6 +397,12 @@ def _pitched(canvas, rng, base, b, rise, metre) -> None:
             grain[:: max(2, round(px * 0.35))] -= 22
         return np.clip(encode(tile) + grain[..., None], 0, 255).astype(np.uint8), None
 
+    # First the chimneys: the slopes hide their feet.
+    for _ in range(int(rng.integers(0, 4))):
+        share = rng.uniform(0.1, 0.9)
+        foot = ridge[0] + (ridge[1] - ridge[0]) * share - UP * 0.8
+        box(canvas, foot, along, rng.uniform(0.5, 1.2), 0.6, rng.uniform(1.4, 2.4),
+            tile * 0.9 + 0.05, "building")  # fmt: skip
     slopes = [(corners[0], corners[1], ridge[1], ridge[0], depth_axis),
               (corners[2], corners[3], ridge[0], ridge[1], -depth_axis)]  # fmt: skip
     eye = canvas.camera.position
@@ -407,18 +428,12 @@ def _pitched(canvas, rng, base, b, rise, metre) -> None:
             if np.dot(eye - corners[i], normal) > 0:
                 canvas.polygon([corners[i], corners[j], peak], np.clip(tile, 0, 1), "building",
                                canvas.light.on(normal))  # fmt: skip
-    if b.far or metre < 1:
-        return
-    for _ in range(int(rng.integers(0, 4))):
-        share = rng.uniform(0.1, 0.9)
-        foot = ridge[0] + (ridge[1] - ridge[0]) * share - UP * 0.8
-        box(canvas, foot, along, rng.uniform(0.5, 1.2), 0.6, rng.uniform(1.4, 2.4),
-            tile * 0.9 + 0.05, "building")  # fmt: skip
-    masts(canvas, rng, np.array(ridge), -0.2)
+    if not b.far and metre > 1:
+        masts(canvas, rng, np.array(ridge), -0.2)
 
 
 def draw_tower(canvas: Canvas, foot, seed: int) -> None:
-    """A church tower with a spire, a chimney stack or a water tower, by the seed."""
+    """A church tower: a square shaft with a spire and a cross."""
     rng = np.random.default_rng([seed, 5])
     side, high = rng.uniform(5, 9), rng.uniform(18, 40)
     along = np.array([np.cos(turn := rng.uniform(-0.8, 0.8)), 0, np.sin(turn)])

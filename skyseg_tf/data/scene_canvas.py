@@ -281,7 +281,7 @@ class Canvas:
         corners = np.round((xy - 0.5 - box[:2]) * 2**_FIXED).astype(np.int32)[:, None]
         return box, corners, float(depth.min()), float(depth.mean())
 
-    def polygon(self, points, color, label: str | None, light=None, soft=0, instance=0) -> None:
+    def polygon(self, points, color, label: str | None, light=None, instance=0) -> None:
         """Paints a flat polygon: (N, 3) world points, display color (3,) 0-1."""
         found = self.outline(np.asarray(points, np.float64))
         if found is None:
@@ -289,8 +289,6 @@ class Canvas:
         (x0, y0, x1, y1), corners, _, depth = found
         alpha = np.zeros((y1 - y0, x1 - x0), np.uint8)
         cv2.fillPoly(alpha, [corners], 255, cv2.LINE_AA, _FIXED)
-        if soft:
-            alpha = (alpha * np.float32(soft)).astype(np.uint8)
         shown = self.tint(color, self.light.ambient if light is None else light, depth)
         self.paint(x0, y0, shown, alpha, label, instance)
 

@@ -71,7 +71,7 @@ PLACES = {
     "industrial": Place(6, road=(4, 7), walk=(1, 3), setback=(4, 18), height=(5, 14), gap=0.35,
                         trees=0.12, styles=("metal", "panel", "white", "brick", "metal"),
                         roofs=("flat", "flat", "gable"), yaw=(-50, 50),
-                        extras=("fences", "lamps", "signs", "wires", "crane", "chimney")),
+                        extras=("fences", "lamps", "signs", "wires", "crane")),
     "up": Place(9, pitch=(14, 38), yaw=(-40, 40), trees=0.5, gap=0.3, setback=(0, 6)),
     "close": Place(3, road=(1.5, 2.5), walk=(1, 2), height=(16, 40), gap=0, yaw=(70, 110),
                    pitch=(-8, 3), trees=0.05),

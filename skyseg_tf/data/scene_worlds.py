@@ -291,11 +291,13 @@ def _green(world: World, rng, side: int) -> None:
         )
     if "hedges" in place.extras and rng.random() < 0.5:
         high, seed = rng.uniform(0.8, 2.5), int(rng.integers(2**31))
-        for s in np.arange(-8, 110, 5.0):
-            if rng.random() < 0.8:
-                foot = world.at(s, side * (world.road + world.walk + 1))
-                hedge = Tree(foot, high, "hedge", seed + int(s), 3, 6.5)
-                world.add(s, s + 3, partial(draw_tree, tree=hedge))
+        # Short pieces nearby: each is a board that faces the camera and must not reach the road.
+        for s in [*np.arange(-9, 36, 2.2), *np.arange(36, 110, 5.0)]:
+            there, long = rng.random() < 0.9, 2.2 if s < 35 else 5.0
+            foot = world.at(s, side * (world.road + world.walk + 1.4))
+            if there and np.linalg.norm(foot - world.camera.position * [1, 0, 1]) > 2.5:
+                hedge = Tree(foot, high, "hedge", seed + int(s * 10), 3, long * 1.35)
+                world.add(s, s + long, partial(draw_tree, tree=hedge))
 
 
 def _tree(world, rng, s, lateral, kind, leaves, extra=0.0) -> None:
@@ -385,8 +387,7 @@ def _extras(world: World, rng) -> None:
     """Rare, large or overhead things."""
     extras, road = world.place.extras, world.road
     draws = {
-        name: rng.random()
-        for name in ("wires", "signals", "tower", "crane", "boards", "bridge", "chimney")
+        name: rng.random() for name in ("wires", "signals", "tower", "crane", "boards", "bridge")
     }
     seeds = rng.integers(0, 2**31, 8).tolist()
     if "wires" in extras and draws["wires"] < 0.4:

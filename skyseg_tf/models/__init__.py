@@ -221,5 +221,5 @@ def _lstm_rules(layer):
     return [
         ("weight_ih_l0", cell.kernel, np.transpose),
         ("weight_hh_l0", cell.recurrent_kernel, np.transpose),
-        ("bias_ih_l0 bias_hh_l0", cell.bias, lambda *both: np.stack(both).sum(0)),
+        ("bias_ih_l0 bias_hh_l0", cell.bias, lambda *both: np.sum(both, 0, "float64")),
     ]

@@ -128,7 +128,7 @@ def interpolation_matrix(size_in, size_out, align_corners: bool, dtype: str):
     """
     target = ops.arange(size_out, dtype="int32")
     if align_corners:
-        below = ops.maximum(size_out - 1, 1)
+        below = ops.cast(ops.maximum(size_out - 1, 1), "int32")
         above = target * (size_in - 1)
     else:
         below = 2 * size_out
@@ -147,6 +147,15 @@ def apply_along_sides(x, rows, columns):
     x = ops.reshape(x, (batch * ops.shape(rows)[0], width, channels))
     x = ops.matmul(columns, x)
     return ops.reshape(x, (batch, ops.shape(rows)[0], ops.shape(columns)[0], channels))
+
+
+def _resize(x, size, interpolation: str):
+    if all(isinstance(n, int) for n in size):
+        return ops.image.resize(x, size, interpolation=interpolation)
+    # Only a TensorFlow graph knows unknown sizes, and the operation of Keras refuses them.
+    import tensorflow as tf
+
+    return tf.image.resize(x, size, interpolation)
 
 
 @keras.saving.register_keras_serializable(package="skyseg_tf")
@@ -183,7 +192,7 @@ class ResizeLike(layers.Layer):
             )
             resized = apply_along_sides(ops.cast(x, dtype), rows, columns)
         else:
-            resized = ops.image.resize(x, size, interpolation=self.interpolation)
+            resized = _resize(x, size, self.interpolation)
         return ops.cast(resized, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):

@@ -1,0 +1,45 @@
+# make train and make test do everything, from nothing, in any order, any number of times.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: env data train test test-slow lint bench clean help
+
+help:  ## show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+env: $(VENV)/.ready  ## make the environment (with uv if present, else venv and pip)
+
+# Exact versions from requirements.txt; the extra "dev" brings what only the tests need.
+$(VENV)/.ready: pyproject.toml requirements.txt
+	@echo "making the environment in $(VENV) ..."
+	@if command -v uv >/dev/null; then \
+	  uv venv -q --allow-existing --python ">=3.11" $(VENV) && \
+	  uv pip install -q --python $(RUN) -r requirements.txt -e ".[dev]"; \
+	else \
+	  $(PYTHON) -m venv $(VENV) && \
+	  $(RUN) -m pip install -q --disable-pip-version-check -r requirements.txt -e ".[dev]"; \
+	fi
+	@touch $@
+
+data: env  ## draw the demo dataset: 240 street scenes in the format of Cityscapes
+	@$(RUN) -m skyseg_tf.scenes --out data/demo_scenes --count 240 --size 256 512
+
+train: data  ## demo data, records, training, IoU plot
+	@$(RUN) -m skyseg_tf.train
+
+test: env  ## the fast tests
+	@$(RUN) -m pytest
+
+test-slow: env  ## all tests
+	@$(RUN) -m pytest -m "slow or not slow"
+
+lint: env  ## ruff, for code and notebooks
+	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .
+
+bench: env  ## measure every claim (minutes; leave the machine alone meanwhile)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
+
+clean:  ## remove the environment, demo data and runs
+	rm -rf $(VENV) data runs

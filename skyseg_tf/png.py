@@ -1,0 +1,86 @@
+"""Decoding PNG twice as fast as libpng alone.
+
+Inflating is most of the work of decoding a photo, and libpng does it with zlib. Here Intel's ISA-L
+inflates, three times as fast; its result goes to OpenCV as a PNG whose data is stored, not
+compressed, so that libpng has only the row filters left to undo.
+"""
+
+import struct
+
+import cv2
+import numpy as np
+from isal import isal_zlib
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_CHANNELS = {0: 1, 2: 3}  # color types: grey and RGB
+_STORED = 65535  # longest stored block of a deflate stream
+
+
+def decode_png(content: bytes) -> np.ndarray | None:
+    """Decodes an 8-bit grey or RGB PNG.
+
+    Args:
+      content: the file's bytes.
+
+    Returns:
+      (H, W) or (H, W, 3) uint8; None for PNGs of other kinds (palette, alpha, 16 bit, interlaced),
+      which the caller reads in another way.
+
+    Raises:
+      OSError: truncated, or a checksum does not fit.
+    """
+    chunks = list(_chunks(content))
+    _, header = chunks[0]
+    width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", header)
+    special = {kind for kind, _ in chunks} & {b"tRNS", b"acTL"}
+    if depth != 8 or color not in _CHANNELS or interlace or special:
+        return None
+    size = height * (1 + width * _CHANNELS[color])
+    packed = b"".join(data for kind, data in chunks if kind == b"IDAT")
+    try:
+        raw = isal_zlib.decompress(packed, bufsize=size)
+    except isal_zlib.error as error:
+        raise OSError(f"its data cannot be inflated: {error}") from None
+    if len(raw) != size:
+        raise OSError(f"{len(raw)} bytes of pixels instead of {size}")
+    flag = cv2.IMREAD_COLOR_RGB if color == 2 else cv2.IMREAD_GRAYSCALE
+    image = cv2.imdecode(
+        np.frombuffer(_stored_png(header, raw), np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION
+    )
+    if image is None:
+        raise OSError("its rows cannot be decoded")
+    return image
+
+
+def _chunks(content: bytes):
+    """Yields (kind, data) of each chunk up to IEND."""
+    if content[:8] != _SIGNATURE:
+        raise OSError("not a PNG")
+    view, start, kind = memoryview(content), 8, b""
+    while kind != b"IEND":
+        length, kind = (
+            struct.unpack_from(">I4s", content, start) if start + 8 <= len(content) else (0, b"")
+        )
+        end = start + 12 + length
+        if not kind or end > len(content):
+            raise OSError("the file is truncated")
+        if isal_zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+            raise OSError(f"wrong checksum in chunk {kind.decode('latin1')} at byte {start}")
+        yield kind, view[start + 8 : end - 4]
+        start = end
+
+
+def _stored_png(header: bytes, raw: bytes) -> bytes:
+    """A PNG of the same rows, with a deflate stream of stored blocks."""
+    view = memoryview(raw)
+    parts = [b"IDAT\x78\x01"]
+    for start in range(0, len(raw), _STORED):
+        block = view[start : start + _STORED]
+        last = start + _STORED >= len(raw)
+        parts += [struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF), block]
+    parts.append(struct.pack(">I", isal_zlib.adler32(raw)))
+    return _SIGNATURE + _chunk(b"IHDR" + header) + _chunk(b"".join(parts)) + _chunk(b"IEND")
+
+
+def _chunk(body: bytes) -> bytes:
+    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", isal_zlib.crc32(body))

@@ -1,0 +1,37 @@
+"""One small drawn dataset for all tests."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest
+
+from skyseg_tf.data.scenes import write_scenes
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory) -> Path:
+    """A Cityscapes tree of 15 train and val scenes of 96x192, with clips of two frames."""
+    out = tmp_path_factory.mktemp("data") / "scenes"
+    write_scenes(out, 15, size=(96, 192), seed=3, sequence_frames=2, workers=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def records(tree, tmp_path_factory) -> Path:
+    """Sky records of `tree` at 32x64, storage uint8."""
+    from skyseg_tf.build import BuildConfig, build
+
+    out = tmp_path_factory.mktemp("records") / "sky"
+    build(BuildConfig(out=out, source=tree, image_size=(32, 64), storage="uint8", quiet=True))
+    return out
+
+
+@pytest.fixture
+def camvid() -> Path:
+    """The real photos, where they lie beside the project."""
+    path = Path(__file__).parents[2] / "shared" / "data" / "camvid_cityscapes"
+    if not path.is_dir():
+        pytest.skip("the CamVid tree is not here")
+    return path

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from skyseg_tf.data import augment as aug
+
+NOTHING = {"scale": 1.0, "shift": (0.0, 0.0), "angle": 0.0, "flip": False}
+
+
+@pytest.fixture
+def pair():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (12, 20, 3)).astype(np.float32)
+    # The mask can be told from the image, so that it is seen whether they move together.
+    return image, (image[..., 0] > 127).astype(np.uint8)
+
+
+def warp(image, mask, **options):
+    options = {key: tf.constant(value) for key, value in (NOTHING | options).items()}
+    moved, mask = aug.warp(tf.constant(image)[None], tf.constant(mask), **options)
+    return moved[0].numpy(), mask.numpy()
+
+
+def test_warp_by_nothing_is_exact(pair):
+    image, mask = warp(*pair)
+    assert np.array_equal(image, pair[0])
+    assert np.array_equal(mask, pair[1])
+
+
+@pytest.mark.parametrize(
+    ("options", "reference"),
+    [
+        ({"flip": True}, lambda a: a[:, ::-1]),
+        ({"angle": np.float32(np.pi)}, lambda a: a[::-1, ::-1]),
+        ({"shift": (2.0, 3.0)}, lambda a: np.roll(a, (2, 3), (0, 1))),
+    ],
+)
+def test_warp_against_numpy(pair, options, reference):
+    image, mask = warp(*pair, **options)
+    inside = mask != 255
+    assert inside.mean() > 0.6
+    np.testing.assert_allclose(image[inside], reference(pair[0])[inside], atol=0.1)
+    assert np.array_equal(mask[inside], reference(pair[1])[inside])
+
+
+def test_what_comes_from_outside_is_ignored(pair):
+    image, mask = warp(*pair, scale=0.5)
+    assert (mask == 255).mean() == pytest.approx(0.75, abs=0.05)
+    assert (image[mask == 255] == 0).all()
+
+
+def test_image_and_mask_move_together(pair):
+    big = np.kron(pair[0], np.ones((8, 8, 1), np.float32))
+    mask = (big[..., 0] > 127).astype(np.uint8)
+    for seed in range(8):
+        picked = tf.constant([seed, 1])
+        image, moved = aug.augment(tf.constant(big), tf.constant(mask), picked)
+        again, _ = aug.augment(tf.constant(big), tf.constant(mask), picked)
+        assert np.array_equal(image, again)
+        assert image.shape == big.shape
+        assert 0 <= image.numpy().min() <= image.numpy().max() <= 255
+        red, moved = image.numpy()[..., 0], moved.numpy()
+        if (moved == 1).any() and (moved == 0).any():
+            assert np.median(red[moved == 1]) > np.median(red[moved == 0])
+
+
+def test_photometric_operations_against_numpy(pair):
+    image = pair[0]
+    np.testing.assert_allclose(aug.gamma(image, 0.5), 255 * np.sqrt(image / 255), rtol=1e-5)
+    grey = image @ np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(
+        aug.saturation(image, 0.0), grey[..., None].repeat(3, -1), rtol=1e-5, atol=1e-3
+    )
+    np.testing.assert_allclose(aug.saturation(image, 1.0), image, atol=1e-3)
+    np.testing.assert_allclose(
+        aug.contrast(image, 0.0), np.full_like(image, image.mean()), rtol=1e-5
+    )
+    assert aug.exposure(image, tf.constant([2.0, 2.0, 2.0])).numpy().max() == 255
+
+
+def test_eager_and_inside_tf_data_agree(pair):
+    image, mask = (tf.constant(part) for part in pair)
+    dataset = tf.data.Dataset.range(3).map(
+        lambda i: aug.augment(image, mask, tf.stack([3, tf.cast(i, tf.int32)]))
+    )
+    for i, (streamed, streamed_mask) in enumerate(dataset):
+        eager, eager_mask = aug.augment(image, mask, tf.constant([3, i]))
+        np.testing.assert_allclose(streamed, eager, atol=1e-3)
+        assert np.array_equal(streamed_mask, eager_mask)

@@ -1,0 +1,179 @@
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from skyseg_tf.build import BuildConfig, build
+from skyseg_tf.data import rgb_stats as rs
+from skyseg_tf.data.layouts import find_pairs
+from skyseg_tf.data.records import read_manifest, read_tfrecord
+from skyseg_tf.errors import InputError
+from skyseg_tf.images import read_image, resize_image
+
+SIZE = (32, 64)
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Digest of every file of a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def config(tree, out, **changes):
+    return replace(BuildConfig(out=out, source=tree, image_size=SIZE, quiet=True), **changes)
+
+
+def test_statistics_and_pixels_are_those_of_the_train_split(tree, tmp_path):
+    manifest = build(config(tree, tmp_path / "r", scheme="cityscapes19"))
+    train = [pair for pair in find_pairs(tree) if pair.split == "train"]
+    stack = np.stack([resize_image(read_image(pair.image), SIZE) for pair in train])
+    for i, channel in enumerate("RGB"):
+        assert abs(manifest.rgb_stats[f"{channel}_MEAN"] - stack[..., i].mean()) < 1e-9
+        assert abs(manifest.rgb_stats[f"{channel}_STD"] - stack[..., i].std()) < 1e-9
+    assert rs.read_rgb_stats(tmp_path / "r" / "rgb_stats.json") == manifest.rgb_stats
+    files = [str(tmp_path / "r" / shard.file) for shard in manifest.splits["train"].shards]
+    pairs = list(read_tfrecord(files))
+    assert len(pairs) == manifest.splits["train"].count == len(train)
+    images = np.stack([pair["image"] for pair in pairs])
+    np.testing.assert_allclose(images.mean((0, 1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(images.std((0, 1, 2)), 1, atol=1e-4)
+    masks = np.stack([pair["mask"] for pair in pairs])
+    counts = np.bincount(masks.ravel(), minlength=256)
+    assert manifest.splits["train"].class_pixels == counts[:19].tolist()
+    assert manifest.splits["train"].ignored_pixels == counts[255]
+
+
+def test_bytes_do_not_depend_on_the_number_of_threads_and_shards_are_balanced(tree, tmp_path):
+    for workers in (1, 3):
+        build(config(tree, tmp_path / str(workers), workers=workers, shards=5))
+    assert content(tmp_path / "1") == content(tmp_path / "3")
+    counts = [shard.count for shard in read_manifest(tmp_path / "1").splits["train"].shards]
+    assert len(counts) == 5
+    assert max(counts) - min(counts) <= 1
+    assert not [p for p in (tmp_path / "1").iterdir() if p.name.startswith(".")]
+
+
+def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(tree, tmp_path):
+    build(config(tree, tmp_path / "whole"))
+    code = (
+        "import sys, time; from pathlib import Path; import skyseg_tf.build as b; "
+        "load = b.load_pair; "
+        "b.load_pair = lambda *a: (time.sleep(.05), load(*a))[1]; print('go', flush=True); "
+        "b.build(b.BuildConfig(out=Path(sys.argv[2]), source=Path(sys.argv[1]), "
+        "image_size=(32, 64), quiet=True, workers=1))"
+    )
+    killed = tmp_path / "killed"
+    for delay in (0.15, 0.35):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, tree, killed], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "go\n"
+        time.sleep(delay)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        assert not (killed / "dataset.json").exists()
+    assert killed.exists()
+    build(config(tree, killed))
+    assert content(killed) == content(tmp_path / "whole")
+
+
+def test_running_again_changes_nothing_and_other_settings_are_refused(tree, tmp_path):
+    out = tmp_path / "r"
+    build(config(tree, out))
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    build(config(tree, out))
+    assert before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    with pytest.raises(InputError, match=r"records of another build \(scheme was sky"):
+        build(config(tree, out, scheme="streets11"))
+    with pytest.raises(InputError, match="storage was normalized"):
+        build(config(tree, out, storage="png"))
+
+
+def test_given_statistics_are_used(tree, tmp_path):
+    stats = dict(zip(rs._KEYS, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), strict=True))
+    rs.write_rgb_stats(tmp_path / "s.json", stats)
+    manifest = build(config(tree, tmp_path / "r", rgb_stats=tmp_path / "s.json"))
+    assert manifest.rgb_stats == stats
+
+
+def test_refuses_folders_that_are_not_its_own(tree, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="not empty"):
+        build(config(tree, tmp_path / "mine"))
+    with pytest.raises(InputError, match="in the way"):
+        build(config(tree, tmp_path / "mine" / "thesis.txt"))
+    with pytest.raises(InputError, match="unknown storage"):
+        build(config(tree, tmp_path / "r", storage="gzip"))
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("truncate", "damaged"),
+        ("size", r"the mask is 10 x 10, its photo\s+192 x 96"),
+        ("value", "unknown class id 77|no encoding|77"),
+    ],
+)
+def test_bad_files_are_named_and_nothing_is_finished(tree, tmp_path, damage, message):
+    copy = tmp_path / "tree"
+    shutil.copytree(tree, copy)
+    pair = find_pairs(copy)[0]
+    if damage == "truncate":
+        Path(pair.image).write_bytes(Path(pair.image).read_bytes()[:700])
+    else:
+        size = (10, 10) if damage == "size" else (96, 192)
+        Image.fromarray(np.full(size, 7 if damage == "size" else 77, np.uint8)).save(pair.mask)
+    with pytest.raises(InputError, match=message) as error:
+        build(config(copy, tmp_path / "r"))
+    assert "\n" not in str(error.value)
+    assert Path(pair.image).name.split("_leftImg8bit")[0] in str(error.value)
+    assert not (tmp_path / "r" / "dataset.json").exists()
+
+
+def test_full_disk_is_one_line_and_can_be_continued(tree, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(small)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+    try:
+        run = subprocess.run(
+            [sys.executable, "-m", "skyseg_tf.build", "--source", tree, "--out", small / "r",
+             "--image-size", "32", "64", "--quiet"],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert run.returncode == 2
+        assert "No space left" in run.stderr
+        assert len(run.stderr.strip().splitlines()) == 1
+        assert not (small / "r" / "dataset.json").exists()
+        subprocess.run(["mount", "-o", "remount,size=20m", str(small)], check=True)
+        build(config(tree, small / "r"))
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_manifest_says_what_a_reader_needs(records):
+    manifest = json.loads((records / "dataset.json").read_text())
+    assert {"schema_version", "splits", "scheme", "rgb_stats", "source_sha256"} <= set(manifest)
+    shard = manifest["splits"]["train"]["shards"][0]
+    digest = hashlib.sha256((records / shard["file"]).read_bytes()).hexdigest()
+    assert shard["sha256"] == digest
+
+
+def test_camvid_builds(camvid, tmp_path):
+    manifest = build(config(camvid, tmp_path / "r", storage="uint8"))
+    assert manifest.splits["train"].count == 367
+    assert manifest.splits["val"].count == 101

@@ -1,0 +1,51 @@
+import subprocess
+import sys
+
+import pytest
+
+from skyseg_tf.cli import VERBS, main
+
+
+def run(*args):
+    return subprocess.run(
+        [sys.executable, "-c", "from skyseg_tf.cli import main; main()", *map(str, args)],
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_overview_and_version(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main([])
+    assert exit_info.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(verb in shown for verb in VERBS)
+    main(["--version"])
+    assert capsys.readouterr().out.startswith("skyseg_tf ")
+    with pytest.raises(SystemExit, match="no verb 'tarin'"):
+        main(["tarin"])
+
+
+@pytest.mark.parametrize("verb", ["scenes", "check", "flatten", "build", "train"])
+def test_help_of_every_verb_explains_every_flag(verb):
+    result = run(verb, "--help")
+    assert result.returncode == 0
+    assert f"usage: skyseg {verb}" in result.stdout
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("build", "--source", "/nowhere", "--out", "x"), "/nowhere"),
+        (("check", "--source", "/nowhere"), "/nowhere"),
+        (("train", "--records", "/nowhere"), "no dataset.json"),
+        (("train", "--records", "a", "--source", "b"), "not both"),
+    ],
+)
+def test_wrong_input_is_one_line_and_status_2(args, message, tmp_path):
+    result = run(*args)
+    assert result.returncode == 2, result.stderr
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert result.stderr.startswith(f"skyseg {args[0]}: error: ")

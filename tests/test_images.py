@@ -1,0 +1,112 @@
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from skyseg_tf import images
+from skyseg_tf.errors import InputError
+
+
+def encoded(picture: Image.Image, **options) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def photo():
+    return np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
+
+
+def test_png_is_read_exactly(photo, tmp_path):
+    images.write_image(tmp_path / "a b" / "ü.png", photo)
+    assert np.array_equal(images.read_image(tmp_path / "a b" / "ü.png"), photo)
+    assert images.image_size(tmp_path / "a b" / "ü.png") == (12, 20)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK"])
+def test_every_mode_becomes_rgb(photo, mode):
+    picture = Image.fromarray(photo).convert(mode)
+    content = encoded(picture, format="TIFF" if mode == "CMYK" else "PNG")
+    image = images.decode_image(content, "x")
+    assert image.shape == (12, 20, 3)
+    assert image.dtype == np.uint8
+
+
+def test_sixteen_bit_grey_keeps_its_range():
+    values = np.array([[0, 257 * 7, 65535]], np.uint16)
+    image = images.decode_image(encoded(Image.fromarray(values), format="PNG"), "x")
+    assert image[0, :, 0].tolist() == [0, 7, 255]
+
+
+def test_exif_orientation_turns_the_photo(photo, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for suffix in ("jpg", "tif", "webp"):
+        Image.fromarray(photo).save(tmp_path / f"a.{suffix}", exif=exif)
+        assert images.read_image(tmp_path / f"a.{suffix}").shape == (20, 12, 3)
+        assert images.image_size(tmp_path / f"a.{suffix}") == (20, 12)
+
+
+@pytest.mark.parametrize("suffix", ["PNG", "JPEG"])
+def test_truncated_files_are_refused_and_named(photo, suffix):
+    big = np.kron(photo, np.ones((8, 8, 1), np.uint8))
+    content = encoded(Image.fromarray(big), format=suffix)
+    for cut in (10, len(content) // 2, len(content) - 20):
+        with pytest.raises(InputError, match="street"):
+            images.decode_image(content[:cut], "street")
+
+
+def test_a_flipped_byte_inside_a_png_is_refused(photo):
+    content = bytearray(encoded(Image.fromarray(photo), format="PNG"))
+    content[len(content) // 2] ^= 0xFF
+    with pytest.raises(InputError, match="damaged"):
+        images.decode_image(bytes(content), "street")
+
+
+def test_palette_masks_keep_their_indices():
+    picture = Image.fromarray(np.array([[0, 1, 11]], np.uint8), "P")
+    picture.putpalette([9] * 768)
+    assert images.decode_mask_file(encoded(picture, format="PNG"), "x").tolist() == [[0, 1, 11]]
+
+
+def test_instance_ids_are_refused_as_masks():
+    with pytest.raises(InputError, match="labelIds"):
+        images.decode_mask_file(
+            encoded(Image.fromarray(np.array([[26001]], np.uint16)), format="PNG"), "x"
+        )
+
+
+def test_pixel_limit(monkeypatch, photo):
+    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    with pytest.raises(InputError, match="exceed the limit"):
+        images.decode_image(encoded(Image.fromarray(photo), format="PNG"), "x")
+
+
+def test_zip_members(photo, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("b/c.png", encoded(Image.fromarray(photo), format="PNG"))
+    assert np.array_equal(images.read_image(f"{tmp_path}/a.zip!b/c.png"), photo)
+    assert images.image_size(f"{tmp_path}/a.zip!b/c.png") == (12, 20)
+    with pytest.raises(FileNotFoundError, match="no such member"):
+        images.read_image(f"{tmp_path}/a.zip!b/d.png")
+
+
+def test_write_aside_leaves_nothing_behind_on_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), images.write_aside(tmp_path / "x") as aside:
+        aside.write_text(f"half {1 / 0}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_area_mean_and_nearest_centres():
+    image = np.arange(16, dtype=np.uint8).reshape(4, 4, 1).repeat(3, axis=2)
+    assert images.resize_image(image, (2, 2))[0, 0, 0] in (2, 3)  # mean of 0 1 4 5
+    mask = np.arange(9, dtype=np.uint8).reshape(3, 3)
+    assert images.resize_mask(mask, (1, 1))[0, 0] == 4
+
+
+def test_overlay_keeps_ignored_pixels(photo):
+    mask = np.full((12, 20), 255, np.uint8)
+    assert np.array_equal(images.overlay(photo, mask, np.zeros((256, 3), np.uint8)), photo)

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from cityscapesscripts.helpers import labels as official
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.labels import CITYSCAPES_LABELS, IGNORE, SCHEMES, class_id_table, decode_mask
+
+
+def test_label_table_is_the_official_one():
+    ours = {
+        row.id: (row.name, row.train_id, row.category, row.has_instances, row.color)
+        for row in CITYSCAPES_LABELS
+    }
+    theirs = {
+        row.id: (row.name, row.trainId, row.category, row.hasInstances, row.color)
+        for row in official.labels
+        if row.id >= 0
+    }
+    assert ours == theirs
+
+
+def test_sky_scheme_ignores_void_and_keeps_every_other_label():
+    table = class_id_table("labelIds", SCHEMES["sky"])
+    assert table[23] == 1
+    assert (table[:7] == IGNORE).all()
+    assert (table[[*range(7, 23), *range(24, 34)]] == 0).all()
+
+
+def test_streets11_counts_other_labels_as_void_and_ignores_the_unlabeled():
+    scheme = SCHEMES["streets11"]
+    table = class_id_table("labelIds", scheme)
+    assert scheme.num_classes == 11
+    assert (table[:4] == IGNORE).all()
+    assert scheme.class_names[table[25]] == "person"  # rider
+    assert [scheme.class_names[table[i]] for i in (4, 8, 21, 23)] == ["void"] * 4
+
+
+def test_cityscapes19_follows_the_train_ids():
+    table = class_id_table("labelIds", SCHEMES["cityscapes19"])
+    for row in CITYSCAPES_LABELS:
+        assert table[row.id] == row.train_id
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=str)
+def test_train_ids_and_colors_mean_the_same_as_label_ids(scheme):
+    evaluated = [row for row in CITYSCAPES_LABELS if row.train_id != IGNORE]
+    label_ids = np.array([[row.id for row in evaluated]], np.uint8)
+    wanted = decode_mask(label_ids, "labelIds", scheme, "x")
+    train_ids = np.array([[row.train_id for row in evaluated]], np.uint8)
+    colors = np.array([[row.color for row in evaluated]], np.uint8)
+    assert np.array_equal(decode_mask(train_ids, "trainIds", scheme, "x"), wanted)
+    assert np.array_equal(decode_mask(colors, "color", scheme, "x"), wanted)
+
+
+def test_unknown_values_name_file_value_and_count():
+    mask = np.array([[23, 77], [77, 7]], np.uint8)
+    with pytest.raises(InputError, match=r"street\.png: unknown class id 77 in 2 pixels"):
+        decode_mask(mask, "labelIds", SCHEMES["sky"], "street.png")
+    with pytest.raises(InputError, match="mark sky only"):
+        decode_mask(mask, "binary255", SCHEMES["cityscapes19"], "street.png")

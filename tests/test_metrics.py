@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as official
+
+from skyseg_tf import metrics
+
+
+def random_masks(seed, shape=(3, 40, 50), classes=5):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, classes, shape).astype(np.uint8)
+    truth[rng.random(shape) < 0.2] = 255
+    pred = np.where(rng.random(shape) < 0.6, np.minimum(truth, classes - 1), 0).astype(np.uint8)
+    return truth, pred
+
+
+def test_confusion_matrix_equals_a_loop():
+    truth, pred = random_masks(0)
+    matrix = np.zeros((5, 5), np.int64)
+    for t, p in zip(truth.ravel(), pred.ravel(), strict=True):
+        if t != 255:
+            matrix[t, p] += 1
+    result = metrics.confusion_matrix(truth, pred, 5)
+    assert result.dtype == np.int64
+    assert np.array_equal(result, matrix)
+
+
+def test_iou_equals_the_official_function():
+    truth, pred = random_masks(1, classes=19)
+    truth[truth == 7] = 255  # a class that truth lacks
+    matrix = metrics.confusion_matrix(truth, pred, 19)
+    by_label_id = np.zeros((34, 34), np.ulonglong)
+    ids = [
+        row.id for row in sorted(official.labels, key=lambda r: r.trainId) if 0 <= row.trainId < 19
+    ]
+    by_label_id[np.ix_(ids, ids)] = matrix
+    args = official.args
+    args.evalLabels = list(range(34))
+    theirs = [official.getIouScoreForLabel(i, by_label_id, args) for i in ids]
+    np.testing.assert_allclose(metrics.iou(matrix), theirs, rtol=1e-12, equal_nan=True)
+
+
+def test_scores_of_a_known_matrix():
+    matrix = np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
+    np.testing.assert_allclose(metrics.iou(matrix), [6 / 9, 3 / 6, np.nan])
+    np.testing.assert_allclose(metrics.dice(matrix), [12 / 15, 6 / 9, np.nan])
+    assert metrics.mean_iou(matrix) == pytest.approx((6 / 9 + 3 / 6) / 2)
+    assert metrics.pixel_accuracy(matrix) == pytest.approx(9 / 12)
+
+
+def test_nothing_labeled_gives_nan_not_an_error():
+    truth = np.full((4, 4), 255, np.uint8)
+    matrix = metrics.confusion_matrix(truth, np.zeros_like(truth), 2)
+    assert matrix.sum() == 0
+    assert np.isnan(metrics.mean_iou(matrix))
+    assert np.isnan(metrics.pixel_accuracy(matrix))
+    assert np.isnan(metrics.boundary_f(metrics.boundary_counts(truth, np.zeros_like(truth))))
+
+
+def test_wrong_input_is_refused():
+    with pytest.raises(ValueError, match="differ in shape"):
+        metrics.confusion_matrix(np.zeros((2, 2)), np.zeros((2, 3)), 2)
+    with pytest.raises(ValueError, match="another scheme"):
+        metrics.confusion_matrix(np.array([3]), np.array([0]), 2)
+
+
+def test_boundary_f():
+    truth = np.zeros((40, 60), np.uint8)
+    truth[:20] = 1
+    shifted = {n: np.roll(truth, n, axis=0) for n in (0, 1, 2, 3)}
+    for n, pred in shifted.items():
+        pred[:n] = 1
+        score = metrics.boundary_f(metrics.boundary_counts(truth, pred, tolerance=2))
+        assert score == (1.0 if n <= 2 else 0.0)
+    none = np.zeros_like(truth)
+    assert metrics.boundary_f(metrics.boundary_counts(truth, none)) == 0.0
+
+
+def test_boundary_does_not_count_the_edge_of_ignored_pixels():
+    truth = np.zeros((40, 60), np.uint8)
+    truth[:20] = 1
+    truth[15:25] = 255
+    assert metrics.boundary_counts(truth, np.ones_like(truth))[3] == 0

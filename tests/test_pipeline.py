@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from skyseg_tf.build import BuildConfig, build
+from skyseg_tf.data.augment import augment
+from skyseg_tf.data.pipeline import make_dataset
+from skyseg_tf.data.records import STORAGES
+from skyseg_tf.errors import InputError
+
+
+def epoch(records, **options):
+    batches = list(make_dataset(records, "train", 4, **options))
+    return [image.numpy() for image, _ in batches], [mask.numpy() for _, mask in batches]
+
+
+def same(a, b):
+    return all(
+        np.array_equal(x, y) for p, q in zip(a, b, strict=True) for x, y in zip(p, q, strict=True)
+    )
+
+
+@pytest.mark.parametrize("augmentation", [None, augment])
+def test_an_epoch_follows_from_its_seed(records, augmentation):
+    options = {"shuffle": True, "augment": augmentation}
+    first = epoch(records, seed=1, epoch=0, **options)
+    assert same(first, epoch(records, seed=1, epoch=0, **options))
+    assert not same(first, epoch(records, seed=1, epoch=1, **options))
+    assert not same(first, epoch(records, seed=2, epoch=0, **options))
+
+
+def test_every_record_comes_once(records):
+    plain = np.concatenate(epoch(records)[0])
+    shuffled = np.concatenate(epoch(records, shuffle=True, seed=5)[0])
+    assert len(plain) == 12
+    key = lambda images: sorted(image.tobytes() for image in images)  # noqa: E731
+    assert key(plain) == key(shuffled)
+
+
+def test_skipped_batches_are_the_first_ones(records):
+    options = {"shuffle": True, "seed": 3, "augment": augment}
+    whole, rest = epoch(records, **options), epoch(records, skip_batches=2, **options)
+    assert same([part[2:] for part in whole], rest)
+
+
+def test_all_storages_stream_the_same_pairs(tree, tmp_path):
+    streams = {}
+    for storage in STORAGES:
+        out = tmp_path / storage
+        build(BuildConfig(out=out, source=tree, image_size=(32, 64), storage=storage, quiet=True))
+        streams[storage] = [epoch(out), epoch(out, augment=augment, seed=7)]
+    for storage in ("uint8", "png"):
+        assert same(streams[storage][0], streams["normalized"][0])
+        np.testing.assert_allclose(
+            np.concatenate(streams[storage][1][0]),
+            np.concatenate(streams["normalized"][1][0]),
+            atol=1e-5,
+        )
+    assert np.concatenate(streams["jpeg"][0][0]).shape == (12, 32, 64, 3)
+
+
+def test_drop_remainder_and_its_error(records):
+    dataset = make_dataset(records, "train", 5, drop_remainder=True)
+    assert int(dataset.cardinality()) == 2 == len(list(dataset))
+    with pytest.raises(InputError, match="fewer than one batch of 99; use --batch-size 12"):
+        make_dataset(records, "train", 99, drop_remainder=True)
+    with pytest.raises(InputError, match="no split 'test', it has train, val"):
+        make_dataset(records, "test", 1)
+
+
+def test_clips_stream_and_augment_alike(tree, tmp_path):
+    out = tmp_path / "clips"
+    build(BuildConfig(out=out, source=tree, image_size=(32, 64), frames=2, quiet=True))
+    images, masks = next(iter(make_dataset(out, "train", 3, augment=augment)))
+    assert images.shape == (3, 2, 32, 64, 3)
+    assert masks.shape == (3, 32, 64)

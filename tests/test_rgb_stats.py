@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from skyseg_tf.data import rgb_stats as rs
+from skyseg_tf.errors import InputError
+from skyseg_tf.images import write_image
+
+
+@pytest.fixture
+def photos(tmp_path):
+    rng = np.random.default_rng(0)
+    paths, arrays = [], []
+    for i in range(7):
+        image = rng.integers(0, 40 * (i + 1) - 25, (33, 47, 3)).astype(np.uint8)
+        paths.append(tmp_path / f"{i}.png")
+        write_image(paths[-1], image)
+        arrays.append(image)
+    return paths, np.stack(arrays)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_equals_numpy_over_the_stack(photos, workers):
+    paths, stack = photos
+    stats = rs.compute_rgb_stats(paths, workers=workers)
+    means, stds = stack.mean((0, 1, 2), np.float64), stack.std((0, 1, 2), np.float64)
+    for i, channel in enumerate("RGB"):
+        assert abs(stats[f"{channel}_MEAN"] - means[i]) < 1e-9
+        assert abs(stats[f"{channel}_STD"] - stds[i]) < 1e-9
+
+
+def test_sums_of_a_white_cityscapes_photo_do_not_overflow():
+    sums = rs.sum_image(np.full((1024, 2048, 3), 255, np.uint8))
+    assert sums.squares == (255 * 255 * 1024 * 2048,) * 3
+
+
+def test_constant_channel_can_be_normalized_by():
+    stats = rs.rgb_stats(rs.sum_image(np.full((4, 4, 3), 9, np.uint8)))
+    assert stats["R_STD"] == 1.0
+    assert (rs.normalize(np.full((4, 4, 3), 9, np.uint8), stats) == 0).all()
+
+
+def test_round_trip_is_exact_for_every_value():
+    stats = dict(zip(rs._KEYS, (73.2, 82.9, 72.4, 44.9, 46.15, 45.3), strict=True))
+    image = np.arange(256, dtype=np.uint8)[:, None].repeat(3, 1)
+    assert np.array_equal(rs.denormalize(rs.normalize(image, stats), stats), image)
+
+
+def test_file_round_trip_and_errors(tmp_path):
+    stats = dict(zip(rs._KEYS, (1.5, 2.0, 3.0, 4.0, 5.0, 6.0), strict=True))
+    rs.write_rgb_stats(tmp_path / "s.json", stats, split="train")
+    assert rs.read_rgb_stats(tmp_path / "s.json") == stats
+    (tmp_path / "s.json").write_text('{"R_MEAN": 1}')
+    with pytest.raises(InputError, match="not a statistics file"):
+        rs.read_rgb_stats(tmp_path / "s.json")
+    with pytest.raises(InputError, match="train split is empty"):
+        rs.rgb_stats(rs.RgbSums())

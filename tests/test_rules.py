@@ -1,0 +1,115 @@
+"""The project's rules, as tests."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "skyseg_tf"
+FILES = sorted(PACKAGE.rglob("*.py"))
+NO_TENSORFLOW = (
+    "errors",
+    "labels",
+    "images",
+    "metrics",
+    "plots",
+    "cli",
+    "scenes",
+    "check",
+    "flatten",
+)
+
+# A module may import only modules of lower floors, or of its own where it says so.
+FLOORS = [
+    ["errors", "quiet", "png"],
+    ["labels", "images"],
+    ["data.listing", "data.encodings", "data.layouts", "data.check_report", "data.checks"],
+    [
+        "data.scenes",
+        "data.rgb_stats",
+        "data.augment",
+        "models.blocks",
+        "losses",
+        "metrics",
+        "plots",
+    ],
+    ["data.records"],
+    ["data.pipeline", *(f"models.{p.stem}" for p in (PACKAGE / "models").glob("[a-z]*.py"))],
+    ["models"],
+    ["cli", "runs"],
+    ["scenes", "check", "flatten", "build", "evaluate", "train"],
+]
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def floor(name: str) -> int:
+    if name.startswith("data.scene"):
+        name = "data.scenes"  # drawn in several files
+    return next(i for i, names in enumerate(FLOORS) if name in names)
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("skyseg_tf"):
+            below = node.module.removeprefix("skyseg_tf").lstrip(".")
+            names = {f"{below}.{alias.name}".lstrip(".") for alias in node.names}
+            modules = {module_name(file) for file in FILES}
+            found |= {name if name in modules else below for name in names} - {""}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_imports_go_down(path):
+    name = module_name(path)
+    if name in ("", "__init__", "data"):
+        return
+    same_floor = {"data.layouts", "data.checks", "data.check_report", "data.encodings", "cli"}
+    for other in imports(path):
+        if name.startswith("data.scene") and other.startswith("data.scene"):
+            continue
+        below = floor(other) < floor(name) or (other in ("build", "evaluate") and name == "train")
+        # blocks.py is shared by the networks; they share a floor in the list above.
+        below |= other == "models.blocks" and name.startswith("models.")
+        assert below or (name in same_floor and floor(other) == floor(name)), f"{name} -> {other}"
+
+
+def test_light_modules_start_without_tensorflow():
+    code = (
+        f"import sys; [__import__('skyseg_tf.' + n) for n in {NO_TENSORFLOW}]; "
+        "assert not {'tensorflow', 'keras', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_verb_is_a_module():
+    from skyseg_tf.cli import VERBS
+
+    for verb in VERBS:
+        tree = ast.parse((PACKAGE / f"{verb}.py").read_text())
+        assert "main" in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_public_functions_that_raise_input_errors_say_so(path):
+    for node in ast.parse(path.read_text()).body:
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+            continue
+        raises = [n for n in ast.walk(node) if isinstance(n, ast.Raise) and n.exc is not None]
+        if any("InputError" in ast.unparse(n.exc) for n in raises):
+            assert "Raises:" in (ast.get_docstring(node) or ""), f"{path.name}: {node.name}"
+
+
+def test_nothing_unfinished_and_no_foreign_loader():
+    for path in FILES:
+        text = path.read_text()
+        for word in ("TODO", "FIXME", "XXX", "import pickle", "allow_pickle=True", "import torch"):
+            if word == "import torch" and path.name == "import_weights.py":
+                continue
+            assert word not in text, f"{path.name}: {word}"

@@ -1,0 +1,146 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from skyseg_tf.data.pipeline import make_dataset
+from skyseg_tf.data.records import read_manifest
+from skyseg_tf.data.rgb_stats import denormalize
+from skyseg_tf.errors import InputError
+from skyseg_tf.models import build_model
+from skyseg_tf.runs import load_checkpoint, save_checkpoint
+from skyseg_tf.train import TrainConfig, train
+
+
+@pytest.fixture(scope="module")
+def run(records, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("train")
+    config = TrainConfig(
+        records=records, model="skynet", epochs=2, batch_size=4, learning_rate=3e-3,
+        run=folder / "run", plots=folder / "plots", quiet=True,
+    )  # fmt: skip
+    assert train(config) == folder / "run"
+    return folder / "run"
+
+
+def test_run_folder_is_complete(run):
+    config = json.loads((run / "config.json").read_text())
+    assert config["model"] == "skynet"
+    facts = json.loads((run / "environment.json").read_text())
+    assert {"keras", "tensorflow", "numpy"} <= set(facts["versions"])
+    with open(run / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert {"loss", "iou", "val_loss", "val_iou"} <= set(rows[0])
+    for name in ("iou_scores", "learning_curves", "confusion_matrix", "predictions"):
+        assert (run / "plots" / f"{name}.png").stat().st_size > 5000
+    assert (run.parent / "plots" / "skynet_iou_scores.png").exists()
+    assert list((run / "tensorboard").iterdir())
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_metrics_are_those_of_the_saved_model(run, records):
+    """model.keras takes raw RGB and gives probabilities: from it alone follow the metrics."""
+    scores = json.loads((run / "metrics.json").read_text())
+    assert scores["protocol"]
+    model = keras.models.load_model(run / "model.keras")
+    manifest = read_manifest(records)
+    matrix = np.zeros((2, 2), np.int64)
+    for images, masks in make_dataset(records, "val", 1):
+        raw = denormalize(images.numpy(), manifest.rgb_stats)
+        probs = model.predict_on_batch(raw.astype(np.float32))
+        assert probs.dtype == np.float32
+        assert 0 <= probs.min() <= probs.max() <= 1
+        keep = masks.numpy() != 255
+        pairs = np.stack([masks.numpy()[keep], probs[..., 0][keep] > 0.5]).astype(int)
+        matrix += np.bincount(pairs[0] * 2 + pairs[1], minlength=4).reshape(2, 2)
+    # Rounding may turn a pixel whose probability is one half.
+    assert np.abs(matrix - np.array(scores["confusion_matrix"])).sum() <= 4
+    sky = matrix[1, 1] / (matrix[1].sum() + matrix[:, 1].sum() - matrix[1, 1])
+    assert scores["iou"]["sky"] == pytest.approx(sky, abs=1e-3)
+
+
+def test_training_learns(run):
+    with open(run / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+
+
+def test_same_seed_same_weights(records, tmp_path):
+    config = TrainConfig(
+        records=records, model="skynet", epochs=1, batch_size=4, plots=tmp_path / "p", quiet=True
+    )
+    weights = []
+    for i, seed in enumerate((0, 0, 1)):
+        folder = train(replace(config, run=tmp_path / str(i), seed=seed))
+        with np.load(folder / "checkpoints" / "last.npz") as file:
+            weights.append(np.concatenate([file[n].ravel() for n in file.files if "kernel" in n]))
+    assert np.array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scheme": "cityscapes19"}, "records of scheme 'sky', not 'cityscapes19'"),
+        ({"image_size": (64, 64)}, "records of 32x64, not 64x64"),
+        ({"model": "resnet99"}, "no network 'resnet99'"),
+        ({"optimizer": "adamm"}, "no optimizer 'adamm': there are adam"),
+        ({"loss": "mse"}, "no loss 'mse'"),
+        ({"epochs": 0}, "--epochs is 0"),
+        ({"extra_records": ("/nowhere",)}, "no dataset.json"),
+        ({"batch_size": 99}, "fewer than one batch of 99"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_written(records, tmp_path, changes, message):
+    config = replace(TrainConfig(records=records, run=tmp_path / "run", quiet=True), **changes)
+    with pytest.raises(InputError, match=message):
+        train(config)
+    assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_ends_with_a_usable_run(records, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "skyseg_tf.train", "--records", records, "--model", "skynet",
+         "--batch-size", "4", "--epochs", "500", "--run", tmp_path / "run",
+         "--plots", tmp_path / "plots", "--quiet"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("epoch 2/"):
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stdout.read()
+    assert process.wait() == 0
+    assert "finishing with what there is" in rest
+    assert os.path.exists(tmp_path / "run" / "metrics.json")
+    assert os.path.exists(tmp_path / "run" / "model.keras")
+
+
+def test_checkpoints_round_trip_and_are_checked(tmp_path):
+    def compiled(name="skynet"):
+        model = build_model(name, 1, size=(8, 8))
+        model.compile(keras.optimizers.Adam(name="adam"), loss={"logits": "mse"})
+        return model
+
+    first, second = compiled(), compiled()
+    batch = np.ones((1, 8, 8, 3), np.float32), {"logits": np.ones((1, 8, 8, 1), np.float32)}
+    first.train_on_batch(*batch)
+    second.train_on_batch(*batch)
+    save_checkpoint(tmp_path / "c.npz", first, {"epoch": 3})
+    assert load_checkpoint(tmp_path / "c.npz", second) == {"epoch": 3}
+    for model in (first, second):
+        model.train_on_batch(*batch)
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    torn = tmp_path / "torn.npz"
+    torn.write_bytes((tmp_path / "c.npz").read_bytes()[:-100])
+    with pytest.raises(InputError, match="not a whole checkpoint"):
+        load_checkpoint(torn, second)
