@@ -4,24 +4,33 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: env data train test test-slow lint bench clean help
+.PHONY: env env-dev data train test test-slow lint bench clean help
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
-env: $(VENV)/.ready  ## make the environment (with uv if present, else venv and pip)
-
-# Exact versions from requirements.txt; the extra "dev" brings what only the tests need.
-$(VENV)/.ready: pyproject.toml requirements.txt
-	@echo "making the environment in $(VENV) ..."
+# Exact versions from requirements.txt, with uv if it is there, else with venv and pip.
+define install
+	@echo "installing $(1) into $(VENV) ..."
 	@if command -v uv >/dev/null; then \
-	  uv venv -q --allow-existing --python ">=3.11" $(VENV) && \
-	  uv pip install -q --python $(RUN) -r requirements.txt -e ".[dev]"; \
+	  uv venv -q --allow-existing --python ">=3.11,<3.13" $(VENV) && \
+	  uv pip install -q --python $(RUN) -r requirements.txt -e "$(1)"; \
 	else \
 	  $(PYTHON) -m venv $(VENV) && \
-	  $(RUN) -m pip install -q --disable-pip-version-check -r requirements.txt -e ".[dev]"; \
+	  $(RUN) -m pip install -q --disable-pip-version-check -r requirements.txt -e "$(1)"; \
 	fi
 	@touch $@
+endef
+
+env: $(VENV)/.ready  ## make the environment
+
+$(VENV)/.ready: pyproject.toml requirements.txt
+	$(call install,.)
+
+env-dev: $(VENV)/.ready-dev  ## the same with what tests and lint need
+
+$(VENV)/.ready-dev: pyproject.toml requirements.txt
+	$(call install,.[dev])
 
 data: env  ## draw the demo dataset: 240 street scenes in the format of Cityscapes
 	@$(RUN) -m skyseg_tf.scenes --out data/demo_scenes --count 240 --size 256 512
@@ -29,13 +38,13 @@ data: env  ## draw the demo dataset: 240 street scenes in the format of Cityscap
 train: data  ## demo data, records, training, IoU plot
 	@$(RUN) -m skyseg_tf.train
 
-test: env  ## the fast tests
+test: env-dev  ## the fast tests
 	@$(RUN) -m pytest
 
-test-slow: env  ## all tests
+test-slow: env-dev  ## all tests
 	@$(RUN) -m pytest -m "slow or not slow"
 
-lint: env  ## ruff, for code and notebooks
+lint: env-dev  ## ruff, for code and notebooks
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .
 
 bench: env  ## measure every claim (minutes; leave the machine alone meanwhile)

@@ -5,6 +5,9 @@ all return a scalar that is 0, not NaN, when every pixel is ignored. Only keras.
 run on every backend.
 """
 
+import math
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
@@ -20,14 +23,81 @@ def _mean(values, valid):
     return ops.sum(values * valid) / ops.maximum(ops.sum(valid), 1.0)
 
 
-def binary_cross_entropy(mask, logits):
-    """Mean sigmoid cross-entropy over labeled pixels; logits (B, H, W, 1), class ids 0 and 1."""
-    valid = _valid(mask)
-    truth = ops.cast(ops.equal(mask, 1), "float32")
-    x = ops.cast(logits[..., 0], "float32")
-    # max(x, 0) - x*t + log(1 + exp(-|x|)) neither overflows nor saturates.
-    loss = ops.relu(x) - x * truth + ops.log1p(ops.exp(-ops.abs(x)))
-    return _mean(loss, valid)
+def _pixel_losses(mask, logits):
+    """(B, H, W) float32: sigmoid cross-entropy of one logit, softmax of more; 0 where ignored."""
+    valid, logits = _valid(mask), ops.cast(logits, "float32")
+    if logits.shape[-1] == 1:
+        truth, x = ops.cast(ops.equal(mask, 1), "float32"), logits[..., 0]
+        # max(x, 0) - x*t + log(1 + exp(-|x|)) neither overflows nor saturates.
+        return (ops.relu(x) - x * truth + ops.log1p(ops.exp(-ops.abs(x)))) * valid
+    class_id = ops.where(ops.equal(mask, IGNORE), ops.zeros_like(mask), mask)
+    class_id = ops.cast(class_id, "int32")
+    return ops.sparse_categorical_crossentropy(class_id, logits, from_logits=True) * valid
+
+
+def cross_entropy(mask, logits):
+    """Mean cross-entropy over labeled pixels: of the sigmoid for one logit, else of the softmax."""
+    return _mean(_pixel_losses(mask, logits), _valid(mask))
+
+
+def ohem_cross_entropy(mask, logits, *, threshold: float = 0.7, kept_share: float = 1 / 16):
+    """Mean cross-entropy over the hard pixels (online hard example mining).
+
+    Hard are pixels whose true class has a probability below `threshold`; where these are fewer
+    than `kept_share` of the labeled ones, so many of the largest losses.
+
+    Reference: Shrivastava et al., CVPR 2016; as in the BiSeNetV2 code of CoinCheung.
+    """
+    losses = ops.reshape(_pixel_losses(mask, logits), (-1,))
+    hard = ops.cast(losses > -math.log(threshold), "float32")
+    wanted = ops.floor(ops.sum(_valid(mask)) * kept_share)
+    largest = -ops.sort(-losses)
+    first = ops.cast(ops.arange(losses.shape[0] or ops.shape(losses)[0]), "float32") < wanted
+    enough = ops.sum(hard) >= wanted
+    kept = ops.where(enough, hard, ops.cast(first, "float32"))
+    return ops.sum(ops.where(enough, losses, largest) * kept) / ops.maximum(ops.sum(kept), 1.0)
+
+
+def focal_loss(mask, logits, *, gamma: float = 2.0):
+    """Mean of (1 - p)^gamma x cross-entropy, p the probability of the true class.
+
+    Reference: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, eq. 4.
+    """
+    losses = _pixel_losses(mask, logits)
+    return _mean((1.0 - ops.exp(-losses)) ** gamma * losses, _valid(mask))
+
+
+def _lovasz(errors, truth, valid):
+    """Lovász extension of the Jaccard loss for one class; all arguments (N,) float32."""
+    # Ignored pixels go behind all others, where they change no earlier union and weigh nothing.
+    order = ops.argsort(-ops.where(valid > 0, errors, -1e9))
+    errors, truth = (ops.take(part, order) for part in (ops.relu(errors) * valid, truth * valid))
+    total = ops.sum(truth)
+    jaccard = 1.0 - (total - ops.cumsum(truth)) / ops.maximum(total + ops.cumsum(1.0 - truth), 1e-7)
+    steps = jaccard - ops.concatenate([ops.zeros((1,)), jaccard[:-1]])
+    return ops.sum(errors * ops.stop_gradient(steps))
+
+
+def lovasz(mask, logits):
+    """Lovász hinge for one logit, Lovász-softmax over the classes in the batch for more.
+
+    Reference: Berman et al., "The Lovász-Softmax loss", CVPR 2018.
+    """
+    valid = ops.reshape(_valid(mask), (-1,))
+    channels = logits.shape[-1]
+    scores = ops.reshape(ops.cast(logits, "float32"), (-1, channels))
+    flat = ops.reshape(mask, (-1,))
+    if channels == 1:
+        truth = ops.cast(ops.equal(flat, 1), "float32")
+        return _lovasz(1.0 - scores[:, 0] * (2.0 * truth - 1.0), truth, valid)
+    probs = ops.softmax(scores)
+    values, present = [], []
+    for class_id in range(channels):
+        truth = ops.cast(ops.equal(flat, class_id), "float32")
+        values.append(_lovasz(ops.abs(truth - probs[:, class_id]), truth, valid))
+        present.append(ops.cast(ops.any(ops.equal(flat, class_id)), "float32"))
+    values, present = ops.stack(values), ops.stack(present)
+    return ops.sum(values * present) / ops.maximum(ops.sum(present), 1.0)
 
 
 def dice_loss(mask, logits):
@@ -45,21 +115,54 @@ def dice_loss(mask, logits):
 
 
 def bce_dice(mask, logits):
-    """Sum of `binary_cross_entropy` and `dice_loss`: the default for one class."""
-    return binary_cross_entropy(mask, logits) + dice_loss(mask, logits)
+    """Sum of `cross_entropy` and `dice_loss`: the default for one class."""
+    return cross_entropy(mask, logits) + dice_loss(mask, logits)
 
 
-def cross_entropy(mask, logits):
-    """Mean softmax cross-entropy over labeled pixels; logits (B, H, W, C): the default for C > 1."""
-    valid = _valid(mask)
-    class_id = ops.where(ops.equal(mask, IGNORE), ops.zeros_like(mask), mask)
-    loss = ops.sparse_categorical_crossentropy(
-        ops.cast(class_id, "int32"), ops.cast(logits, "float32"), from_logits=True
-    )
-    return _mean(loss, valid)
+LOSSES = {
+    "cross_entropy": cross_entropy,
+    "bce_dice": bce_dice,
+    "ohem": ohem_cross_entropy,
+    "focal": focal_loss,
+    "lovasz": lovasz,
+}
+ONE_LOGIT_ONLY = ("bce_dice",)
 
 
-LOSSES = {"bce_dice": bce_dice, "bce": binary_cross_entropy, "cross_entropy": cross_entropy}
+def class_weights(class_pixels: Sequence[int]) -> np.ndarray:
+    """Weights 1 / ln(1.02 + share) of classes by their share of the labeled pixels.
+
+    Args:
+      class_pixels: (C,) counts, as in a split of dataset.json.
+
+    Returns:
+      (C,) float32, scaled so that the mean over labeled pixels is 1; 0 for absent classes.
+
+    Reference: Paszke et al., "ENet", arXiv 1606.02147, section 5.1.
+    """
+    counts = np.asarray(class_pixels, np.float64)
+    share = counts / max(counts.sum(), 1)
+    weights = np.where(counts > 0, 1 / np.log(1.02 + share), 0)
+    return (weights / max((weights * share).sum(), 1e-12)).astype(np.float32)
+
+
+def weighted_cross_entropy(weights: np.ndarray):
+    """Cross-entropy in which every pixel weighs as its true class does.
+
+    Args:
+      weights: (C,), see `class_weights`.
+
+    Returns:
+      A loss of (mask, logits): sum of weight x loss over sum of weights.
+    """
+
+    def weighted(mask, logits):
+        table = np.zeros(256, np.float32)
+        table[: len(weights)] = weights
+        weight = ops.take(table, ops.cast(mask, "int32"))
+        return _mean(_pixel_losses(mask, logits), weight)
+
+    return weighted
 
 
 class MaskLoss(keras.losses.Loss):

@@ -14,7 +14,9 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -133,12 +135,9 @@ def load_checkpoint(path: str | Path, model: keras.Model) -> dict[str, Any]:
     Raises:
       InputError: torn, or of another network or optimizer.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+    with _open_checkpoint(path) as file:
+        arrays = {name: file[name] for name in file.files}
         facts = json.loads(arrays.pop("facts").tobytes())
-    except Exception as error:  # zip, header and JSON each fail in their own way
-        raise InputError(f"{path}: not a whole checkpoint ({error.__class__.__name__})") from None
     variables = {f"v{i}:{v.name}": v for i, v in _variables(model)}
     wrong = sorted(variables.keys() ^ arrays.keys()) or [
         name for name in variables if arrays[name].shape != tuple(variables[name].shape)
@@ -150,6 +149,50 @@ def load_checkpoint(path: str | Path, model: keras.Model) -> dict[str, Any]:
     for name, variable in variables.items():
         variable.assign(arrays[name])
     return facts
+
+
+def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
+    """Copies the weights of another run of the same network, to start from.
+
+    Args:
+      run: run folder (its best epoch is taken), or a checkpoint of one.
+      model: of models.build_model; its class count may differ from the run's.
+
+    Returns:
+      Paths of the variables that kept their fresh values because their shape differs: the heads,
+      where the classes differ.
+
+    Raises:
+      InputError: no checkpoint there, or of another network.
+    """
+    path = Path(run) / "checkpoints" / "best.npz" if Path(run).is_dir() else Path(run)
+    if not path.is_file():
+        raise InputError(f"{run}: no run to start from ({path.name} is missing)")
+    fresh, kept = [], 0
+    with _open_checkpoint(path) as file:
+        for i, variable in enumerate(model.variables):
+            array = file.get(f"v{i}:{variable.name}")
+            if array is None:
+                raise InputError(f"{path}: of another network than {model.name}")
+            if array.shape == tuple(variable.shape):
+                variable.assign(array)
+                kept += array.size
+            else:
+                fresh.append(variable.path)
+    if kept < model.count_params() / 2:
+        raise InputError(f"{path}: of another network than {model.name}")
+    return fresh
+
+
+@contextmanager
+def _open_checkpoint(path: str | Path) -> Iterator[np.lib.npyio.NpzFile]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            yield file
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a whole checkpoint ({error.__class__.__name__})") from None
 
 
 def _variables(model: keras.Model) -> list:

@@ -33,6 +33,7 @@ from skyseg_tf.models import MODELS, build_model, check_size
 from skyseg_tf.runs import (
     environment,
     load_checkpoint,
+    load_initial_weights,
     save_checkpoint,
     save_model,
     write_history,
@@ -63,6 +64,8 @@ class TrainConfig:
     # --- network
     model: str = "u2netp"
     """Network: a key of models.MODELS."""
+    init: Path | None = None
+    """Run of the same network to start from; its head is left out where the classes differ."""
     precision: str = "float32"
     """float32, mixed_bfloat16 or mixed_float16."""
     # --- training
@@ -121,6 +124,9 @@ def train(config: TrainConfig) -> Path:
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     model = build_model(config.model, scheme.num_logits)
+    if config.init:
+        fresh = load_initial_weights(config.init, model)
+        print(f"weights of {config.init}; fresh: {', '.join(fresh) or 'none'}", flush=True)
     compile_model(model, config, scheme, steps * config.epochs)
     print(f"{config.model}: {model.count_params():,} parameters, classes of {scheme.name}, "
           f"{manifest.image_size[0]}x{manifest.image_size[1]}, {config.epochs} epochs of {steps} "

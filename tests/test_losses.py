@@ -16,11 +16,100 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x.astype(np.float64)))
 
 
-def test_binary_cross_entropy_against_numpy(batch):
-    mask, logits = batch
-    keep, probs = mask != 255, sigmoid(logits[..., 0])
-    wanted = -np.where(mask == 1, np.log(probs), np.log(1 - probs))[keep].mean()
-    assert float(losses.binary_cross_entropy(mask, logits)) == pytest.approx(wanted, rel=1e-5)
+def pixel_losses(mask, logits):
+    """(N,) cross-entropies of the labeled pixels, in float64."""
+    keep = mask != 255
+    if logits.shape[-1] == 1:
+        probs = sigmoid(logits[..., 0])
+        probs = np.where(mask == 1, probs, 1 - probs)[keep]
+    else:
+        shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+        probs = shifted / shifted.sum(-1, keepdims=True)
+        probs = np.take_along_axis(probs[keep], mask[keep][:, None].astype(int), 1)[:, 0]
+    return -np.log(probs)
+
+
+@pytest.fixture(params=[1, 4])
+def either(request):
+    """A batch for one logit or for four."""
+    rng = np.random.default_rng(1)
+    mask = rng.integers(0, max(2, request.param), (2, 5, 7)).astype(np.uint8)
+    mask[rng.random(mask.shape) < 0.3] = 255
+    return mask, rng.normal(0, 3, (2, 5, 7, request.param)).astype(np.float32)
+
+
+def test_cross_entropy_against_numpy(either):
+    wanted = pixel_losses(*either).mean()
+    assert float(losses.cross_entropy(*either)) == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, -1.0])  # hard, mixed and easy
+def test_ohem_against_numpy(either, scale):
+    mask, logits = either
+    if scale < 0:  # push all logits to the truth
+        truth = np.where(mask == 255, 0, mask)
+        logits = np.where(truth[..., None] == (1 if logits.shape[-1] == 1 else np.arange(4)), 4, -4)
+        logits = logits + np.random.default_rng(2).normal(0, 0.3, logits.shape)
+    logits = (logits * abs(scale)).astype(np.float32)
+    values = np.sort(pixel_losses(mask, logits))[::-1]
+    kept = values[values > -np.log(0.7)]
+    wanted = int((mask != 255).sum() // 16)
+    kept = kept if len(kept) >= wanted else values[:wanted]
+    assert float(losses.ohem_cross_entropy(mask, logits)) == pytest.approx(kept.mean(), rel=1e-4)
+
+
+def test_focal_against_numpy(either):
+    values = pixel_losses(*either)
+    wanted = ((1 - np.exp(-values)) ** 2 * values).mean()
+    assert float(losses.focal_loss(*either)) == pytest.approx(wanted, rel=1e-4)
+
+
+def jaccard_extension(errors, truth):
+    """Lovász extension by its definition: sum of error x (change of the Jaccard loss)."""
+    order = np.argsort(-errors, kind="stable")
+    total, before = 0.0, 0.0
+    for count in range(1, len(order) + 1):
+        wrong = np.zeros(len(order), bool)
+        wrong[order[:count]] = True
+        missed, false = (wrong & (truth == 1)).sum(), (wrong & (truth == 0)).sum()
+        after = 1 - (truth.sum() - missed) / max(truth.sum() + false, 1e-7)
+        total += max(errors[order[count - 1]], 0) * (after - before)
+        before = after
+    return total
+
+
+def test_lovasz_against_its_definition(either):
+    mask, logits = either
+    keep = mask != 255
+    if logits.shape[-1] == 1:
+        truth = mask[keep].astype(int)
+        wanted = jaccard_extension(1 - logits[keep][:, 0] * (2.0 * truth - 1), truth)
+    else:
+        shifted = np.exp(logits[keep].astype(np.float64))
+        probs = shifted / shifted.sum(-1, keepdims=True)
+        each = [
+            jaccard_extension(
+                np.abs((mask[keep] == c) - probs[:, c]), (mask[keep] == c).astype(int)
+            )
+            for c in np.unique(mask[keep])
+        ]
+        wanted = np.mean(each)
+    assert float(losses.lovasz(mask, logits)) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_class_weights_and_weighted_cross_entropy(either):
+    mask, logits = either
+    classes = max(2, logits.shape[-1])
+    counts = np.bincount(mask[mask != 255], minlength=classes)
+    weights = losses.class_weights(counts)
+    share = counts / counts.sum()
+    assert (weights * share).sum() == pytest.approx(1)
+    assert np.argmax(weights) == np.argmin(counts)
+    assert losses.class_weights([5, 0])[1] == 0
+    pixel_weights = weights[mask[mask != 255]]
+    wanted = (pixel_losses(mask, logits) * pixel_weights).sum() / pixel_weights.sum()
+    result = float(losses.weighted_cross_entropy(weights)(mask, logits))
+    assert result == pytest.approx(wanted, rel=1e-4)
 
 
 def test_dice_against_numpy(batch):
@@ -31,35 +120,29 @@ def test_dice_against_numpy(batch):
     assert float(losses.dice_loss(mask, logits)) == pytest.approx(wanted, rel=1e-5)
 
 
-def test_cross_entropy_against_numpy():
-    rng = np.random.default_rng(1)
-    mask = rng.integers(0, 4, (2, 5, 7)).astype(np.uint8)
-    mask[0, 0] = 255
-    logits = rng.normal(0, 3, (2, 5, 7, 4)).astype(np.float32)
-    shifted = logits - logits.max(-1, keepdims=True)
-    log_probs = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    keep = mask != 255
-    wanted = -np.take_along_axis(log_probs[keep], mask[keep][:, None].astype(int), 1).mean()
-    assert float(losses.cross_entropy(mask, logits)) == pytest.approx(wanted, rel=1e-5)
+def channels_of(name):
+    return [1] if name in losses.ONE_LOGIT_ONLY else [1, 3]
 
 
-@pytest.mark.parametrize("name", losses.LOSSES)
-def test_all_ignored_is_zero_with_zero_gradient(name):
+BOTH = [(name, channels) for name in losses.LOSSES for channels in channels_of(name)]
+
+
+@pytest.mark.parametrize(("name", "channels"), BOTH)
+def test_all_ignored_is_zero_with_zero_gradient(name, channels):
     import tensorflow as tf
 
-    logits = tf.Variable(np.full((1, 4, 4, 1 if "bce" in name else 3), 80.0, np.float32))
+    logits = tf.Variable(np.full((1, 4, 4, channels), 80.0, np.float32))
     with tf.GradientTape() as tape:
         loss = losses.LOSSES[name](np.full((1, 4, 4), 255, np.uint8), logits)
     assert float(loss) == 0.0
     assert np.abs(tape.gradient(loss, logits).numpy()).max() == 0.0
 
 
-@pytest.mark.parametrize("name", losses.LOSSES)
-def test_huge_logits_stay_finite(name):
+@pytest.mark.parametrize(("name", "channels"), BOTH)
+def test_huge_logits_stay_finite(name, channels):
     mask = np.array([[[0, 1]]], np.uint8)
-    logits = np.array([1e4, -1e4], np.float32).reshape(1, 1, 2, 1)
-    logits = logits if "bce" in name else np.concatenate([logits, -logits], -1)
-    assert np.isfinite(float(losses.LOSSES[name](mask, logits)))
+    logits = np.array([1e4, -1e4], np.float32)[None, None, :, None] * np.ones(channels)
+    assert np.isfinite(float(losses.LOSSES[name](mask, logits.astype(np.float32))))
 
 
 @pytest.mark.parametrize("channels", [1, 4])

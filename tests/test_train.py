@@ -15,7 +15,7 @@ from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError
 from skyseg_tf.models import build_model
-from skyseg_tf.runs import load_checkpoint, save_checkpoint
+from skyseg_tf.runs import load_checkpoint, load_initial_weights, save_checkpoint
 from skyseg_tf.train import TrainConfig, train
 
 
@@ -122,6 +122,19 @@ def test_ctrl_c_ends_with_a_usable_run(records, tmp_path):
     assert "finishing with what there is" in rest
     assert os.path.exists(tmp_path / "run" / "metrics.json")
     assert os.path.exists(tmp_path / "run" / "model.keras")
+
+
+def test_init_takes_the_weights_and_leaves_a_head_that_does_not_fit(run, capsys):
+    same, other = build_model("skynet", 1), build_model("skynet", 19)
+    assert load_initial_weights(run, same) == []
+    head = build_model("skynet", 19).layers[-1].name
+    assert all(head in path for path in load_initial_weights(run, other))
+    for a, b in zip(same.get_weights()[:-2], other.get_weights()[:-2], strict=True):
+        assert np.array_equal(a, b)
+    with pytest.raises(InputError, match="of another network than u2netp"):
+        load_initial_weights(run, build_model("u2netp", 1))
+    with pytest.raises(InputError, match=r"best\.npz is missing"):
+        load_initial_weights(run / "plots", same)
 
 
 def test_checkpoints_round_trip_and_are_checked(tmp_path):
