@@ -28,8 +28,9 @@ from skyseg_tf.data.scenes import write_scenes
 from skyseg_tf.errors import InputError
 from skyseg_tf.evaluate import Scores, predict_masks, score
 from skyseg_tf.labels import SCHEMES, LabelScheme, get_scheme
-from skyseg_tf.losses import LOSSES, MaskLoss, StreamingConfusion
-from skyseg_tf.models import MODELS, build_model, check_size
+from skyseg_tf.losses import LOSSES, ONE_LOGIT_ONLY, class_weights, weighted_cross_entropy
+from skyseg_tf.models import build_model, check_size
+from skyseg_tf.recipes import OPTIMIZERS, RECIPES, Recipe, compile_model
 from skyseg_tf.runs import (
     environment,
     load_checkpoint,
@@ -73,12 +74,20 @@ class TrainConfig:
     """Passes over the train split."""
     batch_size: int = 8
     """Images per step."""
-    learning_rate: float = 1e-3
-    """At the start; it falls to 0 as (1 - step / steps) ** 0.9."""
-    optimizer: str = "adam"
-    """adam or sgd (momentum 0.9)."""
+    optimizer: str | None = None
+    """adam or sgd (momentum 0.9); this and the next five: default by network, see recipes.py."""
+    learning_rate: float | None = None
+    """At the start, after the warm-up."""
+    power: float | None = None
+    """The rate falls to 0 as (1 - step / steps) ** power; 0 keeps it."""
+    warmup_steps: int | None = None
+    """Steps in which the rate rises first."""
+    weight_decay: float | None = None
+    """L2 penalty on kernels; batch normalization and biases are spared."""
     loss: str | None = None
-    """A key of losses.LOSSES; default: bce_dice for one class, else cross_entropy."""
+    """cross_entropy, bce_dice (one class), ohem, focal or lovasz."""
+    class_weights: bool = False
+    """Cross-entropy weighted by 1 / ln(1.02 + share of the class in the train split)."""
     augment: bool = True
     """Flip, scale, crop, turn and change the light of the training photos."""
     seed: int = 0
@@ -127,7 +136,11 @@ def train(config: TrainConfig) -> Path:
     if config.init:
         fresh = load_initial_weights(config.init, model)
         print(f"weights of {config.init}; fresh: {', '.join(fresh) or 'none'}", flush=True)
-    compile_model(model, config, scheme, steps * config.epochs)
+    weights = class_weights(manifest.splits["train"].class_pixels) if config.class_weights else None
+    compile_model(
+        model, _recipe(config), steps=steps * config.epochs, num_classes=scheme.num_classes,
+        loss=None if weights is None else weighted_cross_entropy(weights),
+    )  # fmt: skip
     print(f"{config.model}: {model.count_params():,} parameters, classes of {scheme.name}, "
           f"{manifest.image_size[0]}x{manifest.image_size[1]}, {config.epochs} epochs of {steps} "
           f"steps, {manifest.splits['val'].count} val photos", flush=True)  # fmt: skip
@@ -264,37 +277,30 @@ def _check(config: TrainConfig, manifest: Manifest, records: Path) -> None:
         if split not in manifest.splits:
             raise InputError(f"{records}: no split '{split}', it has {', '.join(manifest.splits)}")
     check_size(config.model, manifest.image_size)
-    for name, minimum in (("epochs", 1), ("batch_size", 1), ("learning_rate", 0)):
-        if getattr(config, name) < minimum:
+    for name, minimum in (("epochs", 1), ("batch_size", 1), ("learning_rate", 0), ("power", 0)):
+        if (getattr(config, name) or minimum) < minimum or getattr(config, name) == 0 < minimum:
             raise InputError(f"--{name.replace('_', '-')} is {getattr(config, name)}: too small")
     for name, value, known in (
-        ("optimizer", config.optimizer, OPTIMIZERS),
+        ("optimizer", config.optimizer, (None, *OPTIMIZERS)),
         ("loss", config.loss, (None, *LOSSES)),
         ("precision", config.precision, ("float32", "mixed_bfloat16", "mixed_float16")),
     ):
         if value not in known:
             raise InputError(f"no {name} '{value}': there are {', '.join(filter(None, known))}")
+    if config.loss in ONE_LOGIT_ONLY and SCHEMES[manifest.scheme].num_logits > 1:
+        raise InputError(f"--loss {config.loss} is for sky / not sky alone; leave it out")
+    if config.loss and config.class_weights:
+        raise InputError("--class-weights weights the cross-entropy; leave --loss out")
 
 
-OPTIMIZERS = {
-    "adam": keras.optimizers.Adam,
-    "sgd": lambda schedule: keras.optimizers.SGD(schedule, momentum=0.9),
-}
-
-
-def compile_model(model: keras.Model, config: TrainConfig, scheme: LabelScheme, steps: int) -> None:
-    """Gives a network its optimizer, the losses of all its outputs, and the IoU of "logits"."""
-    schedule = keras.optimizers.schedules.PolynomialDecay(config.learning_rate, steps, 0.0, 0.9)
-    loss = LOSSES[config.loss or ("bce_dice" if scheme.num_logits == 1 else "cross_entropy")]
-    aux = [name for name in model.output if name != "logits"]
-    weights = dict(zip(aux, MODELS[config.model].aux_weights, strict=True))
-    model.compile(
-        optimizer=OPTIMIZERS[config.optimizer](schedule),
-        loss={name: MaskLoss(loss) for name in model.output},
-        loss_weights={"logits": 1.0} | weights,
-        metrics={"logits": StreamingConfusion(scheme.num_classes)},
-        jit_compile=False,
-    )
+def _recipe(config: TrainConfig) -> Recipe:
+    """The network's own settings, with those that the flags give."""
+    names = ("optimizer", "learning_rate", "power", "warmup_steps", "weight_decay")
+    given = {name: getattr(config, name) for name in names}
+    if config.loss:
+        given["loss"] = (config.loss, config.loss)
+    changes = {name: value for name, value in given.items() if value is not None}
+    return replace(RECIPES[config.model], **changes)
 
 
 def _row(result: dict, seconds: float) -> dict[str, float]:

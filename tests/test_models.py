@@ -287,8 +287,9 @@ def test_learns_four_images(name):
     keras.utils.set_random_seed(0)
     shape = image_shape(name, (64, 96), batch=4)
     sky = np.zeros((4, 64, 96, 1), np.float32)
-    for index, horizon in enumerate((20, 30, 40, 50)):
-        sky[index, :horizon, 10 * index :] = 1
+    for index, horizon in enumerate((16, 24, 40, 48)):
+        # Multiples of 8: ResNet-LSTM sees nothing finer (one score per 8 x 8 pixels).
+        sky[index, :horizon, 16 * index :] = 1
     frames = sky[:, None] if MODELS[name].sequence else sky
     noise = np.random.default_rng(0).normal(size=shape)
     images = (frames * [0.5, 1.0, 2.0] + 0.3 * noise).astype(np.float32)
@@ -296,7 +297,7 @@ def test_learns_four_images(name):
     outputs = dict.fromkeys(model.output, keras.losses.BinaryCrossentropy(from_logits=True))
     model.compile(keras.optimizers.Adam(1e-3), outputs)
     targets = dict.fromkeys(model.output, sky)
-    losses = model.fit(images, targets, batch_size=4, epochs=60, verbose=0).history["loss"]
+    losses = model.fit(images, targets, batch_size=4, epochs=45, verbose=0).history["loss"]
     assert losses[-1] < losses[0] / 2
     answer = model.predict(images, verbose=0)["logits"] > 0
     assert np.sum(answer & (sky > 0)) / np.sum(answer | (sky > 0)) > 0.95

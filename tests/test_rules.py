@@ -39,7 +39,7 @@ FLOORS = [
     ["data.records"],
     ["data.pipeline", *(f"models.{p.stem}" for p in (PACKAGE / "models").glob("[a-z]*.py"))],
     ["models"],
-    ["cli", "runs"],
+    ["cli", "runs", "recipes"],
     ["scenes", "check", "flatten", "build", "evaluate", "train"],
 ]
 

@@ -1,6 +1,7 @@
 """ResNet-LSTM: a fully convolutional ResNet-18 with memory over the frames of a clip."""
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from skyseg_tf.errors import InputError
@@ -47,6 +48,34 @@ class UnfoldFrames(layers.Layer):
     def get_config(self):
         """The constructor's arguments."""
         return super().get_config() | {"frames": self.frames}
+
+
+@keras.saving.register_keras_serializable(package="skyseg_tf")
+class SumAndEnlarge(keras.initializers.Initializer):
+    """A transposed convolution that starts as bilinear enlarging of the sum of its two halves.
+
+    So begins a fully convolutional network: what the scores say reaches the output at full
+    strength, where random kernels would first have to be unlearned.
+
+    Args:
+      stride: half the kernel's side, or the whole side: then pixels are repeated instead.
+    """
+
+    def __init__(self, stride: int):
+        """Keeps the stride."""
+        self.stride = stride
+
+    def __call__(self, shape, dtype=None):
+        """A kernel (k, k, C, 2 C): output class c from input classes c and C + c."""
+        kernel, _, classes, _ = shape
+        distance = np.abs(np.arange(kernel) - (kernel - 1) / 2)
+        taps = np.ones(kernel) if kernel == self.stride else 1 - distance / self.stride
+        pairs = np.hstack([np.eye(classes)] * 2)
+        return ops.cast(np.multiply.outer(np.outer(taps, taps), pairs), dtype)
+
+    def get_config(self):
+        """The constructor's argument."""
+        return {"stride": self.stride}
 
 
 def conv_bn(x, filters: int, kernel: int, conv_name: str, bn_name: str, *, stride=1):
@@ -141,6 +170,7 @@ def decoder(memory, scores32, scores16, scores8, num_classes: int):
     def grow(x, finer, kernel, stride, stage, **options):
         x = layers.Concatenate()([x, finer])
         name = f"{PREFIX}.deconv{stage}"
+        options["kernel_initializer"] = SumAndEnlarge(stride)
         return layers.Conv2DTranspose(num_classes, kernel, stride, "same", name=name, **options)(x)
 
     x = grow(memory, scores32, 4, 2, 32)  # (B, H/16, W/16, C)

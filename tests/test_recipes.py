@@ -1,0 +1,45 @@
+import keras
+import numpy as np
+import pytest
+
+from skyseg_tf.models import MODELS, build_model
+from skyseg_tf.recipes import RECIPES, Recipe, WarmupPolynomial, compile_model
+
+
+def test_every_network_has_a_recipe():
+    assert RECIPES.keys() == MODELS.keys()
+
+
+def test_schedule():
+    schedule = WarmupPolynomial(0.5, steps=1000, power=0.9, warmup_steps=10)
+    for step in (0, 4, 9, 10, 500, 999, 1000):
+        wanted = 0.5 * (1 - step / 1000) ** 0.9 * min((step + 1) / 10, 1)
+        assert float(schedule(step)) == pytest.approx(wanted, rel=1e-4, abs=1e-7)
+    assert WarmupPolynomial(1, 50, 0.9, 1000).warmup_steps == 5
+    assert float(WarmupPolynomial(0.5, 10, 0.0)(9)) == pytest.approx(0.5)
+
+
+def test_weight_decay_is_the_penalty_of_torch_and_spares_biases():
+    """One SGD step on a loss without gradient moves kernels by -rate x decay x kernel alone."""
+    model = build_model("skynet", 1, size=(8, 8))
+    before = {v.path: v.numpy() for v in model.trainable_variables}
+    recipe = Recipe("sgd", 0.1, power=0.0, weight_decay=0.01)
+    compile_model(model, recipe, steps=10, num_classes=2)
+    mask = {"logits": np.full((1, 8, 8, 1), 255, np.uint8)}
+    model.train_on_batch(np.zeros((1, 8, 8, 3), np.float32), mask)
+    for variable in model.trainable_variables:
+        factor = 1 - 0.1 * 0.01 if variable.name == "kernel" else 1.0
+        np.testing.assert_allclose(variable.numpy(), before[variable.path] * factor, rtol=1e-5)
+
+
+def test_auxiliary_outputs_weigh_as_the_paper_says():
+    keras.utils.set_random_seed(0)
+    model = build_model("pspnet", 3, size=(9, 17))
+    compile_model(model, RECIPES["pspnet"], steps=10, num_classes=3)
+    images = np.random.default_rng(0).normal(size=(2, 9, 17, 3)).astype(np.float32)
+    masks = dict.fromkeys(model.output, np.ones((2, 9, 17, 1), np.uint8))
+    losses = model.evaluate(images, masks, return_dict=True, verbose=0)
+    penalty = sum(1e-4 / 2 * float((v.numpy() ** 2).sum()) for v in model.trainable_variables
+                  if v.name == "kernel")  # fmt: skip
+    wanted = losses["logits_loss"] + 0.4 * losses["aux_1_loss"] + penalty
+    assert losses["loss"] == pytest.approx(wanted, rel=1e-4)
