@@ -354,7 +354,11 @@ def decode_mask(
 
 
 def label_ids_from_color(rgb: np.ndarray, where: str) -> np.ndarray:
-    """Inverts the Cityscapes palette: (H, W, 3) uint8 -> (H, W) uint8 labelIds."""
+    """Inverts the Cityscapes palette: (H, W, 3) uint8 -> (H, W) uint8 labelIds.
+
+    Raises:
+      InputError: not three channels, or a color of no class.
+    """
     if rgb.ndim != 3 or rgb.shape[-1] != 3:
         raise InputError(f"{where}: a colour mask needs 3 channels, this one has shape {rgb.shape}")
     packed = (

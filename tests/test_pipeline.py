@@ -4,7 +4,7 @@ import pytest
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.data.augment import augment
 from skyseg_tf.data.pipeline import make_dataset
-from skyseg_tf.data.records import STORAGES
+from skyseg_tf.data.records import STORAGES, read_manifest
 from skyseg_tf.errors import InputError
 
 
@@ -31,7 +31,7 @@ def test_an_epoch_follows_from_its_seed(records, augmentation):
 def test_every_record_comes_once(records):
     plain = np.concatenate(epoch(records)[0])
     shuffled = np.concatenate(epoch(records, shuffle=True, seed=5)[0])
-    assert len(plain) == 12
+    assert len(plain) == read_manifest(records).splits["train"].count
     key = lambda images: sorted(image.tobytes() for image in images)  # noqa: E731
     assert key(plain) == key(shuffled)
 
@@ -55,13 +55,14 @@ def test_all_storages_stream_the_same_pairs(tree, tmp_path):
             np.concatenate(streams["normalized"][1][0]),
             atol=1e-5,
         )
-    assert np.concatenate(streams["jpeg"][0][0]).shape == (12, 32, 64, 3)
+    assert np.concatenate(streams["jpeg"][0][0]).shape[1:] == (32, 64, 3)
 
 
 def test_drop_remainder_and_its_error(records):
+    count = read_manifest(records).splits["train"].count
     dataset = make_dataset(records, "train", 5, drop_remainder=True)
-    assert int(dataset.cardinality()) == 2 == len(list(dataset))
-    with pytest.raises(InputError, match="fewer than one batch of 99; use --batch-size 12"):
+    assert int(dataset.cardinality()) == count // 5 == len(list(dataset))
+    with pytest.raises(InputError, match=f"fewer than one batch of 99; use --batch-size {count}"):
         make_dataset(records, "train", 99, drop_remainder=True)
     with pytest.raises(InputError, match="no split 'test', it has train, val"):
         make_dataset(records, "test", 1)
