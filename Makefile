@@ -35,8 +35,9 @@ $(VENV)/.ready-dev: pyproject.toml requirements.txt
 data: env  ## draw the demo dataset: 240 street scenes in the format of Cityscapes
 	@$(RUN) -m skyseg_tf.scenes --out data/demo_scenes --count 240 --size 256 512
 
+# So short a training has no time to profit from augmentation.
 train: data  ## demo data, records, training, IoU plot
-	@$(RUN) -m skyseg_tf.train
+	@$(RUN) -m skyseg_tf.train --learning-rate 3e-3 --no-augment
 
 test: env-dev  ## the fast tests
 	@$(RUN) -m pytest
