@@ -1,6 +1,7 @@
 """The console command: `skyseg <verb> ...` is `python -m skyseg_tf.<verb> ...`."""
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +36,8 @@ def run_command(
     """
     try:
         sys.exit(command(tyro.cli(config, args=argv, prog=prog)) or 0)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `skyseg ... | head` is no error
     except (InputError, OSError) as error:
         print(f"{prog}: error: {_one_line(error)}", file=sys.stderr)
         sys.exit(2)

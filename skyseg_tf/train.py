@@ -278,8 +278,9 @@ def _check(config: TrainConfig, manifest: Manifest, records: Path) -> None:
             raise InputError(f"{records}: no split '{split}', it has {', '.join(manifest.splits)}")
     check_size(config.model, manifest.image_size)
     for name, minimum in (("epochs", 1), ("batch_size", 1), ("learning_rate", 0), ("power", 0)):
-        if (getattr(config, name) or minimum) < minimum or getattr(config, name) == 0 < minimum:
-            raise InputError(f"--{name.replace('_', '-')} is {getattr(config, name)}: too small")
+        value = getattr(config, name)
+        if value is not None and value < minimum:
+            raise InputError(f"--{name.replace('_', '-')} is {value}: at least {minimum}, please")
     for name, value, known in (
         ("optimizer", config.optimizer, (None, *OPTIMIZERS)),
         ("loss", config.loss, (None, *LOSSES)),
