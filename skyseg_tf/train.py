@@ -29,7 +29,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.evaluate import Scores, predict_masks, score
 from skyseg_tf.labels import SCHEMES, LabelScheme, get_scheme
 from skyseg_tf.losses import LOSSES, ONE_LOGIT_ONLY, class_weights, weighted_cross_entropy
-from skyseg_tf.models import build_model, check_size
+from skyseg_tf.models import MODELS, build_model, check_size
 from skyseg_tf.recipes import OPTIMIZERS, RECIPES, Recipe, compile_model
 from skyseg_tf.runs import (
     environment,
@@ -132,7 +132,10 @@ def train(config: TrainConfig) -> Path:
     # ------------------------------------------------------------- network
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
-    model = build_model(config.model, scheme.num_logits)
+    # Only sequence models need to know the size; the others then take photos of any.
+    clips = {"size": manifest.image_size, "frames": manifest.frames}
+    options = clips if MODELS[config.model].sequence else {}
+    model = build_model(config.model, scheme.num_logits, **options)
     if config.init:
         fresh = load_initial_weights(config.init, model)
         print(f"weights of {config.init}; fresh: {', '.join(fresh) or 'none'}", flush=True)
@@ -277,6 +280,11 @@ def _check(config: TrainConfig, manifest: Manifest, records: Path) -> None:
         if split not in manifest.splits:
             raise InputError(f"{records}: no split '{split}', it has {', '.join(manifest.splits)}")
     check_size(config.model, manifest.image_size)
+    if MODELS[config.model].sequence != (manifest.frames > 1):
+        wanted = "clips: build them with --frames 4" if manifest.frames == 1 else "single photos"
+        raise InputError(
+            f"{records}: {manifest.frames} frame(s) a record; {config.model} takes {wanted}"
+        )
     for name, minimum in (("epochs", 1), ("batch_size", 1), ("learning_rate", 0), ("power", 0)):
         value = getattr(config, name)
         if value is not None and value < minimum:

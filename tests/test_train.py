@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
@@ -94,7 +95,7 @@ def test_same_seed_same_weights(records, tmp_path):
         ({"model": "resnet99"}, "no network 'resnet99'"),
         ({"optimizer": "adamm"}, "no optimizer 'adamm': there are adam"),
         ({"loss": "mse"}, "no loss 'mse'"),
-        ({"epochs": 0}, "--epochs is 0"),
+        ({"epochs": 0}, "--epochs is 0: at least 1"),
         ({"extra_records": ("/nowhere",)}, "no dataset.json"),
         ({"batch_size": 99}, "fewer than one batch of 99"),
     ],
@@ -135,6 +136,22 @@ def test_init_takes_the_weights_and_leaves_a_head_that_does_not_fit(run, capsys)
         load_initial_weights(run, build_model("u2netp", 1))
     with pytest.raises(InputError, match=r"best\.npz is missing"):
         load_initial_weights(run / "plots", same)
+
+
+def test_a_sequence_model_trains_on_clips_and_on_nothing_else(tree, records, tmp_path):
+    clips = tmp_path / "clips"
+    build(BuildConfig(out=clips, source=tree, image_size=(32, 64), frames=2, quiet=True))
+    config = TrainConfig(
+        records=clips, model="resnet_lstm", epochs=1, batch_size=4, run=tmp_path / "run",
+        plots=tmp_path / "plots", quiet=True,
+    )  # fmt: skip
+    train(config)
+    model = keras.models.load_model(tmp_path / "run" / "model.keras")
+    assert model.predict_on_batch(np.zeros((1, 2, 32, 64, 3), np.float32)).shape == (1, 32, 64, 1)
+    with pytest.raises(InputError, match="resnet_lstm takes clips: build them with --frames 4"):
+        train(replace(config, records=records, run=tmp_path / "other"))
+    with pytest.raises(InputError, match="skynet takes single photos"):
+        train(replace(config, model="skynet", run=tmp_path / "other"))
 
 
 def test_checkpoints_round_trip_and_are_checked(tmp_path):
