@@ -18,6 +18,7 @@ VERBS: dict[str, str] = {
     "flatten": "put all city folders into one folder per split",
     "build": "turn a dataset into TFRecords and rgb_stats.json",
     "train": "train a network on records and plot its IoU",
+    "import_weights": "turn a published PyTorch checkpoint into a Keras network",
 }
 
 
@@ -63,5 +64,5 @@ def main(argv: list[str] | None = None) -> None:
         importlib.import_module(f"skyseg_tf.{argv[0]}").main(argv[1:], f"skyseg {argv[0]}")
     else:
         print("usage: skyseg VERB [options]   (skyseg VERB --help tells the options)\n")
-        print("\n".join(f"  {verb:<10}{text}" for verb, text in VERBS.items()))
+        print("\n".join(f"  {verb:<16}{text}" for verb, text in VERBS.items()))
         sys.exit(0 if argv[:1] in ([], ["-h"], ["--help"]) else f"\nskyseg: no verb '{argv[0]}'")

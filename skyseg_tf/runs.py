@@ -155,7 +155,8 @@ def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
     """Copies the weights of another run of the same network, to start from.
 
     Args:
-      run: run folder (its best epoch is taken), or a checkpoint of one.
+      run: run folder (its best epoch is taken), a checkpoint of one, or a .keras file of
+        `skyseg import_weights`.
       model: of models.build_model; its class count may differ from the run's.
 
     Returns:
@@ -168,20 +169,25 @@ def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
     path = Path(run) / "checkpoints" / "best.npz" if Path(run).is_dir() else Path(run)
     if not path.is_file():
         raise InputError(f"{run}: no run to start from ({path.name} is missing)")
-    fresh, kept = [], 0
-    with _open_checkpoint(path) as file:
-        for i, variable in enumerate(model.variables):
-            array = file.get(f"v{i}:{variable.name}")
-            if array is None:
-                raise InputError(f"{path}: of another network than {model.name}")
-            if array.shape == tuple(variable.shape):
-                variable.assign(array)
-                kept += array.size
-            else:
-                fresh.append(variable.path)
+    if path.suffix == ".keras":
+        source = keras.models.load_model(path, compile=False)
+        arrays = [keras.ops.convert_to_numpy(v) for v in source.variables]
+        names = [v.name for v in source.variables]
+    else:
+        with _open_checkpoint(path) as file:
+            arrays = [file[name] for name in file.files[: len(model.variables)]]
+            names = [name.split(":")[-1] for name in file.files]
+    variables = model.variables
+    if len(arrays) < len(variables) or names[: len(variables)] != [v.name for v in variables]:
+        raise InputError(f"{path}: of another network than {model.name}")
+    fits = [a.shape == tuple(v.shape) for a, v in zip(arrays, variables, strict=False)]
+    kept = sum(array.size for array, fit in zip(arrays, fits, strict=False) if fit)
     if kept < model.count_params() / 2:
         raise InputError(f"{path}: of another network than {model.name}")
-    return fresh
+    for variable, array, fit in zip(variables, arrays, fits, strict=False):
+        if fit:
+            variable.assign(array)
+    return [v.path for v, fit in zip(variables, fits, strict=False) if not fit]
 
 
 @contextmanager

@@ -66,7 +66,7 @@ class TrainConfig:
     model: str = "unet_efficientnet_b2"
     """Network: a key of models.MODELS; the default learns most per minute on a CPU."""
     init: Path | None = None
-    """Run of the same network to start from; its head is left out where the classes differ."""
+    """Run of the same network to start from, or a file of import_weights; its head is left out where the classes differ."""
     precision: str = "float32"
     """float32, mixed_bfloat16 or mixed_float16."""
     # --- training

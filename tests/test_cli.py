@@ -26,7 +26,7 @@ def test_overview_and_version(capsys):
         main(["tarin"])
 
 
-@pytest.mark.parametrize("verb", ["scenes", "check", "flatten", "build", "train"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_of_every_verb_explains_every_flag(verb):
     result = run(verb, "--help")
     assert result.returncode == 0

@@ -40,7 +40,7 @@ FLOORS = [
     ["data.pipeline", *(f"models.{p.stem}" for p in (PACKAGE / "models").glob("[a-z]*.py"))],
     ["models"],
     ["cli", "runs", "recipes"],
-    ["scenes", "check", "flatten", "build", "evaluate", "train"],
+    ["scenes", "check", "flatten", "build", "evaluate", "import_weights", "train"],
 ]
 
 
