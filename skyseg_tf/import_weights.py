@@ -10,6 +10,7 @@ from skyseg_tf.quiet import import_tensorflow_quietly
 import_tensorflow_quietly()
 
 import numpy as np
+import tyro
 from safetensors.numpy import load_file
 
 from skyseg_tf.cli import run_command
@@ -22,7 +23,7 @@ from skyseg_tf.models import build_model, load_torch_weights
 class ImportConfig:
     """Turn a published checkpoint into a Keras network for `skyseg train --init`."""
 
-    file: Path
+    file: tyro.conf.Positional[Path]
     """State dict: .safetensors, .npz, or .pth / .pt (these two need PyTorch installed)."""
     model: str
     """Network: a key of models.MODELS."""
