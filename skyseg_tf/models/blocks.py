@@ -75,8 +75,7 @@ class BatchNormalization(layers.BatchNormalization):
     """Keras' batch normalization, trained through TensorFlow's fused kernel where there is one.
 
     Keras composes it from a dozen elementwise operations, which on a CPU cost more than the
-    convolutions of U2-Net between them (benchmarks/batch_norm.py: the whole training step takes
-    2.5 times as long). Inference and the other backends are Keras' own. The fused kernel keeps
+    convolutions of U2-Net between them (benchmarks/batch_norm.py measures a training step with both). Inference and the other backends are Keras' own. The fused kernel keeps
     the unbiased variance for the moving average, as PyTorch does.
     """
 
