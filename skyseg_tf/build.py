@@ -153,7 +153,7 @@ def _identity(config: BuildConfig, layout: str, infos: list[dict], stats: dict |
     for info in sorted(infos, key=lambda info: (info["split"], info["name"])):
         sizes = [_file_size(path) for path in (*info["frame_paths"], info["mask_path"])]
         lines.append(f"{info['split']} {info['name']} {sizes}")
-    return {
+    identity = {
         "scheme": config.scheme,
         "storage": config.storage,
         "image_size": list(config.image_size),
@@ -165,6 +165,7 @@ def _identity(config: BuildConfig, layout: str, infos: list[dict], stats: dict |
         "given_rgb_stats": stats,
         "given_shards": config.shards,
     }
+    return json.loads(json.dumps(identity))  # as it will be read: a table of classes as lists
 
 
 def _file_size(path: str) -> int:

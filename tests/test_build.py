@@ -100,6 +100,19 @@ def test_running_again_changes_nothing_and_other_settings_are_refused(tree, tmp_
         build(config(tree, out, storage="png"))
 
 
+def test_a_dataset_with_its_own_classes_can_be_built_again(tmp_path):
+    root = tmp_path / "own"
+    for i in range(6):
+        for split in ("train", "val"):
+            for folder in ("images", "masks"):
+                (root / folder / split).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (20, 10), (i, 9, 9)).save(root / f"images/{split}/{split}{i}.png")
+            Image.new("L", (20, 10), 6).save(root / f"masks/{split}/{split}{i}.png")
+    (root / "classes.json").write_text('{"0": "various", "6": "sky"}')
+    first = build(config(root, tmp_path / "r"))
+    assert build(config(root, tmp_path / "r")).splits == first.splits
+
+
 def test_given_statistics_are_used(tree, tmp_path):
     stats = dict(zip(rs._KEYS, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), strict=True))
     rs.write_rgb_stats(tmp_path / "s.json", stats)
