@@ -26,7 +26,7 @@ from skyseg_tf.data.records import Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.data.scenes import write_scenes
 from skyseg_tf.errors import InputError
-from skyseg_tf.evaluate import Scores, predict_masks, score
+from skyseg_tf.scores import Scores, predict_masks, score
 from skyseg_tf.labels import SCHEMES, LabelScheme, get_scheme
 from skyseg_tf.losses import LOSSES, ONE_LOGIT_ONLY, class_weights, weighted_cross_entropy
 from skyseg_tf.models import MODELS, build_model, check_size

@@ -39,7 +39,7 @@ FLOORS = [
     ["data.records"],
     ["data.pipeline", *(f"models.{p.stem}" for p in (PACKAGE / "models").glob("[a-z]*.py"))],
     ["models"],
-    ["cli", "runs", "recipes"],
+    ["cli", "runs", "recipes", "scores"],
     ["scenes", "check", "flatten", "build", "evaluate", "import_weights", "train"],
 ]
 
