@@ -40,6 +40,7 @@ from skyseg_tf.runs import (
     write_history,
     write_json,
 )
+from skyseg_tf.trained_model import TrainedModel
 
 DEMO_SCENES, DEMO_SIZE = 240, (256, 512)  # drawn at twice the size of the demo records
 
@@ -88,6 +89,9 @@ class TrainConfig:
     """cross_entropy, bce_dice (one class), ohem, focal or lovasz."""
     class_weights: bool = False
     """Cross-entropy weighted by 1 / ln(1.02 + share of the class in the train split)."""
+    ema: float = 0.0
+    """Decay of an exponential moving average of the weights, such as 0.999; what is validated and
+    saved is then the average. 0: none."""
     augment: bool = True
     """Flip, scale, crop, turn and change the light of the training photos."""
     seed: int = 0
@@ -135,7 +139,7 @@ def train(config: TrainConfig) -> Path:
     # Only sequence models need to know the size; the others then take photos of any.
     clips = {"size": manifest.image_size, "frames": manifest.frames}
     options = clips if MODELS[config.model].sequence else {}
-    model = build_model(config.model, scheme.num_logits, **options)
+    model = TrainedModel.of(build_model(config.model, scheme.num_logits, **options))
     if config.init:
         fresh = load_initial_weights(config.init, model)
         print(f"weights of {config.init}; fresh: {', '.join(fresh) or 'none'}", flush=True)
@@ -144,6 +148,8 @@ def train(config: TrainConfig) -> Path:
         model, _recipe(config), steps=steps * config.epochs, num_classes=scheme.num_classes,
         loss=None if weights is None else weighted_cross_entropy(weights),
     )  # fmt: skip
+    if config.ema:
+        model.average_weights(config.ema)
     print(f"{config.model}: {model.count_params():,} parameters, classes of {scheme.name}, "
           f"{manifest.image_size[0]}x{manifest.image_size[1]}, {config.epochs} epochs of {steps} "
           f"steps, {manifest.splits['val'].count} val photos", flush=True)  # fmt: skip
@@ -174,7 +180,7 @@ def train(config: TrainConfig) -> Path:
 
 
 def fit(
-    model: keras.Model, config: TrainConfig, train_data: Callable, val_data: tf.data.Dataset
+    model: TrainedModel, config: TrainConfig, train_data: Callable, val_data: tf.data.Dataset
 ) -> Iterator[dict[str, float]]:
     """Trains epoch by epoch, leaving checkpoints, history.csv and TensorBoard logs in the run.
 
@@ -186,7 +192,8 @@ def fit(
 
     Yields:
       After each epoch: epoch (from 1), loss, iou, val_loss, val_iou, seconds.
-      `checkpoints/best.npz` is of the epoch with the best val_iou.
+      `checkpoints/best.npz` is of the epoch with the best val_iou. With averaged weights it and
+      the val scores are those of the averages.
     """
 
     def for_every_output(image, mask):
@@ -199,16 +206,18 @@ def fit(
         started = time.time()
         result = model.fit(
             train_data(epoch).map(for_every_output),
-            validation_data=val_data.map(for_every_output),
             initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0,
             callbacks=[] if config.quiet else [ProgressBar(config.epochs)],
         ).history  # fmt: skip
-        row = {"epoch": epoch + 1} | _row(result, time.time() - started)
-        history.append(row)
+        trained = {key: values[0] for key, values in result.items()}
+        with model.averaged():
+            val = model.evaluate(val_data.map(for_every_output), verbose=0, return_dict=True)
+            row = {"epoch": epoch + 1} | _row(trained, val) | {"seconds": time.time() - started}
+            history.append(row)
+            if row["val_iou"] > best:
+                best = row["val_iou"]
+                save_checkpoint(checkpoints / "best.npz", model, {"history": history})
         save_checkpoint(checkpoints / "last.npz", model, {"history": history})
-        if row["val_iou"] > best:
-            best = row["val_iou"]
-            save_checkpoint(checkpoints / "best.npz", model, {"history": history})
         write_history(config.run / "history.csv", history)
         with board.as_default(step=epoch + 1):
             for key in ("loss", "iou"):
@@ -289,6 +298,8 @@ def _check(config: TrainConfig, manifest: Manifest, records: Path) -> None:
         value = getattr(config, name)
         if value is not None and value < minimum:
             raise InputError(f"--{name.replace('_', '-')} is {value}: at least {minimum}, please")
+    if not 0 <= config.ema < 1:
+        raise InputError(f"--ema is {config.ema}: a decay from 0 to below 1, such as 0.999")
     for name, value, known in (
         ("optimizer", config.optimizer, (None, *OPTIMIZERS)),
         ("loss", config.loss, (None, *LOSSES)),
@@ -312,16 +323,13 @@ def _recipe(config: TrainConfig) -> Recipe:
     return replace(RECIPES[config.model], **changes)
 
 
-def _row(result: dict, seconds: float) -> dict[str, float]:
-    """One line of history.csv from what `fit` measured."""
+def _row(trained: dict, val: dict) -> dict[str, float]:
+    """Loss and IoU of history.csv from what Keras measured."""
     row = {}
-    for prefix in ("", "val_"):
-        row[f"{prefix}loss"] = result[f"{prefix}loss"][0]
-        iou = [
-            key for key in result if key.endswith("iou") and key.startswith("val_") == bool(prefix)
-        ]
-        row[f"{prefix}iou"] = result[iou[0]][0]
-    return row | {"seconds": round(seconds, 2)}
+    for prefix, measured in (("", trained), ("val_", val)):
+        row[f"{prefix}loss"] = measured["loss"]
+        row[f"{prefix}iou"] = next(v for key, v in measured.items() if key.endswith("iou"))
+    return row
 
 
 class ProgressBar(keras.callbacks.Callback):

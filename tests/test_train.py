@@ -87,6 +87,21 @@ def test_same_seed_same_weights(records, tmp_path):
     assert not np.array_equal(weights[0], weights[2])
 
 
+def test_averaged_weights_are_what_is_saved(records, tmp_path):
+    config = TrainConfig(
+        records=records, model="skynet", epochs=1, batch_size=4, ema=0.9, run=tmp_path / "run",
+        plots=tmp_path / "p", quiet=True,
+    )  # fmt: skip
+    train(config)
+    with np.load(tmp_path / "run" / "checkpoints" / "last.npz") as file:
+        last = {name.split(":")[1]: file[name] for name in file.files if ":" in name}
+    saved = keras.models.load_model(tmp_path / "run" / "model.keras")
+    kernel = next(v for v in saved.variables if "outputConv" in v.path and v.name == "kernel")
+    average = next(a for name, a in last.items() if name == "outputConv_kernel_average")
+    assert np.array_equal(kernel, average)
+    assert not any(np.array_equal(kernel, a) for n, a in last.items() if n == "kernel")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -95,6 +110,7 @@ def test_same_seed_same_weights(records, tmp_path):
         ({"model": "resnet99"}, "no network 'resnet99'"),
         ({"optimizer": "adamm"}, "no optimizer 'adamm': there are adam"),
         ({"loss": "mse"}, "no loss 'mse'"),
+        ({"ema": 1.0}, "--ema is 1.0: a decay from 0 to below 1"),
         ({"epochs": 0}, "--epochs is 0: at least 1"),
         ({"extra_records": ("/nowhere",)}, "no dataset.json"),
         ({"batch_size": 99}, "fewer than one batch of 99"),

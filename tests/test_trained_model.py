@@ -1,0 +1,83 @@
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from skyseg_tf.models import blocks
+from skyseg_tf.recipes import Recipe, compile_model
+from skyseg_tf.trained_model import TrainedModel
+
+
+def batches(count, seed=0):
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        images = rng.normal(size=(2, 8, 8, 3)).astype(np.float32)
+        yield images, {"logits": (images[..., :1] > 0).astype(np.uint8)}
+
+
+def trained(decay, steps, seed=0):
+    """A tiny network after some steps, and its weights after each."""
+    keras.utils.set_random_seed(seed)
+    image = keras.Input((8, 8, 3))
+    x = image
+    for i in range(2):
+        x = blocks.relu(blocks.batch_norm(blocks.conv(x, 16, 3, f"conv{i}"), f"norm{i}"))
+    logits = blocks.conv(x, 1, 1, "head", bias=True)
+    model = TrainedModel.of(keras.Model(image, {"logits": logits}, name="skynet"))
+    compile_model(model, Recipe("adam", 1e-2), steps=100, num_classes=2)
+    if decay:
+        model.average_weights(decay)
+    seen = [model.get_weights()]
+    for images, masks in batches(steps):
+        model.train_on_batch(images, masks)
+        seen.append(model.get_weights())
+    return model, seen
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.999])
+def test_averages_follow_their_formula(decay):
+    model, seen = trained(decay, 12)
+    wanted = seen[0]
+    for step, weights in enumerate(seen[1:]):
+        d = min(decay, (1 + step) / (10 + step))
+        wanted = [d * a + (1 - d) * w for a, w in zip(wanted, weights, strict=True)]
+    with model.averaged():
+        for value, want in zip(model.get_weights(), wanted, strict=True):
+            np.testing.assert_allclose(value, want, rtol=2e-5, atol=1e-6)
+    assert len(model.weights) == 12
+    for value, want in zip(model.get_weights(), seen[-1], strict=True):
+        assert np.array_equal(value, want)
+
+
+def test_averaging_leaves_the_training_as_it_was():
+    for a, b in zip(trained(0.9, 4)[1][-1], trained(0, 4)[1][-1], strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_averaged_statistics_belong_to_the_averaged_weights():
+    """They come near those that the averaged weights would measure on the data themselves."""
+    model, _ = trained(0.9, 80)
+    images = np.concatenate([images for images, _ in batches(64, seed=1)])
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    inputs = keras.Model(model.inputs, [norm.input for norm in norms])
+    with model.averaged():
+        for norm, x in zip(norms, inputs.predict_on_batch(images), strict=True):
+            mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+            error = np.abs(np.asarray(norm.moving_mean) - mean) / np.sqrt(variance + 1e-3)
+            assert np.median(error) < 0.15
+            ratio = np.asarray(norm.moving_variance) / (variance + 1e-6)
+            assert 0.75 < np.median(ratio) < 1.33
+
+
+def test_jax_averages_alike():
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); import numpy as np, test_trained_model as t\n"
+        "import keras; assert keras.backend.backend() == 'jax'\n"
+        "t.test_averages_follow_their_formula(0.5)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env=os.environ | {"KERAS_BACKEND": "jax"}
+    )
