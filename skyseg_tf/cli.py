@@ -18,6 +18,7 @@ VERBS: dict[str, str] = {
     "flatten": "put all city folders into one folder per split",
     "build": "turn a dataset into TFRecords and rgb_stats.json",
     "train": "train a network on records and plot its IoU",
+    "evaluate": "score a run, by the Cityscapes protocol and for its sky, with a report",
     "import_weights": "turn a published PyTorch checkpoint into a Keras network",
 }
 

@@ -110,6 +110,17 @@ class LabelScheme:
         return palette
 
     @property
+    def categories(self) -> dict[str, list[int]]:
+        """Class ids of each Cityscapes category; empty if a class belongs to several of them."""
+        groups: dict[str, list[int]] = {}
+        for class_id, names in enumerate(self.members):
+            of_class = {_BY_NAME[name].category for name in names}
+            if len(of_class) > 1:
+                return {}
+            groups.setdefault(of_class.pop(), []).append(class_id)
+        return groups
+
+    @property
     def label_id_of_class(self) -> np.ndarray:
         """(256,) uint8: a Cityscapes labelId for each class id (its first member), else 0."""
         table = np.zeros(256, np.uint8)

@@ -148,7 +148,7 @@ def difference(truth: np.ndarray, pred: np.ndarray, scheme: LabelScheme) -> np.n
 
 def plot_predictions(
     images: Sequence[np.ndarray], truths: Sequence[np.ndarray], preds: Sequence[np.ndarray],
-    scheme: LabelScheme, title: str,
+    scheme: LabelScheme, title: str, captions: Sequence[str] = (),
 ) -> Figure:  # fmt: skip
     """A sheet of photo, truth, prediction and difference, one row each.
 
@@ -158,6 +158,7 @@ def plot_predictions(
       preds: (H, W) uint8 class ids.
       scheme: colors and names.
       title: what was trained.
+      captions: one line above each photo, or none.
     """
     height, width = images[0].shape[:2]
     columns = ("photo", "truth", "prediction", "difference")
@@ -178,6 +179,8 @@ def plot_predictions(
             axis.set_axis_off()
             if row[0] is axes[0, 0]:
                 axis.set_title(name, fontsize=11)
+    for row, caption in zip(axes, captions, strict=False):
+        row[0].set_title(caption, fontsize=8, loc="left")
     figure.suptitle(title, fontweight="bold")
     _legend(figure, scheme, truths, preds)
     return figure
@@ -185,7 +188,9 @@ def plot_predictions(
 
 def _legend(figure: Figure, scheme: LabelScheme, truths: Sequence, preds: Sequence) -> None:
     patch = matplotlib.patches.Patch
-    seen = set(np.unique(np.stack([*truths, *preds])).tolist()) - {IGNORE}
+    seen = set(np.unique(np.concatenate([m.ravel() for m in (*truths, *preds)])).tolist()) - {
+        IGNORE
+    }
     handles = [
         patch(color=np.array(scheme.colors[i]) / 255, label=scheme.class_names[i]) for i in seen
     ]

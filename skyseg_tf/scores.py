@@ -1,4 +1,7 @@
-"""Scores of a network on a stream of pairs."""
+"""Scores of a network on a stream of pairs: the quick look after a training.
+
+`skyseg evaluate` gives the full account, see image_scores.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
