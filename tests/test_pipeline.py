@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.data.augment import augment
+from skyseg_tf.data.augment import augment, make_augment, make_mix
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import STORAGES, read_manifest
 from skyseg_tf.errors import InputError
@@ -37,7 +37,7 @@ def test_every_record_comes_once(records):
 
 
 def test_skipped_batches_are_the_first_ones(records):
-    options = {"shuffle": True, "seed": 3, "augment": augment}
+    options = {"shuffle": True, "seed": 3, "augment": augment, "mix": make_mix("strong", 1)}
     whole, rest = epoch(records, **options), epoch(records, skip_batches=2, **options)
     assert same([part[2:] for part in whole], rest)
 
@@ -47,14 +47,14 @@ def test_all_storages_stream_the_same_pairs(tree, tmp_path):
     for storage in STORAGES:
         out = tmp_path / storage
         build(BuildConfig(out=out, source=tree, image_size=(32, 64), storage=storage, quiet=True))
-        streams[storage] = [epoch(out), epoch(out, augment=augment, seed=7)]
+        effects = {"augment": make_augment("strong", 1), "mix": make_mix("strong", 1)}
+        streams[storage] = [epoch(out), epoch(out, seed=7, **effects)]
     for storage in ("uint8", "png"):
-        assert same(streams[storage][0], streams["normalized"][0])
-        np.testing.assert_allclose(
-            np.concatenate(streams[storage][1][0]),
-            np.concatenate(streams["normalized"][1][0]),
-            atol=1e-5,
-        )
+        for plain_or_augmented in range(2):
+            assert same(
+                streams[storage][plain_or_augmented], streams["normalized"][plain_or_augmented]
+            )
+    assert not same(*streams["uint8"])
     assert np.concatenate(streams["jpeg"][0][0]).shape[1:] == (32, 64, 3)
 
 

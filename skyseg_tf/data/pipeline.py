@@ -32,6 +32,7 @@ def make_dataset(
     seed: int = 0,
     epoch: int = 0,
     augment: Augment | None = None,
+    mix: Augment | None = None,
     extra: Sequence[str | Path] = (),
     drop_remainder: bool = False,
     skip_batches: int = 0,
@@ -47,6 +48,8 @@ def make_dataset(
       epoch: counts from 0; every epoch has an order of its own.
       augment: (image float32 0-255 (H, W, 3), mask uint8 (H, W), seed int32 (2,)) -> the same
         two; of clips (T, H, W, 3) all frames go through one call.
+      mix: the same for a whole batch, (B, H, W, 3) or (B, T, H, W, 3) and (B, H, W), such as
+        augment.make_mix gives; comes after `augment`.
       extra: further folders whose records of this split are mixed in; they are normalized by the
         statistics of `records`.
       drop_remainder: leave out the last incomplete batch.
@@ -79,28 +82,38 @@ def make_dataset(
         dataset = dataset.shuffle(buffer, seed=shuffle_seed, reshuffle_each_iteration=False)
     # Skipping before decoding costs reading alone.
     dataset = dataset.enumerate().skip(skip_batches * batch_size)
-    augment_seed = int(order.integers(2**31))
+    augment_seed, mix_seed = (int(number) for number in order.integers(2**31, size=2))
 
     def prepare(index, serialized):
         pair = parse_record(serialized, manifest.spec)
         image, mask = pair["image"], pair["mask"]
+        if augment is None and mix is None and manifest.storage == "normalized":
+            return image, mask
+        if manifest.storage == "normalized":
+            image = denormalize_tensor(image, manifest.rgb_stats)
+        image = tf.cast(image, tf.float32)
         if augment is not None:
-            if manifest.storage == "normalized":
-                image = denormalize_tensor(image, manifest.rgb_stats)
-            record_seed = tf.stack([tf.constant(augment_seed), tf.cast(index, tf.int32)])
-            image, mask = augment(tf.cast(image, tf.float32), mask, record_seed)
-            image = normalize_tensor(image, manifest.rgb_stats)
-        elif manifest.storage != "normalized":
-            image = normalize_tensor(image, manifest.rgb_stats)
-        return image, mask
+            image, mask = augment(image, mask, _seed(augment_seed, index))
+        return image if mix is not None else normalize_tensor(image, manifest.rgb_stats), mask
+
+    def mix_batch(number, batch):
+        images, masks = mix(*batch, _seed(mix_seed, number))
+        return normalize_tensor(images, manifest.rgb_stats), masks
 
     dataset = dataset.map(prepare, num_parallel_calls=cores, deterministic=True)
-    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder).prefetch(2)
+    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    if mix is not None:
+        dataset = dataset.enumerate(skip_batches).map(mix_batch, cores, deterministic=True)
+    dataset = dataset.prefetch(2)
     options = tf.data.Options()
     options.autotune.enabled = False  # it can stall for seconds when an iterator is destroyed
     batches = count // batch_size if drop_remainder else -(-count // batch_size)
     dataset = dataset.with_options(options)
     return dataset.apply(tf.data.experimental.assert_cardinality(batches - skip_batches))
+
+
+def _seed(number: int, index: tf.Tensor) -> tf.Tensor:
+    return tf.stack([tf.constant(number), tf.cast(index, tf.int32)])
 
 
 def _plan(

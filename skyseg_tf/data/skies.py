@@ -1,0 +1,251 @@
+"""Skies exchanged, overexposed, fogged and darkened behind the things in front of them.
+
+Images are float32 on 0-255, (B, H, W, 3); `sky` is float32 (B, H, W), 1 where the mask says sky.
+Everything is built on one decomposition (`sky_matte`): a pixel is alpha * sky + (1 - alpha) *
+thing, where the sky's color is smooth. A new sky is then added as alpha * (new - old): what is
+finer than the old sky's color, such as twigs, wires and the sensor's grain, stays.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+_LIKE_SKY = 40.0  # color distance (0-255) beyond which a pixel next to the sky is no sky
+_SALT = 1_000_003  # seeds are (number, record index): further draws lie beyond all indices
+
+# (zenith, horizon, cloud) colors, RGB 0-255, and the range of the clouds' share of the sky.
+_SKIES = np.array(
+    [
+        [[70, 120, 200], [175, 205, 235], [245, 245, 250]],  # clear blue
+        [[110, 150, 205], [205, 218, 232], [235, 235, 238]],  # hazy with clouds
+        [[150, 158, 168], [205, 208, 210], [120, 126, 134]],  # overcast
+        [[250, 250, 250], [255, 255, 255], [235, 238, 242]],  # blown out
+        [[95, 110, 165], [250, 195, 140], [235, 150, 120]],  # low sun
+        [[205, 207, 206], [228, 227, 222], [190, 192, 194]],  # bright haze
+    ],
+    np.float32,
+)
+_COVER = np.array([[0.0, 0.3], [0.2, 0.8], [0.4, 1.0], [0.0, 0.6], [0.1, 0.7], [0.0, 0.4]])
+
+
+class Matte(NamedTuple):
+    """What `sky_matte` finds.
+
+    Attributes:
+      alpha: (B, H, W, 1) share of sky in a pixel, 0-1.
+      near: (B, H, W, 1) share of sky around a pixel, 0-1, smooth.
+      color: (B, H, W, 3) the sky's color, smooth, carried on behind what stands before it.
+    """
+
+    alpha: tf.Tensor
+    near: tf.Tensor
+    color: tf.Tensor
+
+
+def derived_seed(seed: tf.Tensor, salt: int) -> tf.Tensor:
+    """Another seed (2,) for each small salt."""
+    return seed + tf.constant([0, salt * _SALT], seed.dtype)
+
+
+def uniform(seed: tf.Tensor, shape: tuple | list | tf.Tensor, low=0.0, high=1.0) -> tf.Tensor:
+    """Stateless uniform numbers, the same on every device."""
+    return tf.random.stateless_uniform(shape, seed, low, high, alg="philox")
+
+
+def _mean(pictures: tf.Tensor, size: int, stride: int = 1) -> tf.Tensor:
+    return tf.nn.avg_pool2d(pictures, size, stride, "SAME")
+
+
+def sky_matte(images: tf.Tensor, sky: tf.Tensor) -> Matte:
+    """Separates the sky's light from what stands before it.
+
+    The mask's border is feathered by a pixel; next to the sky a pixel that has the sky's color
+    counts as sky too, since masks draw a bare tree as one blob, through which the sky shines.
+    """
+    height, width = images.shape[-3], images.shape[-2]
+    sky = sky[..., None]
+    cell = max(4, height // 16)
+    small = _mean(tf.concat([images * sky, sky], -1), cell, cell)
+    around = _mean(small, 3)
+    # Where a cell has no sky its neighbours' counts, and where they have none the picture's.
+    filled = small + 0.03 * around + 1e-4 * tf.reduce_mean(small, (1, 2), keepdims=True)
+    color = filled[..., :3] / (filled[..., 3:] + 1e-9)
+    smooth = tf.image.resize(tf.concat([color, around[..., 3:]], -1), (height, width))
+    color, near = smooth[..., :3], smooth[..., 3:]
+    distance = tf.reduce_max(tf.abs(images - color), -1, keepdims=True)
+    like = tf.minimum(2.0 * near, 0.9) * tf.nn.relu(1.0 - distance / _LIKE_SKY)
+    return Matte(tf.maximum(_mean(sky, 3), like), near, color)
+
+
+def replace_sky(images: tf.Tensor, matte: Matte, new: tf.Tensor, spill: tf.Tensor) -> tf.Tensor:
+    """Puts another sky behind the things of a picture.
+
+    Args:
+      images: (B, H, W, 3).
+      matte: of these images.
+      new: the sky, broadcast to (B, H, W, 3); above 255 it eats into twigs, as a glaring one does.
+      spill: share of its light that falls onto what is next to it, 0-1, a scalar or (B, 1, 1, 1).
+    """
+    weight = tf.maximum(matte.alpha, spill * matte.near)
+    return tf.clip_by_value(images + weight * (new - matte.color), 0.0, 255.0)
+
+
+def overexpose_sky(
+    images: tf.Tensor, sky: tf.Tensor, *, level: tf.Tensor, bloom: tf.Tensor
+) -> tf.Tensor:
+    """Blows the sky out to white or grey, with a bloom over what is thin before it.
+
+    Args:
+      images: (B, H, W, 3).
+      sky: (B, H, W).
+      level: brightness of the sky, 0-255 and beyond: the further, the more of the twigs it eats.
+      bloom: share of its light on what is next to it, 0-1.
+    """
+    return replace_sky(images, sky_matte(images, sky), level, bloom)
+
+
+def fog(
+    images: tf.Tensor, sky: tf.Tensor, seed: tf.Tensor, *, density: tf.Tensor, light: tf.Tensor
+) -> tf.Tensor:
+    """Fog after Koschmieder: t * image + (1 - t) * light, with t = exp(-density * distance).
+
+    Nobody knows the distances: the ground's grows towards the horizon, which is taken to be the
+    sky's lowest row (within the middle of the picture), what stands above the horizon is far, and
+    the sky farthest. Patches vary the density by a third.
+
+    Args:
+      images: (B, H, W, 3).
+      sky: (B, H, W).
+      seed: (2,) of the patches.
+      density: optical depth at the horizon.
+      light: the fog's color, broadcast to (B, H, W, 3).
+    """
+    height, width = images.shape[-3], images.shape[-2]
+    rows = np.arange(height, dtype=np.float32)
+    has_sky = tf.cast(tf.reduce_mean(sky, 2) > 0.02, tf.float32)  # (B, H)
+    lowest = tf.reduce_max(has_sky * rows, 1, keepdims=True)
+    horizon = tf.clip_by_value(lowest, 0.35 * height, 0.6 * height)
+    below = tf.nn.relu(rows - horizon) / height
+    distance = 0.06 / (0.06 + below)  # 1 at the horizon; a flat ground's distance is 1 / below
+    patches = tf.image.resize(uniform(seed, (1, 4, 6, 1), 0.67, 1.33), (height, width))
+    distance = distance[..., None, None] * patches
+    alpha = _mean(sky[..., None], 3)
+    clear = tf.exp(-density * (distance + 3.0 * alpha))
+    return light + clear * (images - light)
+
+
+def night(
+    images: tf.Tensor, sky: tf.Tensor, seed: tf.Tensor, *, light: tf.Tensor, glow: tf.Tensor
+) -> tf.Tensor:
+    """Darkens a street to night: a sky darker than the street, bluish dark, pools of warm light.
+
+    Args:
+      images: (B, H, W, 3).
+      sky: (B, H, W).
+      seed: (2,) of the lamps.
+      light: share of the daylight that is left, 0-1.
+      glow: brightness of the sky (a town's glow), 0-255.
+    """
+    height, width = images.shape[-3], images.shape[-2]
+    color = glow * (0.8 + 0.4 * uniform(derived_seed(seed, 1), (3,)))
+    matte = sky_matte(images, sky)
+    images = replace_sky(images, matte, color / light, 0.0)
+    grey = tf.reduce_mean(images, -1, keepdims=True)
+    images = 0.5 * (images + grey) * np.array([0.85, 0.95, 1.2], np.float32)
+    lamps = uniform(derived_seed(seed, 2), (1, 7, 9, 1)) ** 6
+    lamps = tf.image.resize(lamps, (height, width), "bicubic") * (1.0 - matte.alpha)
+    return images * (light + 1.2 * tf.nn.relu(lamps) * np.array([1.0, 0.75, 0.45], np.float32))
+
+
+def synthetic_skies(seed: tf.Tensor, count: int | tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Draws skies: a gradient of one of six weathers' colors with clouds of three scales.
+
+    Args:
+      seed: (2,).
+      count: B.
+      size: (height, width).
+
+    Returns:
+      (B, H, W, 3) float32 on 0-255.
+    """
+    kind = tf.cast(uniform(derived_seed(seed, 1), (count,)) * len(_SKIES), tf.int32)
+    draw = uniform(derived_seed(seed, 2), (count, 8))
+    colors = tf.gather(_SKIES, kind) + 24.0 * (draw[:, None, 1:4] - 0.5)  # (B, 3, 3)
+    zenith, horizon, cloud = (colors[:, None, None, i] for i in range(3))
+    rows = np.linspace(0.0, 1.0, size[0], dtype=np.float32)[None, :, None, None]
+    # The horizon lies somewhere between the middle and the lower edge.
+    part = tf.minimum(rows / (0.4 + 0.6 * draw[:, 4, None, None, None]), 1.0)
+    noise = 0.0
+    for salt, (cells, weight) in enumerate(((3, 0.5), (6, 0.3), (14, 0.2))):
+        field = uniform(derived_seed(seed, 3 + salt), (count, cells, cells, 1))
+        noise += weight * tf.image.resize(field, size, "bicubic")
+    low, high = np.float32(_COVER.T)
+    cover = tf.gather(low, kind) + draw[:, 5] * tf.gather(high - low, kind)
+    softness = 0.05 + 0.25 * draw[:, 6, None, None, None]
+    clouds = tf.clip_by_value((noise - 0.8 + 0.6 * cover[:, None, None, None]) / softness, 0, 1)
+    clear = zenith + part * (horizon - zenith)
+    return tf.clip_by_value(clear + clouds * (cloud - clear), 0.0, 255.0)
+
+
+def mix_skies(
+    images: tf.Tensor,
+    masks: tf.Tensor,
+    seed: tf.Tensor,
+    *,
+    sky_class_id: int,
+    chance: float = 0.3,
+    synthetic: float = 0.5,
+    spill: float = 0.2,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Cut-mix of skies: puts the sky of another picture of the batch behind this one's things.
+
+    Masks do not change. Borders are feathered, twigs and grain stay (see `sky_matte`), and some
+    of the new sky's light falls on what is next to it.
+
+    Args:
+      images: (B, H, W, 3) or (B, T, H, W, 3) float32 on 0-255.
+      masks: (B, H, W) uint8.
+      seed: (2,) int32.
+      sky_class_id: of the sky in the masks.
+      chance: that a picture gets another sky.
+      synthetic: share of drawn skies (`synthetic_skies`) among the new ones; a picture whose
+        partner has hardly any sky gets one too.
+      spill: largest share of the new sky's light on what is next to it, 0-1.
+
+    Returns:
+      Images of the same shape, and the same masks.
+
+    Reference: after CutMix (Yun et al. 2019, https://arxiv.org/abs/1905.04899), with the sky's
+      outline for the box, so that the labels stay as they are.
+    """
+    height, width = images.shape[-3], images.shape[-2]
+    frames = images.shape[1] if images.shape.rank == 5 else 1
+    clips = tf.reshape(images, (-1, frames, height, width, 3))
+    sky = tf.cast(masks == sky_class_id, tf.float32)
+    share = tf.reduce_mean(sky, (1, 2))
+    count = tf.shape(images)[0]
+    draw = uniform(derived_seed(seed, 1), (count, 4))
+    chosen = tf.where((draw[:, 0] < chance) & (share > 0.005))[:, 0]
+
+    def mixed() -> tf.Tensor:
+        step = 1 + tf.cast(tf.gather(draw[:, 1], chosen) * tf.cast(count - 1, tf.float32), tf.int64)
+        partner = (chosen + step) % tf.cast(count, tf.int64)
+        drawn = synthetic_skies(derived_seed(seed, 8), tf.size(chosen), (height, width))
+        others, other_sky = tf.gather(clips[:, -1], partner), tf.gather(sky, partner)
+        matte = sky_matte(others, other_sky)
+        inside = tf.nn.relu(4.0 * matte.alpha - 3.0) * other_sky[..., None]  # no border pixels
+        found = matte.color + inside * (others - matte.color)
+        draws = (tf.gather(draw[:, 2], chosen) < synthetic) | (tf.gather(share, partner) < 0.05)
+        draws |= partner == chosen
+        new = tf.where(draws[:, None, None, None], drawn, found)
+        light = spill * tf.gather(draw[:, 3], chosen)
+        repeated = [tf.repeat(x, frames, 0) for x in (tf.gather(sky, chosen), new, light)]
+        pictures = tf.reshape(tf.gather(clips, chosen), (-1, height, width, 3))
+        matte = sky_matte(pictures, repeated[0])
+        pictures = replace_sky(pictures, matte, repeated[1], repeated[2][:, None, None, None])
+        pictures = tf.reshape(pictures, (-1, frames, height, width, 3))
+        return tf.tensor_scatter_nd_update(clips, chosen[:, None], pictures)
+
+    result = tf.reshape(tf.cond(tf.size(chosen) > 0, mixed, lambda: clips), tf.shape(images))
+    return tf.ensure_shape(result, images.shape), masks
