@@ -1,0 +1,301 @@
+"""Masks for videos and cameras: decoding, the network, drawing and encoding at the same time."""
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from skyseg_tf.camera import Camera
+from skyseg_tf.errors import InputError
+from skyseg_tf.images import write_aside
+from skyseg_tf.runtime import Runtime
+from skyseg_tf.smoothing import Smoother
+from skyseg_tf.stages import StageTime, run_stages
+from skyseg_tf.video import Moment, Shrinker, VideoReader
+from skyseg_tf.video_compose import Composer, frame_kind
+from skyseg_tf.video_write import CONTAINERS, FrameFolder, VideoWriter
+
+PRESETS = Literal["ultrafast", "superfast", "veryfast", "fast", "medium"]
+
+
+@dataclass(frozen=True)
+class VideoConfig:
+    """How a video is written."""
+
+    out: str
+    """A video file (.mp4, .mov, .mkv, .webm), a folder, or - for standard output."""
+    format: str = "overlay"
+    """One of video_compose.VIDEO_FORMATS."""
+    container: Literal["auto", "mp4", "mov", "mkv", "webm", "png", "mjpeg", "raw"] = "auto"
+    """For a folder: the kind of file in it, or PNG files; for standard output: mjpeg or raw RGB."""
+    threshold: float | None = None
+    """Probability from which a pixel is sky; the model's own by default."""
+    opacity: float = 0.5
+    """Of the overlay's tint, 0 to 1."""
+    smooth: float = 0.2
+    """Seconds over which masks are averaged where the photo stands still; 0 for none."""
+    preset: PRESETS = "ultrafast"
+    """x264's: slower ones give smaller files."""
+    quality: int = 20
+    """Constant rate factor, 0 (best) to 51."""
+    codec_threads: int = 1
+    """Of the decoder and of the encoder, each; the network has threads of its own."""
+    max_frames: int | None = None
+    """Stops after so many."""
+    quiet: bool = False
+    """No progress bar."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a video.
+
+    Attributes:
+      out: what was written.
+      frames: how many.
+      skipped: damaged ones, left out.
+      missed: a camera's frames that came while others were at work.
+      without_sky: frames in whose mask nothing is sky.
+      cuts: scene changes seen.
+      seconds: from the first frame to the end of the file.
+      model_seconds: of them in the network alone.
+      cpu_seconds: of all processor cores.
+      stages: times of decode, infer, compose and encode.
+      stopped: ended by Ctrl-C.
+    """
+
+    out: str
+    frames: int
+    skipped: int
+    missed: int
+    without_sky: int
+    cuts: int
+    seconds: float
+    model_seconds: float
+    cpu_seconds: float
+    stages: tuple[StageTime, ...]
+    stopped: bool
+
+    @property
+    def fps(self) -> float:
+        """Frames per second, end to end."""
+        return self.frames / max(self.seconds, 1e-9)
+
+    @property
+    def model_fps(self) -> float:
+        """Frames per second of the network alone, in the same run."""
+        return self.frames / max(self.model_seconds, 1e-9)
+
+    def __str__(self) -> str:
+        """The report in lines, the split last."""
+        notes = [
+            f"{count} {what}"
+            for count, what in (
+                (self.skipped, "damaged and skipped"),
+                (self.missed, "missed by a camera that was faster"),
+                (self.without_sky, "without sky"),
+            )
+            if count
+        ]
+        lines = [
+            f"{self.out}: {self.frames} frames{''.join(f', {note}' for note in notes)}"
+            f"{' (stopped)' if self.stopped else ''}",
+            f"{self.fps:.1f} fps end to end, {self.model_fps:.1f} fps the network alone, "
+            f"{1000 * self.cpu_seconds / max(self.frames, 1):.1f} ms of processor per frame",
+            f"{'':<10}{'ms/frame':>9}{'cpu ms':>8}{'busy':>7}{'waits for':>13}{'waits to':>12}",
+            f"{'':<37}{'the one before':>10}{'hand on':>9}",
+        ]
+        frames, wall = max(self.frames, 1), max(self.seconds, 1e-9)
+        for stage in self.stages:
+            lines.append(
+                f"{stage.name:<10}{1000 * stage.busy / frames:>9.2f}{1000 * stage.cpu / frames:>8.2f}"
+                f"{stage.busy / wall:>7.0%}{stage.starved / wall:>14.0%}{stage.blocked / wall:>9.0%}"
+            )
+        return "\n".join(lines)
+
+
+@dataclass
+class _Item:
+    """What goes from stage to stage."""
+
+    moment: Moment
+    small: np.ndarray | None = None  # (h, w, 3) uint8, upright, at the network's size
+    probs: np.ndarray | None = None  # (h, w, C) float32, upright
+
+
+class _Network:
+    """The infer stage: the runtime, fed with clips where it wants them, and smoothing."""
+
+    def __init__(self, runtime: Runtime, seconds: float, threshold: float):
+        self.runtime, self.threshold = runtime, threshold
+        self.smoother = Smoother(seconds)
+        self.clip: deque = deque(maxlen=runtime.frames)
+        self.seconds, self.without_sky = 0.0, 0
+
+    def __call__(self, item: _Item) -> _Item:
+        if item.small is None:
+            return item
+        frame = item.moment.frame
+        if self.smoother.look(item.small, float(frame.pts * frame.time_base)):
+            self.clip.clear()  # a clip never runs over a cut: it stands still before it
+            self.clip.extend([item.small] * self.clip.maxlen)
+        self.clip.append(item.small)
+        images = item.small if self.clip.maxlen == 1 else np.stack(self.clip)
+        start = time.perf_counter()
+        probs = self.runtime(images[None])[0]
+        self.seconds += time.perf_counter() - start
+        item.probs = self.smoother.smooth(probs)
+        channel = self.runtime.sky_channel
+        if channel is not None:
+            self.without_sky += not (item.probs[..., channel] >= self.threshold).any()
+        return item
+
+
+def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtime) -> Report:
+    """Reads a video or camera and writes its masks.
+
+    Args:
+      config: how it is written.
+      source: a file, or the number of a camera.
+      runtime: of load_runtime.
+
+    Returns:
+      The report. Ctrl-C finishes the file; a second one gives it up.
+
+    Raises:
+      InputError: no video, no camera, or an output that cannot be as asked.
+    """
+    threshold = runtime.threshold if config.threshold is None else config.threshold
+    composer = Composer(
+        config.format,
+        runtime.colors,
+        sky_channel=runtime.sky_channel,
+        threshold=threshold,
+        opacity=config.opacity,
+    )
+    is_camera = isinstance(source, int)
+    target, suffix = find_target(config, source)
+    reader = Camera(source) if is_camera else VideoReader(source, threads=config.codec_threads)
+    try:
+        size = runtime.size_for(*reader.info.upright_size)
+        shrink = Shrinker(size, reader.info.rotation)
+        network = _Network(runtime, config.smooth, threshold)
+        start, cpu = time.perf_counter(), time.process_time()
+        with _open_writer(config, target, suffix, reader) as write, _bar(config, reader) as bar:
+
+            def compose(item: _Item) -> Moment:
+                if item.moment.frame is not None:
+                    probs = shrink.turn_back(item.probs)
+                    item.moment.frame = composer(item.moment.frame, probs)
+                return item.moment
+
+            def encode(moment: Moment) -> None:
+                write(moment)
+                bar.update(moment.frame is not None)
+
+            stages, stopped = run_stages(
+                ("decode", _items(reader, shrink, config.max_frames)),
+                [("infer", network), ("compose", compose), ("encode", encode)],
+                depth=1 if is_camera else 3,
+            )
+            frames = bar.n
+        return Report(
+            out=str(target),
+            frames=frames,
+            skipped=reader.skipped,
+            missed=getattr(reader, "missed", 0),
+            without_sky=network.without_sky,
+            cuts=network.smoother.cuts,
+            seconds=time.perf_counter() - start,
+            model_seconds=network.seconds,
+            cpu_seconds=time.process_time() - cpu,
+            stages=tuple(stages),
+            stopped=stopped,
+        )
+    finally:
+        reader.close()
+
+
+def find_target(config: VideoConfig, source: Path | str | int) -> tuple[Path | str, str]:
+    """Where the output goes, and what it is: a key of CONTAINERS, ".png", "mjpeg" or "raw".
+
+    Raises:
+      InputError: a suffix that is no video, or the source itself.
+    """
+    stem = f"camera{source}" if isinstance(source, int) else Path(source).stem
+    if config.out == "-":
+        return "-", "mjpeg" if config.container == "auto" else config.container
+    if config.container in ("mjpeg", "raw"):
+        raise InputError(f"{config.container} goes to standard output: give --out -")
+    out = Path(config.out)
+    if out.suffix and not out.is_dir() and config.container != "png":
+        target, suffix = out, out.suffix.lower()
+    elif config.container == "png":
+        return (out if isinstance(source, int) or out.name == stem else out / stem), ".png"
+    else:
+        alpha = frame_kind(config.format) == "alpha"
+        chosen = ("mov" if alpha else "mp4") if config.container == "auto" else config.container
+        target, suffix = out / f"{stem}.{chosen}", f".{chosen}"
+    if suffix not in CONTAINERS:
+        raise InputError(f"{out}: give a folder or a video file ({', '.join(CONTAINERS)})")
+    if not isinstance(source, int) and target.exists() and target.samefile(source):
+        raise InputError(f"{target}: is the video itself; name another file or folder")
+    return target, suffix
+
+
+def _items(reader, shrink: Shrinker, limit: int | None) -> Iterator[_Item]:
+    """The decode stage: frames with their small pictures."""
+    count = 0
+    for moment in reader:
+        if moment.frame is None:
+            yield _Item(moment)
+            continue
+        yield _Item(moment, shrink(moment.frame))
+        count += 1
+        if count == limit:
+            return
+
+
+@contextmanager
+def _open_writer(config: VideoConfig, target, suffix: str, reader):
+    """Yields write(moment); the file appears whole under its name, or not at all."""
+    if suffix == ".png":
+        writer = FrameFolder(target, reader.info)
+        yield from _closing(writer)
+        return
+    options = {
+        "audio_streams": reader.audio_streams,
+        "preset": config.preset,
+        "quality": config.quality,
+        "threads": config.codec_threads,
+    }
+    kind = frame_kind(config.format)
+    if target == "-":
+        yield from _closing(VideoWriter("-", suffix, kind, reader.info))
+        return
+    with write_aside(target) as aside:
+        yield from _closing(VideoWriter(aside, suffix, kind, reader.info, **options))
+
+
+def _closing(writer):
+    try:
+        yield writer.write
+    except BaseException:
+        writer.abandon()
+        raise
+    writer.close()
+
+
+def _bar(config: VideoConfig, reader) -> tqdm:
+    hidden = config.quiet or not sys.stderr.isatty()
+    total = config.max_frames or reader.info.frames
+    # tqdm counts, shown or not.
+    return tqdm(total=total, unit=" frames", file=open(os.devnull, "w") if hidden else sys.stderr)

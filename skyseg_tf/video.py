@@ -1,0 +1,267 @@
+"""Frames of video files, with their time stamps, as the decoder gives them.
+
+Frames stay what the decoder gave (planes of Y, U and V at the coded orientation). Rotation is a note in the file, the display matrix; it is carried over, not applied, but
+for pictures that somebody looks at or a network sees: those are upright. Needs PyAV (FFmpeg).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.images import MAX_PIXELS
+
+try:
+    import av
+    from av.video.reformatter import Interpolation, VideoReformatter
+except ModuleNotFoundError:
+    raise InputError("videos and cameras need PyAV: pip install 'skyseg_tf[video]'") from None
+
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
+    ".wmv", ".flv", ".3gp", ".ogv", ".mjpeg", ".y4m",
+)  # fmt: skip
+_MAX_DEMUX_ERRORS = 10  # in a row: what follows is no video any more
+RANGE_VIDEO, RANGE_FULL = 1, 2  # AVColorRange: Y on 16-235, on 0-255
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known before the first frame.
+
+    Attributes:
+      size: (height, width) as coded, in pixels.
+      rate: frames per second on average; 30000/1001 is not rounded.
+      time_base: seconds per tick of the frames' time stamps.
+      rotation: degrees counterclockwise to upright: 0, 90, 180 or 270.
+      display_matrix: the nine numbers of the file's own, or None.
+      sample_aspect_ratio: width to height of a pixel, or None.
+      color: AVColorSpace, AVColorRange, AVColorPrimaries and AVColorTransferCharacteristic.
+      frames: how many to expect; None where the file does not tell.
+      metadata: title and the like.
+    """
+
+    size: tuple[int, int]
+    rate: Fraction
+    time_base: Fraction
+    rotation: int = 0
+    display_matrix: tuple[int, ...] | None = None
+    sample_aspect_ratio: Fraction | None = None
+    color: tuple[int, int, int, int] = (6, RANGE_VIDEO, 2, 2)  # BT.601
+    frames: int | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(height, width) as shown."""
+        return self.size if self.rotation % 180 == 0 else self.size[::-1]
+
+
+@dataclass
+class Moment:
+    """A frame (None after the last), and the audio packets that come before it in the file."""
+
+    frame: av.VideoFrame | None
+    audio: list = field(default_factory=list)
+
+
+def planes(frame: av.VideoFrame) -> list[np.ndarray]:
+    """The frame's planes as (h, w) uint8 views of its memory, without the padding of the rows."""
+    return [
+        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+        for plane in frame.planes
+    ]
+
+
+def is_full_range(frame: av.VideoFrame) -> bool:
+    """Whether Y runs over 0-255 (as in JPEG), not 16-235."""
+    return frame.format.name.startswith("yuvj") or frame.color_range == RANGE_FULL
+
+
+class Shrinker:
+    """Frames to small upright RGB pictures, straight from the decoder's planes.
+
+    Area mean, as the networks' own photos are shrunk. One per thread: it keeps its tables.
+    """
+
+    def __init__(self, size: tuple[int, int], rotation: int):
+        """Takes the upright (height, width) of the pictures and the VideoInfo's rotation."""
+        self._turns = rotation // 90
+        self._size = size if self._turns % 2 == 0 else size[::-1]
+        self._scaler = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        """Returns (height, width, 3) uint8."""
+        height, width = self._size
+        small = self._scaler.reformat(
+            frame, width, height, "rgb24", interpolation=Interpolation.AREA, threads=1
+        )
+        return np.ascontiguousarray(np.rot90(small.to_ndarray(), self._turns))
+
+    def turn_back(self, array: np.ndarray) -> np.ndarray:
+        """(height, width, ...) upright to the orientation of the coded frame."""
+        return np.rot90(array, -self._turns)
+
+
+class VideoReader:
+    """Decodes a video file; iterate over it once.
+
+    Attributes:
+      info: see VideoInfo.
+      audio_streams: templates for a VideoWriter.
+      skipped: frames that were damaged, so far; all of them at the end.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int = 1):
+        """Opens the file.
+
+        Args:
+          path: the file.
+          threads: of the decoder.
+
+        Raises:
+          InputError: not a video, no frame in it that can be read, or frames above MAX_PIXELS.
+        """
+        self.path, self.skipped = Path(path), 0
+        self._container = _open_input(path)
+        video = self._container.streams.best("video")
+        if video is None or not video.codec_context.width:
+            self.close()
+            raise InputError(f"{path}: no video in it")
+        height, width = video.codec_context.height, video.codec_context.width
+        if height * width > MAX_PIXELS:
+            self.close()
+            raise InputError(f"{path}: frames of {width} x {height} exceed {MAX_PIXELS:,} pixels")
+        video.thread_count = threads
+        video.thread_type = "AUTO"
+        self._video = video
+        self.audio_streams = self._container.streams.audio
+        self._packets = self._demux()
+        self._first = self._decode_first()
+        matrix = _display_matrix(self._first)
+        self.info = VideoInfo(
+            size=(self._first.height, self._first.width),
+            rate=video.average_rate or video.guessed_rate or Fraction(25),
+            time_base=video.time_base,
+            rotation=round(self._first.rotation / 90) * 90 % 360,
+            display_matrix=matrix,
+            sample_aspect_ratio=video.codec_context.sample_aspect_ratio or None,
+            color=_color(self._first),
+            frames=video.frames or self._guess_frames(),
+            metadata=dict(self._container.metadata),
+        )
+
+    def _guess_frames(self) -> int | None:
+        duration, rate = self._container.duration, self._video.average_rate
+        return round(duration / av.time_base * rate) if duration and rate else None
+
+    def _decode_first(self) -> av.VideoFrame:
+        """The first whole frame: only it tells the rotation."""
+        self._before: list = []
+        self._decoded = self._decode()
+        for moment in self._decoded:
+            if moment.frame is not None:
+                self._before = moment.audio
+                return moment.frame
+        self.close()
+        raise InputError(f"{self.path}: not one frame of the video can be read")
+
+    def __iter__(self) -> Iterator[Moment]:
+        """Yields whole frames in the order of time, damaged ones left out."""
+        last = None
+        duration = max(1, round(1 / (self.info.rate * self.info.time_base)))
+        for moment in self._all():
+            frame = moment.frame
+            if frame is not None:
+                if (frame.height, frame.width) != self.info.size:
+                    self.skipped += 1  # a stream that changes its size midway
+                    continue
+                offset = self._offset(self.info.time_base)
+                at = last + duration if frame.pts is None else frame.pts - offset
+                frame.pts = at if last is None else max(at, last + 1)
+                frame.time_base = self.info.time_base
+                last = frame.pts
+            yield moment
+
+    def _all(self) -> Iterator[Moment]:
+        yield Moment(self._first, self._before)
+        yield from self._decoded
+
+    def _offset(self, time_base: Fraction) -> int:
+        """Ticks by which the file's clock starts late or early; broadcasts start at any time."""
+        return round(Fraction(self._container.start_time or 0, av.time_base) / time_base)
+
+    def _demux(self) -> Iterator[av.Packet]:
+        errors = 0
+        while errors < _MAX_DEMUX_ERRORS:
+            try:
+                for packet in self._container.demux(self._video, *self.audio_streams):
+                    errors = 0
+                    yield packet
+                return
+            except (av.error.EOFError, av.error.ExitError):
+                return
+            except av.FFmpegError:
+                errors += 1
+
+    def _decode(self) -> Iterator[Moment]:
+        audio, sent, received, damaged, interlaced = [], 0, 0, 0, False
+        for packet in self._packets:
+            if packet.stream.type == "audio":
+                if packet.dts is not None:
+                    offset = self._offset(packet.time_base)
+                    packet.pts, packet.dts = (
+                        (packet.pts or packet.dts) - offset,
+                        packet.dts - offset,
+                    )
+                    audio.append(packet)
+                continue
+            sent += bool(packet.size) and not packet.is_discard
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                damaged += 1
+                self.skipped += 1
+                continue
+            for frame in frames:
+                received += 1
+                interlaced |= frame.interlaced_frame
+                if frame.is_corrupt:
+                    self.skipped += 1
+                    continue
+                yield Moment(frame, audio)
+                audio = []
+        # Without its key frame the decoder gives nothing for the frames that follow, and no error.
+        if not interlaced:  # where a frame may come as two packets
+            self.skipped += max(0, sent - received - damaged)
+        yield Moment(None, audio)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._container.close()
+
+
+def _open_input(path: str | Path):
+    try:
+        return av.open(str(path), metadata_errors="replace")
+    except OSError:
+        raise  # the file system's own errors speak for themselves
+    except av.FFmpegError as error:
+        raise InputError(
+            f"{path}: not a readable video ({error.strerror}); download or export it again"
+        ) from None
+
+
+def _color(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+    color_range = RANGE_FULL if is_full_range(frame) else frame.color_range
+    return (frame.colorspace, color_range, frame.color_primaries, frame.color_trc)
+
+
+def _display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            return tuple(np.frombuffer(data, np.int32)[:9].tolist())
+    return None

@@ -1,0 +1,263 @@
+"""Frames into video files, to standard output, or into PNG files."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.video import RANGE_FULL, RANGE_VIDEO, Moment, VideoInfo
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How a stream is written: FFmpeg's name of the encoder, its pixel format and options."""
+
+    codec: str
+    pix_fmt: str
+    options: dict[str, str] = field(default_factory=dict)
+
+
+_H264 = Encoder("libx264", "yuv420p")
+_VP9 = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0"}
+# File suffix: FFmpeg's container, and the encoder for each kind of frame that `VideoWriter` takes.
+# Of the containers only some hold transparency: ProRes 4444 for cutting, VP9 for the web.
+CONTAINERS: dict[str, tuple[str, dict[str, Encoder]]] = {
+    ".mp4": ("mp4", {"photo": _H264, "grey": _H264}),
+    ".m4v": ("mp4", {"photo": _H264, "grey": _H264}),
+    ".mov": (
+        "mov",
+        {
+            "photo": _H264,
+            "grey": _H264,
+            "alpha": Encoder("prores_ks", "yuva444p10le", {"profile": "4444", "vendor": "apl0"}),
+        },
+    ),
+    ".mkv": (
+        "matroska",
+        {
+            "photo": _H264,
+            "grey": Encoder("ffv1", "gray"),  # lossless
+            "alpha": Encoder("ffv1", "yuva420p"),
+        },
+    ),
+    ".webm": (
+        "webm",
+        {
+            "photo": Encoder("libvpx-vp9", "yuv420p", _VP9),
+            "grey": Encoder("libvpx-vp9", "yuv420p", _VP9),
+            "alpha": Encoder("libvpx-vp9", "yuva420p", _VP9),
+        },
+    ),
+}
+_STREAMS = {
+    "mjpeg": ("mjpeg", Encoder("mjpeg", "yuvj420p", {"qmin": "2", "qmax": "4"})),
+    "raw": ("rawvideo", Encoder("rawvideo", "rgb24")),
+}  # what goes to standard output
+
+
+def kind_of(frame: av.VideoFrame) -> str:
+    """ "photo", "grey" (full range) or "alpha": key of CONTAINERS' encoders."""
+    name = frame.format.name
+    return "grey" if name == "gray" else "alpha" if name.startswith("yuva") else "photo"
+
+
+class VideoWriter:
+    """Encodes frames into a file, with the sound of another, or to standard output.
+
+    The file has the time stamps, rotation and pixel aspect of the source. Sound is copied packet
+    by packet; where the container cannot hold its codec, it is encoded in the container's own.
+    """
+
+    def __init__(
+        self,
+        target: Path | str,
+        suffix: str,
+        kind: str,
+        info: VideoInfo,
+        *,
+        audio_streams: tuple = (),
+        preset: str = "ultrafast",
+        quality: int = 20,
+        threads: int = 1,
+    ):
+        """Opens the file.
+
+        Args:
+          target: path to write, whatever its suffix; or "-" for standard output.
+          suffix: key of CONTAINERS; for standard output "mjpeg" or "raw" (RGB, no header).
+          kind: of the frames; see `kind_of`.
+          info: of the source.
+          audio_streams: of a VideoReader.
+          preset: of x264.
+          quality: constant rate factor of x264 and VP9, 0 (best) to 51.
+          threads: of the encoder.
+
+        Raises:
+          InputError: a suffix that is not known or cannot hold such frames.
+        """
+        self._container, encoder = _open_output(target, suffix, kind)
+        options = dict(encoder.options)
+        if encoder.codec == "libx264":
+            # Threads of x264's own look ahead are counted, too.
+            options |= {"preset": preset, "crf": str(quality), "threads": str(threads)}
+        elif encoder.codec == "libvpx-vp9":
+            options |= {"crf": str(quality + 10), "threads": str(threads)}
+        self.upright = info.rotation if target == "-" else 0
+        height, width = info.upright_size if self.upright else info.size
+        stream = self._container.add_stream(encoder.codec, rate=info.rate, options=options)
+        # What subsamples colour cannot hold an odd side.
+        stream.height, stream.width = (
+            (height, width) if encoder.pix_fmt == "gray" else (height & ~1, width & ~1)
+        )
+        stream.pix_fmt = encoder.pix_fmt
+        context = stream.codec_context
+        context.thread_count, context.time_base = threads, info.time_base
+        space, color_range, context.color_primaries, context.color_trc = info.color
+        if kind == "grey":
+            color_range = RANGE_FULL if encoder.pix_fmt == "gray" else RANGE_VIDEO
+        elif target == "-":
+            color_range = RANGE_FULL
+        context.colorspace, context.color_range = space, color_range
+        if info.sample_aspect_ratio:
+            context.sample_aspect_ratio = info.sample_aspect_ratio
+        if info.display_matrix and not self.upright:
+            stream.set_display_matrix(info.display_matrix)
+        self._container.metadata.update(info.metadata)
+        self._stream = stream
+        self._scaler = VideoReformatter()
+        self._audio = {s.index: _AudioTrack(self._container, s) for s in audio_streams}
+
+    def write(self, moment: Moment) -> None:
+        """Writes the sound before the frame, then the frame, if there is one."""
+        for packet in moment.audio:
+            if packet.stream.index in self._audio:
+                self._container.mux(self._audio[packet.stream.index].convert(packet))
+        if moment.frame is not None:
+            self._container.mux(self._stream.encode(self._prepare(moment.frame)))
+
+    def _prepare(self, frame: av.VideoFrame) -> av.VideoFrame:
+        context = self._stream.codec_context
+        if self.upright:
+            turned = np.rot90(frame.to_ndarray(format="rgb24", threads=1), self.upright // 90)
+            pts, time_base = frame.pts, frame.time_base
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(turned), "rgb24")
+            frame.pts, frame.time_base = pts, time_base
+        size = (context.width, context.height)
+        if (frame.format.name, frame.width, frame.height) != (context.pix_fmt, *size):
+            frame = self._scaler.reformat(
+                frame,
+                *size,
+                format=context.pix_fmt,
+                dst_color_range=context.color_range or None,
+                threads=1,
+            )
+        frame.pict_type = 0  # the encoder chooses, not the source
+        return frame
+
+    def close(self) -> None:
+        """Writes what the encoders still hold, and the file's end."""
+        for track in self._audio.values():
+            self._container.mux(track.flush())
+        if self._stream.codec_context.is_open:
+            self._container.mux(self._stream.encode())
+        self._container.close()
+
+    def abandon(self) -> None:
+        """Closes the file as it is, after an error."""
+        self._container.close()
+
+
+def _open_output(target: Path | str, suffix: str, kind: str):
+    if target == "-":
+        if suffix not in _STREAMS or kind == "alpha":
+            raise InputError(
+                f"standard output takes {' or '.join(_STREAMS)} of frames without transparency"
+            )
+        name, encoder = _STREAMS[suffix]
+        return av.open(sys.stdout.buffer, "w", format=name), encoder
+    if suffix not in CONTAINERS:
+        raise InputError(
+            f"'{suffix}' is no video that can be written: give a folder (for PNG files) or a file "
+            f"with one of {', '.join(CONTAINERS)}"
+        )
+    name, encoders = CONTAINERS[suffix]
+    if kind not in encoders:
+        able = ", ".join(key for key, (_, known) in CONTAINERS.items() if kind in known)
+        raise InputError(f"{suffix} holds no transparency: give one of {able}, or a folder")
+    options = {"movflags": "+faststart"} if name in ("mp4", "mov") else {}
+    return av.open(str(target), "w", format=name, container_options=options), encoders[kind]
+
+
+class _AudioTrack:
+    """One track of sound, copied if the container takes its codec, else encoded."""
+
+    def __init__(self, container, template):
+        self._encodes = False
+        try:
+            self._stream = container.add_stream_from_template(template)
+        except ValueError:
+            self._encodes = True
+            name = {"opus": "libopus", "vorbis": "libopus"}.get(
+                container.default_audio_codec, container.default_audio_codec
+            )
+            rate = 48_000 if name == "libopus" else template.codec_context.sample_rate
+            self._stream = container.add_stream(name, rate=rate)
+            self._stream.codec_context.layout = template.codec_context.layout
+
+    def convert(self, packet: av.Packet) -> list[av.Packet]:
+        if not self._encodes:
+            packet.stream = self._stream
+            return [packet]
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            return []  # a damaged packet of sound
+        return [out for frame in frames for out in self._stream.encode(frame)]
+
+    def flush(self) -> list[av.Packet]:
+        return self._stream.encode() if self._encodes else []
+
+
+class FrameFolder:
+    """Writes upright PNG files frame_000000.png, ... and times.csv with their seconds."""
+
+    def __init__(self, folder: str | Path, info: VideoInfo):
+        """Makes the folder.
+
+        Raises:
+          InputError: frames of another run lie there.
+        """
+        self._folder, self._turns, self._count = Path(folder), info.rotation // 90, 0
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if next(self._folder.glob("frame_*.png"), None):
+            raise InputError(f"{folder}: holds frames already; empty it or name another folder")
+        self._times = self._folder / "times.csv"
+        self._times.write_text("file,seconds\n")
+
+    def write(self, moment: Moment) -> None:
+        """Writes the frame, if there is one; sound has no place here."""
+        frame = moment.frame
+        if frame is None:
+            return
+        layout = {"grey": "gray", "alpha": "bgra", "photo": "bgr24"}[kind_of(frame)]
+        picture = np.rot90(frame.to_ndarray(format=layout, threads=1), self._turns)
+        _, content = cv2.imencode(
+            ".png", np.ascontiguousarray(picture), [cv2.IMWRITE_PNG_COMPRESSION, 1]
+        )
+        name = f"frame_{self._count:06d}.png"
+        aside = self._folder / f".{name}.tmp"
+        aside.write_bytes(content)
+        aside.replace(self._folder / name)
+        with open(self._times, "a") as times:
+            times.write(f"{name},{float(frame.pts * frame.time_base):.6f}\n")
+        self._count += 1
+
+    def close(self) -> None:
+        """Nothing is left to do: each file is whole."""
+
+    abandon = close

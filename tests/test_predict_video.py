@@ -1,0 +1,259 @@
+import os
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from drawn_clips import SIZE, bright_is_sky, draw_frame, make_runtime, read_clip, write_clip
+
+from skyseg_tf import predict_video as module
+from skyseg_tf.camera import Camera
+from skyseg_tf.errors import InputError
+from skyseg_tf.predict_video import VideoConfig, find_target, predict_video
+from skyseg_tf.video_write import CONTAINERS
+
+
+def truths(count: int) -> np.ndarray:
+    return np.stack([draw_frame(i)[1] for i in range(count)]).astype(bool)
+
+
+def agreement(grey: np.ndarray, truth: np.ndarray) -> float:
+    return float(((grey > 127) == truth).mean())
+
+
+def run(source, out, runtime=None, **settings):
+    return predict_video(VideoConfig(str(out), **settings), source, runtime or make_runtime())
+
+
+def test_mask_video_is_right_frame_by_frame(tmp_path):
+    source = write_clip(tmp_path / "clip.mp4", sound="aac")
+    report = run(source, tmp_path / "out", format="mask")
+    frames, times, first = read_clip(tmp_path / "out" / "clip.mp4", "gray")
+    assert agreement(frames, truths(12)) > 0.995
+    assert np.allclose(times, read_clip(source)[1], atol=1e-6)
+    assert (report.frames, report.skipped, report.without_sky, report.stopped) == (12, 0, 0, False)
+    assert first.width == 96
+    with av.open(str(tmp_path / "out" / "clip.mp4")) as container:
+        assert container.streams.audio[0].codec_context.name == "aac"
+
+
+@pytest.mark.parametrize("turned", [90, 180, 270])
+def test_the_network_sees_turned_videos_upright(tmp_path, turned):
+    seen = []
+
+    def infer(images):
+        seen.append(images)
+        return bright_is_sky(images)
+
+    source = write_clip(tmp_path / "clip.mp4", 4, turned=turned)
+    run(source, tmp_path / "m.mp4", make_runtime(infer), format="mask")
+    assert np.abs(np.concatenate(seen)[2] - draw_frame(2)[0]).mean() < 5
+    frames, _, first = read_clip(tmp_path / "m.mp4", "gray")
+    assert first.rotation % 360 == turned
+    upright = np.stack([np.rot90(frame, turned // 90) for frame in frames])
+    assert agreement(upright, truths(4)) > 0.99
+    run(source, tmp_path / "png", make_runtime(), format="mask", container="png")
+    picture = cv2.imread(str(tmp_path / "png" / "clip" / "frame_000003.png"), cv2.IMREAD_GRAYSCALE)
+    assert agreement(picture, draw_frame(3)[1]) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("name", "decoder"), [("a.mov", None), ("a.mkv", None), ("a.webm", "libvpx-vp9"), ("a", None)]
+)
+@pytest.mark.parametrize("polarity", ["rgba-sky", "rgba-nosky"])
+def test_alpha_survives_in_every_container_that_holds_it(tmp_path, name, decoder, polarity):
+    source = write_clip(tmp_path / "clip.mp4", 4)
+    container = "auto" if "." in name else "png"
+    run(source, tmp_path / name, format=polarity, container=container)
+    if decoder or "." in name:
+        alpha = read_clip(tmp_path / name, "rgba", decoder)[0][..., 3]
+    else:
+        files = sorted((tmp_path / "a" / "clip").glob("*.png"))
+        alpha = np.stack([cv2.imread(str(file), cv2.IMREAD_UNCHANGED)[..., 3] for file in files])
+    truth = truths(4) if polarity == "rgba-sky" else ~truths(4)
+    assert agreement(alpha, truth) > 0.98
+
+
+def test_overlay_leaves_the_ground_alone(tmp_path):
+    source = write_clip(tmp_path / "clip.mp4", 6)
+    run(source, tmp_path / "o.mp4", quality=5)
+    photo, out = read_clip(source)[0].astype(int), read_clip(tmp_path / "o.mp4")[0].astype(int)
+    inside = np.zeros_like(truths(6))
+    inside[:, 4:12], below = True, np.zeros_like(inside)
+    below[:, 40:] = True
+    assert np.abs(out - photo)[below].mean() < 4
+    tint = 0.5 * photo + 0.5 * np.array((70, 130, 180))
+    assert np.abs(out - tint)[inside].mean() < 5
+    with av.open(str(source)) as a, av.open(str(tmp_path / "o.mp4")) as b:
+        assert a.streams.video[0].color_range == b.streams.video[0].color_range
+        assert a.streams.video[0].average_rate == b.streams.video[0].average_rate
+
+
+def test_clips_go_to_sequence_models_and_never_over_a_cut(tmp_path):
+    """Frame i is of grey level 10 i + 20; a new scene begins at frame 6."""
+
+    def draw(index, size):
+        level = 10 * index + 20 if index < 6 else 140 + 10 * index
+        return np.full((*size, 3), level, np.uint8), None
+
+    seen = []
+
+    def infer(clips):
+        seen.append(clips.mean((0, 2, 3, 4)))
+        return bright_is_sky(clips[:, -1])
+
+    source = write_clip(tmp_path / "clip.mp4", 10, draw=draw)
+    report = run(source, tmp_path / "o.mp4", make_runtime(infer, frames=3))
+    levels = np.array(seen)
+    assert levels.shape == (10, 3)
+    assert np.allclose(levels[0], 20, atol=3)
+    assert np.allclose(levels[4], [40, 50, 60], atol=3)
+    assert np.allclose(levels[6], 200, atol=3)
+    assert np.allclose(levels[8], [200, 210, 220], atol=3)
+    assert report.cuts == 1
+
+
+def test_report_splits_the_time(tmp_path):
+    report = run(write_clip(tmp_path / "clip.mp4", 30), tmp_path / "o.mp4")
+    assert [stage.name for stage in report.stages] == ["decode", "infer", "compose", "encode"]
+    assert all(30 <= stage.items <= 31 for stage in report.stages)
+    for stage in report.stages:
+        assert stage.busy + stage.starved + stage.blocked <= report.seconds
+    assert report.fps == pytest.approx(30 / report.seconds)
+    assert report.model_fps > report.fps
+    text = str(report)
+    assert "30 frames" in text
+    assert "fps end to end" in text
+    assert "encode" in text
+
+
+def test_damaged_frames_and_frames_without_sky_are_said(tmp_path):
+    source = write_clip(tmp_path / "clip.mp4", 24)
+    with av.open(str(source)) as container:
+        places = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    content = bytearray(source.read_bytes())
+    content[places[9][0] : sum(places[9])] = bytes(places[9][1])
+    source.write_bytes(content)
+    report = run(source, tmp_path / "o.mp4", threshold=1.0, format="mask")
+    assert report.skipped >= 1
+    assert report.frames == 24 - report.skipped
+    assert report.without_sky == report.frames
+    assert f"{report.skipped} damaged and skipped" in str(report)
+    assert f"{report.frames} without sky" in str(report)
+    assert read_clip(tmp_path / "o.mp4", "gray")[0].max() < 30
+
+
+def test_interrupt_finishes_the_file(tmp_path):
+    calls = []
+
+    def infer(images):
+        calls.append(1)
+        if len(calls) == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+        return bright_is_sky(images)
+
+    report = run(write_clip(tmp_path / "clip.mp4", 200), tmp_path / "o.mp4", make_runtime(infer))
+    assert report.stopped
+    assert 10 <= report.frames < 100
+    assert len(read_clip(tmp_path / "o.mp4")[1]) == report.frames
+    assert "(stopped)" in str(report)
+
+
+def test_an_error_leaves_no_file(tmp_path):
+    def infer(images):
+        raise ZeroDivisionError
+
+    source = write_clip(tmp_path / "clip.mp4")
+    with pytest.raises(ZeroDivisionError):
+        run(source, tmp_path / "out" / "o.mp4", make_runtime(infer))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_max_frames_and_any_working_size(tmp_path):
+    source = write_clip(tmp_path / "clip.mp4", 12)
+    runtime = make_runtime(working_size=None, long_side=64, divisor=16)
+    report = run(source, tmp_path / "m.mp4", runtime, max_frames=5, format="mask")
+    assert report.frames == 5
+    assert agreement(read_clip(tmp_path / "m.mp4", "gray")[0], truths(5)) > 0.96
+
+
+def test_targets(tmp_path):
+    def find(out, source="in/clip.avi", **settings):
+        return find_target(VideoConfig(str(out), **settings), source)
+
+    assert find(tmp_path) == (tmp_path / "clip.mp4", ".mp4")
+    assert find(tmp_path, format="rgba-sky") == (tmp_path / "clip.mov", ".mov")
+    assert find(tmp_path, container="webm") == (tmp_path / "clip.webm", ".webm")
+    assert find(tmp_path, 0) == (tmp_path / "camera0.mp4", ".mp4")
+    assert find(tmp_path / "x.MKV") == (tmp_path / "x.MKV", ".mkv")
+    assert find(tmp_path / "x", container="png") == (tmp_path / "x" / "clip", ".png")
+    assert find("-") == ("-", "mjpeg")
+    assert find("-", container="raw") == ("-", "raw")
+    with pytest.raises(InputError, match="give a folder or a video file"):
+        find(tmp_path / "x.gif")
+    with pytest.raises(InputError, match="goes to standard output"):
+        find(tmp_path, container="raw")
+    source = write_clip(tmp_path / "clip.mp4", 1)
+    with pytest.raises(InputError, match="is the video itself"):
+        find(tmp_path, source)
+    assert set(CONTAINERS) == {".mp4", ".m4v", ".mov", ".mkv", ".webm"}
+
+
+def test_standard_output_carries_pictures_alone(tmp_path):
+    source = write_clip(tmp_path / "clip.mp4", 4, turned=90)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from drawn_clips import make_runtime\n"
+        "from skyseg_tf.predict_video import *\n"
+        "for kind in ('raw', 'mjpeg'):\n"
+        "  predict_video(VideoConfig('-', format='mask', container=kind), sys.argv[2],"
+        " make_runtime())\n"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent), str(source)],
+        check=True,
+        capture_output=True,
+    ).stdout
+    raw = np.frombuffer(out[: 4 * 64 * 96 * 3], np.uint8).reshape(4, *SIZE, 3)
+    assert agreement(raw[..., 0], truths(4)) > 0.99
+    (tmp_path / "b.mjpeg").write_bytes(out[raw.nbytes :])
+    assert agreement(read_clip(tmp_path / "b.mjpeg", "gray")[0], truths(4)) > 0.98
+
+
+class DrawnCapture:
+    """A camera that shows 12 drawn frames, 50 a second, and then nothing more."""
+
+    def __init__(self, index):
+        self.count = -1
+
+    def isOpened(self):
+        return True
+
+    def get(self, _):
+        return 50.0
+
+    def read(self):
+        self.count += 1
+        return self.count < 12, draw_frame(max(self.count, 0))[0][..., ::-1].copy()
+
+    def release(self):
+        pass
+
+
+def test_camera_to_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "Camera", lambda i: Camera(i, capture=DrawnCapture, patience=0.2))
+    report = run(0, tmp_path, format="mask")
+    frames, times, _ = read_clip(tmp_path / "camera0.mp4", "gray")
+    assert report.frames == len(frames) >= 1
+    assert agreement(frames[:, 40:], np.zeros((len(frames), 24, 96), bool)) > 0.99
+    assert agreement(frames[:, :14], np.ones((len(frames), 14, 96), bool)) > 0.99
+    assert all(b > a for a, b in pairwise(times))
+
+
+def test_no_camera(tmp_path):
+    with pytest.raises(InputError, match="camera 99: not there"):
+        run(99, tmp_path)

@@ -1,0 +1,96 @@
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from skyseg_tf.stages import run_stages
+
+
+def test_items_keep_their_order_and_stages_overlap():
+    seen = []
+
+    def slow(item):
+        time.sleep(0.02)
+        return item + 1
+
+    start = time.perf_counter()
+    times, stopped = run_stages(
+        ("source", range(20)), [("a", slow), ("b", slow), ("c", slow), ("sink", seen.append)]
+    )
+    wall = time.perf_counter() - start
+    assert seen == [i + 3 for i in range(20)]
+    assert not stopped
+    assert wall < 0.75 * sum(stage.busy for stage in times)  # 1.2 s one after the other
+    assert [stage.items for stage in times] == [20] * 5
+    assert all(stage.busy >= 0.4 for stage in times[1:4])
+    assert all(stage.cpu < 0.2 for stage in times)
+
+
+def test_waiting_is_told_apart():
+    def slow(item):
+        time.sleep(0.01)
+        return item
+
+    times, _ = run_stages(
+        ("source", range(30)), [("slow", slow), ("fast", lambda item: item)], depth=2
+    )
+    source, slow_stage, fast = times
+    assert source.blocked > 0.15
+    assert fast.starved > 0.15
+    assert slow_stage.starved + slow_stage.blocked < 0.15
+
+
+def test_queues_are_bounded():
+    made, gate = [], threading.Event()
+
+    def source():
+        for i in range(100):
+            made.append(i)
+            yield i
+
+    def hold(item):
+        gate.wait(5)
+        return item
+
+    thread = threading.Thread(
+        target=run_stages, args=(("source", source()), [("hold", hold)]), kwargs={"depth": 3}
+    )
+    thread.start()
+    time.sleep(0.3)
+    assert len(made) <= 6  # one held, three waiting, one in hand, one next
+    gate.set()
+    thread.join(5)
+    assert len(made) == 100
+
+
+@pytest.mark.parametrize("place", ["source", "stage", "last"])
+def test_the_first_error_ends_everything(place):
+    def fail_at(where, item):
+        if where == place and item == 5:
+            raise ZeroDivisionError(place)
+        return item
+
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError, match=place):
+        run_stages(
+            ("source", (fail_at("source", i) for i in range(1000))),
+            [("stage", lambda i: fail_at("stage", i)), ("last", lambda i: fail_at("last", i))],
+        )
+    assert threading.active_count() == before
+
+
+def test_interrupt_finishes_what_is_under_way():
+    seen = []
+
+    def stage(item):
+        time.sleep(0.005)
+        if item == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+        return item
+
+    times, stopped = run_stages(("source", range(10_000)), [("a", stage), ("b", seen.append)])
+    assert stopped
+    assert seen == list(range(times[0].items))  # all that were begun came out
+    assert 10 < len(seen) < 1000

@@ -1,0 +1,200 @@
+import csv
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from drawn_clips import SIZE, draw_frame, read_clip, write_clip
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.video import Moment, Shrinker, VideoInfo, VideoReader
+from skyseg_tf.video_write import FrameFolder, VideoWriter
+
+
+def copy_video(source: Path, target: Path, **options) -> int:
+    """Decodes and encodes; returns the number of skipped frames."""
+    reader = VideoReader(source)
+    suffix = target.suffix
+    audio = reader.audio_streams
+    writer = VideoWriter(target, suffix, "photo", reader.info, audio_streams=audio, **options)
+    for moment in reader:
+        writer.write(moment)
+    writer.close()
+    reader.close()
+    return reader.skipped
+
+
+def sound_of(path: Path) -> tuple[str, list[bytes]]:
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        return stream.codec_context.name, [bytes(p) for p in container.demux(stream) if p.size]
+
+
+def test_reader_tells_size_rate_and_rotation(tmp_path):
+    reader = VideoReader(write_clip(tmp_path / "a.mp4", turned=90))
+    assert reader.info.rate == Fraction(30000, 1001)
+    assert reader.info.size == SIZE[::-1]
+    assert reader.info.upright_size == SIZE
+    assert reader.info.rotation == 90
+    assert reader.info.frames == 12
+    assert sum(moment.frame is not None for moment in reader) == 12
+    assert reader.skipped == 0
+
+
+@pytest.mark.parametrize("turned", [0, 90, 180, 270])
+def test_small_pictures_are_upright_and_turn_back(tmp_path, turned):
+    reader = VideoReader(write_clip(tmp_path / "a.mp4", 1, turned=turned))
+    shrink = Shrinker((32, 48), reader.info.rotation)
+    frame = next(iter(reader)).frame
+    small = shrink(frame)
+    expected = cv2.resize(draw_frame(0)[0], (48, 32), interpolation=cv2.INTER_AREA)
+    assert np.abs(small.astype(int) - expected).mean() < 4
+    coded = cv2.resize(frame.to_ndarray(format="rgb24"), shrink.turn_back(small).shape[1::-1])
+    assert np.abs(shrink.turn_back(small).astype(int) - coded).mean() < 8
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_sound_is_copied_and_rate_times_and_rotation_stay(tmp_path, suffix):
+    source = write_clip(tmp_path / "a.mp4", turned=270, sound="aac")
+    target = tmp_path / f"b{suffix}"
+    assert copy_video(source, target) == 0
+    assert sound_of(target) == sound_of(source)
+    frames, times, first = read_clip(target)
+    expected, source_times, source_first = read_clip(source)
+    assert first.rotation == source_first.rotation == -90
+    # Matroska counts in milliseconds, and begins with the sound's lead-in, before the picture.
+    begin, tolerance = (times[0], 0.6e-3) if suffix == ".mkv" else (0, 1e-6)
+    assert 0 <= begin < 0.03
+    assert np.allclose(np.array(times) - begin, source_times, atol=tolerance)
+    with av.open(str(target)) as container:
+        rate = float(container.streams.video[0].average_rate)
+    assert rate == pytest.approx(30000 / 1001, rel=2e-3)
+    assert np.abs(frames.astype(int) - expected).mean() < 4
+
+
+def test_sound_that_the_container_cannot_hold_is_encoded_anew(tmp_path):
+    source = write_clip(tmp_path / "a.mp4", 30, sound="aac")
+    copy_video(source, tmp_path / "b.webm")
+    name, packets = sound_of(tmp_path / "b.webm")
+    assert name == "opus"
+    assert len(packets) == pytest.approx(50, abs=3)  # a second, in packets of 20 ms
+
+
+def test_uneven_time_stamps_stay(tmp_path):
+    ticks = [0, 40, 80, 200, 210, 500, 533]
+    source = write_clip(tmp_path / "a.mp4", len(ticks), ticks=ticks)
+    copy_video(source, tmp_path / "b.mp4")
+    assert np.allclose(read_clip(tmp_path / "b.mp4")[1], np.array(ticks) / 1000, atol=1e-4)
+
+
+def test_a_broadcast_that_starts_late_starts_at_zero(tmp_path):
+    source = write_clip(tmp_path / "a.ts", sound="aac")
+    with av.open(str(source)) as container:
+        assert container.start_time > 0
+    copy_video(source, tmp_path / "b.mp4")
+    times = read_clip(tmp_path / "b.mp4")[1]
+    assert times[0] < 0.1
+    assert np.allclose(np.diff(times), 1001 / 30000, atol=1e-3)
+
+
+def test_odd_sizes_lose_a_line(tmp_path):
+    source = write_clip(tmp_path / "a.mkv", 2, size=(63, 95), codec="ffv1")
+    copy_video(source, tmp_path / "b.mp4")
+    assert read_clip(tmp_path / "b.mp4")[0].shape == (2, 62, 94, 3)
+
+
+def packet_places(path: Path) -> list[tuple[int, int]]:
+    with av.open(str(path)) as container:
+        return [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+
+
+@pytest.mark.parametrize("damage", ["zeros", "noise"])
+def test_damaged_frames_are_skipped_and_counted(tmp_path, damage):
+    source = write_clip(tmp_path / "a.mp4", 24)
+    content, places = bytearray(source.read_bytes()), packet_places(source)
+    for position, size in (places[8], places[15]):
+        noise = np.random.default_rng(0).integers(0, 256, size, np.uint8).tobytes()
+        content[position : position + size] = bytes(size) if damage == "zeros" else noise
+    source.write_bytes(content)
+    skipped = copy_video(source, tmp_path / "b.mp4")
+    times = read_clip(tmp_path / "b.mp4")[1]
+    assert skipped >= 2
+    assert len(times) == 24 - skipped
+    assert len(times) >= 10
+    assert times[-1] == pytest.approx(23 * 1001 / 30000, abs=1e-3)  # nothing shifted
+
+
+def test_a_lost_key_frame_takes_its_group_along(tmp_path):
+    source = write_clip(tmp_path / "a.mp4", 24)
+    content = bytearray(source.read_bytes())
+    position, size = packet_places(source)[6]
+    content[position : position + size] = bytes(size)
+    source.write_bytes(content)
+    skipped = copy_video(source, tmp_path / "b.mp4")
+    assert 1 <= skipped <= 12
+    assert len(read_clip(tmp_path / "b.mp4")[1]) == 24 - skipped
+
+
+def test_a_cut_off_file_gives_what_is_there(tmp_path):
+    source = write_clip(tmp_path / "a.mkv", 60)
+    content = source.read_bytes()
+    source.write_bytes(content[: len(content) // 2])
+    copy_video(source, tmp_path / "b.mp4")
+    assert 5 <= len(read_clip(tmp_path / "b.mp4")[1]) < 60
+
+
+def test_what_is_no_video_is_refused(tmp_path):
+    (tmp_path / "text.mp4").write_text("not a video")
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    for name in ("text.mp4", "empty.mp4"):
+        with pytest.raises(InputError, match="not a readable video"):
+            VideoReader(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        VideoReader(tmp_path / "missing.mp4")
+    with av.open(str(tmp_path / "sound.m4a"), "w") as container:
+        voice = container.add_stream("aac", rate=48_000)
+        chunk = av.AudioFrame.from_ndarray(np.zeros((2, 4800), np.float32), "fltp", "stereo")
+        chunk.sample_rate = 48_000
+        container.mux(voice.encode(chunk))
+        container.mux(voice.encode())
+    with pytest.raises(InputError, match="no video in it"):
+        VideoReader(tmp_path / "sound.m4a")
+
+
+def test_targets_that_cannot_be_are_refused(tmp_path):
+    info = VideoInfo(SIZE, Fraction(25), Fraction(1, 25))
+    with pytest.raises(InputError, match=r"'\.gif' is no video that can be written"):
+        VideoWriter(tmp_path / "a.gif", ".gif", "photo", info)
+    with pytest.raises(InputError, match=r"holds no transparency: give one of \.mov"):
+        VideoWriter(tmp_path / "a.mp4", ".mp4", "alpha", info)
+    with pytest.raises(InputError, match="standard output takes mjpeg or raw"):
+        VideoWriter("-", ".mp4", "photo", info)
+
+
+def test_frame_folder_writes_upright_pictures_with_times(tmp_path):
+    reader = VideoReader(write_clip(tmp_path / "a.mp4", 3, turned=90))
+    writer = FrameFolder(tmp_path / "png", reader.info)
+    for moment in reader:
+        writer.write(moment)
+    writer.close()
+    picture = cv2.imread(str(tmp_path / "png" / "frame_000002.png"))[..., ::-1]
+    assert np.abs(picture.astype(int) - draw_frame(2)[0]).mean() < 5
+    with open(tmp_path / "png" / "times.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == [f"frame_{i:06d}.png" for i in range(3)]
+    assert float(rows[2]["seconds"]) == pytest.approx(2 * 1001 / 30000, abs=1e-5)
+    with pytest.raises(InputError, match="holds frames already"):
+        FrameFolder(tmp_path / "png", reader.info)
+
+
+def test_writer_takes_moments_without_a_frame(tmp_path):
+    info = VideoInfo(SIZE, Fraction(25), Fraction(1, 25))
+    writer = VideoWriter(tmp_path / "a.mp4", ".mp4", "photo", info)
+    frame = av.VideoFrame.from_ndarray(draw_frame(0)[0], "rgb24").reformat(format="yuv420p")
+    frame.pts, frame.time_base = 0, Fraction(1, 25)
+    for moment in (Moment(frame), Moment(None)):
+        writer.write(moment)
+    writer.close()
+    assert len(read_clip(tmp_path / "a.mp4")[1]) == 1

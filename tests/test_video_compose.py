@@ -1,0 +1,133 @@
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from drawn_clips import draw_frame
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.images import overlay
+from skyseg_tf.labels import SCHEMES
+from skyseg_tf.video import planes
+from skyseg_tf.video_compose import VIDEO_FORMATS, Composer, rgb_to_yuv
+
+SKY = SCHEMES["sky"]
+CITY = SCHEMES["cityscapes19"]
+COLORSPACES = {"ITU709": 1, "ITU601": 6}
+
+
+def make_frame(index=3, size=(64, 96), space="ITU709", color_range="MPEG", layout="yuv420p"):
+    frame = av.VideoFrame.from_ndarray(draw_frame(index, size)[0], "rgb24")
+    frame = frame.reformat(format=layout, dst_colorspace=space, dst_color_range=color_range)
+    frame.pts, frame.time_base = 7, Fraction(1, 25)
+    return frame
+
+
+def rgb(frame):
+    return frame.to_ndarray(format="rgb24").astype(int)
+
+
+def probs_of(truth):
+    return truth[..., None].astype(np.float32)
+
+
+@pytest.mark.parametrize("space", COLORSPACES)
+@pytest.mark.parametrize("color_range", ["MPEG", "JPEG"])
+def test_colors_in_yuv_equal_swscale(space, color_range):
+    colors = np.array(CITY.colors, np.uint8)
+    picture = np.repeat(np.repeat(colors[None], 8, 0), 8, 1)
+    frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
+        format="yuv444p", dst_colorspace=space, dst_color_range=color_range
+    )
+    expected = np.stack([plane[4, 4::8] for plane in planes(frame)], -1)
+    ours = rgb_to_yuv(colors, COLORSPACES[space], color_range == "JPEG")
+    assert np.abs(ours - expected).max() < 1.5
+
+
+@pytest.mark.parametrize("space", COLORSPACES)
+@pytest.mark.parametrize("color_range", ["MPEG", "JPEG"])
+def test_overlay_equals_the_one_in_rgb(space, color_range):
+    frame, truth = make_frame(space=space, color_range=color_range), draw_frame(3)[1]
+    before = [plane.copy() for plane in planes(frame)]
+    out = Composer("overlay", SKY.colors)(frame, probs_of(truth))
+    tinted = overlay(rgb(frame).astype(np.uint8), np.where(truth, 1, 255), SKY.palette)
+    difference = np.abs(rgb(out) - tinted)
+    assert np.median(difference) <= 2
+    assert difference.mean() < 4  # chroma is shared by four pixels at the edges
+    assert out.pts == 7
+    assert all((a == b).all() for a, b in zip(before, planes(frame), strict=True))
+
+
+def test_overlay_of_many_classes():
+    frame, truth = make_frame(), draw_frame(3)[1]
+    ids = np.where(truth, 10, 2)  # sky, building
+    ids[:, 48:] = np.where(truth[:, 48:], 10, 0)
+    probs = np.eye(19, dtype=np.float32)[ids]
+    out = Composer("overlay", CITY.colors, sky_channel=10)(frame, probs)
+    tinted = overlay(rgb(frame).astype(np.uint8), ids.astype(np.uint8), CITY.palette)
+    assert np.abs(rgb(out) - tinted).mean() < 4
+    colors = Composer("color", CITY.colors, sky_channel=10)(frame, probs)
+    difference = np.abs(rgb(colors) - CITY.palette[ids])
+    assert np.median(difference) <= 2
+    assert difference.mean() < 4
+
+
+def test_masks_and_their_polarity():
+    frame, truth = make_frame(), draw_frame(3)[1]
+    for name, expected in (
+        ("mask", truth * 255),
+        ("keep-mask", (1 - truth) * 255),
+        ("alpha8", np.where(truth, 153, 51)),
+    ):
+        probs = probs_of(truth) * 0.4 + 0.2
+        out = Composer(name, SKY.colors)(frame, probs)
+        assert out.format.name == "gray"
+        assert (planes(out)[0] == expected).all(), name
+
+
+def test_transparency():
+    frame, truth = make_frame(), draw_frame(3)[1]
+    for name, alpha in (("rgba-sky", truth * 255), ("rgba-nosky", (1 - truth) * 255)):
+        out = Composer(name, SKY.colors)(frame, probs_of(truth))
+        assert (planes(out)[3] == alpha).all()
+        assert all((a == b).all() for a, b in zip(planes(out), planes(frame), strict=False))
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
+def test_the_threshold_is_kept(threshold):
+    ramp = np.linspace(0, 1, 96, dtype=np.float32)
+    probs = np.broadcast_to(ramp, (64, 96))[..., None]
+    out = Composer("mask", SKY.colors, threshold=threshold)(make_frame(), probs)
+    assert (planes(out)[0] > 0).mean() == pytest.approx(1 - threshold, abs=0.015)
+
+
+def test_edges_of_a_small_mask_run_through_its_pixels():
+    """A diagonal edge, enlarged eight times, must not come in blocks of eight."""
+    rows, columns = np.mgrid[:8, :12]
+    probs = np.clip((columns - rows - 1) / 2 + 0.5, 0, 1).astype(np.float32)[..., None]
+    (mask,) = planes(Composer("mask", SKY.colors)(make_frame(), probs))
+    begins = (mask > 0).argmax(1)[8:56]
+    assert np.abs(np.diff(begins)).max() <= 2
+    for composer, two in ((Composer("color", CITY.colors, sky_channel=10), [2, 10]),):
+        many = np.zeros((8, 12, 19), np.float32)
+        many[..., two] = np.concatenate([1 - probs, probs], -1)
+        (luma, *_) = planes(composer(make_frame(), many))
+        sky = np.abs(luma.astype(int) - luma[0, -1]) < 5
+        assert np.abs(np.diff(sky.argmax(1)[8:56])).max() <= 2
+
+
+@pytest.mark.parametrize("layout", ["yuv422p", "yuv444p", "yuv420p10le", "rgb24"])
+@pytest.mark.parametrize("size", [(64, 96), (63, 95)])
+def test_other_layouts_and_odd_sizes(layout, size):
+    frame, truth = make_frame(size=size, layout=layout), draw_frame(3, size)[1]
+    for name in VIDEO_FORMATS:
+        out = Composer(name, SKY.colors)(frame, probs_of(truth))
+        height, width = size if out.format.name == "gray" else (size[0] & ~1, size[1] & ~1)
+        assert (out.height, out.width) == (height, width)
+
+
+def test_what_cannot_be_drawn_is_refused():
+    with pytest.raises(InputError, match="videos have no format 'coco'"):
+        Composer("coco", SKY.colors)
+    with pytest.raises(InputError, match="needs a class 'sky'"):
+        Composer("mask", SCHEMES["streets11"].colors, sky_channel=None)
