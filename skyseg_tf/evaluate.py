@@ -261,8 +261,7 @@ def find_photos(config: EvaluateConfig, facts: RunFacts) -> tuple[Iterator[Label
         if facts.records is None:
             raise InputError(f"{config.run}: names no records; give --records or --source")
         photos = photos_of_records(facts.records, config.split)
-        manifest = read_manifest(facts.records)
-        return photos, manifest.splits[config.split].count if config.split in manifest.splits else 0
+        return photos, read_manifest(facts.records).splits[config.split].count
     root = source_root(config.source)
     pairs = find_pairs(root, config.layout, [config.split])
     labeled = [pair for pair in pairs if pair.mask]
@@ -324,7 +323,7 @@ def _protocol(config, facts: RunFacts, views: Views, count: int, truth: str) -> 
     height, width = facts.size
     if config.source:
         place = config.source.resolve().name
-        scored_at = "each label's own size, to which probabilities are brought bilinearly"
+        scored_at = "each label's own size (probabilities resized bilinearly)"
     else:
         place, scored_at = facts.records.name, f"the records' size, {height}x{width}"
     return {

@@ -53,10 +53,11 @@ def _figures(evaluation: Evaluation, scores: dict, worst: list) -> Iterator[tupl
             plots_scores.wrapped(protocol, 110),
         ),
     )  # fmt: skip
-    matrix_title = f"{title}\n{plots_scores.wrapped(protocol, 60)}"
     yield (
         "confusion_matrix",
-        plots.plot_confusion_matrix(evaluation.total.matrix, scheme, matrix_title),
+        plots.plot_confusion_matrix(
+            evaluation.total.matrix, scheme, title, plots_scores.wrapped(protocol, 80)
+        ),
     )
     what, values = "mean IoU", evaluation.image_iou()
     if sky := scores.get("sky"):

@@ -103,8 +103,8 @@ def predict_probs(
             probs = _over_windows(predict, shown if image.ndim == 4 else shown[0], views)
             probs = resize_probs(probs[:, ::-1] if mirrored else probs, out_size)
             total = probs if total is None else np.add(total, probs, out=total)
-    views_count = len(views.scales) * (2 if views.flip else 1)
-    return total if views_count == 1 else total / np.float32(views_count)
+    total /= np.float32(len(views.scales) * (2 if views.flip else 1))
+    return total
 
 
 def resize_probs(probs: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -59,9 +59,8 @@ def plot_iou_scores(
     note = f"\nnot in these photos: {', '.join(absent)}" if absent else ""
     axes.set_title(f"{title}: mean IoU {mean:.3f}", loc="left", fontsize=13, fontweight="bold")
     figure.text(0.995, 0.005, subtitle + note, ha="right", va="bottom", fontsize=8, color="#555555")
-    figure.get_layout_engine().set(
-        rect=(0, 0.06 + 0.03 * bool(absent), 1, 0.94 - 0.03 * bool(absent))
-    )
+    below = 0.16 * (2 + (subtitle + note).count("\n")) / figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
     axes.grid(axis="x", alpha=0.25)
     _plain(axes)
     return figure
@@ -94,21 +93,28 @@ def plot_learning_curves(history: Sequence[dict[str, float]], title: str) -> Fig
     return figure
 
 
-def plot_confusion_matrix(matrix: np.ndarray, scheme: LabelScheme, title: str) -> Figure:
+def plot_confusion_matrix(
+    matrix: np.ndarray, scheme: LabelScheme, title: str, subtitle: str = ""
+) -> Figure:
     """Share of each true class (rows) that was predicted as each class (columns), in percent.
 
     Args:
       matrix: (C, C) counts, rows are truth.
       scheme: class names.
       title: what was measured.
+      subtitle: the protocol.
     """
     used = np.flatnonzero(matrix.sum(0) + matrix.sum(1))
     names = [scheme.class_names[i] for i in used]
     counts = matrix[np.ix_(used, used)].astype(float)
     share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = 2.6 + 0.52 * len(used)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    figure = Figure(figsize=(max(side + 1, 6.5 * bool(subtitle)), side), layout="constrained")
     axes = figure.subplots()
+    if subtitle:
+        figure.text(0.99, 0.005, subtitle, ha="right", va="bottom", fontsize=7, color="#555555")
+        below = 0.14 * (2 + subtitle.count("\n")) / side
+        figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
     axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
     for row, column in np.ndindex(share.shape):
         if share[row, column] >= 0.5:
@@ -177,7 +183,7 @@ def plot_predictions(
         for axis, picture, name in zip(row, pictures, columns, strict=True):
             axis.imshow(picture)
             axis.set_axis_off()
-            if row[0] is axes[0, 0]:
+            if row[0] is axes[0, 0] and not (captions and name == "photo"):
                 axis.set_title(name, fontsize=11)
     for row, caption in zip(axes, captions, strict=False):
         row[0].set_title(caption, fontsize=8, loc="left")

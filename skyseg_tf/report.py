@@ -7,6 +7,7 @@ RUN/evaluation/<name>; pictures are inside the file, and it loads nothing from e
 import base64
 import csv
 import json
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -21,8 +22,8 @@ _PLOTS = (
      "Left: the share of the sky's outline that is found within a few pixels (F score). Right: IoU "
      "inside a band along the true outline, where segmentation is hard."),
     ("reliability", "Calibration",
-     "On the diagonal, a probability of 0.8 means sky in 8 of 10 cases. Below it the network is "
-     "too sure, above it too timid."),
+     "On the diagonal, a probability of 0.8 means sky in 8 of 10 cases. Below the diagonal the "
+     "network says sky too readily, above it too rarely."),
     ("image_iou", "Photo by photo", "A high mean can hide photos that fail: look at the left end."),
     ("confusion_matrix", "What is taken for what", "Rows are the truth; each adds up to 100 %."),
     ("worst", "The worst photos", "Photos with next to no sky, true or predicted, are left out."),
@@ -219,7 +220,8 @@ def _training(run: Path, scores: dict) -> str:
     if history.is_file():
         with open(history, newline="") as file:
             head, *lines = csv.reader(file)
-        parts.append(_folded("Epochs", _table(head, lines)))
+        rows = [[_rounded(cell) for cell in line] for line in lines]
+        parts.append(_folded("Epochs", _table(head, rows)))
     for title, settings in (
         ("Settings of the training", _read(run / "config.json")),
         ("Settings of the evaluation", scores["settings"]),
@@ -237,6 +239,11 @@ def _folded(title: str, content: str) -> str:
 
 def _read(path: Path) -> dict:
     return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _rounded(cell: str) -> str:
+    """Four decimals are enough to read; history.csv has them all."""
+    return f"{float(cell):.4f}" if re.fullmatch(r"-?\d+\.\d{5,}(e-?\d+)?", cell) else cell
 
 
 def _plain(value: object) -> str:

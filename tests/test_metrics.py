@@ -80,3 +80,80 @@ def test_boundary_does_not_count_the_edge_of_ignored_pixels():
     truth[:20] = 1
     truth[15:25] = 255
     assert metrics.boundary_counts(truth, np.ones_like(truth))[3] == 0
+
+
+def horizon_masks(seed=0):
+    rng = np.random.default_rng(seed)
+    truth = (np.arange(30)[:, None] < 12 + 4 * np.sin(np.arange(44) / 5)).astype(np.uint8)
+    pred = np.roll(truth, 2, axis=0) ^ (rng.random(truth.shape) < 0.05)
+    truth[rng.random(truth.shape) < 0.05] = 255
+    return truth, pred.astype(np.uint8)
+
+
+def slow_edges(region, valid):
+    """Pixels of a region with a valid 4-neighbour outside it."""
+    height, width = region.shape
+    return [
+        (y, x)
+        for y, x in np.argwhere(region)
+        if any(
+            0 <= v < height and 0 <= u < width and valid[v, u] and not region[v, u]
+            for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
+        )
+    ]
+
+
+def test_boundary_at_several_tolerances_equals_a_loop():
+    truth, pred = horizon_masks()
+    found = metrics.boundary_counts(truth, pred, tolerance=(1, 2, 4))
+    assert found.shape == (3, 4)
+    valid = truth != 255
+    true = slow_edges(valid & (truth == 1), valid)
+    predicted = slow_edges(valid & (pred == 1), valid)
+    distance = np.hypot(
+        *(np.subtract.outer(np.array(predicted)[:, i], np.array(true)[:, i]) for i in (0, 1))
+    )
+    for row, limit in zip(found, (1, 2, 4), strict=True):
+        near = distance <= limit
+        expected = [near.any(1).sum(), len(predicted), near.any(0).sum(), len(true)]
+        assert row.tolist() == expected
+        assert np.array_equal(row, metrics.boundary_counts(truth, pred, tolerance=limit))
+
+
+def test_trimap_equals_a_loop():
+    truth, pred = horizon_masks(1)
+    valid = truth != 255
+    edge = np.array(slow_edges(valid & (truth == 1), valid))
+    for width, matrix in zip((2, 5), metrics.trimap_matrices(truth, pred, 1, (2, 5)), strict=True):
+        expected = np.zeros((2, 2), int)
+        for (y, x), value in np.ndenumerate(truth):
+            if value != 255 and np.hypot(*(edge - (y, x)).T).min() <= width:
+                expected[value, pred[y, x]] += 1
+        assert np.array_equal(matrix, expected)
+    no_sky = np.zeros_like(truth)
+    assert metrics.trimap_matrices(no_sky, pred, 1, (2, 5)).sum() == 0
+
+
+def test_calibration_equals_a_loop():
+    truth, _ = horizon_masks(2)
+    prob = np.random.default_rng(2).random(truth.shape)
+    prob[0, :5] = 1.0
+    counts = metrics.calibration_counts(truth, prob, 1, bins=10)
+    expected = np.zeros((10, 3))
+    for value, p in zip(truth.ravel(), prob.ravel(), strict=True):
+        if value != 255:
+            expected[min(int(p * 10), 9)] += (1, p, value == 1)
+    np.testing.assert_allclose(counts, expected, rtol=1e-12)
+    gaps = np.abs(expected[:, 1] - expected[:, 2]) / expected[:, 0]
+    error = (gaps * expected[:, 0]).sum() / expected[:, 0].sum()
+    assert metrics.calibration_error(counts) == pytest.approx(error)
+    # Of two pixels said to be sky with 0.75, one is: off by 0.25.
+    two = metrics.calibration_counts(np.array([[1, 0]]), np.full((1, 2), 0.75))
+    assert metrics.calibration_error(two) == pytest.approx(0.25)
+    assert np.isnan(metrics.calibration_error(np.zeros((5, 3))))
+
+
+def test_group_iou_of_a_known_matrix():
+    matrix = np.array([[5, 2, 1], [1, 4, 0], [3, 0, 7]])
+    # Classes 0 and 1 together: 12 pixels right, 1 missed, 3 false.
+    np.testing.assert_allclose(metrics.group_iou(matrix, [[0, 1], [2]]), [12 / 16, 7 / 11])

@@ -44,8 +44,8 @@ def photos_of_records(records: str | Path, split: str) -> Iterator[LabeledPhoto]
       records: folder of `skyseg build`.
       split: a split of its manifest.
 
-    Yields:
-      LabeledPhoto at the records' size; without instances.
+    Returns:
+      LabeledPhoto at the records' size, without instances; one at a time.
 
     Raises:
       InputError: no such folder or split.
@@ -54,11 +54,10 @@ def photos_of_records(records: str | Path, split: str) -> Iterator[LabeledPhoto]
     if split not in manifest.splits:
         raise InputError(f"{records}: no split '{split}', it has {', '.join(manifest.splits)}")
     files = [str(Path(records) / shard.file) for shard in manifest.splits[split].shards]
-    for pair in read_tfrecord(files).as_numpy_iterator():
-        image = pair["image"]
-        if manifest.storage == "normalized":
-            image = denormalize(image, manifest.rgb_stats)
-        yield LabeledPhoto(pair["name"].decode(), image, pair["mask"])
+    pairs = read_tfrecord(files).as_numpy_iterator()
+    if manifest.storage == "normalized":
+        pairs = (p | {"image": denormalize(p["image"], manifest.rgb_stats)} for p in pairs)
+    return (LabeledPhoto(p["name"].decode(), p["image"], p["mask"]) for p in pairs)
 
 
 def photos_of_pairs(

@@ -1,0 +1,267 @@
+import csv
+import json
+import re
+import shutil
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from cityscapesscripts.helpers.labels import trainId2label
+from drawn_trees import cityscapes, flat
+from official_evaluation import run_official
+
+from skyseg_tf.cli import main
+from skyseg_tf.comparison import compare_evaluations
+from skyseg_tf.data.records import read_tfrecord
+from skyseg_tf.errors import InputError
+from skyseg_tf.evaluate import EvaluateConfig, evaluate, evaluation_name
+from skyseg_tf.images import read_image, read_mask, resize_image
+from skyseg_tf.labels import SCHEMES, decode_mask
+from skyseg_tf.report import write_report
+from skyseg_tf.runs import write_json
+
+
+def make_run(folder, scheme, records=None, seed=0, frames=None):
+    """A run whose network looks at the colour of each pixel alone."""
+    rng = np.random.default_rng(seed)
+    logits = SCHEMES[scheme].num_logits
+    pixels = keras.Input((None, None, 3) if frames is None else (frames, 32, 64, 3))
+    last = pixels if frames is None else pixels[:, -1]
+    final = "sigmoid" if logits == 1 else "softmax"
+    conv = keras.layers.Conv2D(logits, 1, activation=final)
+    model = keras.Model(pixels, conv(keras.layers.Rescaling(1 / 255)(last)))
+    if logits == 1:  # sky is what is blue and light
+        conv.set_weights([np.array([-8, 0, 14], np.float32).reshape(1, 1, 3, 1), np.array([-5.0])])
+    else:
+        kernel = rng.normal(0, 20, (1, 1, 3, logits))
+        conv.set_weights([kernel, -0.4 * kernel.sum((0, 1, 2))])  # undecided at a dark grey
+    folder.mkdir(parents=True)
+    model.save(folder / "model.keras")
+    write_json(folder / "config.json", {"model": "skynet", "records": records, "seed": seed})
+    write_json(folder / "environment.json", {"python": "3.11"})
+    write_json(folder / "metrics.json", {"iou": dict.fromkeys(SCHEMES[scheme].class_names, 0.5)})
+    return folder
+
+
+def sky_probability(rgb):
+    red, _, blue = np.moveaxis(rgb.astype(np.float32) / 255, -1, 0)
+    return 1 / (1 + np.exp(8 * red - 14 * blue + 5))
+
+
+@pytest.fixture(scope="module")
+def sky_run(records, tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("evaluate") / "sky", "sky", records)
+
+
+@pytest.fixture(scope="module")
+def on_records(sky_run):
+    """The evaluation on the run's own records."""
+    return evaluate(EvaluateConfig(run=sky_run, bootstrap=50, worst=2, quiet=True))
+
+
+def test_records_are_scored_as_they_are(on_records, records, sky_run):
+    assert on_records == sky_run / "evaluation" / "val"
+    scores = json.loads((on_records / "metrics.json").read_text())
+    matrix = np.zeros((2, 2), np.int64)
+    for pair in read_tfrecord([str(p) for p in sorted(records.glob("val*"))]).as_numpy_iterator():
+        keep = pair["mask"] != 255
+        pred = sky_probability(pair["image"]) > 0.5
+        np.add.at(matrix, (pair["mask"][keep], pred[keep].astype(int)), 1)
+    assert matrix.min() > 0
+    assert scores["confusion_matrix"] == matrix.tolist()
+    assert scores["images"] == 2
+    low, high = scores["confidence_intervals"]["mean_iou"]
+    assert low <= scores["mean_iou"] <= high
+
+
+def test_every_file_names_its_protocol(on_records):
+    protocol = json.loads((on_records / "metrics.json").read_text())["protocol"]
+    assert re.fullmatch(
+        r"val split of sky, 2 photos \(truth [0-9a-f]{12}\), classes sky, scored at the records' "
+        r"size, 32x64, single scale, void ignored, sky where p > 0.5",
+        protocol,
+    )
+    for name in ("per_class", "per_image"):
+        with open(on_records / f"{name}.csv") as file:
+            rows = list(csv.DictReader(file))
+        assert all(row["protocol"] == protocol for row in rows)
+    assert (
+        protocol.replace("'", "&#x27;").replace(">", "&gt;")
+        in (on_records / "report.html").read_text()
+    )
+    plots = {path.stem for path in (on_records / "plots").iterdir()}
+    assert plots == {
+        "iou_scores", "confusion_matrix", "outline", "reliability", "image_iou", "worst",
+    }  # fmt: skip
+
+
+def test_full_size_of_the_labels(sky_run, tree):
+    """Two scales and the mirrored photo, against the same by hand."""
+    folder = evaluate(
+        EvaluateConfig(
+            run=sky_run, source=tree, image_size=(48, 96), multi_scale=(1.0, 2.0), flip=True,
+            worst=0, quiet=True,
+        )
+    )  # fmt: skip
+    assert folder.name == "scenes_val_48x96_scales1-2_flip"
+    scores = json.loads((folder / "metrics.json").read_text())
+    matrix = np.zeros((2, 2), np.int64)
+    for path in sorted((tree / "leftImg8bit" / "val").rglob("*.png")):
+        image = read_image(path)
+        mask = str(path).replace("leftImg8bit.png", "gtFine_labelIds.png")
+        mask = mask.replace("/leftImg8bit/", "/gtFine/")
+        truth = decode_mask(read_mask(mask), "labelIds", SCHEMES["sky"], mask)
+        small = sky_probability(resize_image(image, (48, 96)))
+        from_small = keras.ops.image.resize(small[None, ..., None], (96, 192))
+        probs = (np.asarray(from_small)[0, ..., 0] + sky_probability(image)) / 2
+        keep = truth != 255
+        np.add.at(matrix, (truth[keep], (probs[keep] > 0.5).astype(int)), 1)
+    # A network that looks at pixels alone sees the mirrored photo as it sees the photo.
+    difference = np.abs(matrix - np.array(scores["confusion_matrix"])).sum()
+    assert difference <= 1e-4 * matrix.sum()
+    assert "scales 1, 2, mirrored too" in scores["protocol"]
+
+
+def test_submission_scores_the_same_in_cityscapes_scripts(tree, tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run", "cityscapes19")
+    folder = evaluate(
+        EvaluateConfig(
+            run=run, source=tree, split="train", image_size=(96, 192),
+            submission=tmp_path / "out", quiet=True,
+        )
+    )  # fmt: skip
+    truths = sorted((tree / "gtFine" / "train").rglob("*_labelIds.png"))
+    theirs, _ = run_official(monkeypatch, truths, tmp_path / "out")
+    scores = json.loads((folder / "metrics.json").read_text())
+    ids = [trainId2label[i].id for i in range(19)]
+    official_matrix = np.array(theirs["confMatrix"])[np.ix_(ids, ids)]
+    assert np.array_equal(official_matrix, scores["confusion_matrix"])
+    assert (official_matrix > 0).sum() > 50
+    assert sum(pixels["found"] for pixels in scores["instance_pixels"].values()) > 10
+    for key, their_key in (
+        ("mean_iou", "averageScoreClasses"),
+        ("mean_iiou", "averageScoreInstClasses"),
+        ("mean_category_iou", "averageScoreCategories"),
+        ("mean_category_iiou", "averageScoreInstCategories"),
+    ):
+        assert scores[key] == pytest.approx(theirs[their_key], rel=1e-12), key
+    assert len(list((tmp_path / "out").iterdir())) == len(truths) == 13
+
+
+def test_test_split_without_truth_gives_a_submission_alone(tmp_path):
+    run = make_run(tmp_path / "run", "sky")
+    tree = cityscapes(tmp_path / "tree", test=(0, 1))
+    config = EvaluateConfig(run=run, source=tree, split="test", image_size=(8, 16), quiet=True)
+    with pytest.raises(InputError, match="no masks to score by"):
+        evaluate(config)
+    assert evaluate(replace(config, submission=tmp_path / "out")) == tmp_path / "out"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "berlin_000004_000019_pred_labelIds.png", "berlin_000005_000019_pred_labelIds.png",
+    ]  # fmt: skip
+    assert not (run / "evaluation").exists()
+
+
+def test_clips_of_a_sequence_network(tree, tmp_path):
+    run = make_run(tmp_path / "run", "sky", frames=2)
+    config = EvaluateConfig(run=run, source=tree, worst=1, quiet=True)
+    scores = json.loads((evaluate(config) / "metrics.json").read_text())
+    assert scores["input_size"] == [32, 64]
+    assert scores["sky"]["iou"] > 0
+    with pytest.raises(InputError, match="takes 32 x 64 alone"):
+        evaluate(replace(config, multi_scale=(0.5,)))
+
+
+# --- comparing, reporting ---
+
+
+def test_compare_prints_a_table(on_records, sky_run, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(sky_run, other)
+    path = other / "evaluation" / "val" / "metrics.json"
+    scores = json.loads(path.read_text())
+    better = scores["mean_iou"] + 0.1
+    path.write_text(json.dumps(scores | {"mean_iou": better, "network": "u2net"}))
+    table = compare_evaluations([sky_run, other], "val").splitlines()
+    assert table[0] == scores["protocol"]
+    row = next(line for line in table if line.startswith("mean IoU"))
+    assert f"{scores['mean_iou']:.4f} [" in row
+    assert f"{better:.4f} [" in row
+    assert row.endswith("]*")
+    assert any(line.split() == ["network", "skynet", "u2net"] for line in table)
+
+
+def test_unlike_protocols_are_refused(on_records, sky_run, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(sky_run, other)
+    evaluate(EvaluateConfig(run=other, name="val", flip=True, worst=0, quiet=True))
+    with pytest.raises(SystemExit) as exit_info:
+        main(["evaluate", "--run", str(sky_run), "--compare", str(other)])
+    assert exit_info.value.code == 2
+    error = capsys.readouterr().err
+    assert "views is 'single scale, mirrored too' there and 'single scale' here" in error
+    with pytest.raises(InputError, match=r"no evaluation 'train' \(there: .*val"):
+        compare_evaluations([sky_run, other], "train")
+
+
+def test_report_needs_the_run_folder_alone(on_records, sky_run, tmp_path):
+    moved = tmp_path / "a <b>run"
+    shutil.copytree(sky_run, moved)
+    before = (on_records / "report.html").read_text()
+    page = write_report(moved, "val").read_text()
+    assert page == before.replace("run sky<", "run a &lt;b&gt;run<")
+    assert page.count("<img") == 6
+    assert not re.findall(r"(?:src|href)='(?!data:)", page)
+    assert "http" not in page.replace("data:image", "")
+    scores = json.loads((moved / "evaluation" / "val" / "metrics.json").read_text())
+    assert f"<b>{scores['mean_iou']:.3f}</b>" in page
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"run": "nowhere"}, "no model.keras there"),
+        ({"split": "test"}, "no split 'test', it has"),
+        ({"submission": "out"}, "--submission needs --source"),
+        ({"image_size": (32, 64)}, "--image-size needs --source"),
+        ({"source": "nowhere"}, "does not exist"),
+        ({"multi_scale": (0.0,)}, "above 0"),
+        ({"window": (64, 64)}, "larger than the view"),
+        ({"bootstrap": -1}, "count from 0"),
+        ({"records": "nowhere"}, "no dataset.json"),
+    ],
+)
+def test_wrong_settings_are_refused(sky_run, tmp_path, changes, message):
+    for key in ("run", "submission", "source", "records"):
+        if key in changes:
+            changes = changes | {key: tmp_path / changes[key]}
+    with pytest.raises(InputError, match=message):
+        evaluate(replace(EvaluateConfig(run=sky_run, name="never", quiet=True), **changes))
+    assert not (sky_run / "evaluation" / "never").exists()
+
+
+def test_data_that_does_not_fit_is_named(sky_run, tmp_path):
+    tree = cityscapes(tmp_path / "tree")
+    mask = next((tree / "gtFine" / "val").rglob("*_labelIds.png"))
+    mask.with_name(mask.name.replace("labelIds", "instanceIds")).write_bytes(
+        next((tree / "leftImg8bit").rglob("*.png")).read_bytes()
+    )
+    config = EvaluateConfig(run=sky_run, source=tree, image_size=(8, 16), quiet=True)
+    with pytest.raises(InputError, match="instanceIds have one of 16 bit"):
+        evaluate(config)
+    plain = flat(tmp_path / "flat", split="val")
+    with pytest.raises(InputError, match="the benchmark wants photos named"):
+        evaluate(replace(config, source=plain, submission=tmp_path / "out"))
+    (sky_run.parent / "broken").mkdir()
+    (sky_run.parent / "broken" / "model.keras").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="not a saved network"):
+        evaluate(replace(config, run=sky_run.parent / "broken"))
+
+
+def test_names_tell_the_options(tmp_path):
+    config = EvaluateConfig(run=tmp_path, source=tmp_path / "city", window=(32, 64))
+    assert evaluation_name(config) == "city_val_window32x64"
+    assert evaluation_name(EvaluateConfig(run=tmp_path, split="train")) == "train"

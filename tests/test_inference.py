@@ -1,0 +1,124 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.images import resize_image
+from skyseg_tf.inference import Views, class_ids, predict_probs, resize_probs
+
+
+def photo(size=(40, 60), seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3)).astype(np.uint8)
+
+
+def by_pixel(pixels):
+    """A network that looks at each pixel alone: its red and green, 0-1."""
+    assert pixels.dtype == np.float32
+    return pixels[..., :2] / 255
+
+
+def by_place(pixels):
+    """A network that says how far right a pixel lies in what it is shown."""
+    height, width = pixels.shape[1:3]
+    ramp = (np.arange(width) + 0.5) / width
+    return np.broadcast_to(ramp[None, None, :, None], (1, height, width, 1)).astype(np.float32)
+
+
+def test_one_view_is_the_network_itself():
+    image = photo()
+    probs = predict_probs(by_pixel, image, Views((40, 60)), (40, 60))
+    np.testing.assert_array_equal(probs, image[..., :2] / np.float32(255))
+    small = predict_probs(by_pixel, image, Views((20, 30)), (20, 30))
+    np.testing.assert_array_equal(
+        small, resize_image(image, (20, 30))[..., :2].astype(np.float32) / 255
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 3, 19])
+def test_probabilities_are_resized_as_tensorflow_does(channels):
+    probs = np.random.default_rng(0).random((12, 17, channels)).astype(np.float32)
+    ours = resize_probs(probs, (31, 50))
+    np.testing.assert_allclose(ours, tf.image.resize(probs, (31, 50)).numpy(), atol=1e-5)
+
+
+def test_mirrored_views_are_mirrored_back():
+    image = photo()
+    views = Views((40, 60), flip=True)
+    np.testing.assert_allclose(
+        predict_probs(by_pixel, image, views, (40, 60)), image[..., :2] / 255, atol=1e-6
+    )
+    np.testing.assert_allclose(predict_probs(by_place, image, views, (40, 60)), 0.5, atol=1e-6)
+
+
+def test_scales_are_averaged_at_the_wanted_size():
+    image = photo()
+    shown = []
+
+    def network(pixels):
+        shown.append(pixels.shape[1:3])
+        return by_pixel(pixels)
+
+    views = Views((20, 32), scales=(0.75, 1.0, 1.25), divisor=4)
+    probs = predict_probs(network, image, views, (40, 60))
+    assert shown == [(16, 24), (20, 32), (24, 40)]
+    each = [
+        tf.image.resize(resize_image(image, size)[..., :2] / np.float32(255), (40, 60)).numpy()
+        for size in shown
+    ]
+    np.testing.assert_allclose(probs, np.mean(each, 0), atol=1e-5)
+
+
+@pytest.mark.parametrize(("window", "overlap"), [((16, 20), 1 / 3), ((40, 25), 0), ((7, 60), 0.5)])
+def test_windows_cover_the_photo(window, overlap):
+    image = photo()
+    seen = np.zeros((40, 60), int)
+    places = []
+
+    def network(pixels):
+        assert pixels.shape[1:3] == window
+        match = np.lib.stride_tricks.sliding_window_view(image[..., 0], window)
+        top, left = np.argwhere((match == pixels[0, ..., 0]).all((2, 3)))[0]
+        places.append((top, left))
+        seen[top : top + window[0], left : left + window[1]] += 1
+        return by_pixel(pixels)
+
+    views = Views((40, 60), window=window, overlap=overlap)
+    probs = predict_probs(network, image, views, (40, 60))
+    assert seen.min() >= 1
+    np.testing.assert_allclose(probs, image[..., :2] / 255, atol=1e-6)
+    for axis in (0, 1):
+        starts = sorted({place[axis] for place in places})
+        assert all(b - a <= np.ceil(window[axis] * (1 - overlap)) for a, b in pairwise(starts))
+
+
+def test_clips_are_shown_whole():
+    clip = np.stack([photo(seed=i) for i in range(3)])
+
+    def network(pixels):
+        assert pixels.shape == (1, 3, 20, 30, 3)
+        return by_pixel(pixels[:, -1])
+
+    probs = predict_probs(network, clip, Views((20, 30)), (20, 30))
+    last = resize_image(clip[-1], (20, 30))
+    np.testing.assert_array_equal(probs, last[..., :2].astype(np.float32) / 255)
+
+
+@pytest.mark.parametrize(
+    ("views", "message"),
+    [
+        (Views((40, 60), scales=()), "one or more above 0"),
+        (Views((40, 60), overlap=1.0), "overlap of 1.0"),
+        (Views((40, 62), divisor=4), "multiples of 4"),
+        (Views((40, 60), window=(48, 60)), "larger than the view of 40 x 60"),
+    ],
+)
+def test_impossible_views_are_refused(views, message):
+    with pytest.raises(InputError, match=message):
+        views.check()
+
+
+def test_class_ids():
+    assert class_ids(np.array([[[0.5], [0.51]]])).tolist() == [[0, 1]]
+    assert class_ids(np.array([[[0.2, 0.5, 0.3]]])).tolist() == [[1]]
