@@ -1,0 +1,205 @@
+"""Edges at the photo's own size: a small map of sky probabilities meets the full-size photo.
+
+Two models of colour, both linear in the pixel's RGB, are fitted in windows of the shrunken photo;
+only their coefficients are enlarged, and they are evaluated on the full-size pixels:
+
+1. the guided filter: probability = a . rgb + b by ridge regression, so that edges of roofs and
+   trees fall where the photo has them;
+2. thin things: a wire, one pixel wide in the photo, is gone in the small map, and no regression
+   brings it back. But the sky around it is smooth: a median of the small photo shows it without
+   the wire, and a pixel that is darker than that sky, by more than the sky's own texture, is
+   covered in proportion to how far it lies on the way to the colours of what is not sky.
+
+Reference: He and Sun, "Fast Guided Filter", arXiv 1505.00996 (1; in colour, coefficients at a
+fraction of the size). 2 is the compositing equation I = alpha S + (1 - alpha) F of matting
+(Levin et al., "A Closed-Form Solution to Natural Image Matting", PAMI 2008) with S and F known
+from the neighbourhood.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+
+FIT_SIDE = 512  # long side, in pixels, at which the coefficients are fitted
+RADIUS = 12  # of the guided filter's windows, in pixels of that size
+RIDGE = 1e-5  # of the regression, on colours 0-1
+MEDIAN = 7  # side of the median's window, at half of that size
+FAR = 24  # radius in which a sky colour is looked for, at half of that size
+REACH = 6  # how far an edge may move beyond where the network saw sky
+NOISE, TEXTURE = 0.024, 3.0  # what is never a thing: camera noise; so many median deviations
+DARKENING = 0.5  # a thing of unknown colour has this share of the sky's brightness
+TILE = 16  # side of the full-size tiles, in pixels of the fit
+SURE = 0.05  # tiles of surer sky, or of less, are only enlarged
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def refine(image: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """Enlarges sky probabilities to the photo's size with edges that follow the photo.
+
+    Args:
+      image: (H, W, 3) uint8.
+      probs: (h, w) float32 in 0-1, of the whole photo at any smaller size.
+
+    Returns:
+      (H, W) float32 in 0-1: how much of the pixel is sky. Nowhere above the largest probability
+      within REACH: without sky in `probs` there is none here.
+    """
+    height, width = image.shape[:2]
+    factor = max(1, round(max(height, width) / FIT_SIDE))
+    small, p = _shrink(image, probs, factor)
+    if p.max() < SURE:
+        return cv2.resize(probs, (width, height), interpolation=cv2.INTER_LINEAR)
+    rgb = small.astype(np.float32) / 255
+    plain = _guided_coefficients(rgb, p)
+    things = _thing_coefficients(_halved(rgb), _halved(p))
+    things = cv2.resize(things, p.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    limit = cv2.dilate(p, np.ones((2 * REACH + 1,) * 2, np.uint8))
+    coefficients = np.concatenate([plain, things, limit[..., None]], -1)  # (h, w, 11)
+
+    guess, covered = _evaluate(coefficients, small)
+    out = cv2.resize(guess, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+    out = np.ascontiguousarray(out[:height, :width])
+    if factor == 1:
+        return out
+    padded = cv2.copyMakeBorder(coefficients, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+
+    def sharpen(tile: tuple[int, int]) -> None:
+        y, x = (TILE * i for i in tile)
+        patch = cv2.resize(
+            padded[y : y + TILE + 2, x : x + TILE + 2], None, fx=factor, fy=factor,
+            interpolation=cv2.INTER_LINEAR,
+        )[factor:-factor, factor:-factor]  # fmt: skip
+        rows = slice(y * factor, min(y * factor + len(patch), height))
+        columns = slice(x * factor, min(x * factor + patch.shape[1], width))
+        patch = patch[: rows.stop - rows.start, : columns.stop - columns.start]
+        out[rows, columns] = _evaluate(patch, image[rows, columns])[0]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(sharpen, _doubtful_tiles(guess, limit, covered)))
+    return out
+
+
+def _shrink(image: np.ndarray, probs: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """Photo and probabilities at 1 / factor of the photo's size, rounded up."""
+    height, width = image.shape[:2]
+    short = -height % factor, -width % factor
+    if any(short):  # a whole factor keeps tiles aligned
+        image = cv2.copyMakeBorder(image, 0, short[0], 0, short[1], cv2.BORDER_REPLICATE)
+    size = (image.shape[1] // factor, image.shape[0] // factor)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    # The probabilities are of the photo without its border.
+    inner = tuple(max(1, round(side / factor)) for side in (width, height))
+    p = cv2.resize(probs.astype(np.float32), inner, interpolation=cv2.INTER_LINEAR)
+    more = size[1] - inner[1], size[0] - inner[0]
+    if any(more):
+        p = cv2.copyMakeBorder(p, 0, more[0], 0, more[1], cv2.BORDER_REPLICATE)
+    return small, p
+
+
+def _mean(values: np.ndarray, radius: int) -> np.ndarray:
+    return cv2.blur(values, (2 * radius + 1,) * 2, borderType=cv2.BORDER_REFLECT)
+
+
+def _guided_coefficients(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """(h, w, 4): a and b of the colour guided filter, averaged over all windows of a pixel."""
+    r, g, b = cv2.split(rgb)
+    mr, mg, mb, mp = (_mean(plane, RADIUS) for plane in (r, g, b, p))
+    rr, gg, bb = (
+        np.maximum(_mean(x * x, RADIUS) - m * m, 0) + RIDGE for x, m in ((r, mr), (g, mg), (b, mb))
+    )
+    rg, rb, gb = (
+        _mean(x * y, RADIUS) - m * n
+        for x, y, m, n in ((r, g, mr, mg), (r, b, mr, mb), (g, b, mg, mb))
+    )
+    vr, vg, vb = (_mean(x * p, RADIUS) - m * mp for x, m in ((r, mr), (g, mg), (b, mb)))
+    # Solved by the factors L D L^T of the 3 x 3 covariance, all pixels at once; the floor under D
+    # holds where a grey photo makes it singular.
+    l10, l20 = rg / rr, rb / rr
+    d1 = np.maximum(gg - l10 * rg, RIDGE)
+    left = gb - l10 * rb
+    l21 = left / d1
+    d2 = np.maximum(bb - l20 * rb - l21 * left, RIDGE)
+    y1 = vg - l10 * vr
+    y2 = vb - l20 * vr - l21 * y1
+    a2 = y2 / d2
+    a1 = y1 / d1 - l21 * a2
+    a0 = vr / rr - l10 * a1 - l20 * a2
+    shift = mp - a0 * mr - a1 * mg - a2 * mb
+    return _mean(cv2.merge([a0, a1, a2, shift]), RADIUS)
+
+
+def _halved(values: np.ndarray) -> np.ndarray:
+    return cv2.resize(values, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+
+
+def _thing_coefficients(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """How the share of a pixel that a thin thing covers follows from its colour.
+
+    Args:
+      rgb: (h, w, 3) float32 in 0-1, at half of the fit's size: all windows here are wide.
+      p: (h, w) sky probabilities.
+
+    Returns:
+      (h, w, 6): covered = c . rgb + d towards the colour of what is not sky (4), and
+      e * luma + f towards darkness (2).
+    """
+    weight = np.clip(2 * p - 1, 0, 1)
+    sky, has_sky = _sky_around(rgb, p, weight)
+    deviation = np.where(p > 0.5, np.abs(rgb - sky).max(-1), 0)
+    texture = cv2.medianBlur((deviation * 255).astype(np.uint8), MEDIAN).astype(np.float32) / 255
+    guard = np.sqrt(NOISE**2 + (TEXTURE * _mean(texture, MEDIAN // 2)) ** 2)
+
+    away = (1 - p) ** 2
+    known = _mean(away, RADIUS)[..., None]
+    other = (_mean(rgb * away[..., None], RADIUS) + 0.02 * DARKENING * sky) / (known + 0.02)
+    axis = sky - other
+    length = np.sqrt((axis * axis).sum(-1) + 1e-6)
+    # Along the axis, less the guard: ((sky - rgb) . axis / length - guard) / length
+    gain = has_sky / (length * np.sqrt(length**2 + 4e-3))
+    c = -gain[..., None] * axis
+    d = gain * ((sky * axis).sum(-1) - length * guard)
+    luma = sky @ _LUMA
+    e = -has_sky / ((1 - DARKENING) * luma + 0.02)
+    f = -e * (luma - guard)
+    return np.dstack([c, d, e, f])
+
+
+def _sky_around(
+    rgb: np.ndarray, p: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The sky's colour without thin things before it, and whether there is sky near, 0-1."""
+    weighted = np.dstack([rgb * weight[..., None], weight])
+    near, far = _mean(weighted, RADIUS // 2), _mean(weighted, FAR)
+    trust = np.clip(8 * near[..., 3:], 0, 1)
+    mean = trust * near[..., :3] / (near[..., 3:] + 1e-4)
+    mean += (1 - trust) * far[..., :3] / (far[..., 3:] + 1e-4)
+    filled = np.where((p > 0.5)[..., None], rgb, mean)
+    sky = cv2.medianBlur((filled * 255 + 0.5).astype(np.uint8), MEDIAN).astype(np.float32) / 255
+    return sky, np.clip(30 * far[..., 3], 0, 1)
+
+
+def _evaluate(coefficients: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(h, w, 11) coefficients, (h, w, 3) uint8 -> sky and covered, (h, w) float32 in 0-1."""
+    plane = cv2.split(coefficients)
+    r, g, b = cv2.split(image.astype(np.float32) * np.float32(1 / 255))
+    sky = plane[0] * r + plane[1] * g + plane[2] * b + plane[3]
+    sky = np.minimum(np.clip(sky, 0, 1), plane[10])
+    towards_other = plane[4] * r + plane[5] * g + plane[6] * b + plane[7]
+    towards_dark = plane[8] * (_LUMA[0] * r + _LUMA[1] * g + _LUMA[2] * b) + plane[9]
+    covered = np.clip(np.maximum(towards_other, towards_dark), 0, 1)
+    return sky * (1 - covered), covered
+
+
+def _doubtful_tiles(
+    guess: np.ndarray, limit: np.ndarray, covered: np.ndarray
+) -> list[tuple[int, int]]:
+    """(row, column) of the tiles that hold more than pure sky or no sky at all."""
+    # A wire that covers a sixteenth of a small pixel has a bearing on it still.
+    doubt = (limit > SURE) & ((guess < 1 - SURE) | (covered > 0))
+    rows, columns = (-(-side // TILE) for side in doubt.shape)
+    whole = np.zeros((rows * TILE, columns * TILE), np.uint8)
+    whole[: doubt.shape[0], : doubt.shape[1]] = cv2.dilate(doubt.astype(np.uint8), np.ones((3, 3)))
+    tiles = whole.reshape(rows, TILE, columns, TILE).max((1, 3))
+    return [(int(y), int(x)) for y, x in np.argwhere(tiles)]
