@@ -19,6 +19,8 @@ VERBS: dict[str, str] = {
     "build": "turn a dataset into TFRecords and rgb_stats.json",
     "train": "train a network on records and plot its IoU",
     "evaluate": "score a run, by the Cityscapes protocol and for its sky, with a report",
+    "export": "write a run's network for another runtime, checked in it",
+    "serve": "serve masks over HTTP",
     "import_weights": "turn a published PyTorch checkpoint into a Keras network",
 }
 

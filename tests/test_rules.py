@@ -32,7 +32,7 @@ FLOORS = [
     ["video", "stages", "smoothing"],
     ["video_write", "video_compose", "camera"],
     ["data.listing", "data.encodings", "data.layouts", "data.check_report", "data.checks"],
-    ["data.skies"],
+    ["data.skies", "data.effects"],
     [
         "data.scenes",
         "data.rgb_stats",
@@ -43,7 +43,7 @@ FLOORS = [
         "instances",
         "plots",
     ],
-    ["data.records", "scores", "plots_scores"],
+    ["data.records", "data.augment_examples", "scores", "plots_scores"],
     [
         "data.pipeline",
         "data.photos",
@@ -52,11 +52,22 @@ FLOORS = [
     ["models"],
     ["cli", "runs", "recipes", "image_scores", "inference", "submission", "comparison"],
     ["report", "evaluation_folder"],
-    ["trained_model", "watching"],
+    ["trained_model", "watching", "checkpoints", "train_config"],
     ["fitting"],
     ["runtime"],
-    ["box", "predict_video"],
-    ["scenes", "check", "flatten", "build", "evaluate", "import_weights", "train"],
+    [
+        "box",
+        "predict_video",
+        "serve_answers",
+        "serve_metrics",
+        "serve_page",
+        "serve_requests",
+    ],
+    ["agreement", "exporters.job"],
+    ["exporters.onnx_graph", "exporters.litert", "exporters.saved_model"],
+    ["exporters.openvino_ir"],
+    ["exporters"],
+    ["export", "serve", "scenes", "check", "flatten", "build", "evaluate", "import_weights", "train"],
 ]
 
 

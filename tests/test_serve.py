@@ -1,0 +1,259 @@
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from drawn_clips import bright_is_sky, draw_frame, make_runtime
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.serve import ServeConfig, make_app, serve
+from skyseg_tf.serve_answers import FORMATS
+
+
+def photo_bytes(kind="PNG", size=(64, 96), **options) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(draw_frame(3, size)[0]).save(file, kind, **options)
+    return file.getvalue()
+
+
+def open_picture(answer) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(answer.content)))
+
+
+def error_of(answer) -> tuple[int, str, str]:
+    assert set(answer.json()) == {"error"}
+    return answer.status_code, answer.json()["error"]["code"], answer.json()["error"]["message"]
+
+
+def client_of(infer=bright_is_sky, **settings) -> TestClient:
+    app = make_app(ServeConfig(**settings), make_runtime(infer))
+    return TestClient(app, raise_server_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def client():
+    with client_of(max_megabytes=1, max_megapixels=0.1) as client:
+        yield client
+
+
+def test_mask_from_body_and_from_form_are_the_same(client):
+    truth = draw_frame(3)[1] * 255
+    raw = client.post("/mask", content=photo_bytes(), headers={"content-type": "image/png"})
+    form = client.post("/mask", files={"image": ("a.png", photo_bytes(), "image/png")})
+    bare = client.post("/mask", content=photo_bytes())
+    curl = {"content-type": "application/x-www-form-urlencoded"}  # --data-binary
+    for answer in (raw, form, bare, client.post("/mask", content=photo_bytes(), headers=curl)):
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "image/png"
+        assert (open_picture(answer) == truth).all()
+        assert float(answer.headers["x-sky-share"]) == pytest.approx(truth.mean() / 255, abs=1e-5)
+
+
+@pytest.mark.parametrize("wanted", FORMATS)
+def test_every_format_has_its_content_type(client, wanted):
+    answer = client.post(f"/mask?format={wanted}", content=photo_bytes(size=(70, 110)))
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == FORMATS[wanted][0]
+    if answer.headers["content-type"].startswith("image/"):
+        assert open_picture(answer).shape[:2] == (70, 110)
+
+
+def test_json_is_plain(client):
+    answer = client.post("/mask?format=json", content=photo_bytes())
+    assert json.loads(answer.text)["has_sky"] is True
+
+
+def test_threshold_and_no_sky(client):
+    nothing = client.post("/mask?threshold=1", content=photo_bytes())
+    assert open_picture(nothing).max() == 0
+    assert float(nothing.headers["x-sky-share"]) == 0
+    everything = client.post("/mask?threshold=0", content=photo_bytes())
+    assert open_picture(everything).min() == 255
+
+
+def test_photos_are_turned_by_exif(client):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera lay on its side
+    content = photo_bytes("JPEG", quality=95, exif=exif)
+    answer = client.post("/mask", content=content)
+    assert open_picture(answer).shape == (96, 64)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code", "message"),
+    [
+        ({"content": b"not a photo"}, 400, "bad_image", "not a readable image"),
+        ({"content": photo_bytes()[:200]}, 400, "bad_image", "damaged"),
+        ({"content": b""}, 400, "no_image", "empty"),
+        ({"data": {"image": "text"}, "files": {}}, 400, "bad_image", "not a readable image"),
+        ({"files": {"a": b"", "b": b"x"}}, 400, "bad_form", "Too many files"),
+        ({"files": {"a": b""}}, 400, "no_image", "empty"),
+        (
+            {"content": b"{}", "headers": {"content-type": "application/json"}},
+            415,
+            "not_an_image",
+            "",
+        ),
+        ({"content": bytes(1_000_001)}, 413, "too_large", "exceeds 1 MB"),
+        ({"content": iter([bytes(600_000)] * 2)}, 413, "too_large", "exceeds 1 MB"),
+        ({"content": photo_bytes(size=(400, 400))}, 413, "too_many_pixels", "400 x 400"),
+        ({"params": {"format": "gif"}}, 422, "bad_parameter", "no 'gif': there are mask"),
+        ({"params": {"threshold": "2"}}, 422, "bad_parameter", "threshold"),
+        (
+            {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
+            400,
+            "bad_form",
+            "boundary",
+        ),
+    ],
+)
+def test_bad_requests_are_told_what_is_wrong(client, request_, status, code, message):
+    got = error_of(client.post("/mask", **request_))
+    assert got[:2] == (status, code)
+    assert message in got[2]
+
+
+def test_unknown_paths_and_methods(client):
+    assert error_of(client.get("/nothing"))[:2] == (404, "not_found")
+    assert error_of(client.get("/mask"))[:2] == (405, "wrong_method")
+
+
+def test_a_failing_network_gives_500_without_a_trace():
+    def infer(images):
+        raise RuntimeError("secret")
+
+    with client_of(infer) as client:
+        answer = client.post("/mask", content=photo_bytes())
+        assert error_of(answer)[:2] == (500, "internal")
+        assert "secret" not in answer.text
+        assert client.get("/health").json()["waiting"] == 0
+
+
+def test_health_metrics_page_and_openapi(client):
+    health = client.get("/health").json()
+    assert health["status"] == "ok"
+    assert health["classes"] == ["not sky", "sky"]
+    before = metric(client, 'skyseg_requests_total{path="/mask",status="200"}')
+    client.post("/mask", content=photo_bytes())
+    client.get("/no/such/path")
+    assert metric(client, 'skyseg_requests_total{path="/mask",status="200"}') == before + 1
+    assert metric(client, 'skyseg_requests_total{path="other",status="404"}') >= 1
+    text = client.get("/metrics").text
+    counts = [int(n) for n in re.findall(r"skyseg_network_seconds_bucket\{.*\} (\d+)", text)]
+    assert counts == sorted(counts)
+    assert counts[-1] == metric(client, "skyseg_network_seconds_count")
+    assert metric(client, "skyseg_queue_capacity") == 10
+    page = client.get("/").text
+    assert not re.search(r"@\w+@", page)  # all filled in
+    assert all(f"<option>{name}</option>" in page for name in FORMATS)
+    assert "src=" not in page.split("<script>")[0]  # nothing from elsewhere
+    schema = client.get("/openapi.json").json()["paths"]["/mask"]["post"]
+    assert {"200", "400", "413", "415", "422", "503"} <= set(schema["responses"])
+    assert "multipart/form-data" in schema["requestBody"]["content"]
+    assert schema["parameters"][0]["schema"]["enum"] == list(FORMATS)
+    assert client.get("/docs").status_code == 200
+
+
+def metric(client, name: str) -> float:
+    for line in client.get("/metrics").text.splitlines():
+        if line.startswith(f"{name} "):
+            return float(line.split()[-1])
+    return 0.0
+
+
+def test_a_full_queue_says_when_to_come_again():
+    gate, entered = threading.Event(), threading.Semaphore(0)
+
+    def infer(images):
+        entered.release()
+        gate.wait(10)
+        return bright_is_sky(images)
+
+    with client_of(infer, workers=1, queue=2) as client, ThreadPoolExecutor(3) as pool:
+        first = [pool.submit(client.post, "/mask", content=photo_bytes()) for _ in range(3)]
+        entered.acquire(timeout=10)
+        while client.get("/health").json()["waiting"] < 3:
+            time.sleep(0.01)
+        refused = client.post("/mask", content=photo_bytes())
+        assert error_of(refused)[:2] == (503, "busy")
+        assert int(refused.headers["retry-after"]) >= 1
+        gate.set()
+        assert [future.result().status_code for future in first] == [200] * 3
+        assert client.post("/mask", content=photo_bytes()).status_code == 200
+        assert client.get("/health").json()["waiting"] == 0
+
+
+# --- the real server ---
+
+SERVER = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from drawn_clips import bright_is_sky, make_runtime
+from skyseg_tf import serve
+def infer(images):
+    time.sleep(0.7)
+    return bright_is_sky(images)
+serve.load_runtime = lambda *a, **k: make_runtime(infer)
+serve.main(sys.argv[2:])
+"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    command = [sys.executable, "-c", SERVER, str(Path(__file__).parent), "--port", "0"]
+    process = subprocess.Popen(
+        [*command, "--upload-seconds", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    line = process.stdout.readline()
+    try:
+        yield process, re.search(r"http://127\.0\.0\.1:\d+", line)[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_an_address_in_use_is_one_line(server):
+    port = int(server[1].rsplit(":", 1)[1])
+    with pytest.raises(InputError, match=f"cannot listen on 127.0.0.1, port {port}"):
+        serve(ServeConfig(port=port))
+
+
+def test_the_real_server_answers_and_ends_with_what_is_under_way(server):
+    process, url = server
+    assert httpx.get(f"{url}/health").json()["status"] == "ok"
+    with httpx.stream("POST", f"{url}/mask", content=iter_slowly()) as slow:
+        assert slow.status_code == 408
+    assert httpx.post(f"{url}/mask", content=bytes(40_000_000)).status_code == 413
+    with ThreadPoolExecutor(1) as pool:
+        last = pool.submit(httpx.post, f"{url}/mask", content=photo_bytes(), timeout=20)
+        while httpx.get(f"{url}/health").json()["waiting"] == 0:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        answer = last.result()
+    assert answer.status_code == 200
+    assert (open_picture(answer) == draw_frame(3)[1] * 255).all()
+    process.wait(timeout=10)
+    assert process.returncode in (0, -signal.SIGTERM)
+    assert process.stderr.read() == ""
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/health")
+
+
+def iter_slowly():
+    yield photo_bytes()[:50]
+    time.sleep(1.6)
+    yield photo_bytes()[50:]
