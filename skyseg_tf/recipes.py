@@ -38,6 +38,7 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
+    "skyline": Recipe("adam", 3e-3, warmup_steps=100),
     "skynet": Recipe("adam", 1e-3),
     "u2net": Recipe("adam", 1e-3),  # its code keeps the rate constant: --power 0
     "u2netp": Recipe("adam", 1e-3),
@@ -49,8 +50,8 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def _sgd(rate):
-    return keras.optimizers.SGD(rate, momentum=0.9)
+def _sgd(rate, **options):
+    return keras.optimizers.SGD(rate, momentum=0.9, **options)
 
 
 OPTIMIZERS: dict[str, Callable] = {"adam": keras.optimizers.Adam, "sgd": _sgd}
@@ -93,26 +94,32 @@ def compile_model(
     steps: int,
     num_classes: int,
     loss: Callable | None = None,
+    accumulate: int = 1,
 ) -> None:
     """Gives a network its optimizer, penalty, the losses of all its outputs, and its IoU.
 
     Args:
       model: of models.build_model.
       recipe: its settings.
-      steps: of the whole training, for the schedule.
+      steps: batches of the whole training, for the schedule.
       num_classes: class ids in the masks.
       loss: a loss of (mask, logits) in place of the recipe's.
+      accumulate: batches whose mean gradient makes one step of the optimizer.
     """
-    schedule = WarmupPolynomial(recipe.learning_rate, steps, recipe.power, recipe.warmup_steps)
+    updates = max(steps // accumulate, 1)
+    schedule = WarmupPolynomial(recipe.learning_rate, updates, recipe.power, recipe.warmup_steps)
     for variable in model.trainable_variables if recipe.weight_decay else ():
         if variable.name.endswith("kernel"):
             variable.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
     loss = loss or LOSSES[recipe.loss[min(num_classes, 3) - 2]]
     aux = [name for name in model.output if name != "logits"]
     model.compile(
-        optimizer=OPTIMIZERS[recipe.optimizer](schedule),
+        optimizer=OPTIMIZERS[recipe.optimizer](
+            schedule, gradient_accumulation_steps=accumulate if accumulate > 1 else None
+        ),
         loss={name: MaskLoss(loss) for name in model.output},
         loss_weights={"logits": 1.0} | dict(zip(aux, MODELS[model.name].aux_weights, strict=True)),
         metrics={"logits": StreamingConfusion(num_classes)},
         jit_compile=False,
     )
+    model.optimizer.build(model.trainable_variables)  # its variables take those of a checkpoint

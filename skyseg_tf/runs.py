@@ -3,7 +3,7 @@
 config.json        the command's settings
 environment.json   versions, git commit, machine
 model.keras        raw RGB 0-255 in, probabilities out: all that others need
-checkpoints/       weights, optimizer and random states, to go on from
+checkpoints/       weights, optimizer and random states, to go on from (see checkpoints)
 history.csv        one line per epoch
 metrics.json       scores with their protocol
 plots/
@@ -14,13 +14,11 @@ import json
 import os
 import platform
 import subprocess
-import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import keras
 import numpy as np
@@ -48,6 +46,37 @@ def write_json(path: str | Path, content: Any) -> None:
 
     with write_aside(path) as aside:
         aside.write_text(json.dumps(plain(content), indent=2) + "\n")
+
+
+def read_config(run: str | Path, config: type) -> Any:
+    """Inverts `write_json` of a command's settings.
+
+    Args:
+      run: run folder.
+      config: the dataclass that config.json was written from.
+
+    Returns:
+      An instance of it.
+
+    Raises:
+      InputError: no run there, or the settings of another version.
+    """
+    path = Path(run) / "config.json"
+    if not path.is_file():
+        raise InputError(f"{run}: no run (config.json is missing)")
+    values, types = json.loads(path.read_text()), get_type_hints(config)
+    if unknown := sorted(values.keys() - types.keys()):
+        raise InputError(f"{path}: of another version of this program ({', '.join(unknown)})")
+    return config(**{name: _typed(value, types[name]) for name, value in values.items()})
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    """What JSON has made of a path or a tuple, as it was."""
+    inner = [part for part in get_args(kind) if part not in (type(None), Ellipsis)]
+    if isinstance(value, list):
+        kind = next((part for part in inner if get_args(part)), kind)
+        return tuple(_typed(item, get_args(kind)[0]) for item in value)
+    return Path(value) if isinstance(value, str) and Path in (kind, *inner) else value
 
 
 def environment(seed: int) -> dict[str, Any]:
@@ -110,97 +139,3 @@ def save_model(path: str | Path, network: keras.Model, stats: dict[str, float]) 
         renamed = aside.with_suffix(".keras")  # Keras insists on the suffix
         make_saved_model(network, stats).save(renamed)
         os.replace(renamed, aside)
-
-
-# --- checkpoints ---
-
-
-def save_checkpoint(path: str | Path, model: keras.Model, facts: dict[str, Any]) -> None:
-    """Writes everything that a training needs to go on exactly: an .npz of plain arrays.
-
-    Args:
-      path: the file.
-      model: compiled; its variables (random states of Dropout included) and its optimizer's.
-      facts: JSON-able, such as the epoch and the history.
-    """
-    arrays = {f"v{i}:{v.name}": keras.ops.convert_to_numpy(v) for i, v in _variables(model)}
-    arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
-    with write_aside(path) as aside, open(aside, "wb") as file:
-        np.savez(file, **arrays)
-
-
-def load_checkpoint(path: str | Path, model: keras.Model) -> dict[str, Any]:
-    """Inverts `save_checkpoint`; returns the facts.
-
-    Raises:
-      InputError: torn, or of another network or optimizer.
-    """
-    with _open_checkpoint(path) as file:
-        arrays = {name: file[name] for name in file.files}
-        facts = json.loads(arrays.pop("facts").tobytes())
-    variables = {f"v{i}:{v.name}": v for i, v in _variables(model)}
-    wrong = sorted(variables.keys() ^ arrays.keys()) or [
-        name for name in variables if arrays[name].shape != tuple(variables[name].shape)
-    ]
-    if wrong:
-        raise InputError(
-            f"{path}: a checkpoint of another network or optimizer ({wrong[0].split(':')[1]} differs)"
-        )
-    for name, variable in variables.items():
-        variable.assign(arrays[name])
-    return facts
-
-
-def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
-    """Copies the weights of another run of the same network, to start from.
-
-    Args:
-      run: run folder (its best epoch is taken), a checkpoint of one, or a .keras file of
-        `skyseg import_weights`.
-      model: of models.build_model; its class count may differ from the run's.
-
-    Returns:
-      Paths of the variables that kept their fresh values because their shape differs: the heads,
-      where the classes differ.
-
-    Raises:
-      InputError: no checkpoint there, or of another network.
-    """
-    path = Path(run) / "checkpoints" / "best.npz" if Path(run).is_dir() else Path(run)
-    if not path.is_file():
-        raise InputError(f"{run}: no run to start from ({path.name} is missing)")
-    if path.suffix == ".keras":
-        source = keras.models.load_model(path, compile=False)
-        arrays = [keras.ops.convert_to_numpy(v) for v in source.variables]
-        names = [v.name for v in source.variables]
-    else:
-        with _open_checkpoint(path) as file:
-            arrays = [file[name] for name in file.files[: len(model.variables)]]
-            names = [name.split(":")[-1] for name in file.files]
-    variables = model.variables
-    if len(arrays) < len(variables) or names[: len(variables)] != [v.name for v in variables]:
-        raise InputError(f"{path}: of another network than {model.name}")
-    fits = [a.shape == tuple(v.shape) for a, v in zip(arrays, variables, strict=False)]
-    kept = sum(array.size for array, fit in zip(arrays, fits, strict=False) if fit)
-    if kept < model.count_params() / 2:
-        raise InputError(f"{path}: of another network than {model.name}")
-    for variable, array, fit in zip(variables, arrays, fits, strict=False):
-        if fit:
-            variable.assign(array)
-    return [v.path for v, fit in zip(variables, fits, strict=False) if not fit]
-
-
-@contextmanager
-def _open_checkpoint(path: str | Path) -> Iterator[np.lib.npyio.NpzFile]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            yield file
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not a whole checkpoint ({error.__class__.__name__})") from None
-
-
-def _variables(model: keras.Model) -> list:
-    found = [*model.variables, *model.optimizer.variables]
-    return list(enumerate({id(v): v for v in found}.values()))

@@ -22,14 +22,19 @@ NO_TENSORFLOW = (
     "flatten",
     "runtime",
     "box",
+    "prediction",
+    "formats",
+    "predict",
+    "replace",
+    "doctor",
     "predict_video",
 )
 
 # A module may import only modules of lower floors, or of its own where it says so.
 FLOORS = [
     ["errors", "quiet", "png"],
-    ["labels", "images", "onnx_file"],
-    ["video", "stages", "smoothing"],
+    ["labels", "images", "onnx_file", "refine"],
+    ["video", "stages", "smoothing", "video_settings"],
     ["video_write", "video_compose", "camera"],
     ["data.listing", "data.encodings", "data.layouts", "data.check_report", "data.checks"],
     ["data.skies", "data.effects"],
@@ -55,6 +60,8 @@ FLOORS = [
     ["trained_model", "watching", "checkpoints", "train_config"],
     ["fitting"],
     ["runtime"],
+    ["prediction"],
+    ["formats"],
     [
         "box",
         "predict_video",
@@ -67,6 +74,7 @@ FLOORS = [
     ["exporters.onnx_graph", "exporters.litert", "exporters.saved_model"],
     ["exporters.openvino_ir"],
     ["exporters"],
+    ["predict", "replace", "doctor"],
     ["export", "serve", "scenes", "check", "flatten", "build", "evaluate", "import_weights", "train"],
 ]
 

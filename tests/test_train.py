@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from skyseg_tf.build import BuildConfig, build
+from skyseg_tf.checkpoints import load_initial_weights
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError
 from skyseg_tf.models import build_model
-from skyseg_tf.runs import load_checkpoint, load_initial_weights, save_checkpoint
 from skyseg_tf.train import TrainConfig, train
 
 
@@ -168,25 +168,3 @@ def test_a_sequence_model_trains_on_clips_and_on_nothing_else(tree, records, tmp
         train(replace(config, records=records, run=tmp_path / "other"))
     with pytest.raises(InputError, match="skynet takes single photos"):
         train(replace(config, model="skynet", run=tmp_path / "other"))
-
-
-def test_checkpoints_round_trip_and_are_checked(tmp_path):
-    def compiled(name="skynet"):
-        model = build_model(name, 1, size=(8, 8))
-        model.compile(keras.optimizers.Adam(name="adam"), loss={"logits": "mse"})
-        return model
-
-    first, second = compiled(), compiled()
-    batch = np.ones((1, 8, 8, 3), np.float32), {"logits": np.ones((1, 8, 8, 1), np.float32)}
-    first.train_on_batch(*batch)
-    second.train_on_batch(*batch)
-    save_checkpoint(tmp_path / "c.npz", first, {"epoch": 3})
-    assert load_checkpoint(tmp_path / "c.npz", second) == {"epoch": 3}
-    for model in (first, second):
-        model.train_on_batch(*batch)
-    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
-        assert np.array_equal(a, b)
-    torn = tmp_path / "torn.npz"
-    torn.write_bytes((tmp_path / "c.npz").read_bytes()[:-100])
-    with pytest.raises(InputError, match="not a whole checkpoint"):
-        load_checkpoint(torn, second)

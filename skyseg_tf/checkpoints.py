@@ -1,0 +1,172 @@
+"""Checkpoints: plain .npz files that hold everything a training needs to go on exactly.
+
+Two generations lie in a run, `last.npz` and `previous.npz`, each written aside, flushed to disk and
+renamed. Each holds a SHA-256 of its content, so that a torn one is recognised; the older one then
+serves. `best.npz` is of the epoch with the best val IoU.
+"""
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.images import write_aside
+
+GENERATIONS = ("newest.npz", "last.npz", "previous.npz")  # the first only amid the renaming
+
+
+def save_checkpoint(path: str | Path, model: keras.Model, facts: dict[str, Any]) -> None:
+    """Writes the variables of a training, whole or not at all.
+
+    Args:
+      path: the file.
+      model: compiled; its variables (random states of Dropout included) and its optimizer's.
+      facts: JSON-able, such as the epoch and the history.
+    """
+    arrays = {f"v{i}:{v.name}": keras.ops.convert_to_numpy(v) for i, v in _variables(model)}
+    arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    arrays["sha256"] = _digest(arrays)
+    with write_aside(path) as aside, open(aside, "wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())  # renamed before its content is on the disk, it could end up torn
+
+
+def load_checkpoint(path: str | Path, model: keras.Model) -> dict[str, Any]:
+    """Inverts `save_checkpoint`; returns the facts.
+
+    Raises:
+      InputError: torn, or of another network or optimizer; the model is as it was then.
+    """
+    return _assign(path, _read(path), model)
+
+
+def save_generation(folder: str | Path, model: keras.Model, facts: dict[str, Any]) -> None:
+    """Writes `last.npz`; what was there becomes `previous.npz`. See `save_checkpoint`."""
+    newest, last, previous = (Path(folder) / name for name in GENERATIONS)
+    save_checkpoint(newest, model, facts)
+    if last.exists():
+        os.replace(last, previous)
+    os.replace(newest, last)
+
+
+def load_latest(folder: str | Path, model: keras.Model) -> dict[str, Any] | None:
+    """Loads the newest whole generation of a run and says so where that is not the last one.
+
+    Args:
+      folder: `checkpoints` of a run.
+      model: compiled like the one that was saved.
+
+    Returns:
+      Its facts; None where no checkpoint was written yet.
+
+    Raises:
+      InputError: all are torn, or they are of another network or optimizer.
+    """
+    found = [path for name in GENERATIONS if (path := Path(folder) / name).exists()]
+    for path in found:
+        try:
+            arrays = _read(path)
+        except InputError as error:
+            older = "going on from the older one" if path is not found[-1] else "no older one"
+            print(f"{error}; {older}", flush=True)
+            continue
+        return _assign(path, arrays, model)
+    if found:
+        raise InputError(f"{folder}: no whole checkpoint; train again, in another --run")
+    return None
+
+
+def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
+    """Copies the weights of another run of the same network, to start from.
+
+    Args:
+      run: run folder (its best epoch is taken), a checkpoint of one, or a .keras file of
+        `skyseg import_weights`.
+      model: of models.build_model; its class count may differ from the run's.
+
+    Returns:
+      Paths of the variables that kept their fresh values because their shape differs: the heads,
+      where the classes differ.
+
+    Raises:
+      InputError: no checkpoint there, or of another network.
+    """
+    path = Path(run) / "checkpoints" / "best.npz" if Path(run).is_dir() else Path(run)
+    if not path.is_file():
+        raise InputError(f"{run}: no run to start from ({path.name} is missing)")
+    if path.suffix == ".keras":
+        source = keras.models.load_model(path, compile=False)
+        arrays = [keras.ops.convert_to_numpy(v) for v in source.variables]
+        names = [v.name for v in source.variables]
+    else:
+        with _open(path) as file:
+            arrays = [file[name] for name in file.files[: len(model.variables)]]
+            names = [name.split(":")[-1] for name in file.files]
+    variables = model.variables
+    if len(arrays) < len(variables) or names[: len(variables)] != [v.name for v in variables]:
+        raise InputError(f"{path}: of another network than {model.name}")
+    fits = [a.shape == tuple(v.shape) for a, v in zip(arrays, variables, strict=False)]
+    kept = sum(array.size for array, fit in zip(arrays, fits, strict=False) if fit)
+    if kept < model.count_params() / 2:
+        raise InputError(f"{path}: of another network than {model.name}")
+    for variable, array, fit in zip(variables, arrays, fits, strict=False):
+        if fit:
+            variable.assign(array)
+    return [v.path for v, fit in zip(variables, fits, strict=False) if not fit]
+
+
+@contextmanager
+def _open(path: str | Path) -> Iterator[np.lib.npyio.NpzFile]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            yield file
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a whole checkpoint ({error.__class__.__name__})") from None
+
+
+def _read(path: str | Path) -> dict[str, np.ndarray]:
+    """All arrays of a whole checkpoint, facts included."""
+    with _open(path) as file:
+        arrays = {name: file[name] for name in file.files}
+        if not np.array_equal(arrays.pop("sha256"), _digest(arrays)):
+            raise InputError(f"{path}: not a whole checkpoint (its SHA-256 differs)")
+    return arrays
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    digest = hashlib.sha256()
+    for name, array in arrays.items():
+        digest.update(f"{name} {array.dtype} {array.shape};".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return np.frombuffer(digest.digest(), np.uint8)
+
+
+def _assign(path: str | Path, arrays: dict[str, np.ndarray], model: keras.Model) -> dict[str, Any]:
+    facts = json.loads(arrays.pop("facts").tobytes())
+    variables = {f"v{i}:{v.name}": v for i, v in _variables(model)}
+    wrong = sorted(variables.keys() ^ arrays.keys()) or [
+        name for name in variables if arrays[name].shape != tuple(variables[name].shape)
+    ]
+    if wrong:
+        raise InputError(
+            f"{path}: a checkpoint of another network or optimizer ({wrong[0].split(':')[1]} differs)"
+        )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+    return facts
+
+
+def _variables(model: keras.Model) -> list:
+    found = [*model.variables, *model.optimizer.variables]
+    return list(enumerate({id(v): v for v in found}.values()))
