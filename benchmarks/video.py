@@ -107,7 +107,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source = args.video or draw_clip(Path(folder) / "drawn.mp4", args.frames or 200)
-        config = VideoConfig(str(Path(folder) / "ours.mp4"), max_frames=args.frames, quiet=True)
+        config = VideoConfig(out=str(Path(folder) / "ours.mp4"), max_frames=args.frames, quiet=True)
         if args.no_network:
             names, colors = ("not sky", "sky"), ((90, 90, 90), (70, 130, 180))
             facts = ModelFacts("constant", names, colors, working_size=(288, 512))

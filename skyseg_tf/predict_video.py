@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -21,37 +20,25 @@ from skyseg_tf.smoothing import Smoother
 from skyseg_tf.stages import StageTime, run_stages
 from skyseg_tf.video import Moment, Shrinker, VideoReader
 from skyseg_tf.video_compose import Composer, frame_kind
+from skyseg_tf.video_settings import VideoSettings
 from skyseg_tf.video_write import CONTAINERS, FrameFolder, VideoWriter
 
-PRESETS = Literal["ultrafast", "superfast", "veryfast", "fast", "medium"]
 
+@dataclass(frozen=True, kw_only=True)
+class VideoConfig(VideoSettings):
+    """What becomes of a video: where to, what it shows, and VideoSettings' fields.
 
-@dataclass(frozen=True)
-class VideoConfig:
-    """How a video is written."""
+    Attributes:
+      out: a video file (.mp4, .mov, .mkv, .webm), a folder, or "-" for standard output.
+      format: key of video_compose.VIDEO_FORMATS.
+      threshold: probability from which a pixel is sky; None for the model's own.
+      quiet: no progress bar.
+    """
 
     out: str
-    """A video file (.mp4, .mov, .mkv, .webm), a folder, or - for standard output."""
     format: str = "overlay"
-    """One of video_compose.VIDEO_FORMATS."""
-    container: Literal["auto", "mp4", "mov", "mkv", "webm", "png", "mjpeg", "raw"] = "auto"
-    """For a folder: the kind of file in it, or PNG files; for standard output: mjpeg or raw RGB."""
     threshold: float | None = None
-    """Probability from which a pixel is sky; the model's own by default."""
-    opacity: float = 0.5
-    """Of the overlay's tint, 0 to 1."""
-    smooth: float = 0.2
-    """Seconds over which masks are averaged where the photo stands still; 0 for none."""
-    preset: PRESETS = "ultrafast"
-    """x264's: slower ones give smaller files."""
-    quality: int = 20
-    """Constant rate factor, 0 (best) to 51."""
-    codec_threads: int = 1
-    """Of the decoder and of the encoder, each; the network has threads of its own."""
-    max_frames: int | None = None
-    """Stops after so many."""
     quiet: bool = False
-    """No progress bar."""
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from skyseg_tf import __version__
 from skyseg_tf.cli import run_command
 from skyseg_tf.errors import InputError
+from skyseg_tf.formats import FORMATS
+from skyseg_tf.prediction import enlarge, infer
 from skyseg_tf.runtime import Runtime, load_runtime
 
 try:
@@ -28,7 +31,7 @@ try:
     from fastapi.responses import HTMLResponse, PlainTextResponse, Response
     from starlette.exceptions import HTTPException
 
-    from skyseg_tf.serve_answers import FORMATS, JSON_EXAMPLE, encode, segment
+    from skyseg_tf.serve_answers import JSON_EXAMPLE, content_type, encode
     from skyseg_tf.serve_metrics import CONTENT_TYPE, ServeMetrics
     from skyseg_tf.serve_page import PAGE
     from skyseg_tf.serve_requests import Refusal, error_answer, find_photo, read_body, read_photo
@@ -101,18 +104,17 @@ class Desk:
         finally:
             self.waiting -= 1
 
-    def answer(self, name: str, content: bytes, wanted: str, threshold: float | None) -> Response:
-        """The whole way of a photo, in a worker thread.
+    def answer(self, name: str, content: bytes, wanted: str, **options) -> Response:
+        """The whole way of a photo, in a worker thread; `options` are those of `enlarge`.
 
         Raises:
           Refusal: for what is no photo, or too large a one.
         """
         photo = read_photo(name, content, self.config.max_megapixels * 1e6)
         start = time.perf_counter()
-        probs = segment(photo, self.runtime)
+        probs = infer(self.runtime, [photo])[0]
         self.metrics.count_photo(photo.shape[0] * photo.shape[1], time.perf_counter() - start)
-        least = self.runtime.threshold if threshold is None else threshold
-        return encode(wanted, name, photo, probs, self.runtime, least)
+        return encode(wanted, name, enlarge(self.runtime, photo, probs, **options))
 
     def close(self) -> None:
         """Waits for the photos in work."""
@@ -226,6 +228,7 @@ def _add_mask(app: FastAPI, desk: Desk) -> None:
         threshold: float | None = Query(
             None, ge=0, le=1, description="probability from which a pixel is sky"
         ),
+        refine: bool = Query(True, description="let edges follow the photo, down to wires"),
     ) -> Response:
         """Send the photo as the request's body, or as the one file of a form.
 
@@ -235,18 +238,19 @@ def _add_mask(app: FastAPI, desk: Desk) -> None:
             raise Refusal(
                 422, "bad_parameter", f"format: no '{wanted}': there are {', '.join(FORMATS)}"
             )
+        if FORMATS[wanted].needs_sky and desk.runtime.sky_channel is None:
+            raise Refusal(422, "no_sky_class", f"{desk.runtime.name} has no class 'sky'")
         async with desk.place():
             limit = int(desk.config.max_megabytes * 1e6)
             content = await read_body(request, limit, desk.config.upload_seconds)
             name, content = await find_photo(request, content)
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(
-                desk.pool, desk.answer, name, content, wanted, threshold
-            )
+            work = partial(desk.answer, name, content, wanted, threshold=threshold, refined=refine)
+            return await loop.run_in_executor(desk.pool, work)
 
 
 def _format_text() -> str:
-    return "; ".join(f"{name}: {text}" for name, (_, text) in FORMATS.items())
+    return "; ".join(f"{name}: {kind.about}" for name, kind in FORMATS.items())
 
 
 def _responses() -> dict:
@@ -254,7 +258,7 @@ def _responses() -> dict:
         example = {"error": {"code": code, "message": message}}
         return {"description": code, "content": {"application/json": {"example": example}}}
 
-    kinds = sorted({kind for kind, _ in FORMATS.values()})
+    kinds = sorted({content_type(name) for name in FORMATS})
     content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
     content["application/json"] = {"example": JSON_EXAMPLE}
     return {

@@ -20,10 +20,6 @@ try:
 except ModuleNotFoundError:
     raise InputError("videos and cameras need PyAV: pip install 'skyseg_tf[video]'") from None
 
-VIDEO_SUFFIXES = (
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
-    ".wmv", ".flv", ".3gp", ".ogv", ".mjpeg", ".y4m",
-)  # fmt: skip
 _MAX_DEMUX_ERRORS = 10  # in a row: what follows is no video any more
 RANGE_VIDEO, RANGE_FULL = 1, 2  # AVColorRange: Y on 16-235, on 0-255
 

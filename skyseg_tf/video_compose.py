@@ -19,7 +19,7 @@ VIDEO_FORMATS = {
     "mask": ("255 = sky", "gray"),
     "keep-mask": ("255 = not sky", "gray"),
     "alpha8": ("probability of sky, 0-255", "gray"),
-    "color": ("the classes' colours; below the threshold black", ""),
+    "color": ("the classes' colours; of two classes what is not sky is black", ""),
     "rgba-sky": ("the photo, all but the sky transparent", "yuva420p"),
     "rgba-nosky": ("the photo, the sky transparent", "yuva420p"),
 }
@@ -202,6 +202,7 @@ class Composer:
             tint = np.full(256, black[plane])
             tint[: len(yuv)] = yuv[:, plane]
             if self.name == "color":
+                tint[0] = black[plane] if single else tint[0]
                 tables.append((None, _bytes(tint)))
                 continue
             kept = (1 - self.opacity) * np.arange(256)

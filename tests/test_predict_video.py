@@ -27,7 +27,7 @@ def agreement(grey: np.ndarray, truth: np.ndarray) -> float:
 
 
 def run(source, out, runtime=None, **settings):
-    return predict_video(VideoConfig(str(out), **settings), source, runtime or make_runtime())
+    return predict_video(VideoConfig(out=str(out), **settings), source, runtime or make_runtime())
 
 
 def test_mask_video_is_right_frame_by_frame(tmp_path):
@@ -184,7 +184,7 @@ def test_max_frames_and_any_working_size(tmp_path):
 
 def test_targets(tmp_path):
     def find(out, source="in/clip.avi", **settings):
-        return find_target(VideoConfig(str(out), **settings), source)
+        return find_target(VideoConfig(out=str(out), **settings), source)
 
     assert find(tmp_path) == (tmp_path / "clip.mp4", ".mp4")
     assert find(tmp_path, format="rgba-sky") == (tmp_path / "clip.mov", ".mov")
@@ -210,7 +210,7 @@ def test_standard_output_carries_pictures_alone(tmp_path):
         "import sys; sys.path.insert(0, sys.argv[1]); from drawn_clips import make_runtime\n"
         "from skyseg_tf.predict_video import *\n"
         "for kind in ('raw', 'mjpeg'):\n"
-        "  predict_video(VideoConfig('-', format='mask', container=kind), sys.argv[2],"
+        "  predict_video(VideoConfig(out='-', format='mask', container=kind), sys.argv[2],"
         " make_runtime())\n"
     )
     out = subprocess.run(

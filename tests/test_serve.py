@@ -17,8 +17,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.formats import FORMATS
 from skyseg_tf.serve import ServeConfig, make_app, serve
-from skyseg_tf.serve_answers import FORMATS
+from skyseg_tf.serve_answers import content_type
 
 
 def photo_bytes(kind="PNG", size=(64, 96), **options) -> bytes:
@@ -49,11 +50,12 @@ def client():
 
 def test_mask_from_body_and_from_form_are_the_same(client):
     truth = draw_frame(3)[1] * 255
-    raw = client.post("/mask", content=photo_bytes(), headers={"content-type": "image/png"})
-    form = client.post("/mask", files={"image": ("a.png", photo_bytes(), "image/png")})
-    bare = client.post("/mask", content=photo_bytes())
+    url = "/mask?refine=false"
+    raw = client.post(url, content=photo_bytes(), headers={"content-type": "image/png"})
+    form = client.post(url, files={"image": ("a.png", photo_bytes(), "image/png")})
+    bare = client.post(url, content=photo_bytes())
     curl = {"content-type": "application/x-www-form-urlencoded"}  # --data-binary
-    for answer in (raw, form, bare, client.post("/mask", content=photo_bytes(), headers=curl)):
+    for answer in (raw, form, bare, client.post(url, content=photo_bytes(), headers=curl)):
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "image/png"
         assert (open_picture(answer) == truth).all()
@@ -64,14 +66,16 @@ def test_mask_from_body_and_from_form_are_the_same(client):
 def test_every_format_has_its_content_type(client, wanted):
     answer = client.post(f"/mask?format={wanted}", content=photo_bytes(size=(70, 110)))
     assert answer.status_code == 200
-    assert answer.headers["content-type"] == FORMATS[wanted][0]
+    assert answer.headers["content-type"] == content_type(wanted)
     if answer.headers["content-type"].startswith("image/"):
         assert open_picture(answer).shape[:2] == (70, 110)
 
 
 def test_json_is_plain(client):
     answer = client.post("/mask?format=json", content=photo_bytes())
-    assert json.loads(answer.text)["has_sky"] is True
+    facts = json.loads(answer.text)
+    assert facts["sky"] is True
+    assert facts["sky_share"] == pytest.approx(draw_frame(3)[1].mean(), abs=0.02)
 
 
 def test_threshold_and_no_sky(client):
@@ -239,7 +243,7 @@ def test_the_real_server_answers_and_ends_with_what_is_under_way(server):
         assert slow.status_code == 408
     assert httpx.post(f"{url}/mask", content=bytes(40_000_000)).status_code == 413
     with ThreadPoolExecutor(1) as pool:
-        last = pool.submit(httpx.post, f"{url}/mask", content=photo_bytes(), timeout=20)
+        last = pool.submit(httpx.post, f"{url}/mask?refine=0", content=photo_bytes(), timeout=20)
         while httpx.get(f"{url}/health").json()["waiting"] == 0:
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
