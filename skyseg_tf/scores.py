@@ -5,12 +5,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from skyseg_tf import metrics
 from skyseg_tf.labels import LabelScheme
+
+if TYPE_CHECKING:
+    import keras  # a network is all that is needed of it
 
 BOUNDARY_TOLERANCE = 2.0  # pixels at the size of the records
 
@@ -53,7 +56,7 @@ class Scores:
         }
 
 
-def predict_masks(network: keras.Model, images: np.ndarray) -> np.ndarray:
+def predict_masks(network: "keras.Model", images: np.ndarray) -> np.ndarray:
     """Class ids from normalized images.
 
     Args:
@@ -69,7 +72,7 @@ def predict_masks(network: keras.Model, images: np.ndarray) -> np.ndarray:
     return logits.argmax(-1).astype(np.uint8)
 
 
-def score(network: keras.Model, pairs: Iterable, scheme: LabelScheme, protocol: str) -> Scores:
+def score(network: "keras.Model", pairs: Iterable, scheme: LabelScheme, protocol: str) -> Scores:
     """Runs a network over batches of (images, masks).
 
     Args:
