@@ -1,0 +1,161 @@
+"""skyseg doctor: what is installed, what it is good for, and how to get what is missing."""
+
+import json
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from skyseg_tf import __version__
+from skyseg_tf.cli import run_command
+from skyseg_tf.errors import InputError
+from skyseg_tf.runtime import BACKENDS, BOX, PACKAGES, check_sha256, installed, read_box
+
+# Extra of the package: what it is for.
+EXTRAS = {
+    "export": "skyseg export; the OpenVINO and LiteRT runtimes",
+    "video": "skyseg predict of videos and cameras",
+    "serve": "skyseg serve",
+    "dashboard": "the dashboard",
+    "scale": "work on several machines, search of settings",
+    "jax": "Keras on JAX",
+}
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """Say which runtimes, extras and hardware are there and what is missing; changes nothing."""
+
+    json: bool = False
+    """Print JSON instead of a page."""
+
+
+def examine() -> dict:
+    """What is there.
+
+    Returns:
+      "version", "python", "machine" (cores, memory, GPUs), "backends" (name -> version or None),
+      "default_backend", "extras" (name -> missing distributions), "box" (model -> "ok" or what is
+      wrong with it).
+    """
+    found = [name for name in BACKENDS if installed(name)]
+    return {
+        "version": __version__,
+        "python": platform.python_version(),
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "cores": os.cpu_count(),
+            "memory_gib": _memory(),
+            "gpus": gpus(),
+        },
+        "backends": {name: _backend_version(name) for name in BACKENDS},
+        "default_backend": found[0] if found else None,
+        "extras": {name: missing_of(name) for name in EXTRAS},
+        "box": {name: _state(entry) for name, entry in read_box()["models"].items()},
+    }
+
+
+def missing_of(extra: str) -> list[str]:
+    """Distributions of one extra that are not installed, as pip wants them."""
+    wanted = [line.split(";") for line in requires("skyseg_tf") or () if f'"{extra}"' in line]
+    names = (requirement.strip() for requirement, *_ in wanted)
+    return [name for name in names if _version(_bare(name)) is None]
+
+
+def _bare(requirement: str) -> str:
+    for mark in "[<>=!~ ":
+        requirement = requirement.split(mark)[0]
+    return requirement
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _backend_version(name: str) -> str | None:
+    if not installed(name):
+        return None
+    distributions = {"litert": ("ai-edge-litert",), "keras": ("keras",)}
+    names = distributions.get(name, (name, f"{name}-gpu"))
+    return next((v for v in map(_version, names) if v), "of unknown version")
+
+
+def _memory() -> float | None:
+    try:
+        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # Windows
+        return None
+    return round(pages * size / 2**30, 1)
+
+
+def gpus() -> list[str]:
+    """Names of the NVIDIA GPUs that the driver shows."""
+    folder = Path("/proc/driver/nvidia/gpus")
+    names = []
+    for file in sorted(folder.glob("*/information")):
+        lines = dict(line.split(":", 1) for line in file.read_text().splitlines() if ":" in line)
+        names.append(lines.get("Model", file.parent.name).strip())
+    return names
+
+
+def _state(entry: dict) -> str:
+    try:
+        check_sha256(BOX / entry["file"], entry["sha256"])
+    except InputError as error:
+        return str(error)
+    return "ok"
+
+
+def doctor(config: DoctorConfig) -> int:
+    """Prints what `examine` finds.
+
+    Args:
+      config: see DoctorConfig.
+
+    Returns:
+      0 if masks can be made: a runtime is there and no model in the box is damaged; else 1.
+    """
+    facts = examine()
+    print(json.dumps(facts, indent=2) if config.json else page(facts))
+    damaged = [name for name, state in facts["box"].items() if state != "ok"]
+    return 0 if facts["default_backend"] and not damaged else 1
+
+
+def page(facts: dict) -> str:
+    """`examine`'s answer for people."""
+    machine = facts["machine"]
+    memory = f", {machine['memory_gib']} GiB" if machine["memory_gib"] else ""
+    lines = [
+        f"skyseg_tf {facts['version']}, Python {facts['python']}, {machine['system']}",
+        f"hardware   {machine['cores']} cores{memory}, "
+        f"{', '.join(machine['gpus']) or 'no NVIDIA GPU'}",
+    ]
+    for name, text in facts["backends"].items():
+        state = f"{text}{' (default)' if name == facts['default_backend'] else ''}"
+        lines.append(_row("backend", name, state if text else f"missing: {PACKAGES[name][1]}"))
+    for name, missing in facts["extras"].items():
+        state = f'missing {", ".join(missing)}: pip install "skyseg_tf[{name}]"'
+        lines.append(_row("extra", name, state if missing else f"there: {EXTRAS[name]}"))
+    for name, state in facts["box"].items():
+        lines.append(_row("model", name, state))
+    if not facts["box"]:
+        lines.append(_row("model", "-", "none in the box: name one with --model"))
+    return "\n".join(lines)
+
+
+def _row(kind: str, name: str, state: str) -> str:
+    return f"{kind:<10} {name:<12} {state}"
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.doctor") -> None:
+    """Entry point of the command."""
+    run_command(doctor, DoctorConfig, argv, prog)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,309 @@
+"""skyseg predict: masks of photos, in the format of the tool that needs them."""
+
+import glob
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+from skyseg_tf.cli import run_command
+from skyseg_tf.errors import InputError
+from skyseg_tf.formats import FORMATS, output_name
+from skyseg_tf.images import IMAGE_SUFFIXES, decode_image, read_image
+from skyseg_tf.prediction import Prediction, enlarge, infer
+from skyseg_tf.runtime import BACKENDS, Runtime, load_runtime
+
+STREAM = "-"
+_LISTED = 10  # so many photos are spoken of one by one
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """Make masks of photos at their own full size.
+
+    Photos of any kind are read (EXIF orientation, 16 bit, grey, alpha, CMYK) up to 200,000,000
+    pixels. The exit status is 1 if some of them could not be read; the others are done all the
+    same.
+    """
+
+    inputs: tyro.conf.Positional[tuple[str, ...]]
+    """Photos, folders (with all below them), globs such as 'photos/**/*.jpg', or - for stdin."""
+    out: Path | None = None
+    """Folder of the masks, default masks; - for stdout (one photo), which is the default for
+    stdin. Folders below a given folder are kept."""
+    format: Literal[tuple(FORMATS)] = "mask"
+    """mask: 255 = sky; keep-mask: 255 = not sky; colmap: <photo.jpg>.png, 0 = sky; odm,
+    metashape: <photo>_mask.png, 255 = not sky; alpha8, alpha16: probability of sky; rgba-sky,
+    rgba-nosky: the photo cut out; overlay; color: Cityscapes colors; labelids: 23 = sky; coco-rle;
+    npy: probability of sky, float32; json, csv: sky share, horizon, confidence."""
+    model: str | None = None
+    """Run folder, model file (.keras, .onnx, .xml, .tflite) or name of a boxed model; default:
+    the model in the box."""
+    backend: Literal[BACKENDS] | None = None
+    """Runtime; default: the fastest that is installed."""
+    threshold: float | None = None
+    """Probability, 0-1, from which a pixel is sky; default: the model's own."""
+    refine: bool = True
+    """Let edges follow the full-size photo, down to branches and wires."""
+    batch_size: int = 1
+    """Photos per step; more pays on a GPU alone."""
+    workers: int = 2
+    """Threads that read, refine and write while the network computes."""
+    quiet: bool = False
+    """Say nothing but errors."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo: where it is, and where its output goes (None for stdout)."""
+
+    source: str
+    target: Path | None
+
+
+def predict(config: PredictConfig) -> int:
+    """Writes one output per photo.
+
+    Args:
+      config: see PredictConfig.
+
+    Returns:
+      0, or 1 if photos could not be read; they are listed on stderr.
+
+    Raises:
+      InputError: nothing to do, outputs that would clash, a model or setting that cannot be used.
+    """
+    _check(config)
+    jobs = find_jobs(config)
+    runtime = load_runtime(config.model, config.backend)
+    if FORMATS[config.format].needs_sky and runtime.sky_channel is None:
+        raise InputError(
+            f"{runtime.name} knows no sky ({', '.join(runtime.class_names)}): choose --format "
+            f"{', '.join(name for name, kind in FORMATS.items() if not kind.needs_sky)}"
+        )
+    started, failures, without, told = time.time(), [], [], []
+
+    def finish(job: Job, image: np.ndarray, probs: np.ndarray) -> None:
+        prediction = enlarge(
+            runtime, image, probs, refined=config.refine, threshold=config.threshold
+        )
+        _write(prediction, config.format, job.target)
+        share = prediction.is_sky.mean() if runtime.sky_channel is not None else None
+        if share == 0:
+            without.append(job.source)
+        told.append(_in_words(job, share))
+
+    with tqdm(
+        total=len(jobs), unit="photo", disable=True if config.quiet or len(jobs) == 1 else None
+    ) as bar:
+        for job, error in run_jobs(jobs, runtime, config, finish):
+            bar.update()
+            if error is not None:
+                failures.append(f"{job.source}: {error}" * (job.source not in str(error)) or error)
+    if not config.quiet:
+        _report(config, jobs, runtime, failures, without, told, time.time() - started)
+    for failure in failures:
+        print(f"skyseg predict: not done: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _check(config: PredictConfig) -> None:
+    if config.threshold is not None and not 0 < config.threshold < 1:
+        raise InputError(f"--threshold {config.threshold}: must lie between 0 and 1")
+    if config.batch_size < 1 or config.workers < 1:
+        raise InputError("--batch-size and --workers must be at least 1")
+
+
+# --- which photos, and where to ---
+
+
+def find_jobs(config: PredictConfig) -> list[Job]:
+    """All photos that the inputs name, with their outputs.
+
+    Raises:
+      InputError: an input that is not there, two photos for one output, an output that would
+        overwrite a photo, or several photos for stdout.
+    """
+    photos = [photo for text in config.inputs for photo in _photos(text)]
+    if not photos:
+        raise InputError("no photo given: name photos, folders, globs, or - for stdin")
+    to_stdout = config.out is not None and str(config.out) == STREAM
+    if to_stdout or (config.out is None and config.inputs == (STREAM,)):
+        if len(photos) > 1:
+            raise InputError(f"stdout holds one photo, these are {len(photos)}: give --out DIR")
+        return [Job(photos[0][0], None)]
+    out = config.out or Path("masks")
+    jobs = [Job(source, out / output_name(config.format, relative)) for source, relative in photos]
+    taken: dict[Path, str] = {}
+    sources = {Path(job.source).resolve() for job in jobs}
+    for job in jobs:
+        if job.target in taken:
+            raise InputError(
+                f"{taken[job.target]} and {job.source} would both be written as {job.target}: give "
+                "the folder above them, or one --out each"
+            )
+        if job.target.resolve() in sources:
+            raise InputError(
+                f"{job.target} is one of the photos and would be overwritten: give another --out"
+            )
+        taken[job.target] = job.source
+    return jobs
+
+
+def _photos(text: str) -> Iterator[tuple[str, Path]]:
+    """(path, path below the folder that was asked for) of each photo of one input."""
+    path = Path(text)
+    if text == STREAM:
+        yield STREAM, Path("stdin.png")
+    elif path.is_dir():
+        found = [p for p in sorted(path.rglob("*")) if _is_photo(p)]
+        if not found:
+            raise InputError(f"{path}: no photos there ({', '.join(IMAGE_SUFFIXES)})")
+        yield from ((str(p), p.relative_to(path)) for p in found)
+    elif path.exists() or not glob.has_magic(text):
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+        yield text, Path(path.name)
+    else:
+        plain = [part for part in path.parts if not glob.has_magic(part)]
+        folder = Path(*path.parts[: next(i for i, p in enumerate(path.parts) if glob.has_magic(p))])
+        found = [Path(p) for p in sorted(glob.glob(text, recursive=True))]
+        found = [p for p in found if _is_photo(p)]
+        if not found:
+            raise InputError(f"{text}: no photo matches{' below ' + str(folder) if plain else ''}")
+        yield from ((str(p), p.relative_to(folder)) for p in found)
+
+
+def _is_photo(path: Path) -> bool:
+    return (
+        path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _read(source: str) -> np.ndarray:
+    if source == STREAM:
+        return decode_image(sys.stdin.buffer.read(), "stdin")
+    return read_image(source)
+
+
+# --- reading, computing and writing at once ---
+
+
+def run_jobs(
+    jobs: Iterable[Job], runtime: Runtime, config: PredictConfig, finish: Callable
+) -> Iterator[tuple[Job, Exception | None]]:
+    """Reads ahead and finishes behind in threads while the network runs in this one.
+
+    Args:
+      jobs: photos in the order wanted.
+      runtime: the model.
+      config: batch_size and workers.
+      finish: (job, image, probs) -> None; called in a thread.
+
+    Yields:
+      Each job with the error that stopped it, or None. At most workers + batch_size photos are in
+      memory before the network, and as many behind it. A failing disk raises.
+    """
+    ahead = config.workers + config.batch_size
+    with (
+        ThreadPoolExecutor(config.workers) as readers,
+        ThreadPoolExecutor(config.workers) as writers,
+    ):
+        waiting = iter(jobs)
+        reading: deque[tuple[Job, Future]] = deque()
+        writing: deque[tuple[Job, Future]] = deque()
+        batch: list[tuple[Job, np.ndarray]] = []
+
+        def compute() -> None:
+            for (job, image), probs in zip(
+                batch, infer(runtime, [i for _, i in batch]), strict=True
+            ):
+                writing.append((job, writers.submit(finish, job, image, probs)))
+            batch.clear()
+
+        while True:
+            while len(reading) < ahead and (job := next(waiting, None)):
+                reading.append((job, readers.submit(_read, job.source)))
+            if not reading:
+                break
+            job, future = reading.popleft()
+            try:
+                image = future.result()
+            except (InputError, OSError, MemoryError) as error:
+                yield job, error
+                continue
+            if batch and _size(runtime, image) != _size(runtime, batch[0][1]):
+                compute()
+            batch.append((job, image))
+            if len(batch) >= config.batch_size:
+                compute()
+            while len(writing) > ahead:
+                yield _finished(*writing.popleft())
+        if batch:
+            compute()
+        while writing:
+            yield _finished(*writing.popleft())
+
+
+def _size(runtime: Runtime, image: np.ndarray) -> tuple[int, int]:
+    return runtime.size_for(*image.shape[:2])
+
+
+def _finished(job: Job, future: Future) -> tuple[Job, None]:
+    future.result()
+    return job, None
+
+
+def _write(prediction: Prediction, kind: str, target: Path | None) -> None:
+    if target is not None:
+        FORMATS[kind].write(prediction, target)
+        return
+    with TemporaryDirectory() as folder:
+        aside = Path(folder) / output_name(kind, Path("stdout.png"))
+        FORMATS[kind].write(prediction, aside)
+        sys.stdout.buffer.write(aside.read_bytes())
+        sys.stdout.buffer.flush()
+
+
+# --- words ---
+
+
+def _in_words(job: Job, share: float | None) -> str:
+    said = "" if share is None else "no sky" if share == 0 else f"{100 * share:.1f} % sky"
+    return f"{job.source}: {said}{f' -> {job.target}' if job.target else ''}"
+
+
+def _report(config, jobs, runtime, failures, without, told, seconds) -> None:
+    stream = sys.stderr if jobs[0].target is None else sys.stdout
+    done = len(jobs) - len(failures)
+    if done <= _LISTED:
+        print("\n".join(sorted(told)), file=stream)
+    else:
+        print(f"{done} photos in {seconds:.1f} s ({done / seconds:.1f}/s)", file=stream)
+        if without:
+            some = ", ".join(sorted(without)[:_LISTED])
+            more = ", ..." if len(without) > _LISTED else ""
+            print(f"no sky in {len(without)} of them: {some}{more}", file=stream)
+    print(
+        f"{config.format} ({FORMATS[config.format].about}); "
+        f"model {runtime.name}, {runtime.backend}",
+        file=stream,
+    )
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.predict") -> None:
+    """Entry point of the command."""
+    run_command(predict, PredictConfig, argv, prog)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""From a photo to what a model says of it, at the photo's own size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from skyseg_tf.images import resize_image
+from skyseg_tf.refine import refine
+from skyseg_tf.runtime import Runtime, class_ids
+
+_ROWS = 256  # of a photo that are enlarged at once: all classes of a large one would fill memory
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one photo.
+
+    Attributes:
+      image: (H, W, 3) uint8, the photo as it was read.
+      ids: (H, W) uint8 class ids.
+      sky: (H, W) float32 in 0-1, how much of each pixel is sky; None if the model knows no sky.
+      class_names: of the class ids.
+      colors: (R, G, B) of the class ids.
+      model: the model's name.
+    """
+
+    image: np.ndarray
+    ids: np.ndarray
+    sky: np.ndarray | None
+    class_names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    model: str
+
+    @property
+    def is_sky(self) -> np.ndarray:
+        """(H, W) bool."""
+        if self.sky is None:
+            return np.zeros(self.ids.shape, bool)
+        return self.ids == self.class_names.index("sky")
+
+    @property
+    def palette(self) -> np.ndarray:
+        """(256, 3) uint8 by class id; what is in no class is black, and so is "not sky"."""
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: len(self.colors)] = self.colors
+        if len(self.colors) == 2:
+            palette[0] = 0
+        return palette
+
+
+def infer(runtime: Runtime, images: Sequence[np.ndarray]) -> np.ndarray:
+    """Probabilities of photos at the network's working size.
+
+    Args:
+      runtime: a model; one that takes clips gets each photo as all of its frames.
+      images: (H, W, 3) uint8 photos of any sizes with the same `runtime.size_for`.
+
+    Returns:
+      (B, h, w, C) float32.
+    """
+    size = runtime.size_for(*images[0].shape[:2])
+    batch = np.stack([resize_image(image, size) for image in images])
+    if runtime.frames > 1:
+        batch = np.repeat(batch[:, None], runtime.frames, axis=1)
+    return runtime(batch)
+
+
+def enlarge(
+    runtime: Runtime,
+    image: np.ndarray,
+    probs: np.ndarray,
+    *,
+    refined: bool = True,
+    threshold: float | None = None,
+) -> Prediction:
+    """Brings one answer of `infer` to the photo's size.
+
+    Args:
+      runtime: the model that gave it.
+      image: (H, W, 3) uint8, the photo.
+      probs: (h, w, C) float32.
+      refined: let edges of the sky follow the photo (see refine); else bilinear.
+      threshold: from which probability a pixel is sky; default: the model's. Of more than two
+        classes the most probable wins, and sky against all of them by 0.5.
+
+    Returns:
+      The prediction. Nothing is stretched: a photo without sky has none.
+    """
+    size = image.shape[:2]
+    sky, channel = None, runtime.sky_channel
+    if channel is not None:
+        sky = (
+            refine(image, probs[..., channel]) if refined else _bilinear(probs[..., channel], size)
+        )
+    if probs.shape[-1] == 1:
+        ids = class_ids(sky[..., None], runtime.threshold if threshold is None else threshold)
+    else:
+        ids = _enlarged_ids(probs, size, channel, sky if refined else None)
+    return Prediction(image, ids, sky, runtime.class_names, runtime.colors, runtime.name)
+
+
+def predict_image(runtime: Runtime, image: np.ndarray, **options) -> Prediction:
+    """One photo, start to end; `options` are those of `enlarge`."""
+    return enlarge(runtime, image, infer(runtime, [image])[0], **options)
+
+
+def _bilinear(probs: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(probs, size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _enlarged_ids(
+    probs: np.ndarray, size: tuple[int, int], channel: int | None, sky: np.ndarray | None
+) -> np.ndarray:
+    """Most probable class at each full-size pixel; where `sky` is given, it decides about sky."""
+    height, width = size
+    ids = np.empty(size, np.uint8)
+    # Rows at pixel centres, as cv2.resize takes them.
+    y = np.clip((np.arange(height) + 0.5) * len(probs) / height - 0.5, 0, len(probs) - 1)
+    above = np.minimum(y.astype(int), max(len(probs) - 2, 0))
+    below = np.minimum(above + 1, len(probs) - 1)
+    share = (y - above).astype(np.float32)[:, None, None]
+    for start in range(0, height, _ROWS):
+        rows = slice(start, min(start + _ROWS, height))
+        first, last = above[rows][0], below[rows][-1]
+        wide = [_bilinear(row[None], (1, width)) for row in probs[first : last + 1]]
+        wide = np.concatenate(wide).reshape(-1, width, probs.shape[-1])
+        part = wide[above[rows] - first] * (1 - share[rows])
+        part += wide[below[rows] - first] * share[rows]
+        if sky is None:
+            ids[rows] = part.argmax(-1)
+            continue
+        part[..., channel] = -1
+        ids[rows] = np.where(sky[rows] >= 0.5, channel, part.argmax(-1))
+    return ids
