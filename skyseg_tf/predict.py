@@ -1,12 +1,13 @@
-"""skyseg predict: masks of photos, in the format of the tool that needs them."""
+"""skyseg predict: masks of photos and videos, in the format of the tool that needs them."""
 
 import glob
+import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -21,6 +22,7 @@ from skyseg_tf.formats import FORMATS, output_name
 from skyseg_tf.images import IMAGE_SUFFIXES, decode_image, read_image
 from skyseg_tf.prediction import Prediction, enlarge, infer
 from skyseg_tf.runtime import BACKENDS, Runtime, load_runtime
+from skyseg_tf.video_settings import VIDEO_SUFFIXES, VideoSettings
 
 STREAM = "-"
 _LISTED = 10  # so many photos are spoken of one by one
@@ -28,7 +30,7 @@ _LISTED = 10  # so many photos are spoken of one by one
 
 @dataclass(frozen=True)
 class PredictConfig:
-    """Make masks of photos at their own full size.
+    """Make masks of photos at their own full size, and of videos.
 
     Photos of any kind are read (EXIF orientation, 16 bit, grey, alpha, CMYK) up to 200,000,000
     pixels. The exit status is 1 if some of them could not be read; the others are done all the
@@ -36,12 +38,13 @@ class PredictConfig:
     """
 
     inputs: tyro.conf.Positional[tuple[str, ...]]
-    """Photos, folders (with all below them), globs such as 'photos/**/*.jpg', or - for stdin."""
+    """Photos, folders (with all photos below them), globs such as 'photos/**/*.jpg', or - for
+    stdin; or videos."""
     out: Path | None = None
     """Folder of the masks, default masks; - for stdout (one photo), which is the default for
-    stdin. Folders below a given folder are kept."""
-    format: Literal[tuple(FORMATS)] = "mask"
-    """mask: 255 = sky; keep-mask: 255 = not sky; colmap: <photo.jpg>.png, 0 = sky; odm,
+    stdin. Folders below a given folder are kept. Of a video also the file itself."""
+    format: Literal[tuple(FORMATS)] | None = None
+    """Default: mask, of videos overlay. mask: 255 = sky; keep-mask: 255 = not sky; colmap: <photo.jpg>.png, 0 = sky; odm,
     metashape: <photo>_mask.png, 255 = not sky; alpha8, alpha16: probability of sky; rgba-sky,
     rgba-nosky: the photo cut out; overlay; color: Cityscapes colors; labelids: 23 = sky; coco-rle;
     npy: probability of sky, float32; json, csv: sky share, horizon, confidence."""
@@ -60,6 +63,9 @@ class PredictConfig:
     """Threads that read, refine and write while the network computes."""
     quiet: bool = False
     """Say nothing but errors."""
+    camera: int | None = None
+    """Take frames from this camera (0 is the first) until Ctrl-C."""
+    video: tyro.conf.OmitArgPrefixes[VideoSettings] = field(default_factory=VideoSettings)
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,10 @@ def predict(config: PredictConfig) -> int:
       InputError: nothing to do, outputs that would clash, a model or setting that cannot be used.
     """
     _check(config)
+    videos = find_videos(config)
+    if videos:
+        return _predict_videos(config, videos)
+    config = replace(config, format=config.format or "mask")
     jobs = find_jobs(config)
     runtime = load_runtime(config.model, config.backend)
     if FORMATS[config.format].needs_sky and runtime.sky_channel is None:
@@ -142,7 +152,10 @@ def find_jobs(config: PredictConfig) -> list[Job]:
             raise InputError(f"stdout holds one photo, these are {len(photos)}: give --out DIR")
         return [Job(photos[0][0], None)]
     out = config.out or Path("masks")
-    jobs = [Job(source, out / output_name(config.format, relative)) for source, relative in photos]
+    jobs = [
+        Job(source, out / output_name(config.format or "mask", relative))
+        for source, relative in photos
+    ]
     taken: dict[Path, str] = {}
     sources = {Path(job.source).resolve() for job in jobs}
     for job in jobs:
@@ -157,6 +170,44 @@ def find_jobs(config: PredictConfig) -> list[Job]:
             )
         taken[job.target] = job.source
     return jobs
+
+
+def find_videos(config: PredictConfig) -> list[str | int]:
+    """The videos that the inputs name, or the number of the camera; empty where all are photos.
+
+    Raises:
+      InputError: photos among them, or a pattern that matches nothing.
+    """
+    if config.camera is not None:
+        if config.inputs:
+            raise InputError(f"--camera takes no files: {config.inputs[0]}")
+        return [config.camera]
+    named = [text for text in config.inputs if Path(text).suffix.lower() in VIDEO_SUFFIXES]
+    if named and len(named) < len(config.inputs):
+        other = next(text for text in config.inputs if text not in named)
+        raise InputError(f"{other} is no video, {named[0]} is: give them to commands of their own")
+    videos = []
+    for text in named:
+        found = sorted(glob.glob(text, recursive=True)) if not Path(text).exists() else [text]
+        if not found:
+            raise InputError(f"{text}: no such file")
+        videos += found
+    return videos
+
+
+def _predict_videos(config: PredictConfig, videos: list[str | int]) -> int:
+    from skyseg_tf.predict_video import VideoConfig, predict_videos  # only videos need PyAV
+
+    settings = VideoConfig(
+        **asdict(config.video),
+        out=str(config.out or "masks"),
+        format=config.format or "overlay",
+        threshold=config.threshold,
+        quiet=config.quiet,
+    )
+    # So many and no more: the decoder and the encoder have threads of their own.
+    runtime = load_runtime(config.model, config.backend, threads=os.cpu_count())
+    return predict_videos(settings, videos, runtime)
 
 
 def _photos(text: str) -> Iterator[tuple[str, Path]]:

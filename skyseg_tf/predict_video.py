@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,6 +209,41 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
         )
     finally:
         reader.close()
+
+
+def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: Runtime) -> int:
+    """Writes one video after the other and reports on each.
+
+    Args:
+      config: how; `out` is a folder where there are several.
+      sources: files, or one camera's number.
+      runtime: of load_runtime.
+
+    Returns:
+      0, or 1 if some could not be done (they are listed on stderr), or 130 after Ctrl-C.
+
+    Raises:
+      InputError: several videos for one output, or the only one could not be done.
+    """
+    targets = [find_target(config, source)[0] for source in sources]
+    if len(set(targets)) < len(targets):
+        raise InputError(f"several videos would be written as {config.out}: give --out FOLDER")
+    failures = []
+    for source in sources:
+        try:
+            report = predict_video(config, source, runtime)
+        except (InputError, FileNotFoundError) as error:
+            if len(sources) == 1:
+                raise
+            failures.append(f"{source}: {error}" * (str(source) not in str(error)) or error)
+            continue
+        if not config.quiet:
+            print(report, file=sys.stderr if config.out == "-" else sys.stdout)
+        if report.stopped:
+            return 130
+    for failure in failures:
+        print(f"skyseg predict: not done: {failure}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 def find_target(config: VideoConfig, source: Path | str | int) -> tuple[Path | str, str]:

@@ -134,7 +134,7 @@ class VideoReader:
         video.thread_count = threads
         video.thread_type = "AUTO"
         self._video = video
-        self.audio_streams = self._container.streams.audio
+        self.audio_streams = tuple(s for s in self._container.streams.audio if s.codec_context)
         self._packets = self._demux()
         self._first = self._decode_first()
         matrix = _display_matrix(self._first)

@@ -9,6 +9,7 @@ from functools import cache
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.video import is_full_range, planes
@@ -90,7 +91,7 @@ class Composer:
             raise InputError(f"format '{name}' needs a class 'sky': this model has none")
         self.name, self.colors, self.opacity = name, np.array(colors, np.uint8), opacity
         self.sky_channel, self._limit = sky_channel, round(threshold * 255)
-        self._tables = cache(self._make_tables)
+        self._tables, self._scaler = cache(self._make_tables), VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame, probs: np.ndarray) -> av.VideoFrame:
         """Draws one frame.
@@ -107,7 +108,7 @@ class Composer:
             out = self._draw_grey(frame, self._sky(probs, (frame.height, frame.width)))
         else:
             if frame.format.name not in ("yuv420p", "yuvj420p"):
-                frame = frame.reformat(format="yuv420p", threads=1)
+                frame = self._scaler.reformat(frame, format="yuv420p", threads=1)
             if self.kind == "alpha":
                 out = self._draw_alpha(frame, probs)
             else:

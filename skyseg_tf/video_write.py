@@ -133,7 +133,20 @@ class VideoWriter:
         self._audio = {s.index: _AudioTrack(self._container, s) for s in audio_streams}
 
     def write(self, moment: Moment) -> None:
-        """Writes the sound before the frame, then the frame, if there is one."""
+        """Writes the sound before the frame, then the frame, if there is one.
+
+        Raises:
+          InputError: FFmpeg cannot encode it so, or the container cannot hold it.
+          OSError: the disk is full.
+        """
+        try:
+            self._write(moment)
+        except OSError:
+            raise
+        except av.FFmpegError as error:
+            raise InputError(f"FFmpeg cannot write the video ({error.strerror})") from None
+
+    def _write(self, moment: Moment) -> None:
         for packet in moment.audio:
             if packet.stream.index in self._audio:
                 self._container.mux(self._audio[packet.stream.index].convert(packet))

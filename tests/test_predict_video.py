@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from drawn_clips import SIZE, bright_is_sky, draw_frame, make_runtime, read_clip, write_clip
 
+from skyseg_tf import predict
 from skyseg_tf import predict_video as module
 from skyseg_tf.camera import Camera
 from skyseg_tf.errors import InputError
-from skyseg_tf.predict_video import VideoConfig, find_target, predict_video
+from skyseg_tf.predict_video import VideoConfig, find_target, predict_video, predict_videos
 from skyseg_tf.video_write import CONTAINERS
 
 
@@ -202,6 +203,51 @@ def test_targets(tmp_path):
     with pytest.raises(InputError, match="is the video itself"):
         find(tmp_path, source)
     assert set(CONTAINERS) == {".mp4", ".m4v", ".mov", ".mkv", ".webm"}
+
+
+def test_several_videos_one_of_them_broken(tmp_path, capsys):
+    sources = [str(write_clip(tmp_path / f"{name}.mp4", 3)) for name in "ab"]
+    (tmp_path / "c.mp4").write_text("no video")
+    sources.insert(1, str(tmp_path / "c.mp4"))
+    config = VideoConfig(out=str(tmp_path / "out"), quiet=False)
+    assert predict_videos(config, sources, make_runtime()) == 1
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.mp4", "b.mp4"]
+    out, err = capsys.readouterr()
+    assert out.count("fps end to end") == 2
+    assert "c.mp4: not a readable video" in err
+    with pytest.raises(InputError, match="several videos would be written as"):
+        predict_videos(VideoConfig(out=str(tmp_path / "x.mp4")), sources, make_runtime())
+
+
+def test_the_command_knows_videos_by_their_names(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(predict, "load_runtime", lambda *a, **k: make_runtime())
+    for name in "ab":
+        write_clip(tmp_path / f"{name}.mp4", 3)
+
+    def main(*flags):
+        with pytest.raises(SystemExit) as stop:
+            predict.main([*map(str, flags)], "skyseg predict")
+        return stop.value.code
+
+    assert main(tmp_path / "*.mp4", "--out", tmp_path / "out", "--format", "mask") == 0
+    for name in "ab":
+        assert agreement(read_clip(tmp_path / "out" / f"{name}.mp4", "gray")[0], truths(3)) > 0.99
+    flags = ("--out", tmp_path / "o.mkv", "--max-frames", 2, "--quiet")
+    assert main(tmp_path / "a.mp4", *flags) == 0
+    frames, _, first = read_clip(tmp_path / "o.mkv")
+    assert len(frames) == 2
+    assert first.format.name == "yuv420p"  # an overlay by default
+    capsys.readouterr()
+    for wrong, message in (
+        ((tmp_path / "a.mp4", "b.jpg"), "give them to commands of their own"),
+        ((tmp_path / "missing.mp4",), "no such file"),
+        (("--camera", 99), "camera 99: not there"),
+        (("--camera", 0, "a.jpg"), "--camera takes no files"),
+        ((tmp_path / "a.mp4", "--format", "coco-rle"), "videos have no format 'coco-rle'"),
+        ((tmp_path / "a.mp4", "--out", tmp_path / "a.gif"), "give a folder or a video file"),
+    ):
+        assert main(*wrong) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_standard_output_carries_pictures_alone(tmp_path):
