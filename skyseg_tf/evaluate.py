@@ -20,18 +20,13 @@ from skyseg_tf.data.layouts import find_pairs, guess_mask_encoding, source_root
 from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs, photos_of_records
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.errors import InputError
-from skyseg_tf.evaluation_folder import write_results
-from skyseg_tf.image_scores import Evaluation, ImageScores, score_image, sky_class
-from skyseg_tf.images import resize_image, resize_mask
+from skyseg_tf.evaluation_folder import keep_worst, write_results
+from skyseg_tf.image_scores import Evaluation, score_image, sky_class
 from skyseg_tf.inference import Predict, Views, class_ids, predict_probs
 from skyseg_tf.labels import SCHEMES, LabelScheme, get_scheme
-from skyseg_tf.metrics import iou, mean_iou
 from skyseg_tf.models import MODELS
 from skyseg_tf.report import write_report
 from skyseg_tf.submission import check_submission, write_submission
-
-THUMBNAIL_WIDTH = 400
-RANKED_SHARE = 0.005  # photos with less sky than this, true and predicted, are not ranked
 
 
 @dataclass(frozen=True)
@@ -129,7 +124,7 @@ def evaluate(config: EvaluateConfig) -> Path:
         images.append(
             score_image(photo.name, photo.truth, pred, sky_prob, facts.scheme, photo.instances)
         )
-        worst = _keep_worst(worst, photo, pred, images[-1], facts.scheme, config.worst)
+        worst = keep_worst(worst, photo, pred, images[-1], facts.scheme, config.worst)
 
     # ----------------------------------------------------------------- results
     if config.submission:
@@ -292,27 +287,6 @@ def predict_photo(
     sky = sky_class(scheme)
     channel = 0 if probs.shape[-1] == 1 else sky
     return class_ids(probs), None if sky is None else probs[..., channel]
-
-
-def _keep_worst(worst: list, photo, pred, scores: ImageScores, scheme, count: int) -> list:
-    """The `count` worst so far, best last: (IoU, name, photo, truth, pred), pictures scaled down."""
-    sky = sky_class(scheme)
-    if sky is None:
-        value = mean_iou(scores.matrix)
-    else:
-        union = scores.matrix[sky].sum() + scores.matrix[:, sky].sum() - scores.matrix[sky, sky]
-        if union < RANKED_SHARE * scores.matrix.sum():
-            return worst  # a few pixels decide about the IoU of such a photo
-        value = iou(scores.matrix)[sky]
-    if not count or np.isnan(value) or (len(worst) == count and value >= worst[-1][0]):
-        return worst
-    height, width = pred.shape
-    small = (max(1, round(height * THUMBNAIL_WIDTH / width)), THUMBNAIL_WIDTH)
-    row = (
-        float(value), photo.name, resize_image(photo.photo, small),
-        resize_mask(photo.truth, small), resize_mask(pred, small),
-    )  # fmt: skip
-    return sorted([*worst, row], key=lambda row: row[:2])[:count]
 
 
 # --- the results ---

@@ -13,9 +13,12 @@ from official_evaluation import run_official
 
 from skyseg_tf.cli import main
 from skyseg_tf.comparison import compare_evaluations
+from skyseg_tf.data.photos import LabeledPhoto
 from skyseg_tf.data.records import read_tfrecord
 from skyseg_tf.errors import InputError
 from skyseg_tf.evaluate import EvaluateConfig, evaluate, evaluation_name
+from skyseg_tf.evaluation_folder import keep_worst
+from skyseg_tf.image_scores import score_image
 from skyseg_tf.images import read_image, read_mask, resize_image
 from skyseg_tf.labels import SCHEMES, decode_mask
 from skyseg_tf.report import write_report
@@ -170,6 +173,31 @@ def test_clips_of_a_sequence_network(tree, tmp_path):
     assert scores["sky"]["iou"] > 0
     with pytest.raises(InputError, match="takes 32 x 64 alone"):
         evaluate(replace(config, multi_scale=(0.5,)))
+
+
+def test_the_worst_photos_are_kept():
+    """A photo of false sky alone, a bad and a good one; one with too little sky to rank."""
+    scheme, worst = SCHEMES["sky"], []
+    truth = np.zeros((40, 50), np.uint8)
+    truth[:20] = 1
+    good, bad, none, tiny = truth.copy(), truth.copy(), np.zeros_like(truth), np.zeros_like(truth)
+    good[20], bad[5:], tiny[0, :3] = 1, 0, 1
+    cases = [
+        ("good", truth, good),
+        ("tiny", none, tiny),
+        ("false", none, good),
+        ("bad", truth, bad),
+    ]
+    for name, true, pred in cases:
+        photo = LabeledPhoto(name, np.zeros((40, 50, 3), np.uint8), true)
+        scores = score_image(name, true, pred, pred * 1.0, scheme)
+        worst = keep_worst(worst, photo, pred, scores, scheme, 3)
+    assert [row.caption for row in worst] == [
+        "false: no sky, 52.5 % called so", "bad: sky IoU 0.250", "good: sky IoU 0.952",
+    ]  # fmt: skip
+    assert worst[0].photo.shape == (320, 400, 3)
+    shorter = keep_worst(worst[:2], photo, pred, scores, scheme, 2)
+    assert [row.caption.split(":")[0] for row in shorter] == ["false", "bad"]
 
 
 # --- comparing, reporting ---
