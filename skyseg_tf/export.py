@@ -1,0 +1,233 @@
+"""skyseg export: a run's network for other runtimes, each checked in its runtime before it is kept."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from skyseg_tf.quiet import import_tensorflow_quietly
+
+import_tensorflow_quietly()
+
+import keras
+import numpy as np
+
+from skyseg_tf.agreement import LIMITS, Agreement, agreement, check_agreement
+from skyseg_tf.cli import run_command
+from skyseg_tf.data.pipeline import make_dataset
+from skyseg_tf.data.records import Manifest, read_manifest
+from skyseg_tf.data.rgb_stats import denormalize
+from skyseg_tf.errors import InputError
+from skyseg_tf.exporters import FORMATS, ExportJob, Format
+from skyseg_tf.exporters.saved_model import load_saved_model
+from skyseg_tf.images import resize_image
+from skyseg_tf.models import MODELS, check_size
+from skyseg_tf.runtime import Runtime, load_runtime
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Write a run's network for another runtime: uint8 RGB in, float probabilities out."""
+
+    run: Path
+    """Run folder of `skyseg train`."""
+    format: str
+    """onnx, saved_model, openvino, litert or tensorrt-onnx."""
+    precision: str = "f32"
+    """f32, f16 or int8; int8 takes its ranges from photos of the train split."""
+    image_size: tuple[int, int] | None = None
+    """Fix height and width, and the batch to 1: faster; default: any where the format can."""
+    out: Path | None = None
+    """File (folder for saved_model); default: <run>/exports/<format and precision>."""
+    records: Path | None = None
+    """Records for the ranges of int8 and for the comparison; default: those of the run."""
+    photos: int = 16
+    """Of the val split, on which the export is compared with the Keras model."""
+    calibration_photos: int = 64
+    """Of the train split, for int8."""
+
+
+def export(config: ExportConfig) -> Agreement:
+    """Writes an export and runs it beside the Keras model; it is kept only if both agree.
+
+    Args:
+      config: see ExportConfig.
+
+    Returns:
+      How far the two are apart on photos of the val split.
+
+    Raises:
+      InputError: a setting, the run or its records cannot be used, or the export differs by more
+        than LIMITS[precision]. Nothing has been written then, and an older export stays.
+    """
+    # ------------------------------------------------------ the run and its photos
+    form = _check(config)
+    keras_runtime = load_runtime(config.run / "model.keras", "keras")
+    settings = _settings(config.run)
+    records, manifest = _records(config, settings, keras_runtime)
+    size = _size(config, form, keras_runtime, settings.get("model"), manifest)
+    facts = replace(keras_runtime.facts, name=Path(config.run).resolve().name, working_size=size)
+    out = config.out or config.run / "exports" / form.name.format(
+        precision=config.precision, size=f"_{size[0]}x{size[1]}" if size else ""
+    )
+
+    def photos(split: str, count: int) -> list[np.ndarray]:
+        found = _photos(records, manifest, split, count)
+        return [
+            _resize(photo, size or keras_runtime.size_for(*photo.shape[-3:-1])) for photo in found
+        ]
+
+    # -------------------------------------------------------------- write, aside
+    calibration = photos("train", config.calibration_photos) if config.precision == "int8" else ()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+        model = keras.models.load_model(config.run / "model.keras", compile=False)
+        aside = Path(folder) / out.name
+        form.write(ExportJob(model, facts, config.precision, aside, calibration))
+
+        # ------------------------------------------- run it beside the Keras model
+        exported = (
+            load_saved_model(aside)
+            if form.backend == "saved_model"
+            else load_runtime(aside, form.backend)
+        )
+        if exported.facts != facts:
+            raise InputError(f"{out}: gives {exported.facts} instead of {facts}; was not kept")
+        batches = _batches(photos("val", config.photos), size)
+        measured = agreement(
+            ((keras_runtime(batch), exported(batch)) for batch in batches), facts.threshold
+        )
+        limits = LIMITS[config.precision]
+        print(f"{out.name} in {form.backend} beside Keras, {config.photos} val photos: {measured}")
+        print(f"limits of {config.precision}: {limits}", flush=True)
+        check_agreement(measured, limits, out)
+        _keep(Path(folder), out)
+    print(f"{out}: {_megabytes(out):.1f} MB, size {_shown(size)}")
+    return measured
+
+
+def _check(config: ExportConfig) -> Format:
+    """The format; refuses what would fail later."""
+    if config.format not in FORMATS:
+        raise InputError(f"no format '{config.format}': there are {', '.join(FORMATS)}")
+    form = FORMATS[config.format]
+    if config.precision not in LIMITS:
+        raise InputError(f"no precision '{config.precision}': there are {', '.join(LIMITS)}")
+    if config.precision not in form.precisions:
+        raise InputError(
+            f"{config.format} is written in {', '.join(form.precisions)} alone; choose that or "
+            "another --format"
+        )
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(
+            f"exports are made by Keras' TensorFlow backend, this is {keras.backend.backend()}: run "
+            "the same command with KERAS_BACKEND=tensorflow, model.keras serves both"
+        )
+    missing = [name for name in form.packages if find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"{config.format} needs {', '.join(missing)}: `pip install 'skyseg_tf[export]'`"
+        )
+    for name in ("photos", "calibration_photos"):
+        if getattr(config, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} must be at least 1")
+    if not (config.run / "model.keras").is_file():
+        raise InputError(f"{config.run}: no model.keras in it; is it a run folder?")
+    return form
+
+
+def _settings(run: Path) -> dict:
+    """config.json; empty for a model.keras that came without."""
+    path = run / "config.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _records(config: ExportConfig, settings: dict, keras_runtime: Runtime) -> tuple[Path, Manifest]:
+    given = config.records or settings.get("records")
+    if not given or not Path(given).is_dir():
+        raise InputError(
+            f"{config.run}: its records ({given}) are not there; give the photos to compare on "
+            "with --records DIR"
+        )
+    manifest = read_manifest(given)
+    if tuple(manifest.class_names) != keras_runtime.class_names:
+        raise InputError(
+            f"{given}: records of {', '.join(manifest.class_names)}, the run knows "
+            f"{', '.join(keras_runtime.class_names)}"
+        )
+    if manifest.frames != keras_runtime.frames:
+        raise InputError(
+            f"{given}: {manifest.frames} frame(s) a record, the run takes {keras_runtime.frames}"
+        )
+    return Path(given), manifest
+
+
+def _size(
+    config: ExportConfig, form: Format, keras_runtime: Runtime, network: str | None, manifest
+) -> tuple[int, int] | None:
+    """The (height, width) that the export is fixed to; None: free."""
+    own = keras_runtime.working_size
+    size = tuple(config.image_size) if config.image_size else own
+    if own and size != own:
+        raise InputError(
+            f"{config.run}: its network was built for {own[0]} x {own[1]} alone; leave "
+            "--image-size out"
+        )
+    if size is None and form.fixed:
+        size = manifest.image_size
+    if size and network in MODELS:
+        check_size(network, size)
+    return size
+
+
+def _photos(records: Path, manifest: Manifest, split: str, count: int) -> Iterator[np.ndarray]:
+    """(H, W, 3) or (T, H, W, 3) uint8, from all over the split."""
+    for image, _ in make_dataset(records, split, 1, shuffle=True).take(count):
+        yield denormalize(image[0].numpy(), manifest.rgb_stats)
+
+
+def _resize(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """As a batch of one, (1, H, W, 3) or (1, T, H, W, 3)."""
+    frames = photo.reshape(-1, *photo.shape[-3:])
+    resized = np.stack([resize_image(frame, size) for frame in frames])
+    return resized if photo.ndim == 3 else resized[None]
+
+
+def _batches(photos: list[np.ndarray], size: tuple[int, int] | None) -> Iterator[np.ndarray]:
+    """The photos one by one; then, where the size is free, two at once and the first turned."""
+    yield from photos
+    if size is None:
+        yield np.concatenate([photos[0], photos[-1]])
+        yield photos[0].swapaxes(-3, -2)
+
+
+def _keep(folder: Path, out: Path) -> None:
+    """Moves the export from its folder to its place; the file that names it comes last."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == out.name):
+        target = out.parent / path.name
+        if target.is_dir():
+            if not (target / "saved_model.pb").is_file():
+                raise InputError(f"{target}: is a folder with other things in it; give --out")
+            target.rename(folder / f"{path.name}.old")
+        os.replace(path, target)
+
+
+def _megabytes(out: Path) -> float:
+    files = out.rglob("*") if out.is_dir() else out.parent.glob(f"{out.stem}.*")
+    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+
+
+def _shown(size: tuple[int, int] | None) -> str:
+    return f"{size[0]} x {size[1]}, batch 1" if size else "any, any batch"
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.export") -> None:
+    """Entry point of the command."""
+    run_command(lambda config: export(config) and None, ExportConfig, argv, prog)
+
+
+if __name__ == "__main__":
+    main()

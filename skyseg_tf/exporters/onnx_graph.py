@@ -1,0 +1,196 @@
+"""ONNX: for ONNX Runtime on every platform, for browsers, and as the way to OpenVINO and TensorRT."""
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from skyseg_tf.exporters.job import ExportJob, model_from_bytes, signature
+
+OPSET = 17  # Keras writes 15 to 18; ONNX Runtime 1.12 and TensorRT 8.6 read 17
+_PROBABILITIES = "probabilities"
+# A sum in eight bits costs accuracy where a skip connection joins, and saves no time on a CPU: the
+# convolution before it takes the sum along. Products are the gates of attention.
+_QUANTIZED = ["Conv", "ConvTranspose", "MaxPool", "AveragePool", "Concat", "Relu", "Pad"]
+
+
+def write_onnx(job: ExportJob) -> None:
+    """Writes job.path: "rgb" uint8 (B, H, W, 3) -> "probabilities" float32 (B, H, W, C).
+
+    f16 computes in float16 (its ends stay uint8 and float32); int8 is QDQ with uint8 activations
+    and int8 weights per channel, which AVX-512 VNNI and ARM dot products take as they are.
+    """
+    graph = build_onnx(job)
+    if job.precision == "f16":
+        graph = _to_float16(graph)
+    elif job.precision == "int8":
+        from onnxruntime.quantization import QuantType
+
+        graph = _quantize(job, graph, activation_type=QuantType.QUInt8)
+    _save(job, graph)
+
+
+def write_tensorrt_onnx(job: ExportJob) -> None:
+    """Writes job.path for TensorRT 8.6 and later, from which trtexec builds an engine.
+
+    f16 is for strongly typed networks; int8 is QDQ as TensorRT wants it: symmetric, int8 on both
+    sides, biases left in float32, convolutions alone.
+    """
+    graph = build_onnx(job)
+    if job.precision == "f16":
+        graph = _to_float16(graph)
+    elif job.precision == "int8":
+        from onnxruntime.quantization import QuantType
+
+        graph = _quantize(
+            job,
+            graph,
+            activation_type=QuantType.QInt8,
+            op_types_to_quantize=["Conv", "ConvTranspose"],
+            extra_options={
+                "ActivationSymmetric": True,
+                "WeightSymmetric": True,
+                "QuantizeBias": False,
+                "DedicatedQDQPair": True,
+            },
+        )
+    _save(job, graph)
+
+
+def build_onnx(job: ExportJob):
+    """The float32 onnx.ModelProto of a job: "rgb" uint8 -> "probabilities" float32."""
+    import onnx
+
+    model = model_from_bytes(job)
+    side = job.facts.divisor
+    size = job.facts.working_size or (2 * side, 2 * side)
+    clip = (job.facts.frames,) if job.facts.frames > 1 else ()
+    model(np.zeros((1, *clip, *size, 3), np.uint8))  # Keras exports what has run once
+    with TemporaryDirectory() as folder, _no_chatter():
+        model.export(
+            f"{folder}/model.onnx",
+            format="onnx",
+            opset_version=OPSET,
+            input_signature=signature(model),
+            verbose=False,
+        )
+        graph = onnx.load(f"{folder}/model.onnx")
+    _plain_nearest(graph.graph)
+    _name_output(graph.graph)
+    if not job.facts.working_size:
+        for port in (*graph.graph.input, *graph.graph.output):
+            dims = port.type.tensor_type.shape.dim  # (B, H, W, C), of clips (B, T, H, W, 3)
+            for place, text in ((0, "batch"), (-3, "height"), (-2, "width")):
+                dims[place].dim_param = text
+    return graph
+
+
+def _plain_nearest(graph) -> None:
+    """Says TensorFlow's nearest neighbour in terms that are left in ONNX since opset 13.
+
+    floor((i + 0.5) x scale) is half_pixel, (i + 0.5) x scale - 0.5, with halves rounded up.
+    """
+    new = {"coordinate_transformation_mode": b"half_pixel", "nearest_mode": b"round_prefer_ceil"}
+    for node in graph.node:
+        modes = {attribute.name: attribute for attribute in node.attribute}
+        mode = modes.get("coordinate_transformation_mode")
+        if node.op_type == "Resize" and mode is not None and mode.s == b"tf_half_pixel_for_nn":
+            for name, value in new.items():
+                modes[name].s = value
+
+
+def _name_output(graph) -> None:
+    old = graph.output[0].name
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                if name == old:
+                    names[i] = _PROBABILITIES
+    graph.output[0].name = _PROBABILITIES
+
+
+def _to_float16(graph):
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # weights below 6e-8 become that
+        return convert_float_to_float16(graph, keep_io_types=True)
+
+
+def _quantize(job: ExportJob, graph, **options):
+    """Static QDQ quantization by ONNX Runtime; ranges are the extremes over the photos."""
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.calibrate import CalibrationDataReader
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Photos(CalibrationDataReader):
+        def __init__(self):
+            self.photos = iter(job.photos)
+
+        def get_next(self):
+            photo = next(self.photos, None)
+            return None if photo is None else {"rgb": photo}
+
+    options = {"op_types_to_quantize": _QUANTIZED} | options
+    with TemporaryDirectory() as folder, _no_chatter():
+        given, plain, quantized = (Path(folder) / f"{name}.onnx" for name in ("a", "b", "c"))
+        given.write_bytes(graph.SerializeToString())
+        quant_pre_process(str(given), str(plain), skip_symbolic_shape=True)
+        quantize_static(
+            str(plain),
+            str(quantized),
+            Photos(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=_last_convolutions(onnx.load(plain).graph),
+            **options,
+        )
+        return onnx.load(quantized)
+
+
+def _last_convolutions(graph) -> list[str]:
+    """The convolutions whose answer reaches the output by no other: they give the logits.
+
+    A logit decides a pixel alone, nothing averages its rounding away.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    found, seen, waiting = [], set(), [graph.output[0].name]
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is None or node.name in seen:
+            continue
+        seen.add(node.name)
+        if node.op_type in ("Conv", "ConvTranspose"):
+            found.append(node.name)
+        else:
+            waiting += node.input
+    return found
+
+
+def _save(job: ExportJob, graph) -> None:
+    import onnx
+
+    del graph.metadata_props[:]
+    for key, text in job.facts.to_metadata().items():
+        graph.metadata_props.add(key=key, value=text)
+    graph.producer_name, graph.doc_string = "skyseg_tf", ""
+    onnx.checker.check_model(graph)
+    job.path.write_bytes(graph.SerializeToString())
+
+
+@contextlib.contextmanager
+def _no_chatter():
+    """tf2onnx and the quantizer talk to stdout, to the log and in warnings."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,317 @@
+"""Every export in its own runtime beside Keras, and what is refused."""
+
+import json
+import os
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_models import HEAVY, REFERENCE_MODELS, image_shape, loaded_model
+
+from skyseg_tf.agreement import LIMITS, agreement, check_agreement
+from skyseg_tf.data.pipeline import make_dataset
+from skyseg_tf.data.records import read_manifest
+from skyseg_tf.data.rgb_stats import denormalize
+from skyseg_tf.errors import InputError
+from skyseg_tf.export import ExportConfig, export, main
+from skyseg_tf.exporters import FORMATS, ExportJob
+from skyseg_tf.exporters.saved_model import load_saved_model
+from skyseg_tf.labels import SCHEMES
+from skyseg_tf.models import MODELS, blocks
+from skyseg_tf.runs import make_saved_model, save_model
+from skyseg_tf.runtime import ModelFacts, class_ids, load_runtime, sha256_of
+
+STATS = dict(
+    zip(("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD"),
+        (85.0, 95.0, 80.0, 50.0, 51.0, 52.0), strict=True)
+)  # fmt: skip
+
+
+def tiny_network() -> keras.Model:
+    """A few layers that have everything that is hard to export: our own, and unknown sizes."""
+    image = keras.Input((None, None, 3), name="image")
+    half = blocks.relu(blocks.batch_norm(blocks.conv(image, 16, 3, "a", stride=2), "a.bn"))
+    x = blocks.relu(blocks.batch_norm(blocks.conv(half, 24, 3, "b", stride=2), "b.bn"))
+    x = x + blocks.resize_like(blocks.AveragePoolBins(2)(x), x)
+    x = blocks.conv(blocks.resize_like(x, half, "nearest"), 16, 1, "c") + half
+    x = blocks.relu(blocks.batch_norm(blocks.depthwise(x, 3, "d"), "d.bn"))
+    logits = blocks.resize_like(blocks.conv(x, 1, 1, "head", bias=True), image)
+    return keras.Model(image, {"logits": logits}, name="tiny")
+
+
+@pytest.fixture(scope="module")
+def run(records, tmp_path_factory) -> Path:
+    """A run of the tiny network, trained for some seconds so that its masks mean something."""
+    keras.utils.set_random_seed(0)
+    network, manifest = tiny_network(), read_manifest(records)
+    network.compile(keras.optimizers.Adam(5e-3), {"logits": keras.losses.BinaryCrossentropy(True)})
+    train = make_dataset(records, "train", 5, drop_remainder=True).map(
+        lambda image, mask: (image, {"logits": tf.cast(mask[..., None] == 1, tf.float32)})
+    )
+    network.fit(train.cache().repeat(60), verbose=0)
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    save_model(run / "model.keras", network, manifest.rgb_stats)
+    (run / "config.json").write_text(json.dumps({"records": str(records), "model": "tiny"}))
+    return run
+
+
+@pytest.fixture(scope="module")
+def val_photos(records) -> np.ndarray:
+    stats = read_manifest(records).rgb_stats
+    return np.concatenate(
+        [denormalize(image.numpy(), stats) for image, _ in make_dataset(records, "val", 1)]
+    )
+
+
+def load(path: Path, form: str):
+    backend = FORMATS[form].backend
+    return load_saved_model(path) if backend == "saved_model" else load_runtime(path, backend)
+
+
+# --------------------------------------------------------------------------- exports that hold
+
+
+@pytest.mark.parametrize(
+    ("form", "precision"), [(f, p) for f in FORMATS for p in FORMATS[f].precisions]
+)
+def test_export_says_what_keras_says(form, precision, run, val_photos):
+    out = run / "exports" / FORMATS[form].name.format(
+        precision=precision, size="_32x64" if FORMATS[form].fixed else ""
+    )  # fmt: skip
+    measured = export(ExportConfig(run, form, precision, photos=4))
+    assert out.exists()
+    assert not [path for path in out.parent.iterdir() if path.name.startswith(".")]
+    # The same again, from the file that is left and without the program's own arithmetic.
+    exported, ours = load(out, form), load_runtime(run / "model.keras", "keras")
+    assert exported.facts == replace(
+        ours.facts, working_size=(32, 64) if FORMATS[form].fixed else None
+    )
+    assert exported.facts.sha256 == sha256_of(run / "model.keras")
+    assert exported.class_names == SCHEMES["sky"].class_names
+    want, got = ours(val_photos), exported(val_photos)
+    assert got.dtype == np.float32
+    assert got.shape == want.shape
+    limits = LIMITS[precision]
+    assert np.abs(want - got).max() <= limits.max_dp
+    assert ((want >= 0.5) != (got >= 0.5)).mean() <= limits.changed
+    assert 0.02 < (want >= 0.5).mean() < 0.98  # there is something to agree about
+    assert measured.iou >= limits.iou
+
+
+def test_default_runtime_of_a_run_takes_the_export(run):
+    export(ExportConfig(run, "openvino", photos=1))
+    loaded = load_runtime(run, "openvino")
+    assert loaded.path.parent == run / "exports"
+
+
+def test_fixed_size_is_fixed(run, val_photos, tmp_path):
+    out = tmp_path / "fixed.onnx"
+    export(ExportConfig(run, "onnx", image_size=(64, 96), out=out, photos=1))
+    exported = load_runtime(out, "onnxruntime")
+    assert exported.working_size == (64, 96)
+    assert exported(np.zeros((3, 64, 96, 3), np.uint8)).shape == (3, 64, 96, 1)  # one by one
+    with pytest.raises(InputError, match="fixed to"):
+        exported(val_photos)
+
+
+def test_onnx_file_is_plain_and_speaks_for_itself(run, tmp_path):
+    import onnx
+
+    out = tmp_path / "model.onnx"
+    export(ExportConfig(run, "onnx", out=out, photos=1))
+    graph = onnx.load(out)
+    onnx.checker.check_model(graph, full_check=True)
+    assert {o.domain: o.version for o in graph.opset_import}[""] == 17
+    (entry,), (answer,) = graph.graph.input, graph.graph.output
+    dims = [
+        [d.dim_param or d.dim_value for d in port.type.tensor_type.shape.dim]
+        for port in (entry, answer)
+    ]
+    assert (entry.name, answer.name) == ("rgb", "probabilities")
+    assert dims == [["batch", "height", "width", 3], ["batch", "height", "width", 1]]
+    assert entry.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    metadata = {prop.key: json.loads(prop.value) for prop in graph.metadata_props}
+    assert metadata["skyseg.class_names"] == ["not sky", "sky"]
+    assert metadata["skyseg.threshold"] == 0.5
+    assert metadata["skyseg.sha256"] == sha256_of(run / "model.keras")
+    modes = [a.s for node in graph.graph.node for a in node.attribute]
+    assert b"tf_half_pixel_for_nn" not in modes  # left out of ONNX since opset 13
+
+
+def test_tensorrt_int8_is_symmetric(run, tmp_path):
+    import onnx
+    from onnx import numpy_helper
+
+    out = tmp_path / "trt.onnx"
+    export(ExportConfig(run, "tensorrt-onnx", "int8", out=out, photos=1))
+    graph = onnx.load(out).graph
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    pairs = [n for n in graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert pairs
+    for node in pairs:
+        zero = constants[node.input[2]]
+        assert zero.dtype == np.int8
+        assert not zero.any()
+
+
+def test_litert_int8_is_integer_throughout(run, tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    out = tmp_path / "model.tflite"
+    export(ExportConfig(run, "litert", "int8", out=out, photos=1))
+    interpreter = Interpreter(str(out))
+    interpreter.allocate_tensors()
+    (entry,) = interpreter.get_input_details()
+    assert entry["dtype"] == np.uint8
+    assert entry["quantization"] == (1.0, 0)  # bytes of a photo as they are
+    assert interpreter.get_output_details()[0]["dtype"] == np.uint8
+    inside = {np.dtype(t["dtype"]) for t in interpreter.get_tensor_details() if t["shape"].size}
+    assert np.dtype(np.float32) not in inside
+    with zipfile.ZipFile(out) as end:  # the facts stand in the file itself
+        metadata = json.loads(end.read("skyseg.json"))
+    assert ModelFacts.from_metadata(metadata, out).sha256 == sha256_of(run / "model.keras")
+
+
+def test_int8_is_smaller_and_f16_half(run, tmp_path):
+    sizes = {}
+    for precision in ("f32", "f16", "int8"):
+        out = tmp_path / f"{precision}.xml"
+        export(ExportConfig(run, "openvino", precision, out=out, photos=1))
+        sizes[precision] = out.with_suffix(".bin").stat().st_size
+    assert sizes["f16"] < 0.7 * sizes["f32"]
+    assert "FakeQuantize" in (tmp_path / "int8.xml").read_text()
+
+
+# --------------------------------------------------------------------------- disagreement
+
+
+def test_a_wrong_export_is_not_kept_and_the_old_one_stays(run, tmp_path, monkeypatch):
+    out = tmp_path / "model.onnx"
+    export(ExportConfig(run, "onnx", out=out, photos=1))
+    before = out.read_bytes()
+
+    def write_wrong(job: ExportJob) -> None:
+        head = job.model.get_layer("tiny").get_layer("head")
+        head.bias.assign(head.bias + 0.5)
+        FORMATS["tensorrt-onnx"].write(job)
+
+    monkeypatch.setitem(FORMATS, "onnx", replace(FORMATS["onnx"], write=write_wrong))
+    with pytest.raises(InputError, match=r"disagrees with the Keras model.*max \|dp\|"):
+        export(ExportConfig(run, "onnx", out=out, photos=1))
+    assert out.read_bytes() == before
+    assert os.listdir(tmp_path) == ["model.onnx"]
+
+
+def test_an_export_that_loses_its_facts_is_not_kept(run, tmp_path, monkeypatch):
+    def write_stranger(job: ExportJob) -> None:
+        FORMATS["tensorrt-onnx"].write(replace(job, facts=replace(job.facts, threshold=0.9)))
+
+    monkeypatch.setitem(FORMATS, "onnx", replace(FORMATS["onnx"], write=write_stranger))
+    with pytest.raises(InputError, match="was not kept"):
+        export(ExportConfig(run, "onnx", out=tmp_path / "model.onnx", photos=1))
+    assert not os.listdir(tmp_path)
+
+
+def test_agreement_counts():
+    want = np.array([0.9, 0.8, 0.2, 0.1], np.float32).reshape(1, 2, 2, 1)
+    got = np.array([0.9, 0.4, 0.2, 0.1], np.float32).reshape(1, 2, 2, 1)
+    measured = agreement([(want, got)])
+    assert measured.max_dp == pytest.approx(0.4, abs=1e-6)
+    assert measured.mean_dp == pytest.approx(0.1, abs=1e-6)
+    assert measured.changed == pytest.approx(0.25)
+    assert measured.iou == pytest.approx(0.5)
+    assert agreement([(want * 0, want * 0)]).iou == 1
+    softmax = np.array([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]]).reshape(1, 1, 2, 3)
+    assert agreement([(softmax, softmax[:, :, ::-1])]).iou == 0
+
+
+def test_not_a_number_is_no_agreement():
+    want = np.full((1, 2, 2, 1), 0.9, np.float32)
+    with pytest.raises(InputError, match="inf above 1"):
+        check_agreement(agreement([(want, want * np.nan)]), LIMITS["int8"], "x")
+
+
+# --------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "coreml"}, "no format 'coreml': there are onnx, saved_model, "),
+        ({"precision": "int4"}, "no precision 'int4': there are f32, f16, int8"),
+        ({"format": "saved_model", "precision": "f16"}, "saved_model is written in f32 alone"),
+        ({"photos": 0}, "--photos must be at least 1"),
+        ({"run": Path("nowhere")}, "nowhere: no model.keras in it; is it a run folder?"),
+        ({"records": Path("nowhere")}, "its records (nowhere) are not there"),
+    ],
+)
+def test_refuses_with_the_remedy(changes, message, run):
+    config = replace(ExportConfig(run, "onnx"), **changes)
+    with pytest.raises(InputError) as error:
+        export(config)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_other_backends_are_sent_to_tensorflow(run, monkeypatch, capsys):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(SystemExit) as stop:
+        main(["--run", str(run), "--format", "onnx"], "skyseg export")
+    assert stop.value.code == 2
+    assert "KERAS_BACKEND=tensorflow" in capsys.readouterr().err
+
+
+def test_records_of_other_classes_are_refused(run, tree, tmp_path):
+    from skyseg_tf.build import BuildConfig, build
+
+    other = tmp_path / "streets"
+    build(BuildConfig(out=other, source=tree, scheme="streets11", image_size=(32, 64), quiet=True))
+    with pytest.raises(InputError, match="records of person, road"):
+        export(ExportConfig(run, "onnx", records=other))
+
+
+# --------------------------------------------------------------------------- the contract
+
+CONTRACT = [
+    (name, form, fixed)
+    for name in (*MODELS,)
+    for form in ("onnx", "openvino", "litert", "saved_model")
+    for fixed in (True, False)
+    if not (FORMATS[form].fixed or MODELS[name].sequence) or fixed
+]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("name", "form", "fixed"), CONTRACT)
+def test_every_network_exports(name, form, fixed, tmp_path):
+    known = name in REFERENCE_MODELS  # published weights' stand-ins, else fresh ones
+    keras.utils.set_random_seed(0)
+    from skyseg_tf.models import build_model
+
+    network = loaded_model(name) if known else build_model(name, 1)
+    model = make_saved_model(network, STATS)
+    classes = model.output_shape[-1]
+    size = (64, 96)
+    facts = ModelFacts(
+        name,
+        SCHEMES["sky"].class_names if classes == 1 else tuple(map(str, range(classes))),
+        ((0, 0, 0),) * max(2, classes),
+        working_size=size if fixed else None,
+        frames=4 if MODELS[name].sequence else 1,
+    )
+    path = tmp_path / FORMATS[form].name.format(precision="f32", size="")
+    FORMATS[form].write(ExportJob(model, facts, "f32", path))
+    exported = load(path, form)
+    assert exported.facts == facts
+    random = np.random.default_rng(0)
+    for shape in [(*size, 1)] if fixed else [(*size, 1), (96, 128, 2)]:
+        rgb = random.integers(0, 256, image_shape(name, shape[:2], shape[2])).astype(np.uint8)
+        want, got = np.asarray(model(rgb.astype(np.float32), training=False)), exported(rgb)
+        np.testing.assert_allclose(got, want, rtol=0, atol=5e-3 if name in HEAVY else 2e-3)
+        changed = class_ids(want, 0.5) != class_ids(got, 0.5)
+        assert changed.mean() < 2e-3
