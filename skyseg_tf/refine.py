@@ -131,7 +131,8 @@ def _guided_coefficients(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 
 def _halved(values: np.ndarray) -> np.ndarray:
-    return cv2.resize(values, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    size = tuple(max(1, side // 2) for side in values.shape[1::-1])
+    return cv2.resize(values, size, interpolation=cv2.INTER_AREA)
 
 
 def _thing_coefficients(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from skyseg_tf.runtime import BACKENDS, load_runtime
 
 LEAST_SKY = 0.01  # share of the photo under which there is nothing to replace
 _SPREAD = (0.6, 1.6)  # bounds of the change of contrast: beyond, noise or posters come out
+_ALPHA = (0.2, 0.8)  # probabilities outside are decided: a doubtful wall gets no haze of new sky
 _SKY_COLOR_RADIUS = 1 / 40  # of the photo's long side
 
 
@@ -98,9 +99,10 @@ def compose(prediction: Prediction, sky: np.ndarray, strength: float) -> np.ndar
       (H, W, 3) uint8. In half-covered pixels the old sky's color is taken out before the new one
       comes in, so that no old sky shines round branches.
     """
-    photo, alpha = prediction.image.astype(np.float32), prediction.sky[..., None]
+    photo = prediction.image.astype(np.float32)
+    alpha = np.clip((prediction.sky[..., None] - _ALPHA[0]) / (_ALPHA[1] - _ALPHA[0]), 0, 1)
     backdrop = place_sky(sky, prediction.is_sky)
-    front = _without_old_sky(photo, alpha, prediction.is_sky)
+    front = _without_old_sky(photo, alpha)
     front = match_colors(front, 1 - alpha[..., 0], backdrop, strength)
     mixed = alpha * backdrop + (1 - alpha) * front
     return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
@@ -128,10 +130,10 @@ def place_sky(sky: np.ndarray, is_sky: np.ndarray) -> np.ndarray:
     return cv2.copyMakeBorder(large, 0, height - end, 0, 0, cv2.BORDER_REPLICATE)
 
 
-def _without_old_sky(photo: np.ndarray, alpha: np.ndarray, is_sky: np.ndarray) -> np.ndarray:
+def _without_old_sky(photo: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Solves photo = alpha * old sky + (1 - alpha) * front for the front, gently."""
     radius = max(3, round(max(photo.shape) * _SKY_COLOR_RADIUS))
-    weight = is_sky.astype(np.float32)[..., None]
+    weight = (alpha > 0.99).astype(np.float32)
     sums = cv2.blur(np.dstack([photo * weight, weight]), (2 * radius + 1,) * 2)
     old = sums[..., :3] / np.maximum(sums[..., 3:], 1e-3)
     near_sky = np.clip(sums[..., 3:] * 20, 0, 1)

@@ -1,0 +1,38 @@
+import json
+
+from drawn_models import blue_model
+
+from skyseg_tf import doctor, runtime
+from skyseg_tf.runtime import sha256_of
+
+
+def test_it_tells_what_is_there_and_what_is_missing(monkeypatch, capsys, tmp_path):
+    for module in (doctor, runtime):
+        monkeypatch.setattr(module, "BOX", tmp_path)
+    path = blue_model(tmp_path / "a.onnx")
+    models = {"a": {"file": "a.onnx", "sha256": sha256_of(path)}}
+    (tmp_path / "models.json").write_text(json.dumps({"default": "a", "models": models}))
+    assert doctor.doctor(doctor.DoctorConfig(json=True)) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["backends"]["onnxruntime"][0].isdigit()
+    assert facts["box"] == {"a": "ok"}
+    assert facts["machine"]["cores"] >= 1
+
+    real = doctor.version
+
+    def version(name):
+        if name in ("av", "openvino"):
+            raise doctor.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr(doctor, "installed", lambda name: name != "openvino")
+    assert doctor.examine()["default_backend"] == "onnxruntime"
+    path.write_bytes(b"altered")
+    assert doctor.doctor(doctor.DoctorConfig()) == 1
+    page = capsys.readouterr().out
+    assert "missing: pip install openvino" in page
+    assert 'pip install "skyseg_tf[video]"' in page
+    assert "damaged or altered" in page
+    monkeypatch.setattr(doctor, "installed", lambda name: False)
+    assert doctor.examine()["default_backend"] is None

@@ -1,0 +1,154 @@
+import json
+
+import numpy as np
+import onnx
+import pytest
+from drawn_models import blue_model, blue_probs
+from onnx import numpy_helper
+
+from skyseg_tf import runtime
+from skyseg_tf.errors import InputError
+from skyseg_tf.labels import SCHEMES
+from skyseg_tf.onnx_file import read_metadata, read_weights
+from skyseg_tf.runtime import BACKENDS, ModelFacts, class_ids, load_runtime, sha256_of
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_probabilities_are_the_models(tmp_path, backend):
+    model = load_runtime(blue_model(tmp_path / "m.onnx"), backend)
+    images = RNG.integers(0, 256, (3, 64, 32, 3), dtype=np.uint8)
+    probs = model(images)
+    assert probs.dtype == np.float32
+    assert probs.shape == (3, 64, 32, 1)
+    np.testing.assert_allclose(probs, blue_probs(images), atol=1e-5)
+    assert (model.backend, model.name, model.class_names) == (backend, "blue", ("not sky", "sky"))
+    with pytest.raises(InputError, match="multiples of 32"):
+        model(images[:, :40])
+    with pytest.raises(InputError, match="takes"):
+        model(images[0])
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_fixed_file_takes_its_size_alone_and_any_batch(tmp_path, backend):
+    path = blue_model(tmp_path / "m.onnx", size=(48, 80), batch=1)
+    model = load_runtime(path, backend)
+    images = RNG.integers(0, 256, (3, 48, 80, 3), dtype=np.uint8)
+    np.testing.assert_allclose(model(images), blue_probs(images), atol=1e-5)
+    assert model.size_for(1000, 3000) == (48, 80)
+    with pytest.raises(InputError, match="fixed"):
+        model(images[:, :32])
+
+
+def test_openvino_files_tell_their_facts(tmp_path):
+    import openvino as ov
+
+    network = ov.convert_model(blue_model(tmp_path / "m.onnx"))
+    facts = ModelFacts.from_scheme(SCHEMES["sky"], "written", threshold=0.4, sha256="ab")
+    for key, text in facts.to_metadata().items():
+        network.set_rt_info(text, [key])
+    ov.save_model(network, tmp_path / "m.xml", compress_to_fp16=False)
+    model = load_runtime(tmp_path / "m.xml")
+    assert (model.backend, model.facts) == ("openvino", facts)
+    images = RNG.integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    np.testing.assert_allclose(model(images), blue_probs(images), atol=1e-5)
+
+
+def test_facts_survive_the_file(tmp_path):
+    facts = ModelFacts.from_scheme(SCHEMES["cityscapes19"], "ü", working_size=(8, 16), frames=4)
+    assert ModelFacts.from_metadata(facts.to_metadata(), "x") == facts
+    assert ModelFacts.from_metadata({**facts.to_metadata(), "other": "{"}, "x") == facts
+    with pytest.raises(InputError, match="skyseg export"):
+        ModelFacts.from_metadata({}, "x")
+    with pytest.raises(InputError, match="skyseg export"):
+        load_runtime(blue_model(tmp_path / "m.onnx", metadata=False), "onnxruntime")
+
+
+def test_onnx_files_are_read_as_onnx_reads_them(tmp_path):
+    model = onnx.load(blue_model(tmp_path / "m.onnx"))
+    for name, dtype in (("half", np.float16), ("ids", np.int64)):
+        array = (RNG.normal(size=(200, 3)) * 100).astype(dtype)
+        model.graph.initializer.append(numpy_helper.from_array(array, name))
+    model.metadata_props.add(key="long", value="x" * 1000)
+    onnx.save(model, tmp_path / "more.onnx")
+    weights = read_weights(tmp_path / "more.onnx")
+    stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    assert weights.keys() == stored.keys() - {"ids"}
+    for name, array in weights.items():
+        assert array.dtype == stored[name].dtype
+        np.testing.assert_array_equal(array, stored[name])
+    assert read_metadata(tmp_path / "more.onnx") == {p.key: p.value for p in model.metadata_props}
+    (tmp_path / "torn.onnx").write_bytes((tmp_path / "more.onnx").read_bytes()[:-700])
+    with pytest.raises(InputError, match="not a whole ONNX file"):
+        read_weights(tmp_path / "torn.onnx")
+
+
+@pytest.mark.parametrize(
+    ("photo", "size"),
+    [((3000, 4000), (384, 512)), ((4000, 3000), (512, 384)), ((500, 4000), (256, 2048)), ((40, 40), (512, 512))],
+)  # fmt: skip
+def test_working_size_keeps_the_aspect(tmp_path, photo, size):
+    model = load_runtime(blue_model(tmp_path / "m.onnx"), "onnxruntime")
+    assert model.size_for(*photo) == size
+
+
+def test_what_cannot_be_loaded_is_told(tmp_path, monkeypatch):
+    path = blue_model(tmp_path / "m.onnx")
+    with pytest.raises(InputError, match="no backend 'tpu'"):
+        load_runtime(path, "tpu")
+    with pytest.raises(InputError, match="litert cannot run it, but openvino, onnxruntime can"):
+        load_runtime(path, "litert")
+    with pytest.raises(InputError, match="no such run folder"):
+        load_runtime(tmp_path / "absent")
+    with pytest.raises(InputError, match="is it a run folder"):
+        load_runtime(tmp_path)
+    (tmp_path / "m.pth").write_bytes(b"x")
+    with pytest.raises(InputError, match="or a run folder"):
+        load_runtime(tmp_path / "m.pth")
+    (tmp_path / "bad.onnx").write_bytes(b"\x08\x07nonsense")
+    for backend in ("onnxruntime", "openvino"):
+        with pytest.raises(InputError, match=r"bad\.onnx"):
+            load_runtime(tmp_path / "bad.onnx", backend)
+    monkeypatch.setattr(runtime, "installed", lambda backend: False)
+    with pytest.raises(InputError, match="pip install openvino"):
+        load_runtime(path)
+    with pytest.raises(InputError, match="pip install onnxruntime"):
+        load_runtime(path, "onnxruntime")
+
+
+def test_a_run_serves_its_exports_unless_they_are_stale(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    (run / "exports").mkdir(parents=True)
+    (run / "model.keras").write_bytes(b"trained")
+    sha = sha256_of(run / "model.keras")
+    blue_model(run / "exports" / "model-int8.onnx", sha256=sha, long_side=64)
+    blue_model(run / "exports" / "model-f32.onnx", sha256=sha, long_side=128)
+    assert load_runtime(run).path.name == "model-f32.onnx"
+    monkeypatch.setattr(runtime, "installed", lambda backend: backend == "onnxruntime")
+    assert load_runtime(run).backend == "onnxruntime"
+    (run / "model.keras").write_bytes(b"trained again")
+    with pytest.raises(InputError, match=r"another model\.keras"):
+        load_runtime(run)
+
+
+def test_the_box_is_checked_before_it_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime, "BOX", tmp_path)
+    with pytest.raises(InputError, match="no model in the box"):
+        load_runtime()
+    path = blue_model(tmp_path / "a.onnx")
+    entry = {"file": "a.onnx", "sha256": sha256_of(path)}
+    index = {"default": "a", "models": {"a": entry, "b": {**entry, "sha256": "0" * 64}}}
+    (tmp_path / "models.json").write_text(json.dumps(index))
+    assert load_runtime().path == path
+    assert load_runtime("a", "onnxruntime").backend == "onnxruntime"
+    with pytest.raises(InputError, match=r"sha256 is not the one in models\.json"):
+        load_runtime("b")
+    with pytest.raises(InputError, match="in the box there are: a, b"):
+        load_runtime("c")
+
+
+def test_class_ids():
+    assert class_ids(np.array([[0.2], [0.5]]), 0.5).tolist() == [0, 1]
+    assert class_ids(np.array([[0.2, 0.5, 0.3]]), 0.5).tolist() == [1]
+    assert set(BACKENDS) == set(runtime.PACKAGES)
