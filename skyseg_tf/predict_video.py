@@ -97,14 +97,13 @@ class Report:
             f"{' (stopped)' if self.stopped else ''}",
             f"{self.fps:.1f} fps end to end, {self.model_fps:.1f} fps the network alone, "
             f"{1000 * self.cpu_seconds / max(self.frames, 1):.1f} ms of processor per frame",
-            f"{'':<10}{'ms/frame':>9}{'cpu ms':>8}{'busy':>7}{'waits for':>13}{'waits to':>12}",
-            f"{'':<37}{'the one before':>10}{'hand on':>9}",
+            f"{'':<10}{'ms/frame':>9}{'cpu ms':>8}{'busy':>7}{'no input':>10}{'no room':>9}",
         ]
         frames, wall = max(self.frames, 1), max(self.seconds, 1e-9)
         for stage in self.stages:
             lines.append(
                 f"{stage.name:<10}{1000 * stage.busy / frames:>9.2f}{1000 * stage.cpu / frames:>8.2f}"
-                f"{stage.busy / wall:>7.0%}{stage.starved / wall:>14.0%}{stage.blocked / wall:>9.0%}"
+                f"{stage.busy / wall:>7.0%}{stage.starved / wall:>10.0%}{stage.blocked / wall:>9.0%}"
             )
         return "\n".join(lines)
 
@@ -160,6 +159,7 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
     Raises:
       InputError: no video, no camera, or an output that cannot be as asked.
     """
+    _check(config)
     threshold = runtime.threshold if config.threshold is None else config.threshold
     composer = Composer(
         config.format,
@@ -209,6 +209,21 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
         )
     finally:
         reader.close()
+
+
+def _check(config: VideoConfig) -> None:
+    for name, low, high in (
+        ("opacity", 0, 1),
+        ("smooth", 0, 60),
+        ("quality", 0, 51),
+        ("codec_threads", 1, 64),
+        ("max_frames", 1, None),
+        ("threshold", 0, 1),
+    ):
+        value = getattr(config, name)
+        if value is not None and (value < low or (high is not None and value > high)):
+            allowed = f"{low} to {high}" if high is not None else f"at least {low}"
+            raise InputError(f"--{name.replace('_', '-')} {value}: give {allowed}")
 
 
 def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: Runtime) -> int:

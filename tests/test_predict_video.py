@@ -244,6 +244,8 @@ def test_the_command_knows_videos_by_their_names(tmp_path, monkeypatch, capsys):
         (("--camera", 99), "camera 99: not there"),
         (("--camera", 0, "a.jpg"), "--camera takes no files"),
         ((tmp_path / "a.mp4", "--format", "coco-rle"), "videos have no format 'coco-rle'"),
+        ((tmp_path / "a.mp4", "--opacity", 2), "--opacity 2.0: give 0 to 1"),
+        ((tmp_path / "a.mp4", "--max-frames", 0), "--max-frames 0: give at least 1"),
         ((tmp_path / "a.mp4", "--out", tmp_path / "a.gif"), "give a folder or a video file"),
     ):
         assert main(*wrong) == 2
