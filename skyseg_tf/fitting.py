@@ -125,7 +125,7 @@ def fit(
     Raises:
       Terminated: SIGTERM came; all is saved.
     """
-    for_every_output = _targets(model)
+    for_every_output = targets_of(model)
     val_data = val_data.map(for_every_output)
     _build_metrics(model, val_data)
     watching = keras.callbacks.CallbackList(watchers, model=model)
@@ -187,7 +187,8 @@ def _validate(model, batches, progress: Progress, keeping: "Keeping") -> dict[st
     return row
 
 
-def _targets(model: keras.Model) -> Callable:
+def targets_of(model: keras.Model) -> Callable:
+    """(images, masks (B, H, W)) -> what its `fit` takes: images, and a mask for every output."""
     outputs = list(model.output)
 
     def for_every_output(image, mask):

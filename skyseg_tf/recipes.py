@@ -95,6 +95,8 @@ def compile_model(
     num_classes: int,
     loss: Callable | None = None,
     accumulate: int = 1,
+    schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
+    xla: bool = False,
 ) -> None:
     """Gives a network its optimizer, penalty, the losses of all its outputs, and its IoU.
 
@@ -105,9 +107,13 @@ def compile_model(
       num_classes: class ids in the masks.
       loss: a loss of (mask, logits) in place of the recipe's.
       accumulate: batches whose mean gradient makes one step of the optimizer.
+      schedule: learning rate by the optimizer's step, in place of the recipe's.
+      xla: whether TensorFlow compiles the step with XLA; JAX always does.
     """
     updates = max(steps // accumulate, 1)
-    schedule = WarmupPolynomial(recipe.learning_rate, updates, recipe.power, recipe.warmup_steps)
+    schedule = schedule or WarmupPolynomial(
+        recipe.learning_rate, updates, recipe.power, recipe.warmup_steps
+    )
     for variable in model.trainable_variables if recipe.weight_decay else ():
         if variable.name.endswith("kernel"):
             variable.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
@@ -120,6 +126,6 @@ def compile_model(
         loss={name: MaskLoss(loss) for name in model.output},
         loss_weights={"logits": 1.0} | dict(zip(aux, MODELS[model.name].aux_weights, strict=True)),
         metrics={"logits": StreamingConfusion(num_classes)},
-        jit_compile=False,
+        jit_compile=xla or keras.backend.backend() == "jax",
     )
     model.optimizer.build(model.trainable_variables)  # its variables take those of a checkpoint

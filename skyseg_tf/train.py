@@ -25,16 +25,22 @@ from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.data.scenes import write_scenes
+from skyseg_tf.devices import use_devices
 from skyseg_tf.errors import InputError
-from skyseg_tf.fitting import Progress, Schedule, Terminated, fit, load_progress
+from skyseg_tf.fitting import Progress, Schedule, Terminated, fit, load_progress, targets_of
+from skyseg_tf.imagenet import IMAGENET, load_imagenet
 from skyseg_tf.labels import LabelScheme, get_scheme
+from skyseg_tf.learning_rate import RisingRate, find_rate, plot_rate_curve
 from skyseg_tf.losses import class_weights, weighted_cross_entropy
 from skyseg_tf.models import MODELS, build_model
+from skyseg_tf.precision import Arithmetic, candidates, choose_arithmetic
 from skyseg_tf.recipes import compile_model
 from skyseg_tf.runs import environment, read_config, save_model, write_json
 from skyseg_tf.scores import Scores, predict_masks, score
+from skyseg_tf.seeds import summarize, table
 from skyseg_tf.train_config import TrainConfig, check_settings, recipe_of, resumed
 from skyseg_tf.trained_model import TrainedModel
+from skyseg_tf.watching import Board, make_tracker
 
 DEMO_SCENES, DEMO_SIZE = 240, (256, 512)  # drawn at twice the size of the demo records
 
@@ -55,11 +61,20 @@ def train(config: TrainConfig) -> Path:
     # ---------------------------------------------------------------- data
     if config.resume:
         config = resumed(config, TrainConfig())
-    records, manifest = find_records(config)
-    scheme = get_scheme(manifest.scheme)
-    check_settings(config, manifest, records)
-    run = config.resume or _new_run(config, scheme)
-    config = replace(config, records=records, source=None, run=run)
+    config, manifest = prepare(config)
+    if config.precision == "auto":
+        config = fastest_arithmetic(config, manifest)
+    if config.find_lr:
+        return find_learning_rate(config, manifest)
+    if config.seeds > 1:
+        return train_seeds(config)
+    with use_devices(config.devices, config.batch_size):
+        return _train_one(config, manifest)
+
+
+def _train_one(config: TrainConfig, manifest: Manifest) -> Path:
+    """One training, from settings that `prepare` has completed to its run folder."""
+    run, scheme = config.run, get_scheme(manifest.scheme)
     train_data, val_data = make_streams(config, scheme)
     steps = int(train_data(0, 0).cardinality())
 
@@ -71,12 +86,15 @@ def train(config: TrainConfig) -> Path:
           f"steps, {manifest.splits['val'].count} val photos", flush=True)  # fmt: skip
 
     # ------------------------------------------------------------ training
+    watchers = [Board(run / "tensorboard", scheme, *pick_photos(val_data, manifest, 4))]
+    if config.track:
+        watchers.append(make_tracker(config.track, run, config))
     progress = _start_or_go_on(config, model, _identity(config))
     schedule = Schedule(config.epochs, steps, config.checkpoint_steps, config.patience)
     try:
         for row in fit(
             model, run, train_data, val_data, schedule, progress=progress,
-            watchers=[Scalars(run / "tensorboard")], quiet=config.quiet,
+            watchers=watchers, quiet=config.quiet,
         ):  # fmt: skip
             print(f"epoch {row['epoch']}/{config.epochs}: loss {row['loss']:.4f} "
                   f"IoU {row['iou']:.4f}  val loss {row['val_loss']:.4f} "
@@ -92,12 +110,102 @@ def train(config: TrainConfig) -> Path:
     if progress.history:
         load_checkpoint(run / "checkpoints" / "best.npz", model)
     save_model(run / "model.keras", model, manifest.rgb_stats)
-    scores = score(model, val_data, scheme, _protocol(manifest, records))
-    write_json(run / "metrics.json", scores.as_dict())
+    scores = score(model, val_data, scheme, _protocol(manifest, config.records))
     write_plots(config, scores, progress.history, model, val_data, manifest)
+    write_json(run / "metrics.json", scores.as_dict())
     print(f"{scores.summary}\nlook at {config.plots / f'{config.model}_iou_scores.png'} "
           f"and {run / 'plots'}")  # fmt: skip
     return run
+
+
+def prepare(config: TrainConfig) -> tuple[TrainConfig, Manifest]:
+    """Finds or builds the records, refuses what cannot work, and settles the run's folder.
+
+    Args:
+      config: as given.
+
+    Returns:
+      The settings with records and run, and the records' manifest.
+
+    Raises:
+      InputError: a setting or the data cannot be used.
+    """
+    records, manifest = find_records(config)
+    check_settings(config, manifest, records)
+    scheme = get_scheme(manifest.scheme)
+    run = config.resume or _new_run(config, scheme)
+    config = replace(config, records=records, source=None, run=run)
+    make_streams(config, scheme)[0](0, 0)  # refuses what cannot be mixed or fills no batch
+    return config, manifest
+
+
+def train_seeds(config: TrainConfig) -> Path:
+    """Trains `config.seeds` times; the runs are folders of the run. Finished ones are kept on resume.
+
+    Args:
+      config: completed by `prepare`.
+
+    Returns:
+      The run folder, with seeds.json (see seeds.summarize).
+    """
+    write_json(config.run / "config.json", replace(config, resume=None))
+    runs = [config.run / f"seed_{config.seed + i}" for i in range(config.seeds)]
+    for i, run in enumerate(runs):
+        print(f"--- seed {config.seed + i}: {run}", flush=True)
+        if (run / "config.json").exists() and not (run / "metrics.json").exists():
+            train(TrainConfig(resume=run, quiet=config.quiet))
+        elif not (run / "metrics.json").exists():
+            one = {"seeds": 1, "seed": config.seed + i, "run": run, "resume": None}
+            train(replace(config, **one, plots=run / "plots"))
+        keras.backend.clear_session()
+    summary = summarize(runs)
+    write_json(config.run / "seeds.json", summary)
+    print(table(summary))
+    return config.run
+
+
+def find_learning_rate(config: TrainConfig, manifest: Manifest) -> Path:
+    """Draws the loss over rising learning rates and says which one it suggests.
+
+    Args:
+      config: completed by `prepare`; nothing is written into its run.
+      manifest: of the records.
+
+    Returns:
+      The plot, in `config.plots`.
+    """
+    rising = RisingRate()
+    with use_devices(config.devices, config.batch_size):
+        keras.utils.set_random_seed(config.seed)
+        model = compiled_network(replace(config, ema=0.0, accumulate=1), manifest, 1, rising)
+        train_data, _ = make_streams(config, get_scheme(manifest.scheme))
+        curve = find_rate(model, train_data(0, 0).map(targets_of(model)), rising)
+    title = f"{config.model}, {manifest.scheme}, batches of {config.batch_size}"
+    path = config.plots / f"{config.model}_learning_rate.png"
+    plots.save_figure(plot_rate_curve(curve, title), path)
+    print(f"--learning-rate {curve.suggested:.1e}: the loss falls fastest there; look at {path}")
+    return path
+
+
+def fastest_arithmetic(config: TrainConfig, manifest: Manifest) -> TrainConfig:
+    """Settles --precision auto by a few steps of each kind of arithmetic, and says what came out.
+
+    Args:
+      config: completed by `prepare`.
+      manifest: of the records.
+    """
+
+    def build(arithmetic: Arithmetic) -> TrainedModel:
+        return compiled_network(replace(config, **arithmetic._asdict(), init=None), manifest, 1)
+
+    train_data, _ = make_streams(config, get_scheme(manifest.scheme))
+    images, masks = next(iter(train_data(0, 0)))
+    best, times = choose_arithmetic(
+        build, lambda model: targets_of(model)(images.numpy(), masks.numpy()), candidates()
+    )
+    told = [f"{a} {'fails' if ms is None else f'{ms:.0f} ms'}" for a, ms in times.items()]
+    print(f"precision: {best} ({', '.join(told)} a step)", flush=True)
+    return replace(config, **best._asdict())
 
 
 def make_streams(config: TrainConfig, scheme: LabelScheme):
@@ -115,13 +223,17 @@ def make_streams(config: TrainConfig, scheme: LabelScheme):
     return train_data, make_dataset(config.records, "val", config.batch_size)
 
 
-def compiled_network(config: TrainConfig, manifest: Manifest, steps: int) -> TrainedModel:
+def compiled_network(
+    config: TrainConfig, manifest: Manifest, steps: int,
+    schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
+) -> TrainedModel:  # fmt: skip
     """The network with its start weights, optimizer, loss and averages.
 
     Args:
       config: see TrainConfig.
       manifest: of the records.
       steps: batches of an epoch.
+      schedule: learning rate by step, in place of the settings'.
     """
     scheme = get_scheme(manifest.scheme)
     keras.config.set_dtype_policy(config.precision)
@@ -129,14 +241,17 @@ def compiled_network(config: TrainConfig, manifest: Manifest, steps: int) -> Tra
     clips = {"size": manifest.image_size, "frames": manifest.frames}
     options = clips if MODELS[config.model].sequence else {}
     model = TrainedModel.of(build_model(config.model, scheme.num_logits, **options))
-    if config.init and not config.resume:
+    if str(config.init) == IMAGENET and not config.resume:
+        load_imagenet(model, manifest.rgb_stats)
+        print("encoder of keras.applications, trained on ImageNet", flush=True)
+    elif config.init and not config.resume:
         fresh = load_initial_weights(config.init, model)
         print(f"weights of {config.init}; fresh: {', '.join(fresh) or 'none'}", flush=True)
     weights = class_weights(manifest.splits["train"].class_pixels) if config.class_weights else None
     compile_model(
         model, recipe_of(config), steps=steps * config.epochs, num_classes=scheme.num_classes,
         loss=None if weights is None else weighted_cross_entropy(weights),
-        accumulate=config.accumulate,
+        accumulate=config.accumulate, schedule=schedule, xla=config.xla,
     )  # fmt: skip
     if config.ema:
         model.average_weights(config.ema, config.accumulate)
@@ -208,22 +323,6 @@ def find_records(config: TrainConfig) -> tuple[Path, Manifest]:
     return out, build(build_config)
 
 
-class Scalars(keras.callbacks.Callback):
-    """Loss and IoU for TensorBoard."""
-
-    def __init__(self, folder: Path):
-        super().__init__()
-        self.board = tf.summary.create_file_writer(str(folder))
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Writes a row of the history."""
-        with self.board.as_default(step=epoch + 1):
-            for key in ("loss", "iou"):
-                tf.summary.scalar(f"{key}/train", logs[key])
-                tf.summary.scalar(f"{key}/val", logs[f"val_{key}"])
-        self.board.flush()
-
-
 def write_plots(
     config: TrainConfig, scores: Scores, history: list[dict], model: keras.Model,
     val_data: tf.data.Dataset, manifest: Manifest,
@@ -242,16 +341,33 @@ def write_plots(
         )
     figure = plots.plot_confusion_matrix(scores.matrix, scheme, title)
     plots.save_figure(figure, folder / "confusion_matrix.png")
-    # Photos from all over the split: its first batch may be one street.
-    every = max(1, manifest.splits["val"].count // 6)
-    picked = [pair for i, pair in enumerate(val_data.unbatch()) if i % every == 0][:6]
-    images = np.stack([image.numpy() for image, _ in picked])
-    photos = denormalize(images if images.ndim == 4 else images[:, -1], manifest.rgb_stats)
+    photos, images, masks = pick_photos(val_data, manifest, 6)
     figure = plots.plot_predictions(
-        list(photos), [mask.numpy() for _, mask in picked], list(predict_masks(model, images)),
-        scheme, f"{title}: photos of the val split, not trained on",
+        list(photos), list(masks), list(predict_masks(model, images)), scheme,
+        f"{title}: photos of the val split, not trained on",
     )  # fmt: skip
     plots.save_figure(figure, folder / "predictions.png")
+
+
+def pick_photos(
+    val_data: tf.data.Dataset, manifest: Manifest, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Photos from all over the val split: its first batch may be one street.
+
+    Args:
+      val_data: batches of (images, masks).
+      manifest: of the records.
+      count: how many at most.
+
+    Returns:
+      (N, H, W, 3) uint8 photos (of a clip the last), the images as the network takes them, and
+      (N, H, W) uint8 masks.
+    """
+    every = max(1, manifest.splits["val"].count // count)
+    picked = list(val_data.unbatch().shard(every, 0).take(count).as_numpy_iterator())
+    images, masks = (np.stack(part) for part in zip(*picked, strict=True))
+    photos = denormalize(images if images.ndim == 4 else images[:, -1], manifest.rgb_stats)
+    return photos, images, masks
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.train") -> None:

@@ -6,15 +6,18 @@ from pathlib import Path
 from skyseg_tf.data.augment import AUGMENTATIONS
 from skyseg_tf.data.records import Manifest
 from skyseg_tf.errors import InputError
+from skyseg_tf.imagenet import IMAGENET, check_imagenet
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.losses import LOSSES, ONE_LOGIT_ONLY
 from skyseg_tf.models import MODELS, check_size
+from skyseg_tf.precision import PRECISIONS
 from skyseg_tf.recipes import OPTIMIZERS, RECIPES, Recipe
 from skyseg_tf.runs import read_config
+from skyseg_tf.watching import TRACKERS
 
 _AT_LEAST = {
     "epochs": 1, "batch_size": 1, "learning_rate": 0, "power": 0, "accumulate": 1,
-    "patience": 0, "checkpoint_steps": 0,
+    "patience": 0, "checkpoint_steps": 0, "devices": 1, "seeds": 1,
 }  # fmt: skip
 _FREE_ON_RESUME = ("resume", "quiet")
 
@@ -41,9 +44,14 @@ class TrainConfig:
     model: str = "unet_efficientnet_b2"
     """Network: a key of models.MODELS; the default learns most per minute on a CPU."""
     init: Path | None = None
-    """Run of the same network to start from, or a file of import_weights; its head is left out where the classes differ."""
+    """Run of the same network to start from, or a file of import_weights; its head is left out
+    where the classes differ. `imagenet`: the encoder of keras.applications, where it is the same."""
     precision: str = "float32"
-    """float32, mixed_bfloat16 or mixed_float16."""
+    """float32, mixed_bfloat16, mixed_float16, or auto: what trains fastest here, by a few steps."""
+    xla: bool = False
+    """Compile the training step with XLA; auto decides this too. JAX always does."""
+    devices: int = 1
+    """GPUs of this machine that share each batch."""
     # --- training
     epochs: int = 8
     """Passes over the train split."""
@@ -76,6 +84,10 @@ class TrainConfig:
     """Stop after so many epochs without a better val IoU; 0: never."""
     seed: int = 0
     """Of weights, order and augmentation."""
+    seeds: int = 1
+    """Train so many times, with seed, seed + 1, ..., and report mean and spread."""
+    find_lr: bool = False
+    """Only look for a learning rate: a short training at rising rates, a plot and a suggestion."""
     # --- result
     run: Path | None = None
     """Run folder; default: runs/<model>_<scheme>."""
@@ -83,6 +95,8 @@ class TrainConfig:
     """Run to go on with from its last checkpoint, under its own settings: give no others."""
     checkpoint_steps: int = 0
     """Also save after every so many batches, beside after every epoch."""
+    track: str | None = None
+    """Report to wandb or mlflow, as their own environment variables say."""
     plots: Path = Path("plots")
     """Folder of the IoU plot, beside the run's own plots."""
     quiet: bool = False
@@ -125,13 +139,16 @@ def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> No
         value = getattr(config, name)
         if value is not None and value < minimum:
             raise InputError(f"--{name.replace('_', '-')} is {value}: at least {minimum}, please")
+    if str(config.init) == IMAGENET:
+        check_imagenet(config.model)
     if not 0 <= config.ema < 1:
         raise InputError(f"--ema is {config.ema}: a decay from 0 to below 1, such as 0.999")
     for name, value, known in (
         ("optimizer", config.optimizer, (None, *OPTIMIZERS)),
         ("loss", config.loss, (None, *LOSSES)),
         ("augmentation", config.augmentation, tuple(AUGMENTATIONS)),
-        ("precision", config.precision, ("float32", "mixed_bfloat16", "mixed_float16")),
+        ("precision", config.precision, ("auto", *PRECISIONS)),
+        ("track", config.track, (None, *TRACKERS)),
     ):
         if value not in known:
             raise InputError(f"no {name} '{value}': there are {', '.join(filter(None, known))}")

@@ -64,7 +64,17 @@ FLOORS = [
     ["models"],
     ["cli", "runs", "recipes", "image_scores", "inference", "submission", "comparison"],
     ["report", "evaluation_folder"],
-    ["trained_model", "watching", "checkpoints", "train_config"],
+    [
+        "trained_model",
+        "watching",
+        "checkpoints",
+        "devices",
+        "precision",
+        "learning_rate",
+        "seeds",
+        "imagenet",
+    ],
+    ["train_config"],
     ["fitting"],
     ["runtime"],
     ["prediction"],
@@ -82,7 +92,17 @@ FLOORS = [
     ["exporters.openvino_ir"],
     ["exporters"],
     ["predict", "replace", "doctor"],
-    ["export", "serve", "scenes", "check", "flatten", "build", "evaluate", "import_weights", "train"],
+    [
+        "export",
+        "serve",
+        "scenes",
+        "check",
+        "flatten",
+        "build",
+        "evaluate",
+        "import_weights",
+        "train",
+    ],
 ]
 
 

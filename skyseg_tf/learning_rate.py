@@ -1,0 +1,125 @@
+"""The learning-rate finder: one short training whose rate rises until the loss explodes.
+
+Reference: Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, section 3.3;
+the smoothed curve and the steepest descent as suggestion are those of fastai's first finder.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+from matplotlib.figure import Figure
+
+LOWEST, HIGHEST, STEPS = 1e-6, 1.0, 100
+_SMOOTHING = 0.9
+_EXPLODED = 4.0  # times the best loss
+
+
+class RisingRate(keras.optimizers.schedules.LearningRateSchedule):
+    """From `low` to `high` in equal factors.
+
+    Args:
+      low: at step 0.
+      high: at the last step.
+      steps: their number.
+    """
+
+    def __init__(self, low: float = LOWEST, high: float = HIGHEST, steps: int = STEPS):
+        self.low, self.high, self.steps = low, high, steps
+
+    def __call__(self, step):
+        """Rate at a step, from 0."""
+        share = ops.cast(step, "float32") / max(self.steps - 1, 1)
+        return self.low * (self.high / self.low) ** share
+
+    def get_config(self) -> dict:
+        """What Keras stores with a compiled model."""
+        return {"low": self.low, "high": self.high, "steps": self.steps}
+
+
+@dataclass(frozen=True)
+class RateCurve:
+    """Loss by learning rate.
+
+    Attributes:
+      rates: (N,) rising.
+      losses: (N,) of one batch each, before its step.
+      smooth: (N,) exponential moving average of them, bias corrected.
+      suggested: rate of the steepest descent of `smooth` before its lowest point.
+    """
+
+    rates: np.ndarray
+    losses: np.ndarray
+    smooth: np.ndarray
+    suggested: float
+
+
+def find_rate(model: keras.Model, batches: Iterable, schedule: RisingRate) -> RateCurve:
+    """Trains until the loss explodes or the schedule ends.
+
+    Args:
+      model: compiled with `schedule`; it is of no use afterwards.
+      batches: (images, targets), at least one; they are repeated as often as is needed.
+      schedule: the rising rate.
+    """
+    losses: list[float] = []
+    while len(losses) < schedule.steps:
+        for images, targets in batches:
+            model.reset_metrics()  # the loss of this batch alone
+            losses.append(model.train_on_batch(images, targets, return_dict=True)["loss"])
+            smooth = smoothed(losses)
+            if len(losses) == schedule.steps or not smooth[-1] < _EXPLODED * smooth.min():
+                return rate_curve(
+                    np.array([float(schedule(i)) for i in range(len(losses))]), losses
+                )
+    raise AssertionError("unreachable: the schedule has at least one step")
+
+
+def smoothed(losses: Iterable[float]) -> np.ndarray:
+    """(N,) exponential moving average, bias corrected as Adam's."""
+    mean, values = 0.0, []
+    for i, loss in enumerate(losses):
+        mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
+        values.append(mean / (1 - _SMOOTHING ** (i + 1)))
+    return np.array(values)
+
+
+def rate_curve(rates: np.ndarray, losses: Iterable[float]) -> RateCurve:
+    """The curve with its suggestion.
+
+    Args:
+      rates: (N,) rising.
+      losses: (N,), which may end in inf or NaN.
+    """
+    losses, smooth = np.asarray(losses, np.float64), smoothed(losses)
+    lowest = int(np.nanargmin(np.where(np.isfinite(smooth), smooth, np.nan)))
+    falling = smooth[: max(lowest + 1, 2)]
+    steepest = int(np.argmin(np.gradient(falling, np.log(rates[: len(falling)]))))
+    return RateCurve(rates, losses, smooth, float(rates[steepest]))
+
+
+def plot_rate_curve(curve: RateCurve, title: str) -> Figure:
+    """Loss over learning rate, with the suggestion.
+
+    Args:
+      curve: see RateCurve.
+      title: what was trained.
+    """
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(curve.rates, curve.losses, ".", color="#9ecae1", label="each batch", ms=4)
+    axes.plot(curve.rates, curve.smooth, color="#2c7fb8", label="smoothed")
+    axes.axvline(curve.suggested, color="#d95f0e", linestyle="--",
+                 label=f"falls fastest: {curve.suggested:.1e}")  # fmt: skip
+    axes.set_xscale("log")
+    finite = curve.smooth[np.isfinite(curve.smooth)]
+    axes.set_ylim(0.9 * finite.min(), 1.1 * max(finite[0], np.median(finite)) + 1e-6)
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss")
+    axes.set_title(title, loc="left", fontweight="bold")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure

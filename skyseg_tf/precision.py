@@ -1,0 +1,72 @@
+"""Which arithmetic trains fastest here: `--precision auto` tries a few steps of each."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+_WARM_UP, _STEPS = 2, 5
+
+
+class Arithmetic(NamedTuple):
+    """A Keras dtype policy, and whether XLA compiles the step (JAX always does)."""
+
+    precision: str
+    xla: bool = False
+
+    def __str__(self) -> str:
+        """For people."""
+        return self.precision + " with XLA" * self.xla
+
+
+def candidates() -> list[Arithmetic]:
+    """What is worth a try on this machine.
+
+    float16 is left out: it needs loss scaling and no GPU with fast float16 of the last years lacks
+    bfloat16. XLA is tried on GPUs alone: on CPUs it is slower for convolutions.
+    """
+    found = [Arithmetic("float32"), Arithmetic("mixed_bfloat16")]
+    if keras.backend.backend() == "tensorflow" and tf.config.list_physical_devices("GPU"):
+        found += [arithmetic._replace(xla=True) for arithmetic in found]
+    return found
+
+
+def choose_arithmetic(
+    build: Callable[[Arithmetic], keras.Model], batch: Callable, tried: Iterable[Arithmetic]
+) -> tuple[Arithmetic, dict[Arithmetic, float | None]]:
+    """Trains a fresh network for a few steps with each, all on the same batch.
+
+    Args:
+      build: gives a compiled network.
+      batch: network -> (images, targets) as its `train_on_batch` takes them.
+      tried: see `candidates`.
+
+    Returns:
+      The fastest one, and the milliseconds per step of each: the shortest of five, or None where
+      a step fails, as XLA does on some operations.
+    """
+    policy, times = keras.config.dtype_policy(), {}
+    for arithmetic in tried:
+        try:
+            model = build(arithmetic)
+            times[arithmetic] = _time_steps(model, batch(model))
+        except (tf.errors.OpError, ValueError, NotImplementedError):
+            times[arithmetic] = None
+        finally:
+            keras.config.set_dtype_policy(policy)
+            keras.backend.clear_session()
+    worked = {arithmetic: ms for arithmetic, ms in times.items() if ms is not None}
+    return min(worked, key=worked.__getitem__, default=Arithmetic("float32")), times
+
+
+def _time_steps(model: keras.Model, batch: tuple) -> float:
+    """Milliseconds of the fastest step; `train_on_batch` returns when its loss is known."""
+    times = []
+    for _ in range(_WARM_UP + _STEPS):
+        started = time.perf_counter()
+        model.train_on_batch(*batch)
+        times.append(1e3 * (time.perf_counter() - started))
+    return min(times[_WARM_UP:])

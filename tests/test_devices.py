@@ -1,0 +1,68 @@
+"""Data-parallel training on two logical CPU devices, in processes of their own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from skyseg_tf.devices import use_devices
+from skyseg_tf.errors import InputError
+
+# Two trainings of the same steps; a network without batch normalization, whose statistics would
+# be those of half a batch.
+CODE = """
+import os, sys
+import numpy as np
+jax = os.environ["KERAS_BACKEND"] == "jax"
+if not jax:
+    import tensorflow as tf
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras
+from skyseg_tf.devices import use_devices
+from skyseg_tf.models import blocks
+from skyseg_tf.recipes import Recipe, compile_model
+from skyseg_tf.trained_model import TrainedModel
+
+def trained(devices):
+    with use_devices(devices, 4):
+        keras.utils.set_random_seed(0)
+        image = keras.Input((8, 8, 3))
+        x = blocks.relu(blocks.conv(image, 8, 3, "conv", bias=True))
+        logits = blocks.conv(x, 1, 1, "head", bias=True)
+        model = TrainedModel.of(keras.Model(image, {"logits": logits}, name="skynet"))
+        compile_model(model, Recipe("sgd", 0.1, loss=("cross_entropy",) * 2), steps=100, num_classes=2)
+        model.average_weights(0.9)
+        rng = np.random.default_rng(0)
+        images = rng.normal(size=(12, 8, 8, 3)).astype(np.float32)
+        masks = (images[..., :1] > 0).astype(np.uint8)
+        history = model.fit(images, {"logits": masks}, batch_size=4, shuffle=False, verbose=0).history
+        found = [keras.ops.convert_to_numpy(w) for w in model.weights]
+        with model.averaged():
+            found += [keras.ops.convert_to_numpy(w) for w in model.weights]
+        return found, history
+
+(one, history1), (two, history2) = trained(1), trained(2)
+for a, b in zip(one, two, strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+assert abs(history1["loss"][0] - history2["loss"][0]) < 1e-5, (history1, history2)
+assert history1["logits_iou"] == history2["logits_iou"], (history1, history2)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_two_devices_train_like_one(backend):
+    flags = {"KERAS_BACKEND": backend, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    done = subprocess.run(
+        [sys.executable, "-c", CODE], env=os.environ | flags, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_what_cannot_be_split_is_refused():
+    with pytest.raises(InputError, match="--devices 64: this machine has"), use_devices(64, 64):
+        pass
+    with use_devices(1, 3):
+        pass

@@ -1,0 +1,61 @@
+import keras
+import numpy as np
+import pytest
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.imagenet import copy_encoder, load_imagenet
+from skyseg_tf.models import MODELS, build_model
+
+SIZE = (65, 33)  # 32 k + 1: both pad alike
+LAYERS = {  # of stem, second stage, fifth stage, end
+    "stem_bn": "encoder.bn1",
+    "block2a_project_bn": "encoder.blocks.1.0.bn3",
+    "block5c_bn": "encoder.blocks.4.2.bn2",
+    "block7b_project_bn": "encoder.blocks.6.1.bn3",
+}
+
+
+@pytest.fixture(scope="module")
+def source():
+    """The architecture of keras.applications with random weights and statistics."""
+    rng = np.random.default_rng(0)
+    options = {"include_top": False, "weights": None, "input_shape": (*SIZE, 3)}
+    model = keras.applications.EfficientNetB2(**options)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            n = layer.gamma.shape
+            low, high = rng.uniform(0.5, 1.5, (2, *n))
+            layer.set_weights([low, *rng.normal(0, 0.1, (2, *n)), high])
+        elif isinstance(layer, keras.layers.Normalization):
+            layer.set_weights([[0.5, 0.4, 0.3], [0.05, 0.06, 0.07], 1])
+            layer.finalize_state()
+    return model
+
+
+@pytest.mark.parametrize("padding_alike", [True, False])
+def test_features_equal_those_of_keras_applications(source, padding_alike):
+    # Both pad with zeros after the normalization: the same where it is the same.
+    mean = 255 * np.array([0.5, 0.4, 0.3]) if padding_alike else np.array([80.0, 90.0, 100.0])
+    std = np.array([50.0, 60.0, 70.0])
+    stats = dict(zip(("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD"),
+                     (*mean, *std), strict=True))  # fmt: skip
+    model = build_model("unet_efficientnet_b2", 1, size=SIZE)
+    copy_encoder(source, model, stats)
+    photo = np.random.default_rng(1).uniform(0, 255, (1, *SIZE, 3))
+    normalized = ((photo - mean) / std).astype(np.float32)
+    ours = keras.Model(model.input, [model.get_layer(n).output for n in LAYERS.values()])
+    theirs = keras.Model(source.input, [source.get_layer(n).output for n in LAYERS])
+    pairs = list(zip(ours.predict_on_batch(normalized),
+                     theirs.predict_on_batch(photo.astype(np.float32)), strict=True))  # fmt: skip
+    stem = slice(None) if padding_alike else (slice(None), slice(1, -1), slice(1, -1))
+    np.testing.assert_allclose(pairs[0][0][stem], pairs[0][1][stem], atol=1e-4)
+    for found, wanted in pairs if padding_alike else ():
+        assert wanted.std() > 1e-3
+        np.testing.assert_allclose(found, wanted, atol=1e-3 * wanted.std(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"unet_efficientnet_b2"}))
+def test_other_networks_are_refused_with_the_reason(name):
+    image = keras.Input((8, 8, 3))
+    with pytest.raises(InputError, match=f"not for {name}: .*; unet_efficientnet_b2 can"):
+        load_imagenet(keras.Model(image, image, name=name), {})

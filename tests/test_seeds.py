@@ -1,0 +1,37 @@
+import json
+
+import numpy as np
+import pytest
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.seeds import summarize, table
+
+
+def finished(folder, mean_iou, sky, protocol="val"):
+    folder.mkdir(parents=True)
+    scores = {"protocol": protocol, "mean_iou": mean_iou, "pixel_accuracy": 0.9, "boundary_f": None,
+              "iou": {"sky": sky, "train": None}}  # fmt: skip
+    (folder / "metrics.json").write_text(json.dumps(scores))
+    return folder
+
+
+def test_mean_and_spread(tmp_path):
+    values = [0.7, 0.8, 0.75]
+    runs = [finished(tmp_path / str(i), value, value / 2) for i, value in enumerate(values)]
+    summary = summarize(runs)
+    assert summary["scores"].keys() == {"mean_iou", "pixel_accuracy", "iou sky"}
+    score = summary["scores"]["mean_iou"]
+    assert score["values"] == values
+    assert score["mean"] == pytest.approx(0.75)
+    assert score["std"] == pytest.approx(np.std(values, ddof=1))
+    assert "mean_iou" in table(summary)
+    assert "0.7500" in table(summary)
+    assert "± 0.0500" in table(summary)
+    assert summarize(runs[:1])["scores"]["mean_iou"]["std"] is None
+    json.dumps(summary)
+
+
+def test_runs_of_different_protocols_are_not_averaged(tmp_path):
+    runs = [finished(tmp_path / name, 0.5, 0.5, protocol=name) for name in ("a", "b")]
+    with pytest.raises(InputError, match="different protocols: a; b"):
+        summarize(runs)

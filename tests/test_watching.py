@@ -1,0 +1,108 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.fitting import targets_of
+from skyseg_tf.labels import get_scheme
+from skyseg_tf.metrics import confusion_matrix
+from skyseg_tf.models import blocks
+from skyseg_tf.recipes import Recipe, compile_model
+from skyseg_tf.watching import Board, make_tracker, streamed_matrix
+
+ROW = {"epoch": 1, "loss": 0.5, "iou": 0.6, "val_loss": 0.7, "val_iou": 0.4, "seconds": 3.0,
+       "waiting": 0.25}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    epochs: int = 3
+    records: Path = Path("data")
+    track: str | None = None
+
+
+@pytest.fixture(scope="module")
+def evaluated():
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 3))
+    network = keras.Model(
+        image, {"logits": blocks.conv(image, 1, 1, "head", bias=True)}, name="skynet"
+    )
+    compile_model(network, Recipe("sgd", 0.1), steps=10, num_classes=2)
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(3, 16, 16, 3)).astype(np.float32)
+    masks = rng.integers(0, 2, (3, 16, 16)).astype(np.uint8)
+    masks[0, :4] = 255
+    network.evaluate(*targets_of(network)(images, masks), verbose=0)
+    return network, images, masks
+
+
+def test_matrix_of_the_validation(evaluated):
+    network, images, masks = evaluated
+    preds = (network.predict_on_batch(images)["logits"][..., 0] > 0).astype(np.uint8)
+    assert np.array_equal(streamed_matrix(network), confusion_matrix(masks, preds, 2))
+
+
+def test_board_shows_curves_matrix_and_pictures(evaluated, tmp_path):
+    network, images, masks = evaluated
+    photos = np.random.default_rng(1).integers(0, 256, images.shape).astype(np.uint8)
+    board = Board(tmp_path, get_scheme("sky"), photos, images, masks)
+    board.set_model(network)
+    board.on_epoch_end(0, ROW)
+    board.on_epoch_end(1, ROW)
+    events = EventAccumulator(str(tmp_path), {"tensors": 0})
+    events.Reload()
+    tensors = {tag: events.Tensors(tag) for tag in events.Tags()["tensors"]}
+    last = {tag: tf.make_ndarray(found[-1].tensor_proto) for tag, found in tensors.items()}
+    assert [event.step for event in tensors["loss/val"]] == [1, 2]
+    assert last["loss/val"] == pytest.approx(0.7)
+    assert last["speed/share waiting for data"] == pytest.approx(0.25)
+    assert last["learning rate"] == pytest.approx(0.1)
+    sheets = last["photo, truth, prediction, difference"]
+    assert len(sheets) == 2 + 3  # width and height come first
+    sheet = tf.io.decode_png(sheets[2]).numpy()
+    assert sheet.shape == (16, 64, 3)
+    assert np.array_equal(sheet[:, :16], photos[0])
+    assert np.array_equal(sheet[:, 16:32], get_scheme("sky").palette[masks[0]])
+    assert "confusion matrix" in last
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_tracker_that_is_not_installed_is_named(monkeypatch, name):
+    monkeypatch.setitem(__import__("sys").modules, name, None)
+    with pytest.raises(
+        InputError, match=f"--track {name}: {name} is not installed; pip install {name}"
+    ):
+        make_tracker(name, Path("runs/x"), Settings())
+    with pytest.raises(InputError, match="no tracker 'excel': there are wandb, mlflow"):
+        make_tracker("excel", Path("runs/x"), Settings())
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_trackers_get_the_history(name, evaluated, tmp_path, monkeypatch):
+    package = pytest.importorskip(name)
+    pytest.importorskip("wandb.integration.keras" if name == "wandb" else "mlflow.keras")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/m.db")
+    tracker = make_tracker(name, tmp_path / "my_run", Settings())
+    watching = keras.callbacks.CallbackList([tracker], model=evaluated[0])
+    watching.on_train_begin()
+    watching.on_epoch_begin(0)
+    watching.on_epoch_end(0, ROW)
+    if name == "wandb":
+        found = {key: package.run.summary[f"epoch/{key}"] for key in ("loss", "val_iou")}
+        assert package.run.config["epochs"] == "3"
+    else:
+        run = package.get_run(package.active_run().info.run_id)
+        found, name = run.data.metrics, run.data.params["epochs"]
+        assert name == "3"
+    watching.on_train_end()
+    assert found["val_iou"] == pytest.approx(0.4)
+    assert found["loss"] == pytest.approx(0.5)
+    (package.finish if package.__name__ == "wandb" else package.end_run)()
