@@ -26,6 +26,7 @@ from skyseg_tf.video_settings import VIDEO_SUFFIXES, VideoSettings
 
 STREAM = "-"
 _LISTED = 10  # so many photos are spoken of one by one
+_FEW = 30  # photos; for fewer, loading OpenVINO takes longer than it saves
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class PredictConfig:
     """Run folder, model file (.keras, .onnx, .xml, .tflite) or name of a boxed model; default:
     the model in the box."""
     backend: Literal[BACKENDS] | None = None
-    """Runtime; default: the fastest that is installed."""
+    """Runtime; default: the fastest that is installed, loading included."""
     threshold: float | None = None
     """Probability, 0-1, from which a pixel is sky; default: the model's own."""
     refine: bool = True
@@ -94,15 +95,12 @@ def predict(config: PredictConfig) -> int:
         return _predict_videos(config, videos)
     config = replace(config, format=config.format or "mask")
     jobs = find_jobs(config)
-    runtime = load_runtime(config.model, config.backend)
-    if FORMATS[config.format].needs_sky and runtime.sky_channel is None:
-        raise InputError(
-            f"{runtime.name} knows no sky ({', '.join(runtime.class_names)}): choose --format "
-            f"{', '.join(name for name, kind in FORMATS.items() if not kind.needs_sky)}"
-        )
-    started, failures, without, told = time.time(), [], [], []
+    started, failures, without, told, used = time.time(), [], [], [], set()
 
-    def finish(job: Job, image: np.ndarray, probs: np.ndarray) -> None:
+    def load() -> Runtime:
+        return _load(config, few=len(jobs) < _FEW)
+
+    def finish(runtime: Runtime, job: Job, image: np.ndarray, probs: np.ndarray) -> None:
         prediction = enlarge(
             runtime, image, probs, refined=config.refine, threshold=config.threshold
         )
@@ -111,19 +109,30 @@ def predict(config: PredictConfig) -> int:
         if share == 0:
             without.append(job.source)
         told.append(_in_words(job, share))
+        used.add(f"model {runtime.name}, {runtime.backend}")
 
     with tqdm(
         total=len(jobs), unit="photo", disable=True if config.quiet or len(jobs) == 1 else None
     ) as bar:
-        for job, error in run_jobs(jobs, runtime, config, finish):
+        for job, error in run_jobs(jobs, config, load, finish):
             bar.update()
             if error is not None:
                 failures.append(f"{job.source}: {error}" * (job.source not in str(error)) or error)
     if not config.quiet:
-        _report(config, jobs, runtime, failures, without, told, time.time() - started)
+        _report(config, jobs, len(failures), without, told, used, time.time() - started)
     for failure in failures:
         print(f"skyseg predict: not done: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _load(config: PredictConfig, few: bool) -> Runtime:
+    runtime = load_runtime(config.model, config.backend, quick=few)
+    if FORMATS[config.format].needs_sky and runtime.sky_channel is None:
+        raise InputError(
+            f"{runtime.name} knows no sky ({', '.join(runtime.class_names)}): choose --format "
+            f"{', '.join(name for name, kind in FORMATS.items() if not kind.needs_sky)}"
+        )
+    return runtime
 
 
 def _check(config: PredictConfig) -> None:
@@ -250,15 +259,15 @@ def _read(source: str) -> np.ndarray:
 
 
 def run_jobs(
-    jobs: Iterable[Job], runtime: Runtime, config: PredictConfig, finish: Callable
+    jobs: Iterable[Job], config: PredictConfig, load: Callable[[], Runtime], finish: Callable
 ) -> Iterator[tuple[Job, Exception | None]]:
     """Reads ahead and finishes behind in threads while the network runs in this one.
 
     Args:
       jobs: photos in the order wanted.
-      runtime: the model.
       config: batch_size and workers.
-      finish: (job, image, probs) -> None; called in a thread.
+      load: gives the model; called once, while the first photos are being read.
+      finish: (runtime, job, image, probs) -> None; called in a thread.
 
     Yields:
       Each job with the error that stopped it, or None. At most workers + batch_size photos are in
@@ -278,14 +287,17 @@ def run_jobs(
             for (job, image), probs in zip(
                 batch, infer(runtime, [i for _, i in batch]), strict=True
             ):
-                writing.append((job, writers.submit(finish, job, image, probs)))
+                writing.append((job, writers.submit(finish, runtime, job, image, probs)))
             batch.clear()
 
-        while True:
+        def read_ahead() -> bool:
             while len(reading) < ahead and (job := next(waiting, None)):
                 reading.append((job, readers.submit(_read, job.source)))
-            if not reading:
-                break
+            return bool(reading)
+
+        read_ahead()
+        runtime = load()
+        while read_ahead():
             job, future = reading.popleft()
             try:
                 image = future.result()
@@ -333,9 +345,12 @@ def _in_words(job: Job, share: float | None) -> str:
     return f"{job.source}: {said}{f' -> {job.target}' if job.target else ''}"
 
 
-def _report(config, jobs, runtime, failures, without, told, seconds) -> None:
+def _report(
+    config: PredictConfig, jobs: list[Job], failed: int, without: list[str], told: list[str],
+    used: set[str], seconds: float,
+) -> None:  # fmt: skip
     stream = sys.stderr if jobs[0].target is None else sys.stdout
-    done = len(jobs) - len(failures)
+    done = len(jobs) - failed
     if done <= _LISTED:
         print("\n".join(sorted(told)), file=stream)
     else:
@@ -344,11 +359,9 @@ def _report(config, jobs, runtime, failures, without, told, seconds) -> None:
             some = ", ".join(sorted(without)[:_LISTED])
             more = ", ..." if len(without) > _LISTED else ""
             print(f"no sky in {len(without)} of them: {some}{more}", file=stream)
-    print(
-        f"{config.format} ({FORMATS[config.format].about}); "
-        f"model {runtime.name}, {runtime.backend}",
-        file=stream,
-    )
+    if done:
+        about = FORMATS[config.format].about
+        print(f"{config.format} ({about}); {', '.join(used)}", file=stream)
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.predict") -> None:

@@ -57,7 +57,7 @@ def replace(config: ReplaceConfig) -> Path:
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"{out}: the name must end in .png or .jpg")
     photo, other = read_image(config.photo), read_image(config.sky)
-    runtime = load_runtime(config.model, config.backend)
+    runtime = load_runtime(config.model, config.backend, quick=True)
     if runtime.sky_channel is None:
         raise InputError(f"{runtime.name} knows no sky: choose another --model")
     prediction = predict_image(runtime, photo)
