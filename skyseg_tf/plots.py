@@ -209,3 +209,45 @@ def _legend(figure: Figure, scheme: LabelScheme, truths: Sequence, preds: Sequen
         patch(color=np.array(color) / 255, label=f"difference: {name}") for color, name in marks
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
+
+
+def plot_augmentations(
+    panels: Sequence[tuple[str, np.ndarray, np.ndarray]], sky_class_id: int, title: str
+) -> Figure:
+    """A labeled sheet of pictures, with the outline of the mask's sky wherever the mask moved.
+
+    Args:
+      panels: name, (H, W, 3) on 0-255, (H, W) uint8 mask each, such as augment.effect_examples
+        gives.
+      sky_class_id: of the sky in the masks.
+      title: what is shown.
+    """
+    columns = 6
+    rows = -(-len(panels) // columns)
+    height, width = panels[0][1].shape[:2]
+    figure = Figure(
+        figsize=(14, rows * (14 / columns * height / width + 0.3) + 0.8), layout="constrained"
+    )
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, (name, image, mask) in zip(axes, panels, strict=False):
+        picture = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        # Hatched, not black: a dark photo has no end otherwise.
+        stripes = np.indices(mask.shape).sum(0) // 4 % 2 == 0
+        picture[mask == IGNORE] = np.where(stripes, 235, 205)[mask == IGNORE, None]
+        axis.imshow(picture)
+        sky = mask == sky_class_id
+        # Elsewhere the outline would only hide what happens to thin things before the sky.
+        moved = name == panels[0][0] or not np.array_equal(mask, panels[0][2])
+        if moved and sky.any() and not sky.all():
+            axis.contour(sky, [0.5], colors="#ffd400", linewidths=0.7)
+        axis.set_title(name, fontsize=10, loc="left", pad=3)
+    figure.suptitle(title, fontweight="bold")
+    figure.text(
+        0.5, 0.004, "yellow: outline of the sky in the mask, where the mask moves too; hatched: outside the photo, "
+        "ignored",
+        ha="center", va="bottom", fontsize=9, color="#555555",
+    )  # fmt: skip
+    figure.get_layout_engine().set(rect=(0, 0.02, 1, 0.98))
+    return figure

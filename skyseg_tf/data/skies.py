@@ -4,6 +4,9 @@ Images are float32 on 0-255, (B, H, W, 3); `sky` is float32 (B, H, W), 1 where t
 Everything is built on one decomposition (`sky_matte`): a pixel is alpha * sky + (1 - alpha) *
 thing, where the sky's color is smooth. A new sky is then added as alpha * (new - old): what is
 finer than the old sky's color, such as twigs, wires and the sensor's grain, stays.
+
+Full-size tensors have three channels throughout, even where one would do: TensorFlow's CPU
+kernels take six times as long to broadcast one channel over three, or to cut channels apart.
 """
 
 from typing import NamedTuple
@@ -11,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-_LIKE_SKY = 40.0  # color distance (0-255) beyond which a pixel next to the sky is no sky
+_LIKE_SKY = 50.0  # color distance (0-255) beyond which a pixel next to the sky is no sky
 _SALT = 1_000_003  # seeds are (number, record index): further draws lie beyond all indices
 
 # (zenith, horizon, cloud) colors, RGB 0-255, and the range of the clouds' share of the sky.
@@ -33,11 +36,13 @@ class Matte(NamedTuple):
     """What `sky_matte` finds.
 
     Attributes:
-      alpha: (B, H, W, 1) share of sky in a pixel, 0-1.
-      near: (B, H, W, 1) share of sky around a pixel, 0-1, smooth.
+      sky: (B, H, W, 3) 1 where the mask says sky.
+      alpha: (B, H, W, 3) share of sky in a pixel, 0-1.
+      near: (B, H, W, 3) share of sky around a pixel, 0-1, smooth.
       color: (B, H, W, 3) the sky's color, smooth, carried on behind what stands before it.
     """
 
+    sky: tf.Tensor
     alpha: tf.Tensor
     near: tf.Tensor
     color: tf.Tensor
@@ -57,6 +62,12 @@ def _mean(pictures: tf.Tensor, size: int, stride: int = 1) -> tf.Tensor:
     return tf.nn.avg_pool2d(pictures, size, stride, "SAME")
 
 
+def _as_rgb(pictures: tf.Tensor, color: tuple = (1.0, 1.0, 1.0)) -> tf.Tensor:
+    """(B, H, W, 1) -> (B, H, W, 3), times a color."""
+    shape = tf.concat([tf.shape(pictures)[:-1], [3]], 0)
+    return tf.reshape(tf.matmul(tf.reshape(pictures, (-1, 1)), tf.constant([color])), shape)
+
+
 def sky_matte(images: tf.Tensor, sky: tf.Tensor) -> Matte:
     """Separates the sky's light from what stands before it.
 
@@ -64,18 +75,21 @@ def sky_matte(images: tf.Tensor, sky: tf.Tensor) -> Matte:
     counts as sky too, since masks draw a bare tree as one blob, through which the sky shines.
     """
     height, width = images.shape[-3], images.shape[-2]
-    sky = sky[..., None]
+    feathered = _as_rgb(_mean(sky[..., None], 3))
+    sky = _as_rgb(sky[..., None])
     cell = max(4, height // 16)
-    small = _mean(tf.concat([images * sky, sky], -1), cell, cell)
-    around = _mean(small, 3)
-    # Where a cell has no sky its neighbours' counts, and where they have none the picture's.
-    filled = small + 0.03 * around + 1e-4 * tf.reduce_mean(small, (1, 2), keepdims=True)
-    color = filled[..., :3] / (filled[..., 3:] + 1e-9)
-    smooth = tf.image.resize(tf.concat([color, around[..., 3:]], -1), (height, width))
-    color, near = smooth[..., :3], smooth[..., 3:]
-    distance = tf.reduce_max(tf.abs(images - color), -1, keepdims=True)
-    like = tf.minimum(2.0 * near, 0.9) * tf.nn.relu(1.0 - distance / _LIKE_SKY)
-    return Matte(tf.maximum(_mean(sky, 3), like), near, color)
+    light, share = _mean(images * sky, cell, cell), _mean(sky, cell, cell)  # (B, H / cell, ..)
+
+    def spread(cells: tf.Tensor) -> tf.Tensor:
+        # Where a cell has no sky its neighbours' counts, and where they have none the picture's.
+        return cells + 0.03 * _mean(cells, 3) + 1e-4 * tf.reduce_mean(cells, (1, 2), keepdims=True)
+
+    color = tf.image.resize(spread(light) / (spread(share) + 1e-9), (height, width))
+    near = tf.image.resize(_mean(share, 5), (height, width))
+    squares = tf.reshape(tf.math.squared_difference(images, color), (-1, 3))
+    distance = tf.matmul(squares, tf.ones((3, 3)) / _LIKE_SKY**2)
+    like = tf.minimum(3.0 * near, 0.9) * tf.nn.relu(1.0 - tf.reshape(distance, tf.shape(images)))
+    return Matte(sky, tf.maximum(feathered, like), near, color)
 
 
 def replace_sky(images: tf.Tensor, matte: Matte, new: tf.Tensor, spill: tf.Tensor) -> tf.Tensor:
@@ -110,15 +124,16 @@ def fog(
 ) -> tf.Tensor:
     """Fog after Koschmieder: t * image + (1 - t) * light, with t = exp(-density * distance).
 
-    Nobody knows the distances: the ground's grows towards the horizon, which is taken to be the
-    sky's lowest row (within the middle of the picture), what stands above the horizon is far, and
-    the sky farthest. Patches vary the density by a third.
+    Nobody knows the distances: the street is taken for a canyon with its vanishing point in the
+    middle of the sky's lowest row (within the middle of the picture), so that ground and fronts
+    come nearer towards the picture's edges; the sky is farthest. Patches vary the density by a
+    third.
 
     Args:
       images: (B, H, W, 3).
       sky: (B, H, W).
       seed: (2,) of the patches.
-      density: optical depth at the horizon.
+      density: optical depth at the vanishing point.
       light: the fog's color, broadcast to (B, H, W, 3).
     """
     height, width = images.shape[-3], images.shape[-2]
@@ -126,13 +141,14 @@ def fog(
     has_sky = tf.cast(tf.reduce_mean(sky, 2) > 0.02, tf.float32)  # (B, H)
     lowest = tf.reduce_max(has_sky * rows, 1, keepdims=True)
     horizon = tf.clip_by_value(lowest, 0.35 * height, 0.6 * height)
-    below = tf.nn.relu(rows - horizon) / height
-    distance = 0.06 / (0.06 + below)  # 1 at the horizon; a flat ground's distance is 1 / below
+    ahead = (rows - horizon) / height
+    ahead = tf.maximum(ahead, -0.25 * ahead)[..., None, None]  # the ground, or what hangs above
+    aside = 0.6 * np.abs(np.linspace(-0.5, 0.5, width, dtype=np.float32))[:, None]
+    distance = 0.08 / (0.08 + tf.maximum(ahead, aside))  # (B, H, W, 1), 1 at the vanishing point
     patches = tf.image.resize(uniform(seed, (1, 4, 6, 1), 0.67, 1.33), (height, width))
-    distance = distance[..., None, None] * patches
     alpha = _mean(sky[..., None], 3)
-    clear = tf.exp(-density * (distance + 3.0 * alpha))
-    return light + clear * (images - light)
+    clear = _as_rgb(tf.exp(-density * (distance * patches + 3.0 * alpha)))
+    return clear * images + (1.0 - clear) * light
 
 
 def night(
@@ -151,11 +167,12 @@ def night(
     color = glow * (0.8 + 0.4 * uniform(derived_seed(seed, 1), (3,)))
     matte = sky_matte(images, sky)
     images = replace_sky(images, matte, color / light, 0.0)
-    grey = tf.reduce_mean(images, -1, keepdims=True)
-    images = 0.5 * (images + grey) * np.array([0.85, 0.95, 1.2], np.float32)
+    dark = (0.5 * np.eye(3) + 0.5 / 3) * [0.85, 0.95, 1.2]  # half grey, and bluish
+    pixels = tf.matmul(tf.reshape(images, (-1, 3)), tf.constant(dark, tf.float32))
     lamps = uniform(derived_seed(seed, 2), (1, 7, 9, 1)) ** 6
-    lamps = tf.image.resize(lamps, (height, width), "bicubic") * (1.0 - matte.alpha)
-    return images * (light + 1.2 * tf.nn.relu(lamps) * np.array([1.0, 0.75, 0.45], np.float32))
+    lamps = tf.nn.relu(tf.image.resize(lamps, (height, width), "bicubic"))
+    pools = _as_rgb(lamps, (1.2, 0.9, 0.54)) * (1.0 - matte.alpha)
+    return tf.minimum(tf.reshape(pixels, tf.shape(images)) * (light + pools), 255.0)
 
 
 def synthetic_skies(seed: tf.Tensor, count: int | tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
@@ -169,6 +186,7 @@ def synthetic_skies(seed: tf.Tensor, count: int | tf.Tensor, size: tuple[int, in
     Returns:
       (B, H, W, 3) float32 on 0-255.
     """
+    full, size = size, tuple(-(-side // 4) for side in size)  # a sky has nothing fine
     kind = tf.cast(uniform(derived_seed(seed, 1), (count,)) * len(_SKIES), tf.int32)
     draw = uniform(derived_seed(seed, 2), (count, 8))
     colors = tf.gather(_SKIES, kind) + 24.0 * (draw[:, None, 1:4] - 0.5)  # (B, 3, 3)
@@ -185,7 +203,7 @@ def synthetic_skies(seed: tf.Tensor, count: int | tf.Tensor, size: tuple[int, in
     softness = 0.05 + 0.25 * draw[:, 6, None, None, None]
     clouds = tf.clip_by_value((noise - 0.8 + 0.6 * cover[:, None, None, None]) / softness, 0, 1)
     clear = zenith + part * (horizon - zenith)
-    return tf.clip_by_value(clear + clouds * (cloud - clear), 0.0, 255.0)
+    return tf.image.resize(tf.clip_by_value(clear + clouds * (cloud - clear), 0.0, 255.0), full)
 
 
 def mix_skies(
@@ -219,6 +237,7 @@ def mix_skies(
     Reference: after CutMix (Yun et al. 2019, https://arxiv.org/abs/1905.04899), with the sky's
       outline for the box, so that the labels stay as they are.
     """
+    images, masks = tf.convert_to_tensor(images), tf.convert_to_tensor(masks)
     height, width = images.shape[-3], images.shape[-2]
     frames = images.shape[1] if images.shape.rank == 5 else 1
     clips = tf.reshape(images, (-1, frames, height, width, 3))
@@ -234,7 +253,7 @@ def mix_skies(
         drawn = synthetic_skies(derived_seed(seed, 8), tf.size(chosen), (height, width))
         others, other_sky = tf.gather(clips[:, -1], partner), tf.gather(sky, partner)
         matte = sky_matte(others, other_sky)
-        inside = tf.nn.relu(4.0 * matte.alpha - 3.0) * other_sky[..., None]  # no border pixels
+        inside = tf.nn.relu(4.0 * matte.alpha - 3.0) * matte.sky  # no border pixels
         found = matte.color + inside * (others - matte.color)
         draws = (tf.gather(draw[:, 2], chosen) < synthetic) | (tf.gather(share, partner) < 0.05)
         draws |= partner == chosen

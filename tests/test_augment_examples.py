@@ -1,0 +1,23 @@
+import numpy as np
+
+from skyseg_tf.data import augment
+from skyseg_tf.data.augment_examples import SHOWN, effect_examples
+from skyseg_tf.data.scenes import draw_scene
+from skyseg_tf.labels import LABEL_ID
+from skyseg_tf.plots import plot_augmentations, save_figure
+
+
+def test_the_sheet_shows_every_effect(tmp_path):
+    scenes = [draw_scene(seed, (64, 96)) for seed in (5, 8)]
+    image, other = (scene.image for scene in scenes)
+    mask, other_mask = ((x.label_ids == LABEL_ID["sky"]).astype(np.uint8) for x in scenes)
+    panels = effect_examples(image, mask, 1, others=(other[None], other_mask[None]))
+    assert {field for _, field, _ in SHOWN} == set(augment._RANGES)
+    assert np.array_equal(panels[0][1], image)
+    for name, picture, _ in panels[1:]:
+        assert np.abs(picture - image).mean() > 0.3, name
+    figure = plot_augmentations(panels, 1, "all effects")
+    titles = [axis.get_title("left") for axis in figure.axes]
+    assert titles[: len(panels)] == [name for name, _, _ in panels]
+    save_figure(figure, tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").stat().st_size > 50_000
