@@ -1,0 +1,82 @@
+"""What a model file says about itself, and how it holds it."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.labels import LabelScheme
+
+METADATA_PREFIX = "skyseg."
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model file must say about itself; exports carry it, `to_metadata` tells how.
+
+    Where it is written: ONNX `metadata_props`, one entry per key; OpenVINO `rt_info`, one
+    `model.set_rt_info(text, [key])` per key; for LiteRT the same dict as JSON in
+    `<file>.tflite.json`.
+
+    Attributes:
+      name: network or run, for people.
+      class_names: of every class id; two for a model of one output channel.
+      colors: (R, G, B) 0-255 of every class id.
+      threshold: probability from which a pixel is sky; of one-channel models only.
+      working_size: (height, width) that the file is fixed to, or None where any will do.
+      long_side: for free sizes, the photo is shrunk to about this long side in pixels: the scale
+        that the network was trained at.
+      divisor: for free sizes, what height and width must be multiples of.
+      frames: 1, or T for a network that takes clips (B, T, H, W, 3).
+      sha256: hex digest of the run's model.keras that the file was made from; "" if of no run.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    threshold: float = 0.5
+    working_size: tuple[int, int] | None = None
+    long_side: int = 512
+    divisor: int = 32
+    frames: int = 1
+    sha256: str = ""
+
+    def to_metadata(self) -> dict[str, str]:
+        """Key -> text, as files hold it: "skyseg." + attribute, each value as JSON."""
+        return {f"{METADATA_PREFIX}{key}": json.dumps(value) for key, value in asdict(self).items()}
+
+    @staticmethod
+    def from_metadata(metadata: dict[str, str], where: str | Path) -> "ModelFacts":
+        """Inverts `to_metadata`; keys of others are passed over.
+
+        Raises:
+          InputError: not written by `skyseg export`, or damaged.
+        """
+        known = {field.name for field in fields(ModelFacts)}
+        try:
+            values = {
+                key.removeprefix(METADATA_PREFIX): json.loads(text)
+                for key, text in metadata.items()
+                if key.removeprefix(METADATA_PREFIX) in known and key.startswith(METADATA_PREFIX)
+            }
+            values["class_names"] = tuple(values["class_names"])
+            values["colors"] = tuple(tuple(color) for color in values["colors"])
+            if values.get("working_size"):
+                values["working_size"] = tuple(values["working_size"])
+            return ModelFacts(**values)
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                f"{where}: does not say what its classes are; make it with `skyseg export`"
+            ) from None
+
+    @staticmethod
+    def from_scheme(scheme: LabelScheme, name: str, **facts) -> "ModelFacts":
+        """Facts of a model of one of labels.SCHEMES; `facts` are the other attributes."""
+        return ModelFacts(name, scheme.class_names, scheme.colors, **facts)
+
+
+def sha256_of(path: str | Path) -> str:
+    """Hex digest of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
