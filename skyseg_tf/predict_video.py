@@ -1,6 +1,5 @@
 """Masks for videos and cameras: decoding, the network, drawing and encoding at the same time."""
 
-import os
 import sys
 import time
 from collections import deque
@@ -175,6 +174,7 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
         size = runtime.size_for(*reader.info.upright_size)
         shrink = Shrinker(size, reader.info.rotation)
         network = _Network(runtime, config.smooth, threshold)
+        written: list[int] = []  # time stamps
         start, cpu = time.perf_counter(), time.process_time()
         with _open_writer(config, target, suffix, reader) as write, _bar(config, reader) as bar:
 
@@ -186,17 +186,20 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
 
             def encode(moment: Moment) -> None:
                 write(moment)
-                bar.update(moment.frame is not None)
+                if moment.frame is not None:
+                    written.append(moment.frame.pts)
+                    bar.update()
 
             stages, stopped = run_stages(
                 ("decode", _items(reader, shrink, config.max_frames)),
                 [("infer", network), ("compose", compose), ("encode", encode)],
                 depth=1 if is_camera else 3,
             )
-            frames = bar.n
+            if not written:
+                raise KeyboardInterrupt  # before the first frame: there is nothing to finish
         return Report(
             out=str(target),
-            frames=frames,
+            frames=len(written),
             skipped=reader.skipped,
             missed=getattr(reader, "missed", 0),
             without_sky=network.without_sky,
@@ -333,6 +336,4 @@ def _closing(writer):
 
 def _bar(config: VideoConfig, reader) -> tqdm:
     hidden = config.quiet or not sys.stderr.isatty()
-    total = config.max_frames or reader.info.frames
-    # tqdm counts, shown or not.
-    return tqdm(total=total, unit=" frames", file=open(os.devnull, "w") if hidden else sys.stderr)
+    return tqdm(total=config.max_frames or reader.info.frames, unit=" frames", disable=hidden)

@@ -1,6 +1,8 @@
 """Frames into video files, to standard output, or into PNG files."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +66,17 @@ def kind_of(frame: av.VideoFrame) -> str:
     """ "photo", "grey" (full range) or "alpha": key of CONTAINERS' encoders."""
     name = frame.format.name
     return "grey" if name == "gray" else "alpha" if name.startswith("yuva") else "photo"
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """FFmpeg's own errors become one line; those of the disk speak for themselves."""
+    try:
+        yield
+    except OSError:
+        raise
+    except av.FFmpegError as error:
+        raise InputError(f"FFmpeg cannot write the video ({error.strerror})") from None
 
 
 class VideoWriter:
@@ -139,12 +152,8 @@ class VideoWriter:
           InputError: FFmpeg cannot encode it so, or the container cannot hold it.
           OSError: the disk is full.
         """
-        try:
+        with _plain_errors():
             self._write(moment)
-        except OSError:
-            raise
-        except av.FFmpegError as error:
-            raise InputError(f"FFmpeg cannot write the video ({error.strerror})") from None
 
     def _write(self, moment: Moment) -> None:
         for packet in moment.audio:
@@ -173,16 +182,23 @@ class VideoWriter:
         return frame
 
     def close(self) -> None:
-        """Writes what the encoders still hold, and the file's end."""
-        for track in self._audio.values():
-            self._container.mux(track.flush())
-        if self._stream.codec_context.is_open:
-            self._container.mux(self._stream.encode())
-        self._container.close()
+        """Writes what the encoders still hold, and the file's end.
+
+        Raises:
+          InputError: FFmpeg cannot.
+          OSError: the disk is full.
+        """
+        with _plain_errors():
+            for track in self._audio.values():
+                self._container.mux(track.flush())
+            if self._stream.codec_context.is_open:
+                self._container.mux(self._stream.encode())
+            self._container.close()
 
     def abandon(self) -> None:
-        """Closes the file as it is, after an error."""
-        self._container.close()
+        """Closes the file as it is, after an error, and says nothing of a second one."""
+        with suppress(av.FFmpegError):
+            self._container.close()
 
 
 def _open_output(target: Path | str, suffix: str, kind: str):

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from skyseg_tf import predict_video as module
 from skyseg_tf.camera import Camera
 from skyseg_tf.errors import InputError
 from skyseg_tf.predict_video import VideoConfig, find_target, predict_video, predict_videos
-from skyseg_tf.video_write import CONTAINERS
+from skyseg_tf.video import Moment, VideoInfo
+from skyseg_tf.video_write import CONTAINERS, VideoWriter
+
+TICK = Fraction(1, 25)
 
 
 def truths(count: int) -> np.ndarray:
@@ -305,3 +309,31 @@ def test_camera_to_file(tmp_path, monkeypatch):
 def test_no_camera(tmp_path):
     with pytest.raises(InputError, match="camera 99: not there"):
         run(99, tmp_path)
+
+
+def test_interrupt_before_the_first_frame_leaves_nothing(tmp_path, monkeypatch):
+    def stop_at_once(source, stages, depth):
+        return [], True
+
+    monkeypatch.setattr(module, "run_stages", stop_at_once)
+    with pytest.raises(KeyboardInterrupt):
+        run(write_clip(tmp_path / "clip.mp4"), tmp_path / "out" / "o.mp4")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_full_disk_is_the_disks_own_error():
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    writer = VideoWriter("/dev/full", ".mkv", "photo", VideoInfo(SIZE, Fraction(25), TICK))
+
+    def write_noise(count):
+        rng = np.random.default_rng(0)
+        for index in range(count):
+            picture = rng.integers(0, 256, (*SIZE, 3), np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = index, TICK
+            writer.write(Moment(frame))
+
+    with pytest.raises(OSError, match="No space left"):
+        write_noise(400)
+    writer.abandon()
