@@ -17,6 +17,7 @@ from the neighbourhood.
 """
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -32,6 +33,8 @@ NOISE, TEXTURE = 0.024, 3.0  # what is never a thing: camera noise; so many medi
 DARKENING = 0.5  # a thing of unknown colour has this share of the sky's brightness
 TILE = 16  # side of the full-size tiles, in pixels of the fit
 SURE = 0.05  # tiles of surer sky, or of less, are only enlarged
+# The coefficients are fitted on colours 0-1 and used on bytes.
+_PER_BYTE = np.array([1, 1, 1, 255, 1, 1, 1, 255, 1, 255, 255], np.float32) / 255
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -57,6 +60,7 @@ def refine(image: np.ndarray, probs: np.ndarray) -> np.ndarray:
     things = cv2.resize(things, p.shape[::-1], interpolation=cv2.INTER_LINEAR)
     limit = cv2.dilate(p, np.ones((2 * REACH + 1,) * 2, np.uint8))
     coefficients = np.concatenate([plain, things, limit[..., None]], -1)  # (h, w, 11)
+    coefficients *= _PER_BYTE
 
     guess, covered = _evaluate(coefficients, small)
     out = cv2.resize(guess, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
@@ -184,13 +188,26 @@ def _sky_around(
 def _evaluate(coefficients: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(h, w, 11) coefficients, (h, w, 3) uint8 -> sky and covered, (h, w) float32 in 0-1."""
     plane = cv2.split(coefficients)
-    r, g, b = cv2.split(image.astype(np.float32) * np.float32(1 / 255))
-    sky = plane[0] * r + plane[1] * g + plane[2] * b + plane[3]
-    sky = np.minimum(np.clip(sky, 0, 1), plane[10])
-    towards_other = plane[4] * r + plane[5] * g + plane[6] * b + plane[7]
-    towards_dark = plane[8] * (_LUMA[0] * r + _LUMA[1] * g + _LUMA[2] * b) + plane[9]
-    covered = np.clip(np.maximum(towards_other, towards_dark), 0, 1)
-    return sky * (1 - covered), covered
+    r, g, b = cv2.split(image.astype(np.float32))
+    sky = _along(plane[0:4], r, g, b)
+    np.clip(sky, 0, plane[10], out=sky)
+    covered = _along(plane[4:8], r, g, b)
+    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    towards_dark = plane[8] * luma
+    towards_dark += plane[9]
+    np.maximum(covered, towards_dark, out=covered)
+    np.clip(covered, 0, 1, out=covered)
+    sky *= 1 - covered
+    return sky, covered
+
+
+def _along(plane: Sequence[np.ndarray], *colors: np.ndarray) -> np.ndarray:
+    """plane[0] r + plane[1] g + plane[2] b + plane[3]; the planes are used up."""
+    *weights, total = plane
+    for weight, color in zip(weights, colors, strict=True):
+        weight *= color
+        total += weight
+    return total
 
 
 def _doubtful_tiles(
