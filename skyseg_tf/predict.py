@@ -152,7 +152,8 @@ def find_jobs(config: PredictConfig) -> list[Job]:
       InputError: an input that is not there, two photos for one output, an output that would
         overwrite a photo, or several photos for stdout.
     """
-    photos = [photo for text in config.inputs for photo in _photos(text)]
+    out = Path(config.out or "masks")
+    photos = [photo for text in config.inputs for photo in _photos(text, out)]
     if not photos:
         raise InputError("no photo given: name photos, folders, globs, or - for stdin")
     to_stdout = config.out is not None and str(config.out) == STREAM
@@ -160,7 +161,6 @@ def find_jobs(config: PredictConfig) -> list[Job]:
         if len(photos) > 1:
             raise InputError(f"stdout holds one photo, these are {len(photos)}: give --out DIR")
         return [Job(photos[0][0], None)]
-    out = config.out or Path("masks")
     jobs = [
         Job(source, out / output_name(config.format or "mask", relative))
         for source, relative in photos
@@ -219,13 +219,15 @@ def _predict_videos(config: PredictConfig, videos: list[str | int]) -> int:
     return predict_videos(settings, videos, runtime)
 
 
-def _photos(text: str) -> Iterator[tuple[str, Path]]:
+def _photos(text: str, out: Path) -> Iterator[tuple[str, Path]]:
     """(path, path below the folder that was asked for) of each photo of one input."""
     path = Path(text)
     if text == STREAM:
         yield STREAM, Path("stdin.png")
     elif path.is_dir():
         found = [p for p in sorted(path.rglob("*")) if _is_photo(p)]
+        if path.resolve() in out.resolve().parents:  # masks of an earlier run are no photos
+            found = [p for p in found if not p.resolve().is_relative_to(out.resolve())]
         if not found:
             raise InputError(f"{path}: no photos there ({', '.join(IMAGE_SUFFIXES)})")
         yield from ((str(p), p.relative_to(path)) for p in found)

@@ -55,6 +55,12 @@ def test_a_folder_of_photos(photos, model, tmp_path, capsys, batch_size):
     assert "33." in said
 
 
+def test_masks_of_an_earlier_run_are_no_photos(photos, model):
+    config = PredictConfig((str(photos),), photos / "masks", model=model, quiet=True)
+    assert predict(config) == 0
+    assert len(find_jobs(config)) == 4
+
+
 def test_globs_and_names(photos, model):
     def names(*inputs, **options):
         jobs = find_jobs(PredictConfig(inputs, model=model, **options))
