@@ -4,6 +4,7 @@ Without arguments it draws a demo dataset, builds its records and trains on them
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,11 +46,13 @@ from skyseg_tf.watching import Board, make_tracker
 DEMO_SCENES, DEMO_SIZE = 240, (256, 512)  # drawn at twice the size of the demo records
 
 
-def train(config: TrainConfig) -> Path:
+def train(config: TrainConfig, on_epoch: Callable[[dict[str, float]], None] | None = None) -> Path:
     """Trains a network.
 
     Args:
       config: see TrainConfig.
+      on_epoch: gets each new row of the history (see fitting.fit) once its checkpoint is written;
+        what it raises ends the training there. Not for several seeds.
 
     Returns:
       The run folder (see runs). `config.plots` gets `<model>_iou_scores.png`.
@@ -69,10 +72,12 @@ def train(config: TrainConfig) -> Path:
     if config.seeds > 1:
         return train_seeds(config)
     with use_devices(config.devices, config.batch_size):
-        return _train_one(config, manifest)
+        return _train_one(config, manifest, on_epoch or (lambda row: None))
 
 
-def _train_one(config: TrainConfig, manifest: Manifest) -> Path:
+def _train_one(
+    config: TrainConfig, manifest: Manifest, on_epoch: Callable[[dict[str, float]], None]
+) -> Path:
     """One training, from settings that `prepare` has completed to its run folder."""
     run, scheme = config.run, get_scheme(manifest.scheme)
     train_data, val_data = make_streams(config, scheme)
@@ -100,6 +105,7 @@ def _train_one(config: TrainConfig, manifest: Manifest) -> Path:
                   f"IoU {row['iou']:.4f}  val loss {row['val_loss']:.4f} "
                   f"IoU {row['val_iou']:.4f}  {row['seconds']:.0f} s, "
                   f"{row['waiting']:.0%} waiting for data", flush=True)  # fmt: skip
+            on_epoch(row)
     except KeyboardInterrupt:
         print("stopped: finishing with what there is (Ctrl-C again to give up)", flush=True)
     except Terminated:
