@@ -18,6 +18,7 @@ VERBS: dict[str, str] = {
     "flatten": "put all city folders into one folder per split",
     "build": "turn a dataset into TFRecords and rgb_stats.json",
     "train": "train a network on records and plot its IoU",
+    "search": "find the best settings by many trainings",
     "evaluate": "score a run, by the Cityscapes protocol and for its sky, with a report",
     "predict": "make sky masks of photos",
     "replace": "put another sky into a photo",

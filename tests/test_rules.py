@@ -23,6 +23,7 @@ NO_TENSORFLOW = (
     "report",
     "plots",
     "plots_scores",
+    "plots_search",
     "cli",
     "scenes",
     "check",
@@ -42,7 +43,7 @@ NO_TENSORFLOW = (
 # A module may import only modules of lower floors, or of its own where it says so.
 FLOORS = [
     ["errors", "quiet", "png"],
-    ["labels", "images", "onnx_file", "refine"],
+    ["labels", "images", "onnx_file", "refine", "search_space"],
     ["video", "stages", "smoothing", "video_settings"],
     ["video_write", "video_compose", "camera"],
     ["data.listing", "data.encodings", "data.layouts", "data.check_report", "data.checks"],
@@ -56,8 +57,9 @@ FLOORS = [
         "metrics",
         "instances",
         "plots",
+        "trials",
     ],
-    ["data.records", "data.augment_examples", "scores", "plots_scores"],
+    ["data.records", "data.augment_examples", "scores", "plots_scores", "plots_search"],
     [
         "data.pipeline",
         "data.photos",
@@ -107,6 +109,7 @@ FLOORS = [
         "import_weights",
         "train",
     ],
+    ["search"],
 ]
 
 
