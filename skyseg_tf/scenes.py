@@ -24,6 +24,8 @@ class ScenesConfig:
     """The same seed draws the same scenes; another seed draws others."""
     sequence_frames: int = 0
     """Frames of the snippet up to each labelled one in leftImg8bit_sequence, 0 to 20."""
+    conditions: str = "all"
+    """all: any weather, hour and place, indoors too; cityscapes: roads by day, as recorded there."""
     workers: int | None = None
     """Processes; one per core by default."""
 
@@ -36,6 +38,7 @@ def draw(config: ScenesConfig) -> None:
         size=config.size,
         seed=config.seed,
         sequence_frames=config.sequence_frames,
+        conditions=config.conditions,
         workers=config.workers,
         progress=True,
     )

@@ -195,6 +195,18 @@ def test_an_interrupted_file_leaves_nothing_behind(tmp_path, monkeypatch):
     assert list(files_of(tmp_path / "tree")) == ["scenes.json"]
 
 
+def test_conditions_of_cityscapes_are_roads_by_day():
+    def darkest_sky(conditions):
+        drawn = [draw_scene(seed, (64, 128), conditions=conditions) for seed in range(24)]
+        skies = [scene.image[scene.label_ids == LABEL_ID["sky"]] for scene in drawn]
+        return drawn, min(sky.mean() for sky in skies if sky.size)
+
+    drawn, darkest = darkest_sky("cityscapes")
+    assert all((scene.label_ids == LABEL_ID["road"]).any() for scene in drawn)
+    assert darkest > 150
+    assert darkest_sky("all")[1] < 100  # night
+
+
 @pytest.mark.parametrize(
     ("count", "options", "message"),
     [
@@ -206,6 +218,7 @@ def test_an_interrupted_file_leaves_nothing_behind(tmp_path, monkeypatch):
         (1, {"splits": (("train", 0),)}, "positive"),
         (1, {"sequence_frames": 21}, "0 to 20"),
         (1, {"workers": 0}, "workers is 0"),
+        (1, {"conditions": "moon"}, "no conditions 'moon': there are all, cityscapes"),
     ],
 )
 def test_settings_out_of_range_are_refused(tmp_path, count, options, message):

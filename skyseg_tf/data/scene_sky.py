@@ -1,5 +1,6 @@
 """Weather, sky and the faults of a camera for drawn street scenes."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import cv2
@@ -65,9 +66,11 @@ WEATHERS = {
 # fmt: on
 
 
-def draw_weather(rng: np.random.Generator) -> tuple[str, Weather, Light]:
-    """Picks a weather and the light that comes with it."""
-    chances = np.array([weather.chance for weather in WEATHERS.values()])
+def draw_weather(
+    rng: np.random.Generator, among: Collection[str] = tuple(WEATHERS)
+) -> tuple[str, Weather, Light]:
+    """Picks a weather out of `among`, and the light that comes with it."""
+    chances = np.array([w.chance * (name in among) for name, w in WEATHERS.items()])
     name = list(WEATHERS)[rng.choice(len(chances), p=chances / chances.sum())]
     weather = WEATHERS[name]
     azimuth = rng.uniform(-np.pi, np.pi)

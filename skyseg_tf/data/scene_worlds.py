@@ -1,5 +1,6 @@
 """Where things stand in drawn street scenes."""
 
+from collections.abc import Collection
 from functools import partial
 from itertools import pairwise
 
@@ -20,9 +21,11 @@ from skyseg_tf.data.scene_trees import Tree, draw_ridge, draw_tree
 UP = np.array([0.0, 1.0, 0.0])
 
 
-def make_world(rng, seed, size, light: Light, time: float) -> World:
-    """Picks a place and puts everything into it; `time` moves camera and traffic."""
-    chances = np.array([place.chance for place in PLACES.values()])
+def make_world(
+    rng, seed, size, light: Light, time: float, among: Collection[str] = tuple(PLACES)
+) -> World:
+    """Picks a place out of `among` and puts everything into it; `time` moves camera and traffic."""
+    chances = np.array([place.chance * (name in among) for name, place in PLACES.items()])
     name = list(PLACES)[rng.choice(len(chances), p=chances / chances.sum())]
     place = PLACES[name]
     bend = rng.normal(0, 1 / 700) if name not in ("close", "square") else 0.0

@@ -18,7 +18,15 @@ from tqdm import tqdm
 
 from skyseg_tf.data.scene_canvas import Canvas
 from skyseg_tf.data.scene_ground import paint_ground, paint_hall
-from skyseg_tf.data.scene_sky import develop, draw_photo, draw_weather, mirror_on, paint_sky
+from skyseg_tf.data.scene_places import PLACES
+from skyseg_tf.data.scene_sky import (
+    WEATHERS,
+    develop,
+    draw_photo,
+    draw_weather,
+    mirror_on,
+    paint_sky,
+)
 from skyseg_tf.data.scene_worlds import make_world
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_aside
@@ -35,6 +43,15 @@ _CITIES = {
     "test": ("ostertor", "quellstadt", "rotenfels"),
 }
 _LAST_VOID = LABEL_ID["out of roi"]  # what the public test masks of Cityscapes still show
+# What a scene may show: weathers of scene_sky, places of scene_places. Cityscapes was recorded from
+# a car on city roads, by day and not in adverse weather (Cordts et al., CVPR 2016, section 2.1).
+CONDITIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "all": (tuple(WEATHERS), tuple(PLACES)),
+    "cityscapes": (
+        ("clear", "cumulus", "cirrus", "white", "overcast"),
+        ("street", "canyon", "downtown", "avenue", "suburb", "highway", "country", "industrial"),
+    ),
+}
 PALETTE = np.zeros((256, 4), np.uint8)  # RGBA by labelId, as in the *_color.png files
 PALETTE[:, 3] = 255
 PALETTE[[x.id for x in CITYSCAPES_LABELS], :3] = [x.color for x in CITYSCAPES_LABELS]
@@ -55,19 +72,25 @@ class Scene:
     instance_ids: np.ndarray
 
 
-def draw_scene(seed: int, size: tuple[int, int] = (1024, 2048), time: float = 0.0) -> Scene:
+def draw_scene(
+    seed: int,
+    size: tuple[int, int] = (1024, 2048),
+    time: float = 0.0,
+    conditions: str = "all",
+) -> Scene:
     """Draws one street scene.
 
     Args:
       seed: of everything; the same seed is the same scene.
       size: (height, width), at least 64 x 64.
       time: seconds; moves the camera and the traffic through the same scene.
+      conditions: key of CONDITIONS.
 
     Returns:
       The scene.
 
     Raises:
-      InputError: a size below 64 x 64, or a negative seed.
+      InputError: a size below 64 x 64, a negative seed, or unknown conditions.
     """
     if min(size) < SMALLEST:
         raise InputError(
@@ -75,10 +98,12 @@ def draw_scene(seed: int, size: tuple[int, int] = (1024, 2048), time: float = 0.
         )
     if seed < 0:
         raise InputError(f"seed {seed} is negative: give 0 or more")
+    _check_conditions(conditions)
+    weathers, places = CONDITIONS[conditions]
     rng = np.random.default_rng([seed, 0])
-    _, weather, light = draw_weather(rng)
+    _, weather, light = draw_weather(rng, weathers)
     photo, wet, dressing = draw_photo(rng, light.night), rng.random(2), rng.random(4)
-    world = make_world(rng, seed, tuple(size), light, time)
+    world = make_world(rng, seed, tuple(size), light, time, places)
     canvas = Canvas(world.camera, light)
     if world.name == "hall":
         paint_hall(canvas, np.random.default_rng([seed, 1]), seed)
@@ -99,6 +124,11 @@ def draw_scene(seed: int, size: tuple[int, int] = (1024, 2048), time: float = 0.
     if dressing[3] < 0.15:
         _mark_borders(image, canvas, dressing)
     return Scene(image, canvas.labels, canvas.instances)
+
+
+def _check_conditions(conditions: str) -> None:
+    if conditions not in CONDITIONS:
+        raise InputError(f"no conditions '{conditions}': there are {', '.join(CONDITIONS)}")
 
 
 def _paint_hood(canvas: Canvas, dressing, rng) -> None:
@@ -140,6 +170,7 @@ def write_scenes(
     seed: int = 0,
     splits: Sequence[tuple[str, float]] = SPLITS,
     sequence_frames: int = 0,
+    conditions: str = "all",
     workers: int | None = None,
     progress: bool = False,
 ) -> dict[str, int]:
@@ -157,6 +188,7 @@ def write_scenes(
         public Cityscapes.
       sequence_frames: 0, or the length of the video snippet that ends in each labelled frame,
         up to 20.
+      conditions: key of CONDITIONS: which weathers and places there are.
       workers: processes; one per core if None. The files are the same for any number.
       progress: shows a progress bar.
 
@@ -168,14 +200,15 @@ def write_scenes(
     """
     out = Path(out)
     _check(out, count, size, seed, splits, sequence_frames, workers)
+    _check_conditions(conditions)
     counts = split_counts(count, splits)
-    _claim(out, count, size, seed, splits, sequence_frames)
+    _claim(out, count, size, seed, splits, sequence_frames, conditions)
     jobs = [
-        (out, split, index, tuple(size), seed, sequence_frames)
+        (out, split, index, tuple(size), seed, sequence_frames, conditions)
         for split, number in counts.items()
         for index in range(number)
     ]
-    jobs = [job for job in jobs if not _is_complete(*job)]
+    jobs = [job for job in jobs if not _is_complete(*job[:3], sequence_frames)]
     bar = tqdm(total=len(jobs), desc="scenes", unit="scene", disable=not progress)
     workers = min(workers or os.cpu_count() or 1, len(jobs))
     with bar:
@@ -233,7 +266,7 @@ def split_counts(count: int, splits: Sequence[tuple[str, float]]) -> dict[str, i
     return {name: int((number == i).sum()) for i, (name, _) in enumerate(splits)}
 
 
-def _claim(out: Path, count, size, seed, splits, sequence_frames) -> None:
+def _claim(out: Path, count, size, seed, splits, sequence_frames, conditions) -> None:
     """Writes scenes.json, or compares with the one of an earlier run."""
     settings = {
         "drawing": DRAWING,
@@ -241,12 +274,13 @@ def _claim(out: Path, count, size, seed, splits, sequence_frames) -> None:
         "seed": seed,
         "splits": [[name, share] for name, share in splits],
         "sequence_frames": sequence_frames,
+        "conditions": conditions,
         "count": count,
     }
     path = out / "scenes.json"
     if path.exists():
         try:
-            earlier = dict(json.loads(path.read_text()))
+            earlier = {"conditions": "all"} | json.loads(path.read_text())
         except (ValueError, TypeError):
             raise InputError(
                 f"{path} is damaged: choose another folder or delete this one"
@@ -285,17 +319,17 @@ def _paths(out: Path, split: str, index: int, frames: int):
     return photo, masks, snippet
 
 
-def _is_complete(out, split, index, size, seed, frames) -> bool:
+def _is_complete(out, split, index, frames) -> bool:
     photo, masks, snippet = _paths(out, split, index, frames)
     return all(path.exists() for path in (photo, *masks, *(path for _, path in snippet)))
 
 
-def _write_scene(out, split, index, size, seed, frames) -> None:
+def _write_scene(out, split, index, size, seed, frames, conditions) -> None:
     """Draws and writes all files of one scene; top level so that workers can import it."""
     photo, masks, snippet = _paths(out, split, index, frames)
     # Room for a hundred million scenes per split, so that no two trees or splits share one.
     scene_seed = seed * 10**9 + list(_CITIES).index(split) * 10**8 + index
-    scene = draw_scene(scene_seed, size)
+    scene = draw_scene(scene_seed, size, 0.0, conditions)
     labels, instances = scene.label_ids, scene.instance_ids
     if split == "test":
         labels = np.where(labels > _LAST_VOID, 0, labels).astype(np.uint8)
@@ -305,7 +339,7 @@ def _write_scene(out, split, index, size, seed, frames) -> None:
             continue
         frame = scene
         if number != LABELLED_FRAME:
-            frame = draw_scene(scene_seed, size, (number - LABELLED_FRAME) / FPS)
+            frame = draw_scene(scene_seed, size, (number - LABELLED_FRAME) / FPS, conditions)
         _write_png(path, frame.image)
     for path, picture in zip(masks, (labels, PALETTE[labels], instances), strict=True):
         _write_png(path, picture)
