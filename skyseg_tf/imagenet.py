@@ -97,8 +97,9 @@ def copy_encoder(source: keras.Model, model: keras.Model, stats: dict[str, float
 def _input_normalization(source: keras.Model) -> tuple[np.ndarray, np.ndarray]:
     """(3,) scale and offset of what happens to pixels before the first convolution."""
     start = keras.Model(source.input, source.get_layer("stem_conv_pad").input)
+    shape = [n or 32 for n in source.input_shape[1:]]
     zero, full = (
-        start.predict_on_batch(np.full((1, 32, 32, 3), value, np.float32))[0, 0, 0].astype(float)
+        start.predict_on_batch(np.full((1, *shape), value, np.float32))[0, 0, 0].astype(float)
         for value in (0.0, 255.0)
     )
     return (full - zero) / 255.0, zero

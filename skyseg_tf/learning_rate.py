@@ -1,7 +1,8 @@
 """The learning-rate finder: one short training whose rate rises until the loss explodes.
 
 Reference: Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, section 3.3;
-the smoothed curve and the steepest descent as suggestion are those of fastai's first finder.
+the smoothed curve and the steepest descent as suggestion are those of fastai's first finder, but
+for the slope, which is a line through a decade of rates.
 """
 
 from collections.abc import Iterable
@@ -47,7 +48,8 @@ class RateCurve:
       rates: (N,) rising.
       losses: (N,) of one batch each, before its step.
       smooth: (N,) exponential moving average of them, bias corrected.
-      suggested: rate of the steepest descent of `smooth` before its lowest point.
+      suggested: rate where a line through the losses of a decade around it falls most steeply,
+        before the lowest point of `smooth`; that point where the curve is shorter than a decade.
     """
 
     rates: np.ndarray
@@ -95,8 +97,17 @@ def rate_curve(rates: np.ndarray, losses: Iterable[float]) -> RateCurve:
     """
     losses, smooth = np.asarray(losses, np.float64), smoothed(losses)
     lowest = int(np.nanargmin(np.where(np.isfinite(smooth), smooth, np.nan)))
-    falling = smooth[: max(lowest + 1, 2)]
-    steepest = int(np.argmin(np.gradient(falling, np.log(rates[: len(falling)]))))
+    logs = np.log10(rates)
+    half = 1
+    while half < len(rates) - 1 and logs[half] - logs[0] < 0.5:
+        half += 1
+    # The slope of single steps would be the noise of single batches.
+    slopes = {
+        i: np.polyfit(logs[i - half : i + half + 1], losses[i - half : i + half + 1], 1)[0]
+        for i in range(half, min(lowest + 1, len(rates) - half))
+        if np.isfinite(losses[i - half : i + half + 1]).all()
+    }
+    steepest = min(slopes, key=slopes.__getitem__, default=lowest)
     return RateCurve(rates, losses, smooth, float(rates[steepest]))
 
 

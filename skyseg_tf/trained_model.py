@@ -61,7 +61,10 @@ class TrainedModel(keras.Model):
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
         self._decay, self._every = decay, every
-        self._batches = _Untracked(self.optimizer.add_variable((), dtype="int32", name="batches"))
+        batches = self.optimizer.add_variable(
+            (), dtype="int32", aggregation="only_first_replica", name="batches"
+        )
+        self._batches = _Untracked(batches)
         # Of the variables only the random states of Dropout are no floats.
         weights = [v for v in self.variables if v.dtype.startswith("float")]
         self._averages = tuple(_Average(weight, self._add_average(weight)) for weight in weights)

@@ -27,7 +27,8 @@ def source():
             low, high = rng.uniform(0.5, 1.5, (2, *n))
             layer.set_weights([low, *rng.normal(0, 0.1, (2, *n)), high])
         elif isinstance(layer, keras.layers.Normalization):
-            layer.set_weights([[0.5, 0.4, 0.3], [0.05, 0.06, 0.07], 1])
+            mean, variance = np.array([[0.5, 0.4, 0.3], [0.05, 0.06, 0.07]])
+            layer.set_weights([mean, variance, np.array(1)])
             layer.finalize_state()
     return model
 

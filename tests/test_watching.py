@@ -99,6 +99,7 @@ def test_trackers_get_the_history(name, evaluated, tmp_path, monkeypatch):
         found = {key: package.run.summary[f"epoch/{key}"] for key in ("loss", "val_iou")}
         assert package.run.config["epochs"] == "3"
     else:
+        package.flush_async_logging()
         run = package.get_run(package.active_run().info.run_id)
         found, name = run.data.metrics, run.data.params["epochs"]
         assert name == "3"
