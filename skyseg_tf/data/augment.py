@@ -104,17 +104,19 @@ class Augmentation:
     jpeg: Range = _NEVER
 
 
-_LIGHT = {
+_LIGHT = {  # for trainings of minutes, which have no time for much variety
     "flip": 0.5,
+    "exposure": Range(-0.3, 0.3),
+    "tint": Range(0.0, 0.07),
+    "gamma": Range(0.5, 1.5),
+    "saturation": Range(0.5, 1.5),
+}
+_DEFAULT = _LIGHT | {
     "scales": Range(0.75, 2.0),
     "angle": Range(-5.0, 5.0, 0.25),
     "exposure": Range(-0.5, 0.6),
     "tint": Range(0.0, 0.1),
-    "gamma": Range(0.5, 1.5),
-    "saturation": Range(0.5, 1.5),
     "contrast": Range(0.6, 1.3),
-}
-_DEFAULT = _LIGHT | {
     "perspective": Range(-0.1, 0.1, 0.1),
     "mix_skies": 0.25,
     "new_sky": 0.1,
