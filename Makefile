@@ -32,12 +32,11 @@ env-dev: $(VENV)/.ready-dev  ## the same with what tests and lint need
 $(VENV)/.ready-dev: pyproject.toml requirements.txt
 	$(call install,.[dev])
 
-data: env  ## draw the demo dataset: 240 street scenes in the format of Cityscapes
-	@$(RUN) -m skyseg_tf.scenes --out data/demo_scenes --count 240 --size 256 512
+data: env  ## draw the demo dataset: 900 street scenes in the format of Cityscapes
+	@$(RUN) -m skyseg_tf.scenes --out data/demo_scenes --count 900 --size 128 256 --conditions cityscapes
 
-# So short a training has no time to profit from augmentation.
 train: data  ## demo data, records, training, IoU plot
-	@$(RUN) -m skyseg_tf.train --learning-rate 3e-3 --no-augment
+	@$(RUN) -m skyseg_tf.train
 
 test: env-dev  ## the fast tests
 	@$(RUN) -m pytest

@@ -41,7 +41,7 @@ class TrainConfig:
     """Height and width of the records; default: those of the records, else 128 256 for the demo
     and 256 512 for --source."""
     # --- network
-    model: str = "unet_efficientnet_b2"
+    model: str = "skyline"
     """Network: a key of models.MODELS; the default learns most per minute on a CPU."""
     init: Path | None = None
     """Run of the same network to start from, or a file of import_weights; its head is left out
@@ -53,7 +53,7 @@ class TrainConfig:
     devices: int = 1
     """GPUs of this machine that share each batch."""
     # --- training
-    epochs: int = 8
+    epochs: int = 20
     """Passes over the train split."""
     batch_size: int = 8
     """Images per step."""
@@ -71,13 +71,13 @@ class TrainConfig:
     """cross_entropy, bce_dice (one class), ohem, focal or lovasz."""
     class_weights: bool = False
     """Cross-entropy weighted by 1 / ln(1.02 + share of the class in the train split)."""
-    ema: float = 0.0
+    ema: float = 0.998
     """Decay of an exponential moving average of the weights, such as 0.999; what is validated and
     saved is then the average. 0: none."""
     augment: bool = True
     """Change geometry, light and weather of the training photos."""
     augmentation: str = "light"
-    """How much: light, default or strong, see data/augment.py."""
+    """How much: light (for minutes of training), default or strong, see data/augment.py."""
     accumulate: int = 1
     """Batches whose gradients make one step: for a batch that memory does not hold."""
     patience: int = 0
