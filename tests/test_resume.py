@@ -2,20 +2,22 @@
 
 import csv
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_network import NETWORKS
 
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.scenes import write_scenes
 from skyseg_tf.errors import InputError
+from skyseg_tf.models import MODELS
 from skyseg_tf.runs import read_config, write_json
 from skyseg_tf.train import TrainConfig, main, train
 from skyseg_tf.train_config import resumed
@@ -23,8 +25,12 @@ from skyseg_tf.train_config import resumed
 # The real command, which sends itself a signal after a given number of batches.
 STRUCK = """
 import os, sys
-from skyseg_tf import fitting, train
-signal, wanted, argv = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+from skyseg_tf import fitting, models, train
+signal, wanted, tiny, argv = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
+if tiny:
+    sys.path.insert(0, tiny)
+    import tiny_network
+    models.MODELS.update(tiny_network.NETWORKS)
 keep, done = fitting.Keeping.on_train_batch_end, []
 def then_strike(self, batch, logs=None):
     done.append(batch)
@@ -52,11 +58,9 @@ def flags(config):
     return argv
 
 
-def strike(config, with_signal, batches, backend="tensorflow"):
-    return subprocess.run(
-        [sys.executable, "-c", STRUCK, str(int(with_signal)), str(batches), *flags(config)],
-        capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": backend},
-    )  # fmt: skip
+def strike(config, with_signal, batches, tiny=str(Path(__file__).parent)):
+    argv = [sys.executable, "-c", STRUCK, str(int(with_signal)), str(batches), tiny]
+    return subprocess.run([*argv, *flags(config)], capture_output=True, text=True)
 
 
 def rows(run):
@@ -82,7 +86,15 @@ def assert_same(run, undisturbed):
 
 
 @pytest.fixture(scope="module")
-def config(records, tmp_path_factory):
+def tiny():
+    before = dict(MODELS)
+    MODELS.update(NETWORKS)
+    yield
+    MODELS.update(before)
+
+
+@pytest.fixture(scope="module")
+def config(tiny, records, tmp_path_factory):
     folder = tmp_path_factory.mktemp("resume")
     return TrainConfig(
         records=records, model="skynet", epochs=2, batch_size=2, ema=0.9, accumulate=2,
@@ -186,6 +198,7 @@ def _worse_and_worse(model, batches, progress, keeping):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("model", ["skynet", "unet_efficientnet_b2", "resnet_lstm"])
 def test_killed_at_random_steps(model, tmp_path_factory):
     """Three kills in one training of networks with Dropout, batch normalization and an LSTM."""
@@ -204,7 +217,7 @@ def test_killed_at_random_steps(model, tmp_path_factory):
     undisturbed, config = train(config), replace(config, run=folder / "killed")
     draw = random.Random(model)
     for strikes, part in enumerate((config, *[TrainConfig(resume=config.run, quiet=True)] * 2)):
-        process = strike(part, signal.SIGKILL, draw.randint(1, steps))
+        process = strike(part, signal.SIGKILL, draw.randint(1, steps), tiny="")
         assert process.returncode == -signal.SIGKILL, (strikes, process.stderr[-2000:])
     train(TrainConfig(resume=config.run, quiet=True))
     assert_same(config.run, undisturbed)
