@@ -77,7 +77,7 @@ class TrainedModel(keras.Model):
             layout=getattr(weight, "_layout", None),
             name=f"{weight.path.replace('/', '_')}_average",
         )
-        average.assign(weight)
+        average.assign(ops.copy(weight))  # JAX gives the buffers away in each step: share none
         return average
 
     @contextmanager
@@ -85,7 +85,7 @@ class TrainedModel(keras.Model):
         """Inside, the model holds the averaged weights (where there are any); then its own again."""
         own = [ops.convert_to_numpy(pair.weight) for pair in self._averages]
         for pair in self._averages:
-            pair.weight.assign(pair.average)
+            pair.weight.assign(ops.copy(pair.average))
         try:
             yield
         finally:

@@ -45,11 +45,13 @@ def test_averages_follow_their_formula(decay):
         d = min(decay, (1 + step) / (10 + step))
         wanted = [d * a + (1 - d) * w for a, w in zip(wanted, weights, strict=True)]
     with model.averaged():
+        model.evaluate(*next(batches(1)), verbose=0)
         for value, want in zip(model.get_weights(), wanted, strict=True):
             np.testing.assert_allclose(value, want, rtol=2e-5, atol=1e-6)
     assert len(model.weights) == 12
     for value, want in zip(model.get_weights(), seen[-1], strict=True):
         assert np.array_equal(value, want)
+    model.fit(*next(batches(1)), verbose=0)  # the averages are still there to go on
 
 
 def test_averaging_leaves_the_training_as_it_was():
