@@ -1,6 +1,7 @@
 """Pictures of a search: a heat map over two settings, and all settings side by side."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def cells(parameter: Parameter) -> tuple[list[str], Any]:
         return [_text(value) for value in values], values.index
     bins = min(_BINS, int(parameter.high - parameter.low) + 1) if parameter.kind == "int" else _BINS
     edges = [_at(parameter, i / bins) for i in range(bins + 1)]
-    labels = [f"{a:.2g}\nto {b:.2g}" for a, b in zip(edges, edges[1:], strict=False)]
+    labels = [f"{a:.2g}\nto {b:.2g}" for a, b in pairwise(edges)]
     return labels, lambda value: min(int(position(parameter, value) * bins), bins - 1)
 
 
@@ -84,7 +85,8 @@ def plot_heat_map(
             best[cell] = trial
     scores = np.full(counts.shape, np.nan)
     for cell, trial in best.items():
-        scores[cell] = trial.score
+        if trial.state == "finished":  # the color scale is theirs alone
+            scores[cell] = trial.score
     figure = Figure(
         figsize=(max(3.4 + 1.25 * len(column_labels), 7.5), 2.6 + 0.75 * len(rows_labels)),
         layout="constrained",
@@ -93,13 +95,13 @@ def plot_heat_map(
     axes.set_facecolor("#eeeeee")
     picture = axes.imshow(scores, cmap=_COLORS, aspect="auto")
     for (row, column), trial in best.items():
-        value = picture.norm(trial.score)
+        light = trial.state != "finished" or picture.norm(trial.score) > 0.55
         text = f"{trial.score:.4f}"
         text += "\nstopped early" if trial.state == "pruned" else ""
         text += "\nstill running" if trial.state == "running" else ""
         text += f"\nbest of {counts[row, column]}" if counts[row, column] > 1 else ""
         axes.text(column, row, text, ha="center", va="center", fontsize=9,
-                  color="#111111" if value > 0.55 else "white")  # fmt: skip
+                  color="#111111" if light else "white")  # fmt: skip
     if best:
         row, column = max(best, key=lambda cell: _rank(best[cell]))
         axes.add_patch(
@@ -110,7 +112,7 @@ def plot_heat_map(
     axes.set_xlabel(across.name.replace("_", " "))
     axes.set_ylabel(down.name.replace("_", " "))
     figure.colorbar(picture, ax=axes, label="mean IoU on val")
-    _framed(figure, f"{title}: red is the best; grey: none yet", subtitle)
+    _framed(figure, f"{title}: red is the best; grey: none trained to the end", subtitle)
     return figure
 
 
@@ -126,7 +128,7 @@ def plot_parallel_coordinates(
       subtitle: the protocol of the scores.
     """
     known = sorted((row for row in rows if row.score is not None), key=_rank)
-    scores = [row.score for row in known]
+    scores = [row.score for row in known if row.state == "finished"]
     low, high = (min(scores), max(scores)) if scores else (0.0, 1.0)
     norm = Normalize(low, high if high > low else low + 1e-6)
     figure = Figure(figsize=(2.6 + 1.9 * (len(space) + 1), 5.2), layout="constrained")
@@ -136,12 +138,13 @@ def plot_parallel_coordinates(
         # Fanned out a little: trials that share a listed value would hide each other.
         fan = (i / max(len(known) - 1, 1) - 0.5) * 0.05
         ys = [position(p, row.params[p.name]) + fan * (p.kind == "listed") for p in space]
-        x, y = _smooth(xs, np.array([*ys, norm(row.score)]))
+        ending = max(float(norm(row.score)), -0.05)  # below all finished ones: below the axis
+        x, y = _smooth(xs, np.array([*ys, ending]))
         whole = row.state == "finished"
         axes.plot(x, y, color=ScalarMappable(norm, _COLORS).to_rgba(row.score) if whole else _GREY,
                   linewidth=1.6 if whole else 0.8, linestyle="-" if whole else "--",
                   alpha=0.9 if whole else 0.6, zorder=2 if whole else 1)  # fmt: skip
-    if known:
+    if scores:
         axes.plot(x, y, color="#e03131", linewidth=3, zorder=3)  # the last is the best
     for i, parameter in enumerate(space):
         _ticks(axes, i, *_labels(parameter))

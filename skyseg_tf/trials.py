@@ -43,7 +43,7 @@ class Plan:
       sampler: grid (every combination of listed values), random, or tpe: tree-structured Parzen
         estimator, which draws where earlier trials were good.
       pruner: none; median: stop a trial whose best score is below the median of the earlier ones
-        at that epoch; halving: successive halving, a third goes on at epochs 1, 3, 9, ...
+        at that epoch, from the second on; halving: successive halving, the better half goes on at epochs 2, 4, 8, ...
       trials: how many, for random and tpe.
       seed: of the draws.
 
@@ -244,9 +244,9 @@ class Trials:
     def _pruner(self):
         pruners = self.optuna.pruners
         if self.plan.pruner == "median":
-            return pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
+            return pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2)
         if self.plan.pruner == "halving":
-            return pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+            return pruners.SuccessiveHalvingPruner(min_resource=2, reduction_factor=2)
         return pruners.NopPruner()
 
     # ----------------------------------------------------------------- working
@@ -256,10 +256,13 @@ class Trials:
         params = {p.name: p.setting(trial.params[p.name]) for p in self.plan.space}
         state, score, reason = self.optuna.trial.TrialState, None, ""
 
+        with exclusive(self.folder):
+            reported = set(self._stored(trial).intermediate_values)
+
         def report(epoch: int, value: float, seconds: float) -> None:
             with exclusive(self.folder):
-                # One that goes on after a death trains its last epoch again.
-                if epoch not in self._stored(trial).intermediate_values:
+                if epoch not in reported:  # one that goes on after a death may train it again
+                    reported.add(epoch)
                     trial.report(value, epoch)
                     trial.set_user_attr("seconds", trial.user_attrs.get("seconds", 0.0) + seconds)
                 if trial.should_prune():
