@@ -15,7 +15,7 @@ def use_devices(count: int, batch_size: int) -> Iterator[None]:
 
     TensorFlow mirrors the variables (tf.distribute.MirroredStrategy), JAX shards the batch
     (keras.distribution.DataParallel). Batch normalization has the statistics of each device's part
-    on TensorFlow and of the whole batch on JAX.
+    on TensorFlow and of the whole batch on JAX; so have losses that are no mean over pixels.
 
     Args:
       count: GPUs to use, or other devices where there is no GPU; 1 leaves all as it is.

@@ -175,8 +175,13 @@ class MaskLoss(keras.losses.Loss):
         self.loss = loss
 
     def call(self, mask, logits):
-        """Scalar loss."""
-        return self.loss(mask[..., 0], logits)
+        """Scalar loss; of several TensorFlow devices, whose gradients are summed, each has its share."""
+        value = self.loss(mask[..., 0], logits)
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            value = value / tf.distribute.get_strategy().num_replicas_in_sync
+        return value
 
 
 class StreamingConfusion(keras.metrics.Metric):

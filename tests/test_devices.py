@@ -47,7 +47,7 @@ def trained(devices):
 for a, b in zip(one, two, strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 assert abs(history1["loss"][0] - history2["loss"][0]) < 1e-5, (history1, history2)
-assert history1["logits_iou"] == history2["logits_iou"], (history1, history2)
+assert history1["iou"] == history2["iou"], (history1, history2)
 """
 
 
