@@ -1,19 +1,25 @@
 """The box: trained networks that come with the package, each one ONNX file of raw RGB.
 
+    python -m skyseg_tf.box --run runs/skyline_sky --name skyline --data "..." --terms "..."
+
+puts the network of a run into it.
+
 The weights are stored once: the runtimes read the graph, and the Keras runtime rebuilds the
 network by its name and takes the weights out of the same file (`models.folded`).
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from skyseg_tf.cli import run_command
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import get_scheme
-from skyseg_tf.runtime import METADATA_PREFIX, ModelFacts, sha256_of
+from skyseg_tf.runtime import BOX, METADATA_PREFIX, ModelFacts, sha256_of
 
 _SMALL = 1024  # constants of fewer values stay float32: they weigh nothing and are touchier
 _HALF_MAX = 65504.0
@@ -155,3 +161,62 @@ def _halve(graph) -> dict[str, str]:
         graph.graph.node.insert(0, cast)
         halved[old] = new
     return halved
+
+
+@dataclass(frozen=True)
+class BoxConfig:
+    """Put the network of a run into the package's box. Needs the extra `export`."""
+
+    run: Path
+    """Run folder of `skyseg train`; its best epoch is taken."""
+    name: str
+    """Name in the box."""
+    data: str
+    """What it was trained on."""
+    terms: str
+    """Terms of that data."""
+    long_side: int = 512
+    """The photo is shrunk to about this long side, in pixels, for the network."""
+    threshold: float = 0.5
+    """Probability from which a pixel is sky."""
+    default: bool = False
+    """Make it the one that is taken when none is named."""
+    out: Path = BOX
+    """Folder of the box."""
+
+
+def box(config: BoxConfig) -> None:
+    """Boxes a run.
+
+    Raises:
+      InputError: no such run, or one that cannot be boxed.
+    """
+    from skyseg_tf.quiet import import_tensorflow_quietly
+
+    import_tensorflow_quietly()
+    from skyseg_tf.checkpoints import load_initial_weights
+    from skyseg_tf.data.records import read_manifest
+    from skyseg_tf.models import build_model
+    from skyseg_tf.runs import read_config
+    from skyseg_tf.train_config import TrainConfig
+
+    settings = read_config(config.run, TrainConfig)
+    manifest = read_manifest(settings.records)
+    scheme = get_scheme(manifest.scheme)
+    network = build_model(settings.model, scheme.num_logits)
+    load_initial_weights(config.run, network)
+    path = write_box(
+        network, manifest.rgb_stats, config.out, name=config.name, data=config.data,
+        terms=config.terms, scheme=scheme.name, threshold=config.threshold,
+        long_side=config.long_side, default=config.default,
+    )  # fmt: skip
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.box") -> None:
+    """Entry point of the command."""
+    run_command(box, BoxConfig, argv, prog)
+
+
+if __name__ == "__main__":
+    main()
