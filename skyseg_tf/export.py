@@ -176,7 +176,7 @@ def _size(
             f"{config.run}: its network was built for {own[0]} x {own[1]} alone; leave "
             "--image-size out"
         )
-    if size is None and form.fixed:
+    if size is None and config.precision in form.fixed:
         size = manifest.image_size
     if size and network in MODELS:
         check_size(network, size)

@@ -24,7 +24,7 @@ class Format:
       precisions: those that it knows.
       backend: of runtime.BACKENDS that runs it, or "saved_model".
       packages: the modules that writing it needs.
-      fixed: whether it always has one size.
+      fixed: precisions in which it has one size.
     """
 
     write: Callable[[ExportJob], None]
@@ -32,7 +32,7 @@ class Format:
     precisions: tuple[str, ...]
     backend: str
     packages: tuple[str, ...] = ()
-    fixed: bool = False
+    fixed: tuple[str, ...] = ()
 
 
 _ALL = ("f32", "f16", "int8")
@@ -49,6 +49,7 @@ FORMATS: dict[str, Format] = {
         _ALL,
         "openvino",
         (*_ONNX, "openvino", "nncf"),
+        fixed=("int8",),
     ),
     "litert": Format(
         write_litert,
@@ -56,7 +57,7 @@ FORMATS: dict[str, Format] = {
         _ALL,
         "litert",
         ("ai_edge_litert",),
-        fixed=True,
+        fixed=_ALL,
     ),
     "tensorrt-onnx": Format(
         write_tensorrt_onnx, "tensorrt_{precision}{size}.onnx", _ALL, "onnxruntime", _ONNX

@@ -79,7 +79,7 @@ def build_onnx(job: ExportJob):
             verbose=False,
         )
         graph = onnx.load(f"{folder}/model.onnx")
-    _plain_nearest(graph.graph)
+    _plain_resize(graph.graph)
     _name_output(graph.graph)
     if not job.facts.working_size:
         for port in (*graph.graph.input, *graph.graph.output):
@@ -89,18 +89,24 @@ def build_onnx(job: ExportJob):
     return graph
 
 
-def _plain_nearest(graph) -> None:
-    """Says TensorFlow's nearest neighbour in terms that are left in ONNX since opset 13.
+def _plain_resize(graph) -> None:
+    """Says resizing as ONNX does since opset 13.
 
-    floor((i + 0.5) x scale) is half_pixel, (i + 0.5) x scale - 0.5, with halves rounded up.
+    TensorFlow's nearest neighbour, floor((i + 0.5) x scale), is half_pixel, (i + 0.5) x scale - 0.5,
+    with halves rounded up. Inputs that do not count are left out instead of empty: the conversion
+    to float16 would give them a cast.
     """
     new = {"coordinate_transformation_mode": b"half_pixel", "nearest_mode": b"round_prefer_ceil"}
+    empty = {tensor.name for tensor in graph.initializer if 0 in tensor.dims}
     for node in graph.node:
+        if node.op_type != "Resize":
+            continue
         modes = {attribute.name: attribute for attribute in node.attribute}
-        mode = modes.get("coordinate_transformation_mode")
-        if node.op_type == "Resize" and mode is not None and mode.s == b"tf_half_pixel_for_nn":
+        if modes["coordinate_transformation_mode"].s == b"tf_half_pixel_for_nn":
             for name, value in new.items():
                 modes[name].s = value
+        for i, name in enumerate(node.input):
+            node.input[i] = "" if name in empty else name
 
 
 def _name_output(graph) -> None:
@@ -115,10 +121,18 @@ def _name_output(graph) -> None:
 
 def _to_float16(graph):
     from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # weights below 6e-8 become that
-        return convert_float_to_float16(graph, keep_io_types=True)
+        graph = convert_float_to_float16(graph, keep_io_types=True)
+    seen = set()
+    for node in list(graph.graph.node):
+        if seen.issuperset(node.output):  # it casts a shared constant once for each reader
+            graph.graph.node.remove(node)
+        seen.update(node.output)
+    OnnxModel(graph).topological_sort()  # its casts come last, whoever reads them
+    return graph
 
 
 def _quantize(job: ExportJob, graph, **options):
