@@ -344,7 +344,11 @@ def command_line(config: TrainConfig) -> str:
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.search") -> None:
     """Entry point of the command."""
-    run_command(search, SearchConfig, argv, prog)
+
+    def command(config: SearchConfig) -> None:
+        search(config)
+
+    run_command(command, SearchConfig, argv, prog)
 
 
 if __name__ == "__main__":

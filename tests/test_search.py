@@ -442,10 +442,12 @@ def test_the_best_line_is_parsed_to_the_same_settings():
 
 
 def test_what_cannot_be_searched_is_refused(records, tmp_path):
-    from skyseg_tf.search import search
+    from skyseg_tf.search import SearchConfig, search
 
+    unset = SearchConfig.model
     for changes, message in [
-        ({"space": ("model=skynet,resnet99",)}, "no network 'resnet99'"),
+        ({"space": ("model=skynet,resnet99",), "model": unset}, "no network 'resnet99'"),
+        ({"space": ("model=skynet,u2netp",)}, "--model is given and searched over"),
         ({"space": ("records=a,b",)}, "can be searched: model"),
         ({"space": ("ema=0,1",)}, "--ema is 1.0"),
         ({"space": ("learning_rate=uniform:-1:1",)}, "--learning-rate is -1.0: at least 0"),
