@@ -314,7 +314,7 @@ def test_learns_four_images(name):
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        (("unet", 1), {}, "no network 'unet': there are skynet, u2net, "),
+        (("unet", 1), {}, "no network 'unet': there are skyline, skynet, "),
         (("skynet", 1), {"depth": 5}, "skynet: no option depth; it has none"),
         (("pspnet", 1), {"width": 5}, "pspnet: no option width; it has depth"),
         (("pspnet", 1), {"depth": 34}, "pspnet: depth 34 is not possible: use 50 or 101"),
