@@ -67,7 +67,8 @@ def skyline(num_classes: int, size: tuple[int | None, int | None]) -> keras.Mode
         skip = blocks.conv(skip, filters, 1, f"decoder.{level}.lateral")
         x = layers.Add()([blocks.resize_like(x, skip), skip])
         x = blocks.relu(blocks.batch_norm(x, f"decoder.{level}.sum"))
-        x = conv_bn_relu(x, filters, 3, f"decoder.{level}")  # (B, H/16, W/16, 80) to (B, H/4, W/4, 32)
+        # (B, H/16, W/16, 80) to (B, H/4, W/4, 32)
+        x = conv_bn_relu(x, filters, 3, f"decoder.{level}")
     # The last doublings are learned: thin things need more than a bilinear guess.
     stem = skips.pop()
     x = blocks.conv(x, STEM, 1, "fine.reduce")
