@@ -107,6 +107,9 @@ def _plain_resize(graph) -> None:
                 modes[name].s = value
         for i, name in enumerate(node.input):
             node.input[i] = "" if name in empty else name
+    read = {name for node in graph.node for name in node.input}
+    for tensor in [t for t in graph.initializer if t.name in empty - read]:
+        graph.initializer.remove(tensor)
 
 
 def _name_output(graph) -> None:
