@@ -217,7 +217,7 @@ serve.main(sys.argv[2:])
 def server():
     command = [sys.executable, "-c", SERVER, str(Path(__file__).parent), "--port", "0"]
     process = subprocess.Popen(
-        [*command, "--upload-seconds", "1"],
+        [*command, "--upload-seconds", "1", "--max-megabytes", "1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -241,7 +241,7 @@ def test_the_real_server_answers_and_ends_with_what_is_under_way(server):
     assert httpx.get(f"{url}/health").json()["status"] == "ok"
     with httpx.stream("POST", f"{url}/mask", content=iter_slowly()) as slow:
         assert slow.status_code == 408
-    assert httpx.post(f"{url}/mask", content=bytes(40_000_000)).status_code == 413
+    assert httpx.post(f"{url}/mask", content=bytes(1_500_000)).status_code == 413
     with ThreadPoolExecutor(1) as pool:
         last = pool.submit(httpx.post, f"{url}/mask?refine=0", content=photo_bytes(), timeout=20)
         while httpx.get(f"{url}/health").json()["waiting"] == 0:
