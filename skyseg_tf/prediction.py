@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from skyseg_tf.images import resize_image
+from skyseg_tf.inference import resize_probs
 from skyseg_tf.refine import refine
 from skyseg_tf.runtime import Runtime, class_ids
 
@@ -91,9 +91,8 @@ def enlarge(
     size = image.shape[:2]
     sky, channel = None, runtime.sky_channel
     if channel is not None:
-        sky = (
-            refine(image, probs[..., channel]) if refined else _bilinear(probs[..., channel], size)
-        )
+        small = probs[..., channel]
+        sky = refine(image, small) if refined else resize_probs(small[..., None], size)[..., 0]
     if probs.shape[-1] == 1:
         ids = class_ids(sky[..., None], runtime.threshold if threshold is None else threshold)
     else:
@@ -104,10 +103,6 @@ def enlarge(
 def predict_image(runtime: Runtime, image: np.ndarray, **options) -> Prediction:
     """One photo, start to end; `options` are those of `enlarge`."""
     return enlarge(runtime, image, infer(runtime, [image])[0], **options)
-
-
-def _bilinear(probs: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(probs, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def _enlarged_ids(
@@ -124,8 +119,8 @@ def _enlarged_ids(
     for start in range(0, height, _ROWS):
         rows = slice(start, min(start + _ROWS, height))
         first, last = above[rows][0], below[rows][-1]
-        wide = [_bilinear(row[None], (1, width)) for row in probs[first : last + 1]]
-        wide = np.concatenate(wide).reshape(-1, width, probs.shape[-1])
+        wide = [resize_probs(row[None], (1, width)) for row in probs[first : last + 1]]
+        wide = np.concatenate(wide)
         part = wide[above[rows] - first] * (1 - share[rows])
         part += wide[below[rows] - first] * share[rows]
         if sky is None:
