@@ -13,10 +13,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Annotated
 
 from skyseg_tf.quiet import import_tensorflow_quietly
 
@@ -24,7 +23,6 @@ import_tensorflow_quietly()
 
 import numpy as np
 import tensorflow as tf
-import tyro
 from tqdm import tqdm
 
 from skyseg_tf.cli import run_command
@@ -47,41 +45,10 @@ from skyseg_tf.data.rgb_stats import RgbSums, read_rgb_stats, rgb_stats, sum_ima
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import ZIP_MARK, write_aside
 from skyseg_tf.labels import IGNORE, get_scheme
+from skyseg_tf.settings import BuildConfig
 
 SHARD_BYTES = 100_000_000
 WORK = ".build"
-
-
-@dataclass(frozen=True)
-class BuildConfig:
-    """Turn a dataset into TFRecords and rgb_stats.json."""
-
-    out: Path
-    """Folder of the records; made if absent."""
-    source: Path | None = None
-    """Dataset tree (Cityscapes, its zips or Kaggle copy, CamVid, images/ + masks/); default:
-    $CITYSCAPES_DATASET."""
-    scheme: str = "sky"
-    """Classes: sky, streets11 or cityscapes19."""
-    image_size: tuple[int, int] = (256, 512)
-    """Height and width of the records; photos are brought there by area mean."""
-    storage: str = "normalized"
-    """normalized (float32), uint8, png or jpeg."""
-    rgb_stats: Path | None = None
-    """Use these statistics instead of the train split's own."""
-    frames: int = 1
-    """Pictures per record: above 1, clips from leftImg8bit_sequence with the labeled photo last."""
-    layout: str | None = None
-    """Layout of the tree; default: detected."""
-    encoding: str | None = None
-    """How masks store classes; default: found by their values."""
-    seed: int = 0
-    """Of the order of the records."""
-    shards: Annotated[int | None, tyro.conf.arg(help="Files per split; default: by size.")] = None
-    workers: int | None = None
-    """Threads; default: all cores."""
-    quiet: bool = False
-    """No progress bar."""
 
 
 def build(config: BuildConfig) -> Manifest:

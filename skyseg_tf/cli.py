@@ -4,9 +4,8 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from typing import Any
-
-import tyro
 
 from skyseg_tf import __version__
 from skyseg_tf.errors import InputError
@@ -27,6 +26,17 @@ VERBS: dict[str, str] = {
     "serve": "serve masks over HTTP",
     "import_weights": "turn a published PyTorch checkpoint into a Keras network",
 }
+# Verbs whose modules take seconds to import: their settings lie apart, in settings.py.
+_SETTINGS_APART = {
+    "build": "BuildConfig",
+    "train": "TrainConfig",
+    "search": "SearchConfig",
+    "evaluate": "EvaluateConfig",
+    "export": "ExportConfig",
+    "serve": "ServeConfig",
+    "import_weights": "ImportConfig",
+}
+SHELLS = ("bash", "zsh", "fish")
 
 
 def run_command(
@@ -42,6 +52,8 @@ def run_command(
       argv: the flags, or None for those of the process.
       prog: the name shown in the help.
     """
+    import tyro  # `skyseg --version` does without
+
     try:
         sys.exit(command(tyro.cli(config, args=argv, prog=prog)) or 0)
     except BrokenPipeError:
@@ -62,14 +74,49 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def config_of(verb: str) -> type:
+    """The dataclass of a verb's flags; TensorFlow and the extras are not imported for it."""
+    if verb in _SETTINGS_APART:
+        return getattr(importlib.import_module("skyseg_tf.settings"), _SETTINGS_APART[verb])
+    module = importlib.import_module(f"skyseg_tf.{verb}")
+    own = [
+        value
+        for name, value in vars(module).items()
+        if name.endswith("Config") and is_dataclass(value) and value.__module__ == module.__name__
+    ]
+    return own[0]
+
+
+def print_help(verb: str) -> None:
+    """Prints a verb's help and exits; the verb's own module need not be imported for it."""
+    import tyro
+
+    tyro.cli(config_of(verb), args=["--help"], prog=f"skyseg {verb}")
+
+
+def _print_completion(shells: list[str]) -> None:
+    from skyseg_tf.completion import completion  # needs the settings of all verbs
+
+    try:
+        print(completion(" ".join(shells)), end="")
+    except InputError as error:
+        sys.exit(f"skyseg: error: {error}")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Entry point of `skyseg`."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["--version"]:
         print(f"skyseg_tf {__version__}")
+    elif argv[:1] == ["--completion"]:
+        _print_completion(argv[1:])
+    elif argv and argv[0] in VERBS and {"-h", "--help"} & set(argv[1:]):
+        print_help(argv[0])
     elif argv and argv[0] in VERBS:
         importlib.import_module(f"skyseg_tf.{argv[0]}").main(argv[1:], f"skyseg {argv[0]}")
     else:
         print("usage: skyseg VERB [options]   (skyseg VERB --help tells the options)\n")
         print("\n".join(f"  {verb:<16}{text}" for verb, text in VERBS.items()))
+        print("\n  --version       print the version")
+        print(f"  --completion    {', '.join(SHELLS)}: a script that completes verbs and flags")
         sys.exit(0 if argv[:1] in ([], ["-h"], ["--help"]) else f"\nskyseg: no verb '{argv[0]}'")

@@ -26,50 +26,8 @@ from skyseg_tf.inference import Predict, Views, class_ids, predict_probs
 from skyseg_tf.labels import SCHEMES, LabelScheme, get_scheme
 from skyseg_tf.models import MODELS
 from skyseg_tf.report import write_report
+from skyseg_tf.settings import EvaluateConfig
 from skyseg_tf.submission import check_submission, write_submission
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """Score a run: on its own records, or with --source at each label's full size."""
-
-    run: Path
-    """Run folder of `skyseg train`."""
-    source: Path | None = None
-    """Dataset tree; predictions are brought to its labels' own size (Cityscapes protocol)."""
-    split: str = "val"
-    """train, val or test."""
-    name: str | None = None
-    """Folder in RUN/evaluation; default: by source, split and the options below."""
-    # --- how the network sees a photo
-    image_size: tuple[int, int] | None = None
-    """Height and width that a photo of --source is brought to first; default: the records'."""
-    multi_scale: tuple[float, ...] = (1.0,)
-    """Factors of that size; the probabilities of all are averaged."""
-    flip: bool = False
-    """Average with the mirrored photo as well."""
-    window: tuple[int, int] | None = None
-    """Height and width of a window that slides over the photo."""
-    overlap: float = 1 / 3
-    """Share of a window that neighbours have in common, at least."""
-    # --- results
-    bootstrap: int = 0
-    """Resamples for 95 % confidence intervals, such as 1000."""
-    worst: int = 8
-    """Photos on the sheet of the worst."""
-    submission: Path | None = None
-    """Folder for the predictions as labelIds PNGs in the benchmark's naming; needs --source."""
-    compare: tuple[Path, ...] = ()
-    """Other runs: print their evaluations of this name beside that of --run; nothing is scored."""
-    # --- where things are
-    records: Path | None = None
-    """The run's records, if they have moved."""
-    layout: str | None = None
-    """Layout of --source; default: detected."""
-    encoding: str | None = None
-    """Encoding of its masks; default: by their values."""
-    quiet: bool = False
-    """No progress bar."""
 
 
 @dataclass(frozen=True)

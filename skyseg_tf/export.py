@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,28 +26,7 @@ from skyseg_tf.exporters.saved_model import load_saved_model
 from skyseg_tf.images import resize_image
 from skyseg_tf.models import MODELS, check_size
 from skyseg_tf.runtime import Runtime, load_runtime
-
-
-@dataclass(frozen=True)
-class ExportConfig:
-    """Write a run's network for another runtime: uint8 RGB in, float probabilities out."""
-
-    run: Path
-    """Run folder of `skyseg train`."""
-    format: str
-    """onnx, saved_model, openvino, litert or tensorrt-onnx."""
-    precision: str = "f32"
-    """f32, f16 or int8; int8 takes its ranges from photos of the train split."""
-    image_size: tuple[int, int] | None = None
-    """Fix height and width, and the batch to 1: faster; default: any where the format can."""
-    out: Path | None = None
-    """File (folder for saved_model); default: <run>/exports/<format and precision>."""
-    records: Path | None = None
-    """Records for the ranges of int8 and for the comparison; default: those of the run."""
-    photos: int = 16
-    """Of the val split, on which the export is compared with the Keras model."""
-    calibration_photos: int = 64
-    """Of the train split, for int8."""
+from skyseg_tf.settings import ExportConfig
 
 
 def export(config: ExportConfig) -> Agreement:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from skyseg_tf.quiet import import_tensorflow_quietly
@@ -10,27 +9,13 @@ from skyseg_tf.quiet import import_tensorflow_quietly
 import_tensorflow_quietly()
 
 import numpy as np
-import tyro
 from safetensors.numpy import load_file
 
 from skyseg_tf.cli import run_command
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_aside
 from skyseg_tf.models import build_model, load_torch_weights
-
-
-@dataclass(frozen=True)
-class ImportConfig:
-    """Turn a published checkpoint into a Keras network for `skyseg train --init`."""
-
-    file: tyro.conf.Positional[Path]
-    """State dict: .safetensors, .npz, or .pth / .pt (these two need PyTorch installed)."""
-    model: str
-    """Network: a key of models.MODELS."""
-    out: Path
-    """The network as .keras: normalized images in, dict of logits out."""
-    num_classes: int = 1
-    """Logits of the checkpoint's head: 1 for U2-Net, 19 for Cityscapes networks."""
+from skyseg_tf.settings import ImportConfig
 
 
 def read_state(file: str | Path) -> Mapping[str, np.ndarray]:

@@ -20,16 +20,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import Annotated
 
 from skyseg_tf.quiet import import_tensorflow_quietly
 
 import_tensorflow_quietly()
 
 import keras
-import tyro
 
 from skyseg_tf import plots
 from skyseg_tf.cli import run_command
@@ -38,8 +36,9 @@ from skyseg_tf.images import write_aside
 from skyseg_tf.plots_search import plot_heat_map, plot_parallel_coordinates
 from skyseg_tf.runs import read_config, write_json
 from skyseg_tf.search_space import Parameter, parse_space
+from skyseg_tf.settings import SearchConfig, TrainConfig
 from skyseg_tf.train import find_records, train
-from skyseg_tf.train_config import TrainConfig, check_settings
+from skyseg_tf.train_config import check_settings
 from skyseg_tf.trials import Plan, TrialRow, Trials, exclusive, import_optuna, trial_folder
 
 # Scores must be comparable, so the data is the same for all trials.
@@ -49,32 +48,6 @@ _NOT_SEARCHED = (
 )  # fmt: skip
 SEARCHABLE = tuple(f.name for f in fields(TrainConfig) if f.name not in _NOT_SEARCHED)
 _MAY_CHANGE = ("run", "trials", "quiet")  # when a search goes on
-_NOT_HERE = tyro.conf.Suppress
-
-
-@dataclass(frozen=True)
-class SearchConfig(TrainConfig):
-    """Search for the best settings: many trainings, of which all other settings are the same."""
-
-    epochs: int = 10
-    """Passes over the train split, of each trial."""
-    run: Path | None = None
-    """The search's folder, below which each trial is a run; default: runs/search. Where there is
-    one already, it goes on; several processes may work on it at once."""
-    seeds: Annotated[int, _NOT_HERE] = 1
-    find_lr: Annotated[bool, _NOT_HERE] = False
-    resume: Annotated[Path | None, _NOT_HERE] = None
-    plots: Annotated[Path, _NOT_HERE] = Path("plots")
-    # --- search
-    space: tuple[str, ...] = ("batch_size=8,16,32", "learning_rate=1e-3,5e-3,1e-4,5e-4")
-    """What is varied, NAME=A,B,C or NAME=uniform:LOW:HIGH (loguniform:, int:), such as
-    model=skynet,u2netp learning_rate=loguniform:1e-4:1e-2 ema=0,0.999."""
-    sampler: str | None = None
-    """grid (every combination), random or tpe; default: grid where all values are listed, else tpe."""
-    pruner: str | None = None
-    """Stop trials that fall behind: median, halving or none; default: median, for a grid none."""
-    trials: int = 20
-    """How many, for random and tpe; a search that goes on may have more."""
 
 
 def search(config: SearchConfig, train: Callable = train) -> Path:

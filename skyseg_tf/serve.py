@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 
 from skyseg_tf import __version__
@@ -23,6 +22,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.formats import FORMATS
 from skyseg_tf.prediction import enlarge, infer
 from skyseg_tf.runtime import Runtime, load_runtime
+from skyseg_tf.settings import ServeConfig
 
 try:
     import uvicorn
@@ -37,32 +37,6 @@ try:
     from skyseg_tf.serve_requests import Refusal, error_answer, find_photo, read_body, read_photo
 except ModuleNotFoundError:
     raise InputError("the server needs FastAPI: pip install 'skyseg_tf[serve]'") from None
-
-
-@dataclass(frozen=True)
-class ServeConfig:
-    """Serve masks over HTTP: POST /mask, GET /health, /metrics, /docs."""
-
-    model: str | None = None
-    """Run folder, model file or the name of one in the box; the boxed model by default."""
-    backend: str | None = None
-    """openvino, onnxruntime, litert or keras; the fastest that is there by default."""
-    host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 opens the server to the network. It asks for no password."""
-    port: int = 8000
-    """0 takes a free one."""
-    threads: int | None = None
-    """Of the network; one per core by default."""
-    max_megabytes: float = 32.0
-    """Larger requests are refused."""
-    max_megapixels: float = 50.0
-    """Larger photos are refused, before they are decoded."""
-    workers: int = 2
-    """Photos in work at once: one in the network, the others being decoded or encoded."""
-    queue: int = 8
-    """Photos that may wait beside them; then the answer is 503 with Retry-After."""
-    upload_seconds: float = 30.0
-    """Time that a client may take to send its photo."""
 
 
 _PATHS = ("/", "/mask", "/health", "/metrics", "/openapi.json", "/docs")

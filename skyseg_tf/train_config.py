@@ -1,6 +1,6 @@
-"""The settings of a training: `TrainConfig`, what is wrong with one, and how a resumed run gets its own."""
+"""The settings of a training (settings.TrainConfig): what is wrong with them, and how a resumed run gets its own."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from skyseg_tf.data.augment import AUGMENTATIONS
@@ -13,6 +13,7 @@ from skyseg_tf.models import MODELS, check_size
 from skyseg_tf.precision import PRECISIONS
 from skyseg_tf.recipes import OPTIMIZERS, RECIPES, Recipe
 from skyseg_tf.runs import read_config
+from skyseg_tf.settings import TrainConfig
 from skyseg_tf.watching import TRACKERS
 
 _AT_LEAST = {
@@ -20,87 +21,6 @@ _AT_LEAST = {
     "patience": 0, "checkpoint_steps": 0, "devices": 1, "seeds": 1,
 }  # fmt: skip
 _FREE_ON_RESUME = ("resume", "quiet")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Train a network on records and plot its IoU."""
-
-    # --- data
-    records: Path | None = None
-    """Folder of `skyseg build`; default: the demo records, drawn and built if absent."""
-    extra_records: tuple[Path, ...] = ()
-    """Folders whose train splits are mixed in, such as drawn scenes beside photos."""
-    source: Path | None = None
-    """Dataset tree: its records are built first, beside it in --data."""
-    data: Path = Path("data")
-    """Where the demo dataset and the records of --source are put."""
-    scheme: str | None = None
-    """Classes: sky, streets11 or cityscapes19; default: those of the records, else sky."""
-    image_size: tuple[int, int] | None = None
-    """Height and width of the records; default: those of the records, else 128 256 for the demo
-    and 256 512 for --source."""
-    # --- network
-    model: str = "skyline"
-    """Network: a key of models.MODELS; the default learns most per minute on a CPU."""
-    init: Path | None = None
-    """Run of the same network to start from, or a file of import_weights; its head is left out
-    where the classes differ. `imagenet`: the encoder of keras.applications, where it is the same."""
-    precision: str = "float32"
-    """float32, mixed_bfloat16, mixed_float16, or auto: what trains fastest here, by a few steps."""
-    xla: bool = False
-    """Compile the training step with XLA; auto decides this too. JAX always does."""
-    devices: int = 1
-    """GPUs of this machine that share each batch."""
-    # --- training
-    epochs: int = 20
-    """Passes over the train split."""
-    batch_size: int = 8
-    """Images per step."""
-    optimizer: str | None = None
-    """adam or sgd (momentum 0.9); this and the next five: default by network, see recipes.py."""
-    learning_rate: float | None = None
-    """At the start, after the warm-up."""
-    power: float | None = None
-    """The rate falls to 0 as (1 - step / steps) ** power; 0 keeps it."""
-    warmup_steps: int | None = None
-    """Steps in which the rate rises first."""
-    weight_decay: float | None = None
-    """L2 penalty on kernels; batch normalization and biases are spared."""
-    loss: str | None = None
-    """cross_entropy, bce_dice (one class), ohem, focal or lovasz."""
-    class_weights: bool = False
-    """Cross-entropy weighted by 1 / ln(1.02 + share of the class in the train split)."""
-    ema: float = 0.998
-    """Decay of an exponential moving average of the weights, such as 0.999; what is validated and
-    saved is then the average. 0: none."""
-    augment: bool = True
-    """Change geometry, light and weather of the training photos."""
-    augmentation: str = "light"
-    """How much: light (for minutes of training), default or strong, see data/augment.py."""
-    accumulate: int = 1
-    """Batches whose gradients make one step: for a batch that memory does not hold."""
-    patience: int = 0
-    """Stop after so many epochs without a better val IoU; 0: never."""
-    seed: int = 0
-    """Of weights, order and augmentation."""
-    seeds: int = 1
-    """Train so many times, with seed, seed + 1, ..., and report mean and spread."""
-    find_lr: bool = False
-    """Only look for a learning rate: a short training at rising rates, a plot and a suggestion."""
-    # --- result
-    run: Path | None = None
-    """Run folder; default: runs/<model>_<scheme>."""
-    resume: Path | None = None
-    """Run to go on with from its last checkpoint, under its own settings: give no others."""
-    checkpoint_steps: int = 0
-    """Also save after every so many batches, beside after every epoch."""
-    track: str | None = None
-    """Report to wandb or mlflow, as their own environment variables say."""
-    plots: Path = Path("plots")
-    """Folder of the IoU plot, beside the run's own plots."""
-    quiet: bool = False
-    """No progress bar."""
 
 
 def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> None:

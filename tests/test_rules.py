@@ -25,6 +25,8 @@ NO_TENSORFLOW = (
     "plots_scores",
     "plots_search",
     "cli",
+    "completion",
+    "settings",
     "scenes",
     "check",
     "flatten",
@@ -42,7 +44,7 @@ NO_TENSORFLOW = (
 
 # A module may import only modules of lower floors, or of its own where it says so.
 FLOORS = [
-    ["errors", "quiet", "png"],
+    ["errors", "quiet", "png", "settings"],
     ["labels", "images", "onnx_file", "refine", "search_space"],
     ["video", "stages", "smoothing", "video_settings"],
     ["video_write", "video_compose", "camera"],
@@ -67,7 +69,7 @@ FLOORS = [
     ],
     ["models"],
     ["cli", "runs", "recipes", "image_scores", "inference", "submission", "comparison"],
-    ["report", "evaluation_folder"],
+    ["report", "evaluation_folder", "completion"],
     [
         "trained_model",
         "watching",
