@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "doctor": "say which runtimes and extras are there and what is missing",
     "export": "write a run's network for another runtime, checked in it",
     "serve": "serve masks over HTTP",
+    "dashboard": "look at models, photos, trainings and runs in the browser",
     "import_weights": "turn a published PyTorch checkpoint into a Keras network",
 }
 # Verbs whose modules take seconds to import: their settings lie apart, in settings.py.

@@ -152,6 +152,13 @@ def difference(truth: np.ndarray, pred: np.ndarray, scheme: LabelScheme) -> np.n
     return picture
 
 
+def difference_marks(scheme: LabelScheme) -> tuple[tuple[tuple[int, int, int], str], ...]:
+    """The colors of `difference`, (R, G, B) 0-255, and what each means."""
+    if scheme.num_classes == 2:
+        return (_RIGHT, "sky, right"), (_FALSE, "sky, false"), (_MISSED, "sky, missed")
+    return ((_FALSE, "wrong class"),)
+
+
 def plot_predictions(
     images: Sequence[np.ndarray], truths: Sequence[np.ndarray], preds: Sequence[np.ndarray],
     scheme: LabelScheme, title: str, captions: Sequence[str] = (),
@@ -201,12 +208,9 @@ def _legend(figure: Figure, scheme: LabelScheme, truths: Sequence, preds: Sequen
         patch(color=np.array(scheme.colors[i]) / 255, label=scheme.class_names[i]) for i in seen
     ]
     handles.append(patch(color="black", label="not labeled"))
-    if scheme.num_classes == 2:
-        marks = ((_RIGHT, "sky, right"), (_FALSE, "sky, false"), (_MISSED, "sky, missed"))
-    else:
-        marks = ((_FALSE, "wrong class"),)
     handles += [
-        patch(color=np.array(color) / 255, label=f"difference: {name}") for color, name in marks
+        patch(color=np.array(color) / 255, label=f"difference: {name}")
+        for color, name in difference_marks(scheme)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
 

@@ -40,6 +40,13 @@ NO_TENSORFLOW = (
     "replace",
     "doctor",
     "predict_video",
+    "dashboard",
+    "dashboard_pages.sources",
+    "dashboard_pages.run_facts",
+    "dashboard_pages.uploads",
+    "dashboard_pages.figures",
+    "dashboard_pages.session",
+    "dashboard_pages.inspect_photo",
 )
 
 # A module may import only modules of lower floors, or of its own where it says so.
@@ -112,6 +119,17 @@ FLOORS = [
         "train",
     ],
     ["search"],
+    ["dashboard_pages", "dashboard_pages.sources", "dashboard_pages.uploads"],
+    ["dashboard_pages.run_facts", "dashboard_pages.figures"],
+    ["dashboard_pages.session"],
+    [
+        "dashboard_pages.inspect_photo",
+        "dashboard_pages.your_photo",
+        "dashboard_pages.training",
+        "dashboard_pages.all_runs",
+        "dashboard_pages.worst_photos",
+    ],
+    ["dashboard"],
 ]
 
 

@@ -1,0 +1,118 @@
+"""Command: look at models, photos, trainings and runs in the browser.
+
+    skyseg dashboard
+    streamlit run skyseg_tf/dashboard.py
+
+The same file is the command and Streamlit's script. `.streamlit/config.toml` beside it holds the
+safe settings, for both ways.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import tyro
+
+from skyseg_tf.cli import run_command
+from skyseg_tf.dashboard_pages.sources import Folders
+from skyseg_tf.errors import InputError
+
+
+@dataclass(frozen=True)
+class DashboardConfig:
+    """Look at models, photos, trainings and runs in the browser. Needs the extra `dashboard`."""
+
+    port: int = 8501
+    """Port to listen on."""
+    host: str = "localhost"
+    """Address to listen on; 0.0.0.0 opens it to the network, without a password."""
+    browser: bool = True
+    """Open a browser."""
+    folders: tyro.conf.OmitArgPrefixes[Folders] = field(default_factory=Folders)
+
+
+def streamlit_arguments(config: DashboardConfig) -> list[str]:
+    """What `streamlit` is started with; all that is not here stands in .streamlit/config.toml.
+
+    Args:
+      config: see DashboardConfig.
+    """
+    folders = config.folders
+    return [
+        "run", str(Path(__file__).resolve()),
+        "--server.address", config.host,
+        "--server.port", str(config.port),
+        "--server.headless", str(not config.browser).lower(),
+        "--", "--runs", str(folders.runs), "--models", str(folders.models),
+        "--data", str(folders.data),
+    ]  # fmt: skip
+
+
+def dashboard(config: DashboardConfig) -> None:
+    """Serves until Ctrl-C.
+
+    Raises:
+      InputError: Streamlit is missing.
+    """
+    if missing := [name for name in ("streamlit", "plotly") if not find_spec(name)]:
+        raise InputError(
+            f"the dashboard needs {' and '.join(missing)}: pip install 'skyseg_tf[dashboard]'"
+        )
+    from streamlit.web import cli
+
+    if config.host not in ("localhost", "127.0.0.1", "::1"):
+        print("skyseg: open to the network, without a password", flush=True)
+    cli.main(streamlit_arguments(config), standalone_mode=False)
+
+
+def show() -> None:
+    """Streamlit's script: the navigation, and the page that was asked for."""
+    import streamlit as st
+
+    from skyseg_tf.dashboard_pages import (
+        all_runs,
+        inspect_photo,
+        session,
+        training,
+        worst_photos,
+        your_photo,
+    )
+
+    st.set_page_config("skyseg", ":material/cloud:", layout="wide")
+    if (
+        Path(sys.argv[0]).resolve() == Path(__file__).resolve()
+        and "folders" not in st.session_state
+    ):
+        st.session_state["folders"] = tyro.cli(Folders, args=sys.argv[1:])
+    pages = {
+        "inspect": st.Page(inspect_photo.show, title="Inspect", icon=":material/visibility:", url_path="inspect", default=True),
+        "photo": st.Page(your_photo.show, title="Your photo", icon=":material/add_a_photo:", url_path="photo"),
+        "training": st.Page(training.show, title="Training", icon=":material/show_chart:", url_path="training"),
+        "runs": st.Page(all_runs.show, title="Runs", icon=":material/table:", url_path="runs"),
+        "worst": st.Page(worst_photos.show, title="Worst photos", icon=":material/sentiment_dissatisfied:", url_path="worst"),
+    }  # fmt: skip
+    st.session_state["pages"] = pages
+    page = st.navigation(list(pages.values()), position="top")
+    with session.explained():
+        page.run()
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.dashboard") -> None:
+    """Parses flags and serves."""
+    run_command(dashboard, DashboardConfig, argv, prog)
+
+
+def _inside_streamlit() -> bool:
+    if "streamlit" not in sys.modules:
+        return False
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    return get_script_run_ctx(suppress_warning=True) is not None
+
+
+if __name__ == "__main__":
+    if _inside_streamlit():
+        show()
+    else:
+        main()

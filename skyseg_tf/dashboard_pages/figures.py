@@ -1,0 +1,156 @@
+"""Pictures of the dashboard: interactive figures, and small copies for the page."""
+
+import base64
+import io
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import plotly.graph_objects as go
+from PIL import Image
+
+from skyseg_tf.images import overlay, resize_image
+from skyseg_tf.labels import IGNORE
+from skyseg_tf.prediction import Prediction
+
+TRAIN, VAL = "#2c7fb8", "#d95f0e"  # as plots.plot_learning_curves
+_RUN_COLORS = ("#2c7fb8", "#d95f0e", "#5aa469", "#9467bd", "#c0392b", "#7f8c8d")
+_HOVER_WIDTH = 320  # cells of the probability map: what a browser gets stays below half a megabyte
+_PAGE_WIDTH = 1000  # pixels of a picture on the page
+
+
+def for_page(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 no wider than the page shows it."""
+    height, width = picture.shape[:2]
+    if width <= _PAGE_WIDTH:
+        return picture
+    return resize_image(picture, (max(1, round(height * _PAGE_WIDTH / width)), _PAGE_WIDTH))
+
+
+def probability_figure(
+    image: np.ndarray, probs: np.ndarray, names: np.ndarray | None, what: str, threshold: float | None,
+    width: int,
+) -> go.Figure:  # fmt: skip
+    """A photo under its probabilities, which show under the mouse.
+
+    Args:
+      image: (H, W, 3) uint8.
+      probs: (H, W) float32 in 0-1.
+      names: (H, W) object or str array of what the hover says in a second line, or None.
+      what: whose probability it is.
+      threshold: outlined; None for no line.
+      width: about how many CSS pixels wide the figure is shown.
+    """
+    height, full = image.shape[:2]
+    cells = (max(1, round(height * min(1, _HOVER_WIDTH / full))), min(full, _HOVER_WIDTH))
+    small = cv2.resize(probs, cells[::-1], interpolation=cv2.INTER_AREA).round(3)
+    step = (full / cells[1], height / cells[0])
+    grid = {"x0": step[0] / 2, "dx": step[0], "y0": step[1] / 2, "dy": step[1], "z": small}
+    text = None
+    if names is not None:
+        rows = ((np.arange(cells[0]) + 0.5) * step[1]).astype(int)
+        columns = ((np.arange(cells[1]) + 0.5) * step[0]).astype(int)
+        text = names[np.ix_(rows, columns)]
+    figure = go.Figure(
+        go.Heatmap(
+            **grid, zmin=0, zmax=1, text=text,
+            colorscale=[[0, "rgba(20,60,160,0)"], [1, "rgba(40,140,255,0.75)"]],
+            hovertemplate=f"<b>{what} %{{z:.3f}}</b>{'<br>%{text}' if names is not None else ''}"
+            "<br>x %{x:.0f}, y %{y:.0f}<extra></extra>",
+            colorbar={
+                "orientation": "h", "thickness": 8, "len": 0.5, "y": 0, "yanchor": "top", "ypad": 8,
+                "tickvals": [0, 0.5, 1], "tickfont": {"size": 11},
+            },
+        )
+    )  # fmt: skip
+    if threshold is not None and small.min() < threshold < small.max():
+        figure.add_trace(
+            go.Contour(
+                **grid, contours={"start": threshold, "end": threshold, "size": 1, "coloring": "none"},
+                line={"color": "#ffb000", "width": 2}, hoverinfo="skip", showscale=False,
+                showlegend=False,
+            )
+        )  # fmt: skip
+    figure.add_layout_image(
+        source=_data_uri(image), xref="x", yref="y", x=0, y=0, sizex=full, sizey=height,
+        sizing="stretch", layer="below",
+    )  # fmt: skip
+    figure.update_xaxes(visible=False, range=[0, full], constrain="domain")
+    figure.update_yaxes(
+        visible=False, range=[height, 0], scaleanchor="x", constrain="domain", constraintoward="top"
+    )
+    figure.update_layout(
+        margin={"l": 0, "r": 0, "t": 0, "b": 36}, height=round(width * height / full) + 36,
+        dragmode=False, hoverlabel={"font": {"size": 13}},
+    )  # fmt: skip
+    return figure
+
+
+def _data_uri(image: np.ndarray) -> str:
+    file = io.BytesIO()
+    Image.fromarray(for_page(image)).save(file, format="jpeg", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def curves_figure(histories: dict[str, dict[str, list[float]]], key: str) -> go.Figure:
+    """A score by epoch, train dotted and val solid; the best epoch of val is marked.
+
+    Args:
+      histories: by run, columns as run_facts.read_history gives them.
+      key: "loss" or "iou".
+    """
+    figure = go.Figure()
+    alone = len(histories) == 1
+    for (name, history), color in zip(histories.items(), _colors(len(histories)), strict=True):
+        lines = (
+            ("train", history[key], TRAIN if alone else color, "dot"),
+            ("val", history[f"val_{key}"], VAL if alone else color, "solid"),
+        )
+        for split, values, line_color, dash in lines:
+            figure.add_scatter(
+                x=history["epoch"], y=values, mode="lines+markers" if len(values) < 60 else "lines",
+                line={"color": line_color, "dash": dash, "width": 2}, marker={"size": 5},
+                name=split if alone else f"{name} · {split}", legendgroup=name,
+                hovertemplate="%{y:.4f}",
+            )  # fmt: skip
+        best = _best(history[f"val_{key}"], key)
+        if best is not None:
+            figure.add_scatter(
+                x=[history["epoch"][best]], y=[history[f"val_{key}"][best]], mode="markers",
+                marker={"size": 13, "symbol": "circle-open", "line": {"width": 2},
+                        "color": VAL if alone else color},
+                name="best epoch", legendgroup=name, showlegend=alone, hoverinfo="skip",
+            )  # fmt: skip
+    figure.update_layout(
+        height=360, hovermode="x unified", margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        legend={"orientation": "h", "y": -0.18, "x": 0},
+    )  # fmt: skip
+    figure.update_xaxes(title="epoch", rangemode="tozero", automargin=True)
+    figure.update_yaxes(
+        title=None, automargin=True, range=[0, 1] if key == "iou" else None, rangemode="tozero"
+    )
+    return figure
+
+
+def _colors(count: int) -> Sequence[str]:
+    return [_RUN_COLORS[i % len(_RUN_COLORS)] for i in range(count)]
+
+
+def _best(values: list[float], key: str) -> int | None:
+    known = [i for i, value in enumerate(values) if not np.isnan(value)]
+    if not known:
+        return None
+    return (min if key == "loss" else max)(known, key=lambda i: values[i])
+
+
+def channel_at_size(probs: np.ndarray, channel: int, size: tuple[int, int]) -> np.ndarray:
+    """(h, w, C) probabilities -> (H, W) float32 of one class at the photo's size, bilinear."""
+    return cv2.resize(probs[..., channel], size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def prediction_picture(prediction: Prediction) -> np.ndarray:
+    """The photo with the classes' colors over it; of two classes only the sky is colored."""
+    ids = prediction.ids
+    if len(prediction.class_names) == 2:
+        ids = np.where(ids == 0, np.uint8(IGNORE), ids)
+    return overlay(prediction.image, ids, prediction.palette, 0.6)

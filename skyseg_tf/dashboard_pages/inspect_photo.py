@@ -1,0 +1,255 @@
+"""Page: one photo, what one or two models say of it, and how far that is from the truth."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from skyseg_tf import metrics, plots
+from skyseg_tf.dashboard_pages import figures, session
+from skyseg_tf.dashboard_pages.session import Answer
+from skyseg_tf.dashboard_pages.sources import LoadedSample, ModelChoice, Sample, scheme_of
+from skyseg_tf.image_scores import sky_class
+from skyseg_tf.images import colorize
+from skyseg_tf.labels import IGNORE
+from skyseg_tf.runtime import Runtime
+from skyseg_tf.scores import BOUNDARY_TOLERANCE
+
+_NONE = ModelChoice("None", "", 0)
+
+
+def show() -> None:
+    """Draws the page."""
+    st.title("Inspect")
+    where = session.folders()
+    samples, notes = session.samples(where.data)
+    if opened := st.session_state.get("opened"):  # from the page of worst photos
+        samples = [opened, *(sample for sample in samples if sample != opened)]
+    models = session.models(where)
+    for note in notes:
+        st.warning(note)
+    first, second, third = st.columns([1.2, 1, 1])
+    with first:
+        sample = session.pick("Photo", samples, "photo")
+    with second:
+        choice = session.pick("Model", models, "model")
+    with third:
+        other = session.pick("Second model", [_NONE, *models], "second_model")
+    choices = [choice] if other in (_NONE, choice) else [choice, other]
+    if other == choice:
+        st.caption("Both models are the same: pick another one to compare.")
+    _add_yours(where.data, where.runs, where.models, expanded=False)
+
+    sides = []
+    for one in choices:
+        with session.explained():
+            runtime = session.runtime_of(one)
+            sides.append(_Side(one, runtime, sample, session.load_sample(sample, runtime)))
+    if not sides:
+        return
+    threshold = None
+    controls = st.columns([2, 1], vertical_alignment="bottom")
+    with controls[0]:
+        cut = next((side.runtime for side in sides if len(side.runtime.class_names) == 2), None)
+        threshold = session.threshold_slider(cut, "threshold") if cut else None
+    with controls[1]:
+        refined = st.toggle(
+            "Edges follow the photo", True, key="refined",
+            help="Brings the mask to the photo's full size along its edges, down to wires.",
+        )  # fmt: skip
+    for side in sides:
+        side.ask(threshold, refined)
+    _draw(sides)
+
+
+class _Side:
+    """One model on the photo: its answer and its scores."""
+
+    def __init__(
+        self, choice: ModelChoice, runtime: Runtime, sample: Sample, loaded: LoadedSample
+    ) -> None:
+        self.choice, self.runtime, self.sample, self.loaded = choice, runtime, sample, loaded
+        self.scheme = scheme_of(runtime)
+
+    def ask(self, threshold: float | None, refined: bool) -> None:
+        """Computes answer and scores."""
+        self.threshold = threshold if len(self.runtime.class_names) == 2 else None
+        self.answer: Answer = session.answer(
+            self.runtime, self.loaded.image, (self.choice, self.sample), clip=self.loaded.clip,
+            threshold=self.threshold, refined=refined,
+        )  # fmt: skip
+        self.ids = self.answer.prediction.ids
+        self.matrix = None
+        if self.loaded.truth is not None:
+            self.matrix = metrics.confusion_matrix(
+                self.loaded.truth, self.ids, self.scheme.num_classes
+            )
+
+
+def _draw(sides: list[_Side]) -> None:
+    loaded = sides[0].loaded
+    for note in dict.fromkeys(note for side in sides for note in side.loaded.notes):
+        st.info(note)
+    clip = next((side.loaded.clip for side in sides if side.loaded.clip is not None), None)
+    if clip is not None:
+        st.subheader("Frames that go in")
+        small = [figures.for_page(frame) for frame in clip]
+        labels = [
+            f"{i - len(clip) + 1}" if i < len(clip) - 1 else "the photo" for i in range(len(clip))
+        ]
+        for column, frame, label in zip(st.columns(len(clip)), small, labels, strict=True):
+            column.image(frame, caption=label, width="stretch", output_format="JPEG")
+    for column, side in zip(st.columns(len(sides)), sides, strict=True):
+        with column:
+            _figures_of(side)
+    photo, truth = st.columns(2)
+    photo.image(
+        figures.for_page(loaded.image), caption="Photo", width="stretch", output_format="JPEG"
+    )
+    with truth:
+        _truth(sides[0])
+    if len(sides) == 1:
+        left, right = st.columns(2)
+        with left:
+            _prediction(sides[0])
+        with right:
+            _difference(sides[0])
+    else:
+        for draw in (_prediction, _difference):
+            for column, side in zip(st.columns(2), sides, strict=True):
+                with column:
+                    draw(side)
+    _legend(sides)
+    st.subheader("Probability under the mouse")
+    for column, side in zip(st.columns(len(sides)), sides, strict=True):
+        with column:
+            _probability(side, 1080 if len(sides) == 1 else 520)
+    _iou_table(sides)
+
+
+def _figures_of(side: _Side) -> None:
+    """The scores in large figures."""
+    prediction, scheme = side.answer.prediction, side.scheme
+    seconds = f"{1000 * side.answer.seconds:.0f} ms in {side.runtime.backend}"
+    st.markdown(f"**{side.choice.label}** · :gray[{seconds}]")
+    told = []
+    if side.matrix is not None:
+        sky = sky_class(scheme)
+        if sky is not None:
+            told.append(("Sky IoU", _figure(metrics.iou(side.matrix)[sky])))
+        told.append(("Mean IoU", _figure(metrics.mean_iou(side.matrix))))
+        if sky is not None:
+            edges = metrics.boundary_counts(side.loaded.truth, side.ids, sky, BOUNDARY_TOLERANCE)
+            told.append(("Edge F, 2 px", _figure(metrics.boundary_f(edges))))
+        told.append(("Pixels right", f"{100 * metrics.pixel_accuracy(side.matrix):.1f} %"))
+    if prediction.sky is not None:
+        told.append(("Sky", f"{100 * prediction.is_sky.mean():.1f} %"))
+    with st.container(horizontal=True, gap="medium"):
+        for label, value in told:
+            st.metric(label, value, width="content")
+
+
+def _figure(value: float) -> str:
+    return "none" if np.isnan(value) else f"{value:.3f}"
+
+
+def _truth(side: _Side) -> None:
+    truth = side.loaded.truth
+    if truth is None:
+        st.info("No truth for this photo, so no difference and no IoU.", icon=":material/info:")
+        return
+    palette = side.scheme.palette
+    st.image(
+        figures.for_page(colorize(truth, palette)), caption="Truth", width="stretch",
+        output_format="PNG",
+    )  # fmt: skip
+
+
+def _prediction(side: _Side) -> None:
+    st.image(
+        figures.for_page(figures.prediction_picture(side.answer.prediction)),
+        caption=f"Prediction of {side.choice.label}", width="stretch", output_format="JPEG",
+    )  # fmt: skip
+
+
+def _difference(side: _Side) -> None:
+    if side.loaded.truth is None:
+        return
+    picture = plots.difference(side.loaded.truth, side.ids, side.scheme)
+    st.image(
+        figures.for_page(picture), caption=f"Difference, {side.choice.label}", width="stretch",
+        output_format="PNG",
+    )  # fmt: skip
+
+
+def _legend(sides: list[_Side]) -> None:
+    marks = {}
+    for side in sides:
+        seen = set(np.unique(side.ids).tolist())
+        if side.loaded.truth is not None:
+            seen |= set(np.unique(side.loaded.truth).tolist())
+        for class_id in sorted(seen - {IGNORE}):
+            name, color = side.runtime.class_names[class_id], side.runtime.colors[class_id]
+            marks[name] = (color, name)
+        if IGNORE in seen:
+            marks["ignored"] = ((0, 0, 0), "ignored")
+        if side.loaded.truth is not None:
+            for color, text in plots.difference_marks(side.scheme):
+                marks[f"difference: {text}"] = (color, f"difference: {text}")
+    session.swatches(list(marks.values()))
+
+
+def _probability(side: _Side, width: int) -> None:
+    prediction, names = side.answer.prediction, list(side.runtime.class_names)
+    what, probs, text = "sky", prediction.sky, None
+    if len(names) > 2:
+        start = names.index("sky") if "sky" in names else 0
+        what = st.selectbox(
+            "Class", names, index=start, key=f"class_{side.choice.label}",
+            label_visibility="collapsed",
+        )  # fmt: skip
+        probs = figures.channel_at_size(side.answer.probs, names.index(what), side.ids.shape)
+    said = np.array([*names, *[""] * (256 - len(names))], object)
+    text = "predicted " + said[side.ids]
+    if side.loaded.truth is not None:
+        said[IGNORE] = "ignored"
+        text = text + ", truth " + said[side.loaded.truth]
+    figure = figures.probability_figure(side.loaded.image, probs, text, what, side.threshold, width)
+    st.plotly_chart(
+        figure, key=f"probability_{side.choice.label}", config={"displayModeBar": False},
+        alt=f"Probability of {what} over the photo, by {side.choice.label}",
+    )  # fmt: skip
+
+
+def _iou_table(sides: list[_Side]) -> None:
+    scored = [side for side in sides if side.matrix is not None]
+    if not scored:
+        return
+    st.subheader("IoU per class")
+    columns = {}
+    for side in scored:
+        values = metrics.iou(side.matrix)
+        rows = zip(side.scheme.class_names, values, strict=True)
+        columns[side.choice.label] = {
+            **{name: value for name, value in rows if not np.isnan(value)},
+            "mean of the classes here": metrics.mean_iou(side.matrix),
+        }
+    table = pd.DataFrame(columns).rename_axis("class").reset_index()
+    st.dataframe(
+        table, hide_index=True, width="stretch",
+        column_config={
+            name: st.column_config.ProgressColumn(name, min_value=0, max_value=1, format="%.3f")
+            for name in columns
+        },
+    )  # fmt: skip
+
+
+def _add_yours(data, runs, models, expanded: bool) -> None:
+    with st.expander("Add models and photos", expanded=expanded, icon=":material/add:"):
+        st.markdown(
+            f"- **Photos with truth:** drop a Cityscapes tree into `{data}/`: `leftImg8bit/`, "
+            f"`gtFine/`, and `leftImg8bit_sequence/` for models that take clips. Photos alone work "
+            f"too, without IoU.\n"
+            f"- **Models:** every run below `{runs}/` is here by itself. Others (`.keras`, `.onnx`, "
+            f"`.xml`, `.tflite` of `skyseg export`, or whole run folders) go into `{models}/`.\n\n"
+            "They show up within seconds; nothing needs to be restarted."
+        )

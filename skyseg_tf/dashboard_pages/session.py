@@ -1,0 +1,229 @@
+"""What the pages share: caches, choices that last from page to page, errors in one line."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from skyseg_tf.dashboard_pages import sources
+from skyseg_tf.dashboard_pages.sources import Folders, LoadedSample, ModelChoice, Sample
+from skyseg_tf.errors import InputError
+from skyseg_tf.images import resize_image
+from skyseg_tf.labels import get_scheme
+from skyseg_tf.prediction import Prediction, enlarge, infer
+from skyseg_tf.runtime import Runtime, class_ids
+
+_FOUND_SECONDS = 5  # so old may the list of files be: a file that is dropped shows up by itself
+
+
+def folders() -> Folders:
+    """Where the dashboard looks."""
+    return st.session_state.get("folders", Folders())
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Shows bad input and a failing disk as one line on the page."""
+    try:
+        yield
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+    except OSError as error:
+        st.error(f"{error.strerror or error} ({error.filename})", icon=":material/error:")
+
+
+# --- choices ---
+
+
+def pick(
+    label: str, options: Sequence, key: str, show: Callable = lambda option: option.label, **more
+):
+    """A select box whose choice outlasts its page.
+
+    Args:
+      label: above it.
+      options: at least one.
+      key: of the choice.
+      show: an option's text.
+      more: for st.selectbox.
+    """
+    kept = f"kept_{key}"
+    if st.session_state.get(key) not in options:
+        earlier = st.session_state.get(kept)
+        st.session_state[key] = earlier if earlier in options else options[0]
+    choice = st.selectbox(label, options, key=key, format_func=show, **more)
+    st.session_state[kept] = choice
+    return choice
+
+
+def pick_several(label: str, options: Sequence[str], key: str, most: int) -> list[str]:
+    """A box for up to `most` of the options, that outlasts its page; starts with the first."""
+    kept = f"kept_{key}"
+    chosen = st.session_state.get(key, st.session_state.get(kept, options[:1]))
+    st.session_state[key] = [option for option in chosen if option in options]
+    choice = st.multiselect(label, options, key=key, max_selections=most)
+    st.session_state[kept] = choice
+    return choice
+
+
+def choose(key: str, option) -> None:
+    """Makes a `pick` of another page, or of the next run, start at an option."""
+    st.session_state[f"kept_{key}"] = option
+    st.session_state.pop(key, None)
+
+
+def open_page(name: str) -> None:
+    """Goes to a page by its url path."""
+    pages = st.session_state.get("pages", {})
+    if name in pages:
+        st.switch_page(pages[name])
+
+
+def swatches(marks: Sequence[tuple[tuple[int, int, int], str]]) -> None:
+    """A legend in one line: a square of each color with its meaning."""
+    parts = [
+        f'<span style="white-space:nowrap;margin-right:1rem"><span style="display:inline-block;'
+        f"width:.8em;height:.8em;border-radius:2px;border:1px solid #8886;margin-right:.35em;"
+        f'vertical-align:-.05em;background:rgb{tuple(map(int, color))}"></span>{escape(text)}</span>'
+        for color, text in marks
+    ]
+    st.html(f'<div style="font-size:.85rem;opacity:.8;line-height:1.7">{"".join(parts)}</div>')
+
+
+def no_runs(folder: Path, what: str) -> None:
+    """What to do where there is no run yet."""
+    st.info(f"No runs below `{folder}/` yet. Train one, and {what}:", icon=":material/school:")
+    st.code("skyseg train", language="sh")
+    st.caption(
+        "Without options it draws street scenes, trains a small network on them within minutes and "
+        f"leaves the run in `{folder}/`. `skyseg dashboard --runs DIR` looks elsewhere."
+    )
+
+
+# --- what is there ---
+
+
+@st.cache_data(ttl=_FOUND_SECONDS, show_spinner=False)
+def models(where: Folders) -> list[ModelChoice]:
+    """See sources.find_models."""
+    return sources.find_models(where)
+
+
+@st.cache_data(ttl=_FOUND_SECONDS, show_spinner=False)
+def samples(folder: Path) -> tuple[list[Sample], list[str]]:
+    """See sources.find_samples."""
+    return sources.find_samples(folder)
+
+
+@st.cache_data(ttl=_FOUND_SECONDS, show_spinner=False)
+def runs(folder: Path) -> dict[str, Path]:
+    """Run folders by a short name, those changed last first."""
+    return {path.relative_to(folder).as_posix(): path for path in sources.find_runs(folder)}
+
+
+# --- models and predictions; keyed on paths and times of change ---
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _runtime(choice: ModelChoice) -> Runtime:
+    return sources.load_model(choice)
+
+
+def runtime_of(choice: ModelChoice) -> Runtime:
+    """A loaded model.
+
+    Raises:
+      InputError: it cannot be loaded.
+    """
+    with st.spinner(f"Loading {choice.label}"):
+        return _runtime(choice)
+
+
+@st.cache_data(max_entries=24, show_spinner=False)
+def _loaded(sample: Sample, scheme: str | None, frames: int) -> LoadedSample:
+    return sources.load_sample(sample, get_scheme(scheme) if scheme else None, frames)
+
+
+def load_sample(sample: Sample, runtime: Runtime | None = None) -> LoadedSample:
+    """A sample with the truth and the clip that a model asks for; without model the photo alone.
+
+    Raises:
+      InputError: the photo cannot be read.
+    """
+    scheme = runtime and sources.scheme_of(runtime)
+    with st.spinner("Drawing the scene" if sample.seed is not None else "Reading the photo"):
+        return _loaded(sample, scheme.name if scheme else None, runtime.frames if runtime else 1)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def thumbnail(sample: Sample, width: int) -> np.ndarray:
+    """The photo of a sample, (H, W, 3) uint8, scaled to a width.
+
+    Raises:
+      InputError: the photo cannot be read.
+    """
+    image = _loaded(sample, None, 1).image
+    return resize_image(image, (max(1, round(image.shape[0] * width / image.shape[1])), width))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of a photo.
+
+    Attributes:
+      prediction: at the photo's size.
+      probs: (h, w, C) float32 at the network's size.
+      seconds: from the photo to the mask, without loading the model.
+    """
+
+    prediction: Prediction
+    probs: np.ndarray
+    seconds: float
+
+
+@st.cache_data(max_entries=12, show_spinner=False)
+def _answer(_runtime: Runtime, _image, _clip, key: tuple, refined: bool) -> Answer:
+    start = time.perf_counter()
+    if _clip is None:
+        probs = infer(_runtime, [_image])[0]
+    else:
+        size = _runtime.size_for(*_image.shape[:2])
+        probs = _runtime(np.stack([resize_image(frame, size) for frame in _clip])[None])[0]
+    prediction = enlarge(_runtime, _image, probs, refined=refined)
+    return Answer(prediction, probs, time.perf_counter() - start)
+
+
+def answer(
+    runtime: Runtime, image: np.ndarray, key: tuple, *, clip: np.ndarray | None = None,
+    threshold: float | None = None, refined: bool = True,
+) -> Answer:  # fmt: skip
+    """A model's answer, computed once per `key`; another threshold only cuts anew.
+
+    Args:
+      runtime: the model.
+      image: (H, W, 3) uint8.
+      key: what the answer depends on: the model's and the photo's own stamps.
+      clip: (T, H, W, 3) for a model that takes clips; None repeats the photo.
+      threshold: of a model of one channel; None for its own.
+      refined: let edges follow the photo.
+    """
+    told = _answer(runtime, image, clip, key, refined)
+    if threshold is None or told.probs.shape[-1] != 1:
+        return told
+    ids = class_ids(told.prediction.sky[..., None], threshold)
+    return replace(told, prediction=replace(told.prediction, ids=ids))
+
+
+def threshold_slider(runtime: Runtime, key: str) -> float | None:
+    """Asks from which probability a pixel is sky; None for a model to which that means nothing."""
+    if len(runtime.class_names) != 2:
+        return None
+    return st.slider(
+        "Threshold", 0.02, 0.98, float(runtime.threshold), 0.01, key=f"{key}_{runtime.name}",
+        help="From this probability on a pixel counts as sky.",
+    )  # fmt: skip

@@ -1,0 +1,128 @@
+"""Page: a visitor's own photo or short video, its mask, and the mask as a file."""
+
+import hashlib
+
+import streamlit as st
+
+from skyseg_tf.dashboard_pages import figures, session, uploads
+from skyseg_tf.dashboard_pages.sources import ModelChoice
+from skyseg_tf.formats import FORMATS, sky_facts
+from skyseg_tf.runtime import Runtime
+
+_VIDEO_FORMATS = {
+    "overlay": "the video with its sky tinted",
+    "mask": "white = sky",
+    "keep-mask": "white = not sky",
+    "alpha8": "brightness = probability of sky",
+    "color": "the classes' colors",
+}
+
+
+def show() -> None:
+    """Draws the page."""
+    st.title("Your photo")
+    upload = st.file_uploader(
+        "A photo or a short video", type=[*uploads.PHOTO_TYPES, *uploads.VIDEO_TYPES], key="upload",
+        help=f"Up to {uploads.MAX_MEGAPIXELS} megapixels; of a video the first "
+        f"{uploads.MAX_FRAMES} frames. It stays in this computer's memory and is not kept.",
+    )  # fmt: skip
+    choice = session.pick("Model", session.models(session.folders()), "model")
+    if upload is None:
+        st.info(
+            "Drop a photo here and its sky mask appears, ready to download for COLMAP, Metashape, "
+            "ODM, as a cut-out, as probabilities and more. Nothing leaves this computer.",
+            icon=":material/image:",
+        )
+        return
+    with session.explained():
+        runtime = session.runtime_of(choice)
+        content = upload.getvalue()
+        if uploads.is_video(upload.name):
+            _video(upload.name, content, choice, runtime)
+        else:
+            _photo(upload.name, content, choice, runtime)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _decoded(digest: str, name: str, _content: bytes):
+    return uploads.read_upload(name, _content)
+
+
+def _photo(name: str, content: bytes, choice: ModelChoice, runtime: Runtime) -> None:
+    digest = hashlib.sha256(content).hexdigest()
+    image = _decoded(digest, name, content)
+    threshold = session.threshold_slider(runtime, "upload_threshold")
+    with st.spinner("Finding the sky"):
+        told = session.answer(runtime, image, (choice, digest), threshold=threshold)
+    prediction = told.prediction
+    left, right = st.columns(2)
+    left.image(figures.for_page(image), caption=name, width="stretch", output_format="JPEG")
+    right.image(
+        figures.for_page(figures.prediction_picture(prediction)), caption="Prediction",
+        width="stretch", output_format="JPEG",
+    )  # fmt: skip
+    facts = sky_facts(prediction)
+    with st.container(horizontal=True, gap="medium"):
+        if prediction.sky is not None:
+            st.metric("Sky", f"{100 * facts['sky_share']:.1f} %", width="content")
+            st.metric("Confidence", f"{facts['confidence']:.3f}", width="content")
+        st.metric("Size", f"{facts['width']} × {facts['height']}", width="content")
+        st.metric("Time", f"{1000 * told.seconds:.0f} ms", width="content")
+    if prediction.sky is not None and not facts["sky"]:
+        st.info("No pixel of this photo is sky at this threshold: its mask is empty.")
+    _download(name, prediction, (choice, digest, threshold))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _encoded(wanted: str, _prediction, name: str, key: tuple) -> tuple[str, bytes]:
+    return uploads.encode(wanted, _prediction, name)
+
+
+def _download(name: str, prediction, key: tuple) -> None:
+    st.subheader("Download")
+    kinds = [
+        kind for kind, how in FORMATS.items() if prediction.sky is not None or not how.needs_sky
+    ]
+    format_column, button_column = st.columns([2, 1], vertical_alignment="bottom")
+    with format_column:
+        wanted = session.pick(
+            "Format", kinds, "format", lambda kind: f"{kind} · {FORMATS[kind].about}"
+        )
+    file_name, content = _encoded(wanted, prediction, name, key)
+    button_column.download_button(
+        f"Download {_size(content)}", content, file_name, uploads.media_type(file_name),
+        key="download", on_click="ignore", icon=":material/download:", type="primary",
+        width="stretch",
+    )  # fmt: skip
+    st.caption(f"{file_name}: {FORMATS[wanted].about}.")
+
+
+def _size(content: bytes) -> str:
+    kilobytes = len(content) / 1000
+    return (
+        f"({kilobytes / 1000:.1f} MB)" if kilobytes >= 1000 else f"({max(kilobytes, 0.1):.1f} kB)"
+    )
+
+
+@st.cache_data(max_entries=3, show_spinner=False)
+def _masked(digest: str, name: str, _content: bytes, choice: ModelChoice, wanted: str, threshold):
+    return uploads.mask_video(name, _content, session.runtime_of(choice), wanted, threshold)
+
+
+def _video(name: str, content: bytes, choice: ModelChoice, runtime: Runtime) -> None:
+    wanted = session.pick(
+        "Shows",
+        list(_VIDEO_FORMATS),
+        "video_format",
+        lambda kind: f"{kind} · {_VIDEO_FORMATS[kind]}",
+    )
+    threshold = session.threshold_slider(runtime, "video_threshold")
+    digest = hashlib.sha256(content).hexdigest()
+    with st.spinner(f"Frame by frame, the first {uploads.MAX_FRAMES} at most"):
+        file_name, masks, facts = _masked(digest, name, content, choice, wanted, threshold)
+    st.video(masks)
+    st.caption(facts)
+    st.download_button(
+        f"Download {_size(masks)}", masks, file_name, "video/mp4", key="download_video",
+        on_click="ignore", icon=":material/download:", type="primary",
+    )  # fmt: skip
