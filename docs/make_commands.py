@@ -1,0 +1,48 @@
+"""Writes commands.md: every command with the first screen of its help.
+
+python docs/make_commands.py
+"""
+
+import contextlib
+import io
+import os
+from pathlib import Path
+
+from skyseg_tf.cli import VERBS, print_help
+from skyseg_tf.images import write_aside
+
+PAGE = Path(__file__).with_name("commands.md")
+SCREEN = 24  # lines of 80 characters
+
+
+def help_of(verb: str) -> list[str]:
+    """The lines of `skyseg VERB --help`, 80 characters wide and without colours."""
+    os.environ["COLUMNS"] = "80"
+    with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
+        print_help(verb)
+    return [line.rstrip() for line in shown.getvalue().strip().splitlines()]
+
+
+def page() -> str:
+    """The whole page."""
+    rows = [f"| [`skyseg {verb}`](#skyseg-{verb}) | {text} |" for verb, text in VERBS.items()]
+    parts = [
+        "# Commands",
+        "`skyseg VERB --help` tells every option; below is the first screen of each. "
+        "`python -m skyseg_tf.VERB` is the same command. `skyseg --completion bash` (or `zsh`, "
+        "`fish`) prints a script that completes verbs and flags. Bad input ends in one line on "
+        "stderr and status 2, Ctrl-C in status 130.",
+        "\n".join(["| command | what it does |", "|---|---|", *rows]),
+    ]
+    for verb in VERBS:
+        lines = help_of(verb)
+        more = ["..."] if len(lines) > SCREEN else []
+        shown = "\n".join([*lines[:SCREEN], *more])
+        parts += [f"## skyseg {verb}", f"```text\n{shown}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    with write_aside(PAGE) as aside:
+        aside.write_text(page())
+    print(PAGE)

@@ -1,0 +1,260 @@
+"""The pages: every block is run or says why not, and names nothing that does not exist."""
+
+import ast
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from skyseg_tf.cli import VERBS, config_of
+from skyseg_tf.completion import flags_of
+from skyseg_tf.data.scenes import write_scenes
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+MARKS_OPTIONAL = ("README.md", "CONTRIBUTING.md")  # read where nobody renders the marks
+RUN, NOT_RUN = "<!-- run -->", "*Not run by the tests"
+SHELL, PYTHON = ("sh", "bash", "shell"), ("python", "py")
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+_SEPARATORS = {"|", "&&", "||", ";", ">", "<", "|&"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page: its language, its text, and how it is marked."""
+
+    page: Path
+    language: str
+    text: str
+    run: bool
+    reason: bool
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}: {self.text.splitlines()[0]}"
+
+
+def blocks_of(page: Path) -> list[Block]:
+    text, blocks = page.read_text(), []
+    for fence in _FENCE.finditer(text):
+        before = text[: fence.start()].rstrip().rsplit("\n", 1)[-1]
+        after = text[fence.end() :].lstrip()
+        marks = before == RUN, after.startswith(NOT_RUN)
+        blocks.append(Block(page, fence[1], fence[2], *marks))
+    return blocks
+
+
+def page_id(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+RUNNABLE = [page for page in PAGES if any(block.run for block in blocks_of(page))]
+
+
+def test_there_are_blocks_of_both_kinds():
+    assert len([block for block in BLOCKS if block.run]) > 15
+    assert len([block for block in BLOCKS if block.reason]) > 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_block_is_marked_and_parses(page, tmp_path):
+    for block in blocks_of(page):
+        if block.language in SHELL:
+            script = tmp_path / "block.sh"
+            script.write_text(block.text)
+            result = subprocess.run(["bash", "-n", script], capture_output=True, text=True)
+            assert result.returncode == 0, f"{block}: {result.stderr}"
+        elif block.language in PYTHON:
+            ast.parse(block.text)
+        elif block.language == "json":
+            json.loads(block.text)
+        assert not (block.run and block.reason), block
+        if block.language in SHELL + PYTHON + ("js",) and page.name not in MARKS_OPTIONAL:
+            assert block.run or block.reason, f"{block}: say {RUN} before or '{NOT_RUN}' after it"
+
+
+def commands_in(line: str) -> list[list[str]]:
+    """[verb, flag, ...] of every call of skyseg in a line of shell."""
+    words = shlex.split(line, comments=True)
+    found, i = [], 0
+    while i < len(words):
+        verb = None
+        if words[i] == "skyseg" and i + 1 < len(words):
+            verb = words[i + 1]
+        elif words[i].startswith("skyseg_tf.") and words[i - 1] == "-m":
+            verb, i = words[i].removeprefix("skyseg_tf."), i - 1
+        if verb is None:
+            i += 1
+            continue
+        end = next((j for j in range(i, len(words)) if words[j] in _SEPARATORS), len(words))
+        flags = [word.split("=")[0] for word in words[i + 2 : end] if re.match(r"--[a-z]", word)]
+        found.append([verb.strip(), *flags])
+        i = end + 1
+    return found
+
+
+def check_command(verb: str, flags: list[str], where: str) -> None:
+    if verb.startswith("--"):
+        assert verb in ("--version", "--completion", "--help"), f"{where}: skyseg {verb}"
+        return
+    assert verb in VERBS or (ROOT / "skyseg_tf" / f"{verb}.py").is_file(), f"{where}: {verb}"
+    known = {flag.name for flag in flags_of(config_of(verb))}
+    assert set(flags) <= known, f"{where}: skyseg {verb} has no {set(flags) - known}"
+
+
+def test_commands_are_found():
+    line = "A=1 skyseg train --epochs 2 --run=x | head; python -m skyseg_tf.box --name a  # --no"
+    assert commands_in(line) == [["train", "--epochs", "--run"], ["box", "--name"]]
+    with pytest.raises(AssertionError, match="has no"):
+        check_command("train", ["--epoch"], "here")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_command_and_flag_exists(page):
+    text = page.read_text()
+    lines = [
+        line
+        for block in blocks_of(page)
+        if block.language in SHELL
+        for line in block.text.replace("\\\n", " ").splitlines()
+    ]
+    prose = " ".join(_FENCE.sub("", text).split())
+    spans = re.findall(r"`([^`]+)`", prose)
+    for line in lines + [span for span in spans if span.startswith("skyseg ")]:
+        for verb, *flags in commands_in(line):
+            if verb != "VERB":  # stands for any
+                check_command(verb, flags, page.name)
+    known = {flag.name for verb in VERBS for flag in flags_of(config_of(verb))}
+    known |= {"--version", "--completion", "--out", "--torch-python"}
+    alone = {span.split()[0] for span in spans if re.match(r"--[a-z][a-z-]+", span)}
+    if page.name != "commands.md":
+        assert alone <= known, f"{page.name}: no command has {alone - known}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_name_that_python_blocks_import_exists(page):
+    for block in blocks_of(page):
+        if block.language not in PYTHON:
+            continue
+        for node in ast.walk(ast.parse(block.text)):
+            if not isinstance(node, ast.ImportFrom) or not node.module.startswith("skyseg_tf"):
+                continue
+            path = ROOT / node.module.replace(".", "/")
+            file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+            there = set(names_of(file)) | {p.stem for p in path.glob("*.py")}
+            assert {alias.name for alias in node.names} <= there, f"{block}: {node.module}"
+
+
+def names_of(file: Path):
+    """Everything that a module defines or imports, by its text alone."""
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def test_every_module_is_in_the_python_reference():
+    told = set(re.findall(r"^::: skyseg_tf\.(\S+)", "\n".join(
+        page.read_text() for page in (DOCS / "api").glob("*.md")
+    ), re.M))  # fmt: skip
+    package = ROOT / "skyseg_tf"
+    there = {
+        ".".join(path.relative_to(package).with_suffix("").parts).removesuffix(".__init__")
+        for path in package.rglob("*.py")
+        if path.read_text().strip()
+    }
+    # The parts of a drawing and of a page are nobody's interface.
+    inner = {n for n in there if n.startswith(("dashboard", "data.scene_"))}
+    assert there - inner - {"__init__", "data"} == told
+
+
+# --- running them ---
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory) -> Path:
+    """What the pages speak of: photo.jpg, photos/, sky.jpg, mine/, transforms.json, a model file."""
+    from skyseg_tf.images import read_image, write_image
+
+    folder = tmp_path_factory.mktemp("docs")
+    write_scenes(folder / "tree", 10, size=(96, 192), seed=5, conditions="cityscapes", workers=1)
+    photos = sorted((folder / "tree" / "leftImg8bit").rglob("*.png"))
+    for i, photo in enumerate(photos):
+        name = photo.name.removesuffix("_leftImg8bit.png")
+        split = photo.parents[1].name
+        mask = photo.with_name(f"{name}_gtFine_labelIds.png")
+        mask = Path(str(mask).replace("leftImg8bit", "gtFine"))
+        for source, kind in ((photo, "images"), (mask, "masks")):
+            target = folder / "mine" / kind / split / f"{name}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+        if i < 3:
+            write_image(folder / "photos" / f"{i}.jpg", read_image(photo))
+    write_scenes(folder / "large", 2, size=(192, 384), seed=6, conditions="cityscapes", workers=1)
+    first, second = sorted((folder / "large" / "leftImg8bit").rglob("*.png"))
+    write_image(folder / "photo.jpg", read_image(first))
+    write_image(folder / "sky.jpg", read_image(second))
+    frames = [{"file_path": f"photos/{i}.jpg"} for i in range(3)]
+    (folder / "transforms.json").write_text(json.dumps({"frames": frames}))
+    (folder / "exports").mkdir()
+    shutil.copy(ROOT / "skyseg_tf/weights/skyline.onnx", folder / "exports/model_f32.onnx")
+    shutil.rmtree(folder / "tree")
+    shutil.rmtree(folder / "large")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", RUNNABLE, ids=page_id)
+def test_runnable_blocks_run(page, drawn, tmp_path):
+    folder = tmp_path / "page"
+    shutil.copytree(drawn, folder)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for block in blocks_of(page):
+        if block.run:
+            shell = ["bash", "-euo", "pipefail", "-c"]
+            command = shell if block.language in SHELL else [sys.executable, "-c"]
+            done = subprocess.run(
+                [*command, block.text], cwd=folder, env=os.environ | {"PATH": path},
+                capture_output=True, text=True,
+            )  # fmt: skip
+            assert done.returncode == 0, f"{block}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    if page.name == "colmap.md":
+        frames = json.loads((folder / "transforms.json").read_text())["frames"]
+        assert all((folder / frame["mask_path"]).is_file() for frame in frames)
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(tmp_path / "site")],
+        cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "api" / "masks" / "index.html").is_file()
+    for page in (tmp_path / "site").rglob("*.html"):  # nothing is loaded from elsewhere
+        loads = re.findall(
+            r'<(?:script|img|link)[^>]+(?:src|href)="(https?:[^"]+)"', page.read_text()
+        )
+        assert not loads, f"{page}: {loads}"
+
+
+def test_the_page_of_commands_is_up_to_date(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    monkeypatch.setenv("COLUMNS", "80")
+    import make_commands
+
+    assert make_commands.PAGE.read_text() == make_commands.page(), "run docs/make_commands.py"
