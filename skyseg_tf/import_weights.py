@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+import pickle
 from pathlib import Path
 
 from skyseg_tf.quiet import import_tensorflow_quietly
@@ -60,8 +61,12 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
         raise InputError(
             f"{path}: .pth files need PyTorch: `pip install torch`, or save the state dict as .npz"
         ) from None
-    # weights_only: a pickle could run any code, this reader builds tensors alone.
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:  # weights_only: a pickle could run any code, this reader builds tensors alone
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{path}: holds more than tensors, or is damaged; save `model.state_dict()` alone"
+        ) from None
     for key in ("state_dict", "model"):
         state = state.get(key, state)
     return {name: tensor.numpy() for name, tensor in state.items()}

@@ -1,0 +1,122 @@
+"""Every network side by side: parameters, GMACs, ms of a forward pass and of a training step.
+
+    python benchmarks/networks.py [--only NETWORK ...] [--size 256 512] [--batch-size 8]
+
+One logit, random weights, float32, TensorFlow on all cores. Forward: one image of --size (a clip of
+four for resnet_lstm), the median of --repeats. Training step: --batch-size images of half that
+height and width, with the network's own recipe (its auxiliary heads, losses and optimizer). GMACs:
+multiply-accumulates of one forward pass at 512x1024 as TensorFlow's profiler counts its graph. Each
+network is measured in a process of its own, one after the other.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+from skyseg_tf.quiet import import_tensorflow_quietly
+
+GMAC_SIZE = (512, 1024)
+
+
+def median_ms(call, repeats: int) -> float:
+    """Median wall time of a call after two that are not counted (tracing, first touch)."""
+    times = []
+    for repeat in range(repeats + 2):
+        start = time.perf_counter()
+        call()
+        if repeat > 1:
+            times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times)
+
+
+def count_gmacs(name: str) -> float:
+    """Multiply-accumulates of one image (or clip), in 1e9, without the auxiliary heads."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+    from tensorflow.python.profiler.model_analyzer import profile
+    from tensorflow.python.profiler.option_builder import ProfileOptionBuilder
+
+    network, shape = build(name, GMAC_SIZE, 1)
+    answer = tf.function(lambda x: network(x, training=False)["logits"])
+    frozen = convert_variables_to_constants_v2(
+        answer.get_concrete_function(tf.TensorSpec(shape, tf.float32))
+    )
+    options = ProfileOptionBuilder(ProfileOptionBuilder.float_operation())
+    counted = profile(frozen.graph, options=options.with_empty_output().build())
+    return counted.total_float_ops / 2e9
+
+
+def build(name: str, size: tuple[int, int], batch: int):
+    """A network of one logit and the shape of its input."""
+    from skyseg_tf.models import MODELS, build_model
+
+    frames = (4,) if MODELS[name].sequence else ()
+    network = build_model(name, 1, size=size if MODELS[name].sequence else (None, None))
+    return network, (batch, *frames, *size, 3)
+
+
+def measure(name: str, size: tuple[int, int], batch: int, repeats: int) -> dict:
+    """The figures of one network."""
+    import_tensorflow_quietly()
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from skyseg_tf.recipes import RECIPES, compile_model
+
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    network, shape = build(name, size, 1)
+    image = tf.constant(rng.standard_normal(shape), tf.float32)
+    forward = tf.function(lambda x: network(x, training=False)["logits"])
+    row = {"network": name, "parameters": network.count_params(), "gmacs": count_gmacs(name)}
+    row["forward_ms"] = median_ms(lambda: forward(image).numpy(), repeats)
+    half = (size[0] // 2, size[1] // 2)
+    network, shape = build(name, half, batch)
+    compile_model(network, RECIPES[name], steps=1000, num_classes=2)
+    images = rng.standard_normal(shape).astype("float32")
+    mask = rng.integers(0, 2, (batch, *half, 1)).astype("uint8")
+    masks = dict.fromkeys(network.output, mask)
+    row["step_ms"] = median_ms(lambda: network.train_on_batch(images, masks), max(repeats // 2, 3))
+    return row
+
+
+def main() -> None:
+    """Prints the table, markdown; the same figures as JSON with --json."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", help="networks; default: all")
+    parser.add_argument("--size", type=int, nargs=2, default=(256, 512), help="height width")
+    parser.add_argument("--batch-size", type=int, default=8, help="of the training step")
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--json", action="store_true", help="one line per network instead")
+    arguments = parser.parse_args()
+    settings = (tuple(arguments.size), arguments.batch_size, arguments.repeats)
+    if arguments.json:
+        for name in arguments.only:
+            print(json.dumps(measure(name, *settings)))
+        return
+    from skyseg_tf.models import MODELS
+
+    height, width = arguments.size
+    print(f"| network | parameters | GMACs at {GMAC_SIZE[0]}x{GMAC_SIZE[1]} | "
+          f"forward, {height}x{width}, ms | training step of {arguments.batch_size}, "
+          f"{height // 2}x{width // 2}, ms |")  # fmt: skip
+    print("|---|---:|---:|---:|---:|", flush=True)
+    for name in arguments.only or MODELS:
+        flags = ["--size", *map(str, arguments.size), "--batch-size", str(arguments.batch_size)]
+        flags += ["--repeats", str(arguments.repeats), "--json", "--only", name]
+        done = subprocess.run(
+            [sys.executable, __file__, *flags], check=True, stdout=subprocess.PIPE, text=True
+        )
+        row = json.loads(done.stdout.splitlines()[-1])
+        print(f"| `{name}` | {row['parameters']:,} | {row['gmacs']:.2f} | {row['forward_ms']:.0f} "
+              f"| {row['step_ms']:.0f} |", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
