@@ -1,8 +1,8 @@
 """skyseg import_weights: a published PyTorch checkpoint becomes a Keras network to fine-tune."""
 
 import os
-from collections.abc import Mapping
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 
 from skyseg_tf.quiet import import_tensorflow_quietly
