@@ -72,6 +72,7 @@ def show() -> None:
 
     from skyseg_tf.dashboard_pages import (
         all_runs,
+        figures,
         inspect_photo,
         session,
         training,
@@ -79,21 +80,25 @@ def show() -> None:
         your_photo,
     )
 
-    st.set_page_config("skyseg", ":material/cloud:", layout="wide")
+    st.set_page_config("skyseg", figures.page_icon(), layout="wide")
     if (
         Path(sys.argv[0]).resolve() == Path(__file__).resolve()
         and "folders" not in st.session_state
     ):
         st.session_state["folders"] = tyro.cli(Folders, args=sys.argv[1:])
     pages = {
-        "inspect": st.Page(inspect_photo.show, title="Inspect", icon=":material/visibility:", url_path="inspect", default=True),
+        "inspect": st.Page(inspect_photo.show, title="Inspect", icon=":material/visibility:", default=True),
         "photo": st.Page(your_photo.show, title="Your photo", icon=":material/add_a_photo:", url_path="photo"),
         "training": st.Page(training.show, title="Training", icon=":material/show_chart:", url_path="training"),
         "runs": st.Page(all_runs.show, title="Runs", icon=":material/table:", url_path="runs"),
         "worst": st.Page(worst_photos.show, title="Worst photos", icon=":material/sentiment_dissatisfied:", url_path="worst"),
     }  # fmt: skip
     st.session_state["pages"] = pages
-    page = st.navigation(list(pages.values()), position="top")
+    page = st.navigation(list(pages.values()), position="hidden")
+    # Links of the page's own: Streamlit's navigation hides behind an arrow on a phone.
+    with st.container(horizontal=True, gap="small", key="pages"):
+        for one in pages.values():
+            st.page_link(one, width="content")
     with session.explained():
         page.run()
 

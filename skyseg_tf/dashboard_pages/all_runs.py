@@ -35,7 +35,8 @@ def _table(group: Group, names: dict, key: str) -> None:
     event = st.dataframe(
         rows, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row",
         key=key,
-        column_config={
+        column_config={"run": st.column_config.TextColumn(pinned=True)}
+        | {
             name: st.column_config.NumberColumn(format="%.4f") for name in _SCORES
         },
     )  # fmt: skip

@@ -9,11 +9,12 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from skyseg_tf.images import overlay, resize_image
+from skyseg_tf.images import overlay, resize_image, resize_mask
 from skyseg_tf.labels import IGNORE
 from skyseg_tf.prediction import Prediction
 
 TRAIN, VAL = "#2c7fb8", "#d95f0e"  # as plots.plot_learning_curves
+OUTLINE = (255, 176, 0)  # of what is sky, here and in the probabilities
 _RUN_COLORS = ("#2c7fb8", "#d95f0e", "#5aa469", "#9467bd", "#c0392b", "#7f8c8d")
 _HOVER_WIDTH = 320  # cells of the probability map: what a browser gets stays below half a megabyte
 _PAGE_WIDTH = 1000  # pixels of a picture on the page
@@ -27,47 +28,59 @@ def for_page(picture: np.ndarray) -> np.ndarray:
     return resize_image(picture, (max(1, round(height * _PAGE_WIDTH / width)), _PAGE_WIDTH))
 
 
+def page_icon() -> Image.Image:
+    """Sky over a hill; an icon by name would be fetched from the internet."""
+    side = np.arange(32)
+    hill = 20 + 5 * np.sin(side / 5)
+    picture = np.where((side[:, None] < hill)[..., None], (70, 130, 180), (60, 70, 60))
+    return Image.fromarray(picture.astype(np.uint8))
+
+
 def probability_figure(
-    image: np.ndarray, probs: np.ndarray, names: np.ndarray | None, what: str, threshold: float | None,
-    width: int,
+    prediction: Prediction, truth: np.ndarray | None, probs: np.ndarray, what: str,
+    threshold: float | None,
 ) -> go.Figure:  # fmt: skip
     """A photo under its probabilities, which show under the mouse.
 
     Args:
-      image: (H, W, 3) uint8.
+      prediction: of the photo.
+      truth: (H, W) uint8 class ids, or None.
       probs: (H, W) float32 in 0-1.
-      names: (H, W) object or str array of what the hover says in a second line, or None.
-      what: whose probability it is.
+      what: the class whose probability it is.
       threshold: outlined; None for no line.
-      width: about how many CSS pixels wide the figure is shown.
+
+    Returns:
+      A figure without a size of its own: it fills its place, which should have the photo's aspect.
     """
+    image = prediction.image
     height, full = image.shape[:2]
     cells = (max(1, round(height * min(1, _HOVER_WIDTH / full))), min(full, _HOVER_WIDTH))
     small = cv2.resize(probs, cells[::-1], interpolation=cv2.INTER_AREA).round(3)
     step = (full / cells[1], height / cells[0])
     grid = {"x0": step[0] / 2, "dx": step[0], "y0": step[1] / 2, "dy": step[1], "z": small}
-    text = None
-    if names is not None:
-        rows = ((np.arange(cells[0]) + 0.5) * step[1]).astype(int)
-        columns = ((np.arange(cells[1]) + 0.5) * step[0]).astype(int)
-        text = names[np.ix_(rows, columns)]
+    cell = np.ix_(
+        ((np.arange(cells[0]) + 0.5) * step[1]).astype(int),
+        ((np.arange(cells[1]) + 0.5) * step[0]).astype(int),
+    )
+    said = np.full(256, "ignored", object)
+    said[: len(prediction.class_names)] = prediction.class_names
+    text = "predicted " + said[prediction.ids[cell]]
+    if truth is not None:
+        text = text + ", truth " + said[truth[cell]]
     figure = go.Figure(
         go.Heatmap(
             **grid, zmin=0, zmax=1, text=text,
             colorscale=[[0, "rgba(20,60,160,0)"], [1, "rgba(40,140,255,0.75)"]],
-            hovertemplate=f"<b>{what} %{{z:.3f}}</b>{'<br>%{text}' if names is not None else ''}"
+            hovertemplate=f"<b>{what} %{{z:.3f}}</b><br>%{{text}}"
             "<br>x %{x:.0f}, y %{y:.0f}<extra></extra>",
-            colorbar={
-                "orientation": "h", "thickness": 8, "len": 0.5, "y": 0, "yanchor": "top", "ypad": 8,
-                "tickvals": [0, 0.5, 1], "tickfont": {"size": 11},
-            },
+            showscale=False,
         )
     )  # fmt: skip
     if threshold is not None and small.min() < threshold < small.max():
         figure.add_trace(
             go.Contour(
                 **grid, contours={"start": threshold, "end": threshold, "size": 1, "coloring": "none"},
-                line={"color": "#ffb000", "width": 2}, hoverinfo="skip", showscale=False,
+                line={"color": f"rgb{OUTLINE}", "width": 2}, hoverinfo="skip", showscale=False,
                 showlegend=False,
             )
         )  # fmt: skip
@@ -75,12 +88,10 @@ def probability_figure(
         source=_data_uri(image), xref="x", yref="y", x=0, y=0, sizex=full, sizey=height,
         sizing="stretch", layer="below",
     )  # fmt: skip
-    figure.update_xaxes(visible=False, range=[0, full], constrain="domain")
-    figure.update_yaxes(
-        visible=False, range=[height, 0], scaleanchor="x", constrain="domain", constraintoward="top"
-    )
+    figure.update_xaxes(visible=False, range=[0, full])
+    figure.update_yaxes(visible=False, range=[height, 0])
     figure.update_layout(
-        margin={"l": 0, "r": 0, "t": 0, "b": 36}, height=round(width * height / full) + 36,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
         dragmode=False, hoverlabel={"font": {"size": 13}},
     )  # fmt: skip
     return figure
@@ -93,7 +104,7 @@ def _data_uri(image: np.ndarray) -> str:
 
 
 def curves_figure(histories: dict[str, dict[str, list[float]]], key: str) -> go.Figure:
-    """A score by epoch, train dotted and val solid; the best epoch of val is marked.
+    """A score by epoch, train dotted and val solid; the epoch of the best IoU is marked.
 
     Args:
       histories: by run, columns as run_facts.read_history gives them.
@@ -110,20 +121,20 @@ def curves_figure(histories: dict[str, dict[str, list[float]]], key: str) -> go.
             figure.add_scatter(
                 x=history["epoch"], y=values, mode="lines+markers" if len(values) < 60 else "lines",
                 line={"color": line_color, "dash": dash, "width": 2}, marker={"size": 5},
-                name=split if alone else f"{name} · {split}", legendgroup=name,
+                name=split if alone else f"{name} · {split}", legendgroup=None if alone else name,
                 hovertemplate="%{y:.4f}",
             )  # fmt: skip
-        best = _best(history[f"val_{key}"], key)
+        best = best_epoch(history)
         if best is not None:
             figure.add_scatter(
                 x=[history["epoch"][best]], y=[history[f"val_{key}"][best]], mode="markers",
                 marker={"size": 13, "symbol": "circle-open", "line": {"width": 2},
                         "color": VAL if alone else color},
-                name="best epoch", legendgroup=name, showlegend=alone, hoverinfo="skip",
+                name="best epoch", legendgroup=None if alone else name, showlegend=alone, hoverinfo="skip",
             )  # fmt: skip
     figure.update_layout(
         height=360, hovermode="x unified", margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        legend={"orientation": "h", "y": -0.18, "x": 0},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )  # fmt: skip
     figure.update_xaxes(title="epoch", rangemode="tozero", automargin=True)
     figure.update_yaxes(
@@ -136,11 +147,10 @@ def _colors(count: int) -> Sequence[str]:
     return [_RUN_COLORS[i % len(_RUN_COLORS)] for i in range(count)]
 
 
-def _best(values: list[float], key: str) -> int | None:
-    known = [i for i, value in enumerate(values) if not np.isnan(value)]
-    if not known:
-        return None
-    return (min if key == "loss" else max)(known, key=lambda i: values[i])
+def best_epoch(history: dict[str, list[float]]) -> int | None:
+    """Index of the epoch with the highest IoU on val: the one whose weights a run keeps."""
+    known = [i for i, value in enumerate(history["val_iou"]) if not np.isnan(value)]
+    return max(known, key=history["val_iou"].__getitem__) if known else None
 
 
 def channel_at_size(probs: np.ndarray, channel: int, size: tuple[int, int]) -> np.ndarray:
@@ -149,8 +159,12 @@ def channel_at_size(probs: np.ndarray, channel: int, size: tuple[int, int]) -> n
 
 
 def prediction_picture(prediction: Prediction) -> np.ndarray:
-    """The photo with the classes' colors over it; of two classes only the sky is colored."""
-    ids = prediction.ids
-    if len(prediction.class_names) == 2:
-        ids = np.where(ids == 0, np.uint8(IGNORE), ids)
-    return overlay(prediction.image, ids, prediction.palette, 0.6)
+    """The photo with the classes' colors over it; of two classes the sky alone, with an outline."""
+    if len(prediction.class_names) != 2:
+        return for_page(overlay(prediction.image, prediction.ids, prediction.palette, 0.6))
+    ids = np.where(prediction.ids == 0, np.uint8(IGNORE), prediction.ids)
+    picture = for_page(overlay(prediction.image, ids, prediction.palette, 0.5))
+    sky = resize_mask(prediction.ids, picture.shape[:2])
+    # Blue on a blue sky would hardly show.
+    outline = sky > cv2.erode(sky, np.ones((3, 3), np.uint8))
+    return np.where(outline[..., None], np.array(OUTLINE, np.uint8), picture)

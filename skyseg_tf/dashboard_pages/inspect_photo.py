@@ -1,5 +1,7 @@
 """Page: one photo, what one or two models say of it, and how far that is from the truth."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -37,15 +39,20 @@ def show() -> None:
     choices = [choice] if other in (_NONE, choice) else [choice, other]
     if other == choice:
         st.caption("Both models are the same: pick another one to compare.")
-    _add_yours(where.data, where.runs, where.models, expanded=False)
 
     sides = []
     for one in choices:
         with session.explained():
             runtime = session.runtime_of(one)
-            sides.append(_Side(one, runtime, sample, session.load_sample(sample, runtime)))
-    if not sides:
-        return
+            loaded = session.load_sample(sample, runtime)
+            sides.append(_Side(len(sides), one, runtime, sample, loaded))
+    if sides:
+        _compare(sides)
+    _add_yours(where.data, where.runs, where.models)
+
+
+def _compare(sides: list["_Side"]) -> None:
+    """Asks for a threshold and shows what the models say at it."""
     threshold = None
     controls = st.columns([2, 1], vertical_alignment="bottom")
     with controls[0]:
@@ -65,8 +72,10 @@ class _Side:
     """One model on the photo: its answer and its scores."""
 
     def __init__(
-        self, choice: ModelChoice, runtime: Runtime, sample: Sample, loaded: LoadedSample
-    ) -> None:
+        self, number: int, choice: ModelChoice, runtime: Runtime, sample: Sample,
+        loaded: LoadedSample,
+    ) -> None:  # fmt: skip
+        self.number = number
         self.choice, self.runtime, self.sample, self.loaded = choice, runtime, sample, loaded
         self.scheme = scheme_of(runtime)
 
@@ -122,7 +131,11 @@ def _draw(sides: list[_Side]) -> None:
     st.subheader("Probability under the mouse")
     for column, side in zip(st.columns(len(sides)), sides, strict=True):
         with column:
-            _probability(side, 1080 if len(sides) == 1 else 520)
+            _probability(side)
+    st.caption(
+        "Point at the photo, or tap it. The bluer, the more probable; the line runs where the "
+        "probability is the threshold."
+    )
     _iou_table(sides)
 
 
@@ -166,7 +179,7 @@ def _truth(side: _Side) -> None:
 
 def _prediction(side: _Side) -> None:
     st.image(
-        figures.for_page(figures.prediction_picture(side.answer.prediction)),
+        figures.prediction_picture(side.answer.prediction),
         caption=f"Prediction of {side.choice.label}", width="stretch", output_format="JPEG",
     )  # fmt: skip
 
@@ -198,26 +211,23 @@ def _legend(sides: list[_Side]) -> None:
     session.swatches(list(marks.values()))
 
 
-def _probability(side: _Side, width: int) -> None:
+def _probability(side: _Side) -> None:
     prediction, names = side.answer.prediction, list(side.runtime.class_names)
-    what, probs, text = "sky", prediction.sky, None
+    what, probs = "sky", prediction.sky
     if len(names) > 2:
         start = names.index("sky") if "sky" in names else 0
         what = st.selectbox(
-            "Class", names, index=start, key=f"class_{side.choice.label}",
+            "Class", names, index=start, key=f"class_{side.number}_{side.runtime.name}",
             label_visibility="collapsed",
         )  # fmt: skip
         probs = figures.channel_at_size(side.answer.probs, names.index(what), side.ids.shape)
-    said = np.array([*names, *[""] * (256 - len(names))], object)
-    text = "predicted " + said[side.ids]
-    if side.loaded.truth is not None:
-        said[IGNORE] = "ignored"
-        text = text + ", truth " + said[side.loaded.truth]
-    figure = figures.probability_figure(side.loaded.image, probs, text, what, side.threshold, width)
-    st.plotly_chart(
-        figure, key=f"probability_{side.choice.label}", config={"displayModeBar": False},
-        alt=f"Probability of {what} over the photo, by {side.choice.label}",
-    )  # fmt: skip
+    figure = figures.probability_figure(prediction, side.loaded.truth, probs, what, side.threshold)
+    with session.of_aspect(f"probability_{side.number}", side.ids.shape):
+        st.plotly_chart(
+            figure, key=f"figure_{side.number}", height="stretch",
+            config={"displayModeBar": False},
+            alt=f"Probability of {what} over the photo, by {side.choice.label}",
+        )  # fmt: skip
 
 
 def _iou_table(sides: list[_Side]) -> None:
@@ -243,8 +253,8 @@ def _iou_table(sides: list[_Side]) -> None:
     )  # fmt: skip
 
 
-def _add_yours(data, runs, models, expanded: bool) -> None:
-    with st.expander("Add models and photos", expanded=expanded, icon=":material/add:"):
+def _add_yours(data: Path, runs: Path, models: Path) -> None:
+    with st.expander("Add models and photos", icon=":material/add:"):
         st.markdown(
             f"- **Photos with truth:** drop a Cityscapes tree into `{data}/`: `leftImg8bit/`, "
             f"`gtFine/`, and `leftImg8bit_sequence/` for models that take clips. Photos alone work "

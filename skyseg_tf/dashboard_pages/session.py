@@ -105,6 +105,13 @@ def no_runs(folder: Path, what: str) -> None:
     )
 
 
+def of_aspect(key: str, size: tuple[int, int]):
+    """A container as wide as its place, whose height follows at any width of the window."""
+    height, width = size
+    st.html(f"<style>.st-key-{key} {{aspect-ratio: {width} / {height}}}</style>")
+    return st.container(key=key)
+
+
 # --- what is there ---
 
 

@@ -44,7 +44,7 @@ def show() -> None:
                 config={"displayModeBar": False}, alt=f"{title} by epoch of {', '.join(histories)}",
             )  # fmt: skip
     st.caption(
-        "Solid: val; dotted: train. The circle marks the best epoch. Drag to zoom in, double-click "
+        "Solid: val; dotted: train. The circle marks the epoch of the best IoU, whose weights the run keeps. Drag to zoom in, double-click "
         "to zoom out, click a name to hide its line. A training that goes on shows its new epochs "
         "when the page is used or reloaded."
     )
@@ -53,13 +53,12 @@ def show() -> None:
 def _figures_of(histories: dict, runs: dict[str, Path]) -> None:
     rows = []
     for name, history in histories.items():
-        values = [value if value == value else -1 for value in history["val_iou"]]
-        best = max(range(len(values)), key=values.__getitem__)
+        best = figures.best_epoch(history)
         seconds = sum(value for value in history.get("seconds", ()) if value == value)
         rows.append(
             {
-                "run": name, "network": network_of(runs[name]), "epochs": len(values),
-                "best val IoU": values[best], "in epoch": int(history["epoch"][best]),
+                "run": name, "network": network_of(runs[name]), "epochs": len(history["epoch"]),
+                "best val IoU": None if best is None else history["val_iou"][best], "in epoch": None if best is None else int(history["epoch"][best]),
                 "minutes": seconds / 60,
             }
         )  # fmt: skip

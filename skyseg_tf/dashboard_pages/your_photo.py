@@ -58,7 +58,7 @@ def _photo(name: str, content: bytes, choice: ModelChoice, runtime: Runtime) -> 
     left, right = st.columns(2)
     left.image(figures.for_page(image), caption=name, width="stretch", output_format="JPEG")
     right.image(
-        figures.for_page(figures.prediction_picture(prediction)), caption="Prediction",
+        figures.prediction_picture(prediction), caption="Prediction",
         width="stretch", output_format="JPEG",
     )  # fmt: skip
     facts = sky_facts(prediction)
