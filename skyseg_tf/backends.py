@@ -229,10 +229,13 @@ def _facts_of_run(path: Path, network) -> ModelFacts:
     """What model.keras and the files beside it tell."""
     channels = network.output_shape[-1]
     scheme = next(s for s in SCHEMES.values() if s.num_logits == channels)
-    beside = {name: _json(path.with_name(f"{name}.json")) for name in ("metrics", "config")}
-    names = tuple(beside["metrics"].get("iou", ()))
+    names = ("metrics", "config", "dataset")
+    beside = {name: _json(path.with_name(f"{name}.json")) for name in names}
+    manifest = beside["dataset"] or _json(
+        Path(beside["config"].get("records") or "") / "dataset.json"
+    )
+    names = tuple(manifest.get("class_names") or beside["metrics"].get("iou", ()))
     scheme = next((s for s in SCHEMES.values() if s.class_names == names), scheme)
-    manifest = _json(Path(beside["config"].get("records") or path.parent) / "dataset.json")
     shape = network.input_shape
     facts = ModelFacts.from_scheme(
         scheme,

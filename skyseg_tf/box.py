@@ -195,18 +195,18 @@ def box(config: BoxConfig) -> None:
 
     import_tensorflow_quietly()
     from skyseg_tf.checkpoints import load_initial_weights
-    from skyseg_tf.data.records import read_manifest
     from skyseg_tf.models import build_model
-    from skyseg_tf.runs import read_config
-    from skyseg_tf.train_config import TrainConfig
+    from skyseg_tf.runs import read_config, read_run_data
+    from skyseg_tf.settings import TrainConfig
 
-    settings = read_config(config.run, TrainConfig)
-    manifest = read_manifest(settings.records)
-    scheme = get_scheme(manifest.scheme)
+    settings, data = read_config(config.run, TrainConfig), read_run_data(config.run)
+    if data is None:
+        raise InputError(f"{config.run}: dataset.json is missing, which holds its statistics")
+    scheme = get_scheme(data.scheme)
     network = build_model(settings.model, scheme.num_logits)
     load_initial_weights(config.run, network)
     path = write_box(
-        network, manifest.rgb_stats, config.out, name=config.name, data=config.data,
+        network, data.rgb_stats, config.out, name=config.name, data=config.data,
         terms=config.terms, scheme=scheme.name, threshold=config.threshold,
         long_side=config.long_side, default=config.default,
     )  # fmt: skip

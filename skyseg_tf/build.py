@@ -281,6 +281,7 @@ def _manifest(
             shards=[Shard(**final[note["shard"]["file"]]["shard"]) for note in notes],
         )
     facts = {key: value for key, value in identity.items() if not key.startswith("given_")}
+    facts["image_size"] = tuple(facts["image_size"])  # JSON has made a list of it
     return Manifest(
         **facts,
         class_names=list(scheme.class_names),

@@ -26,6 +26,7 @@ from skyseg_tf.inference import Predict, Views, class_ids, predict_probs
 from skyseg_tf.labels import SCHEMES, LabelScheme, get_scheme
 from skyseg_tf.models import MODELS
 from skyseg_tf.report import write_report
+from skyseg_tf.runs import read_run_data
 from skyseg_tf.settings import EvaluateConfig
 from skyseg_tf.submission import check_submission, write_submission
 
@@ -148,11 +149,8 @@ def run_facts(config: EvaluateConfig, model: keras.Model) -> RunFacts:
     settings = _read_json(config.run / "config.json")
     network = settings.get("model") or config.run.name
     records = config.records or settings.get("records")
-    # The records may be gone; with --source they are not needed.
-    manifest = None
-    if records and (not config.source or (Path(records) / "dataset.json").is_file()):
-        manifest = read_manifest(records)
-    scheme = manifest and get_scheme(manifest.scheme)
+    data = read_manifest(config.records) if config.records else read_run_data(config.run)
+    scheme = data and get_scheme(data.scheme)
     scheme = scheme or _scheme_of_metrics(_read_json(config.run / "metrics.json"))
     if scheme is None:
         raise InputError(f"{config.run}: its classes are not known; name its records by --records")
@@ -162,7 +160,7 @@ def run_facts(config: EvaluateConfig, model: keras.Model) -> RunFacts:
             f"'{scheme.name}' of {records}; name the run's own records by --records"
         )
     clip = len(model.input_shape) == 5
-    size = config.image_size or (manifest and manifest.image_size) or settings.get("image_size")
+    size = config.image_size or (data and data.image_size) or settings.get("image_size")
     size = size or model.input_shape[-3:-1]
     if None in size:
         raise InputError(
@@ -213,6 +211,11 @@ def find_photos(config: EvaluateConfig, facts: RunFacts) -> tuple[Iterator[Label
     if not config.source:
         if facts.records is None:
             raise InputError(f"{config.run}: names no records; give --records or --source")
+        if not facts.records.is_dir():
+            raise InputError(
+                f"{config.run}: its records ({facts.records}) are not there; give --records or "
+                "--source"
+            )
         photos = photos_of_records(facts.records, config.split)
         return photos, read_manifest(facts.records).splits[config.split].count
     root = source_root(config.source)

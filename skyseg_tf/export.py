@@ -25,6 +25,7 @@ from skyseg_tf.exporters import FORMATS, ExportJob, Format
 from skyseg_tf.exporters.saved_model import load_saved_model
 from skyseg_tf.images import resize_image
 from skyseg_tf.models import MODELS, check_size
+from skyseg_tf.runs import read_run_data
 from skyseg_tf.runtime import Runtime, load_runtime
 from skyseg_tf.settings import ExportConfig
 
@@ -47,7 +48,8 @@ def export(config: ExportConfig) -> Agreement:
     keras_runtime = load_runtime(config.run / "model.keras", "keras")
     settings = _settings(config.run)
     records, manifest = _records(config, settings, keras_runtime)
-    size = _size(config, form, keras_runtime, settings.get("model"), manifest)
+    data = read_run_data(config.run) or manifest
+    size = _size(config, form, keras_runtime, settings.get("model"), data.image_size)
     facts = replace(keras_runtime.facts, name=Path(config.run).resolve().name, working_size=size)
     out = config.out or config.run / "exports" / form.name.format(
         precision=config.precision, size=f"_{size[0]}x{size[1]}" if size else ""
@@ -145,7 +147,11 @@ def _records(config: ExportConfig, settings: dict, keras_runtime: Runtime) -> tu
 
 
 def _size(
-    config: ExportConfig, form: Format, keras_runtime: Runtime, network: str | None, manifest
+    config: ExportConfig,
+    form: Format,
+    keras_runtime: Runtime,
+    network: str | None,
+    trained_at: tuple[int, int],
 ) -> tuple[int, int] | None:
     """The (height, width) that the export is fixed to; None: free."""
     own = keras_runtime.working_size
@@ -156,7 +162,7 @@ def _size(
             "--image-size out"
         )
     if size is None and config.precision in form.fixed:
-        size = manifest.image_size
+        size = trained_at
     if size and network in MODELS:
         check_size(network, size)
     return size

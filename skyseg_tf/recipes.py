@@ -65,15 +65,21 @@ class WarmupPolynomial(keras.optimizers.schedules.LearningRateSchedule):
       steps: of the whole training.
       power: 0 keeps the rate after the warm-up.
       warmup_steps: at most a tenth of `steps` is used.
+      accumulate: batches of a step. Keras hands a schedule the number of batches, also where the
+        optimizer accumulates their gradients.
     """
 
-    def __init__(self, learning_rate: float, steps: int, power: float, warmup_steps: int = 0):
+    def __init__(
+        self, learning_rate: float, steps: int, power: float, warmup_steps: int = 0,
+        accumulate: int = 1,
+    ):  # fmt: skip
         self.learning_rate, self.steps, self.power = learning_rate, steps, power
+        self.accumulate = accumulate
         self.warmup_steps = min(warmup_steps, steps // 10)
 
     def __call__(self, step):
-        """Rate at a step, from 0."""
-        step = ops.cast(step, "float32")
+        """Rate at a batch, from 0."""
+        step = ops.floor(ops.cast(step, "float32") / self.accumulate)
         rate = self.learning_rate * ops.maximum(1.0 - step / self.steps, 0.0) ** self.power
         if self.warmup_steps:
             rate = rate * ops.minimum((step + 1.0) / self.warmup_steps, 1.0)
@@ -83,7 +89,7 @@ class WarmupPolynomial(keras.optimizers.schedules.LearningRateSchedule):
         """What Keras stores with a compiled model."""
         return {
             name: getattr(self, name)
-            for name in ("learning_rate", "steps", "power", "warmup_steps")
+            for name in ("learning_rate", "steps", "power", "warmup_steps", "accumulate")
         }
 
 
@@ -112,7 +118,7 @@ def compile_model(
     """
     updates = max(steps // accumulate, 1)
     schedule = schedule or WarmupPolynomial(
-        recipe.learning_rate, updates, recipe.power, recipe.warmup_steps
+        recipe.learning_rate, updates, recipe.power, recipe.warmup_steps, accumulate
     )
     for variable in model.trainable_variables if recipe.weight_decay else ():
         if variable.name.endswith("kernel"):

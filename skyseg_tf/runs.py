@@ -2,6 +2,7 @@
 
 config.json        the command's settings
 environment.json   versions, git commit, machine
+dataset.json       what the records were: classes, size, statistics (see RunData)
 model.keras        raw RGB 0-255 in, probabilities out: all that others need
 checkpoints/       weights, optimizer and random states, to go on from (see checkpoints)
 history.csv        one line per epoch
@@ -15,7 +16,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -23,6 +24,7 @@ from typing import Any, get_args, get_type_hints
 import keras
 import numpy as np
 
+from skyseg_tf.data.records import MANIFEST, Manifest
 from skyseg_tf.data.rgb_stats import mean_and_std
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_aside
@@ -77,6 +79,66 @@ def _typed(value: Any, kind: Any) -> Any:
         kind = next((part for part in inner if get_args(part)), kind)
         return tuple(_typed(item, get_args(kind)[0]) for item in value)
     return Path(value) if isinstance(value, str) and Path in (kind, *inner) else value
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run was trained on, so that the run stands alone when its records are gone.
+
+    Attributes:
+      scheme, class_names, image_size, frames, rgb_stats, layout, source_sha256: of the records'
+        manifest, see data.records.Manifest.
+      photos: by split, how many.
+      records_sha256: of the content of all records, those mixed in included.
+    """
+
+    scheme: str
+    class_names: tuple[str, ...]
+    image_size: tuple[int, int]
+    frames: int
+    rgb_stats: dict[str, float]
+    layout: str
+    source_sha256: str
+    photos: dict[str, int]
+    records_sha256: str = ""
+
+    @staticmethod
+    def of(manifest: Manifest, records_sha256: str) -> "RunData":
+        """The part of a manifest that outlives the records."""
+        shared = {f.name for f in fields(RunData)} & {f.name for f in fields(Manifest)}
+        values = {name: getattr(manifest, name) for name in shared}
+        photos = {name: split.count for name, split in manifest.splits.items()}
+        return RunData(**values, photos=photos, records_sha256=records_sha256)
+
+
+def read_run_data(run: str | Path) -> RunData | None:
+    """What a run was trained on: of its dataset.json, or (runs of version 0.1) of its records'.
+
+    Args:
+      run: run folder.
+
+    Returns:
+      None where neither is there, as beside a model.keras that came alone.
+
+    Raises:
+      InputError: damaged.
+    """
+    config = Path(run) / "config.json"
+    try:
+        records = json.loads(config.read_text()).get("records") if config.is_file() else None
+        for folder in filter(None, (run, records)):
+            path = Path(folder) / MANIFEST
+            if path.is_file():
+                values = json.loads(path.read_text())
+                counts = {key: split["count"] for key, split in values.get("splits", {}).items()}
+                values = {"photos": counts} | values
+                values = {f.name: values[f.name] for f in fields(RunData) if f.name in values}
+                for name in ("class_names", "image_size"):
+                    values[name] = tuple(values[name])
+                return RunData(**values)
+    except (ValueError, TypeError, AttributeError, KeyError):
+        raise InputError(f"{run}: {config.name} or {MANIFEST} is damaged; train again") from None
+    return None
 
 
 def environment(seed: int) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class TrainConfig:
     devices: int = 1
     """GPUs of this machine that share each batch."""
     # --- training
-    epochs: int = 20
+    epochs: int = 17
     """Passes over the train split."""
     batch_size: int = 8
     """Images per step."""
@@ -95,10 +95,9 @@ class TrainConfig:
     ema: float = 0.998
     """Decay of an exponential moving average of the weights, such as 0.999; what is validated and
     saved is then the average. 0: none."""
-    augment: bool = True
-    """Change geometry, light and weather of the training photos."""
-    augmentation: str = "light"
-    """How much: light (for minutes of training), default or strong, see data/augment.py."""
+    augment: str = "light"
+    """How much geometry, light and weather of the training photos are changed: none, light (for
+    minutes of training), default or strong, see data/augment.py."""
     accumulate: int = 1
     """Batches whose gradients make one step: for a batch that memory does not hold."""
     patience: int = 0

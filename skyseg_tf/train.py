@@ -22,6 +22,7 @@ from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.checkpoints import load_checkpoint, load_initial_weights
 from skyseg_tf.cli import run_command
 from skyseg_tf.data.augment import make_augment, make_mix, sky_class
+from skyseg_tf.data.layouts import find_pairs, source_root
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
@@ -36,12 +37,13 @@ from skyseg_tf.losses import class_weights, weighted_cross_entropy
 from skyseg_tf.models import MODELS, build_model
 from skyseg_tf.precision import Arithmetic, candidates, choose_arithmetic
 from skyseg_tf.recipes import compile_model
-from skyseg_tf.runs import environment, read_config, save_model, write_json
+from skyseg_tf.runs import RunData, environment, read_config, save_model, write_json
 from skyseg_tf.scores import Scores, predict_masks, score
 from skyseg_tf.seeds import summarize, table
-from skyseg_tf.train_config import TrainConfig, check_settings, recipe_of, resumed
+from skyseg_tf.settings import TrainConfig
+from skyseg_tf.train_config import check_flags, check_settings, recipe_of, resumed
 from skyseg_tf.trained_model import TrainedModel
-from skyseg_tf.watching import Board, make_tracker
+from skyseg_tf.watching import Board, LiveCurves, make_tracker
 
 # Drawn at the size of the records: shrinking would blur the photos but not the masks.
 DEMO_SCENES, DEMO_SIZE = 900, (128, 256)
@@ -95,7 +97,8 @@ def _train_one(
     watchers = [Board(run / "tensorboard", scheme, *pick_photos(val_data, manifest, 4))]
     if config.track:
         watchers.append(make_tracker(config.track, run, config))
-    progress = _start_or_go_on(config, model, _identity(config))
+    progress = _start_or_go_on(config, model, manifest)
+    watchers.append(LiveCurves(f"{config.model}, {scheme.name}", progress.history))
     schedule = Schedule(config.epochs, steps, config.checkpoint_steps, config.patience)
     try:
         for row in fit(
@@ -137,6 +140,7 @@ def prepare(config: TrainConfig) -> tuple[TrainConfig, Manifest]:
     Raises:
       InputError: a setting or the data cannot be used.
     """
+    check_flags(config)  # first, for building records may take long
     records, manifest = find_records(config)
     check_settings(config, manifest, records)
     scheme = get_scheme(manifest.scheme)
@@ -217,8 +221,9 @@ def fastest_arithmetic(config: TrainConfig, manifest: Manifest) -> TrainConfig:
 
 def make_streams(config: TrainConfig, scheme: LabelScheme):
     """The train split as a function of (epoch, batches to skip), and the val split."""
-    sky, preset = sky_class(scheme), config.augmentation if config.augment else None
-    augment, mix = (make_augment(preset, sky), make_mix(preset, sky)) if preset else (None, None)
+    sky, augment, mix = sky_class(scheme), None, None
+    if config.augment != "none":  # its records go through as they are, without a detour by 0-255
+        augment, mix = make_augment(config.augment, sky), make_mix(config.augment, sky)
 
     def train_data(epoch: int, skip_batches: int) -> tf.data.Dataset:
         return make_dataset(
@@ -265,14 +270,15 @@ def compiled_network(
     return model
 
 
-def _start_or_go_on(config: TrainConfig, model: TrainedModel, data: str) -> Progress:
-    """Writes a new run's settings, or loads the checkpoint of the one that is resumed."""
-    facts = environment(config.seed)
+def _start_or_go_on(config: TrainConfig, model: TrainedModel, manifest: Manifest) -> Progress:
+    """Writes what a new run was made of, or loads the checkpoint of the one that is resumed."""
+    identity = _identity(config)
     if not config.resume:
         write_json(config.run / "config.json", replace(config, resume=None))
-        write_json(config.run / "environment.json", facts)
-        return Progress(data)
-    progress = load_progress(config.run / "checkpoints", model, data)
+        write_json(config.run / "environment.json", environment(config.seed))
+        write_json(config.run / "dataset.json", RunData.of(manifest, identity))
+        return Progress(identity)
+    progress = load_progress(config.run / "checkpoints", model, identity)
     print(f"{config.run}: going on at epoch {progress.epoch + 1}, step {progress.step}", flush=True)
     return progress
 
@@ -319,7 +325,8 @@ def find_records(config: TrainConfig) -> tuple[Path, Manifest]:
         return Path(config.records), read_manifest(config.records)
     scheme = config.scheme or "sky"
     if config.source:
-        source, size = Path(config.source), config.image_size or (256, 512)
+        source, size = source_root(config.source), config.image_size or (256, 512)
+        find_pairs(source, None, ["train", "val"])  # refuses an empty one before the work
     else:
         source, size = config.data / "demo_scenes", config.image_size or DEMO_SIZE
         write_scenes(source, DEMO_SCENES, size=DEMO_SIZE, seed=0, conditions="cityscapes")

@@ -23,8 +23,39 @@ _AT_LEAST = {
 _FREE_ON_RESUME = ("resume", "quiet")
 
 
+def check_flags(config: TrainConfig) -> None:
+    """Refuses what no records could mend, before any are built.
+
+    Args:
+      config: the settings.
+
+    Raises:
+      InputError: a setting out of range, unknown, or against another one.
+    """
+    check_size(config.model, config.image_size or (None, None))
+    for name, minimum in _AT_LEAST.items():
+        value = getattr(config, name)
+        if value is not None and value < minimum:
+            raise InputError(f"--{name.replace('_', '-')} is {value}: at least {minimum}, please")
+    if str(config.init) == IMAGENET:
+        check_imagenet(config.model)
+    if not 0 <= config.ema < 1:
+        raise InputError(f"--ema is {config.ema}: a decay from 0 to below 1, such as 0.999")
+    for name, value, known in (
+        ("optimizer", config.optimizer, (None, *OPTIMIZERS)),
+        ("loss", config.loss, (None, *LOSSES)),
+        ("augment", config.augment, tuple(AUGMENTATIONS)),
+        ("precision", config.precision, ("auto", *PRECISIONS)),
+        ("track", config.track, (None, *TRACKERS)),
+    ):
+        if value not in known:
+            raise InputError(f"no {name} '{value}': there are {', '.join(filter(None, known))}")
+    if config.loss and config.class_weights:
+        raise InputError("--class-weights weights the cross-entropy; leave --loss out")
+
+
 def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> None:
-    """Refuses what would fail later, before anything is written.
+    """Refuses what would fail later, before anything is written into the run.
 
     Args:
       config: the settings.
@@ -34,6 +65,7 @@ def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> No
     Raises:
       InputError: settings that contradict each other, the records or the network.
     """
+    check_flags(config)
     if config.scheme and config.scheme != manifest.scheme:
         raise InputError(
             f"{records}: records of scheme '{manifest.scheme}', not '{config.scheme}'; "
@@ -48,34 +80,18 @@ def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> No
         )
     for split in ("train", "val"):
         if split not in manifest.splits:
-            raise InputError(f"{records}: no split '{split}', it has {', '.join(manifest.splits)}")
+            raise InputError(
+                f"{records}: no split '{split}', it has {', '.join(manifest.splits)}; a training "
+                "needs train and val"
+            )
     check_size(config.model, manifest.image_size)
     if MODELS[config.model].sequence != (manifest.frames > 1):
         wanted = "clips: build them with --frames 4" if manifest.frames == 1 else "single photos"
         raise InputError(
             f"{records}: {manifest.frames} frame(s) a record; {config.model} takes {wanted}"
         )
-    for name, minimum in _AT_LEAST.items():
-        value = getattr(config, name)
-        if value is not None and value < minimum:
-            raise InputError(f"--{name.replace('_', '-')} is {value}: at least {minimum}, please")
-    if str(config.init) == IMAGENET:
-        check_imagenet(config.model)
-    if not 0 <= config.ema < 1:
-        raise InputError(f"--ema is {config.ema}: a decay from 0 to below 1, such as 0.999")
-    for name, value, known in (
-        ("optimizer", config.optimizer, (None, *OPTIMIZERS)),
-        ("loss", config.loss, (None, *LOSSES)),
-        ("augmentation", config.augmentation, tuple(AUGMENTATIONS)),
-        ("precision", config.precision, ("auto", *PRECISIONS)),
-        ("track", config.track, (None, *TRACKERS)),
-    ):
-        if value not in known:
-            raise InputError(f"no {name} '{value}': there are {', '.join(filter(None, known))}")
     if config.loss in ONE_LOGIT_ONLY and SCHEMES[manifest.scheme].num_logits > 1:
         raise InputError(f"--loss {config.loss} is for sky / not sky alone; leave it out")
-    if config.loss and config.class_weights:
-        raise InputError("--class-weights weights the cross-entropy; leave --loss out")
 
 
 def recipe_of(config: TrainConfig) -> Recipe:

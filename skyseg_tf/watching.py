@@ -1,9 +1,11 @@
-"""What can be watched while a network trains: TensorBoard, and Weights & Biases or MLflow.
+"""What can be watched while a network trains: TensorBoard, curves in a notebook, Weights & Biases, MLflow.
 
 All are Keras callbacks that `fitting.fit` tells of epochs, with the history's row as logs.
 """
 
 import io
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,37 @@ class Board(keras.callbacks.Callback):
             )  # fmt: skip
             rows.append(np.concatenate(pictures, axis=1))
         return np.stack(rows)
+
+
+class LiveCurves(keras.callbacks.Callback):
+    """Learning curves in the cell of a notebook, drawn anew after each epoch; nothing elsewhere."""
+
+    def __init__(self, title: str, history: Sequence[dict[str, float]]):
+        """Watches a history.
+
+        Args:
+          title: what is trained.
+          history: the training's own, which gets a row before each epoch's end is told.
+        """
+        super().__init__()
+        self.title, self.history, self.shown = title, history, None
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Puts the curves with this epoch in place of those without."""
+        ipython = sys.modules.get("IPython")
+        if not hasattr(ipython and ipython.get_ipython(), "kernel"):
+            return  # a terminal, IPython's own included, shows no pictures
+        from IPython.display import Image as Picture
+        from IPython.display import display
+
+        content = io.BytesIO()
+        figure = plots.plot_learning_curves(self.history, self.title)
+        figure.savefig(content, format="png", dpi=75)
+        picture = Picture(content.getvalue())
+        if self.shown is None:
+            self.shown = display(picture, display_id=True)
+        else:
+            self.shown.update(picture)
 
 
 def streamed_matrix(model: keras.Model) -> np.ndarray:

@@ -434,7 +434,7 @@ def test_the_best_line_is_parsed_to_the_same_settings():
     from skyseg_tf.train_config import TrainConfig
 
     config = TrainConfig(
-        records=Path("my records/it's"), extra_records=(Path("a b"), Path("c")), augment=False,
+        records=Path("my records/it's"), extra_records=(Path("a b"), Path("c")), augment="none",
         xla=True, image_size=(64, 128), learning_rate=3.3e-05, loss="focal", ema=0.999,
     )  # fmt: skip
     words = shlex.split(command_line(config))

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,15 +10,20 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from drawn_trees import cityscapes, flat
 
+from skyseg_tf.box import BoxConfig, box
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.checkpoints import load_initial_weights
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError
-from skyseg_tf.models import build_model
-from skyseg_tf.train import TrainConfig, train
+from skyseg_tf.evaluate import EvaluateConfig, evaluate
+from skyseg_tf.models import MODELS, Network, blocks, build_model
+from skyseg_tf.runs import read_run_data
+from skyseg_tf.runtime import load_runtime
+from skyseg_tf.train import TrainConfig, main, train
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +40,8 @@ def run(records, tmp_path_factory):
 def test_run_folder_is_complete(run):
     config = json.loads((run / "config.json").read_text())
     assert config["model"] == "skynet"
+    data = read_run_data(run)
+    assert (data.scheme, data.image_size, data.class_names) == ("sky", (32, 64), ("not sky", "sky"))
     facts = json.loads((run / "environment.json").read_text())
     assert {"keras", "tensorflow", "numpy"} <= set(facts["versions"])
     with open(run / "history.csv") as file:
@@ -66,6 +74,34 @@ def test_metrics_are_those_of_the_saved_model(run, records):
     assert np.abs(matrix - np.array(scores["confusion_matrix"])).sum() <= 4
     sky = matrix[1, 1] / (matrix[1].sum() + matrix[:, 1].sum() - matrix[1, 1])
     assert scores["iou"]["sky"] == pytest.approx(sky, abs=1e-3)
+
+
+def test_a_run_stands_alone_when_its_records_are_gone(run, records, tree, tmp_path, monkeypatch):
+    alone, manifest = tmp_path / "alone", read_manifest(records)
+    shutil.copytree(run, alone)
+    config = json.loads((alone / "config.json").read_text())
+    (alone / "config.json").write_text(json.dumps(config | {"records": "gone"}))
+    data = read_run_data(alone)
+    assert data.rgb_stats == manifest.rgb_stats
+    assert data.photos == {name: split.count for name, split in manifest.splits.items()}
+    assert load_runtime(alone / "model.keras", "keras").facts.long_side == 64
+    folder = evaluate(EvaluateConfig(run=alone, source=tree, worst=0, quiet=True))
+    assert json.loads((folder / "metrics.json").read_text())["input_size"] == [32, 64]
+    boxed = []
+    monkeypatch.setattr(
+        "skyseg_tf.box.write_box", lambda network, stats, *_, **__: boxed.append(stats) or folder
+    )
+    box(BoxConfig(run=alone, name="a", data="drawn", terms="none", out=tmp_path / "box"))
+    assert boxed == [manifest.rgb_stats]
+    with pytest.raises(InputError, match=r"its records \(gone\) are not there; give --records or"):
+        evaluate(EvaluateConfig(run=alone, quiet=True))
+    (alone / "dataset.json").unlink()
+    assert read_run_data(alone) is None
+    (alone / "config.json").write_text(json.dumps(config))  # as runs were before
+    assert read_run_data(alone) == replace(data, records_sha256="")
+    (alone / "dataset.json").write_text("{")
+    with pytest.raises(InputError, match=r"dataset\.json is damaged"):
+        read_run_data(alone)
 
 
 def test_training_learns(run):
@@ -110,6 +146,7 @@ def test_averaged_weights_are_what_is_saved(records, tmp_path):
         ({"model": "resnet99"}, "no network 'resnet99'"),
         ({"optimizer": "adamm"}, "no optimizer 'adamm': there are adam"),
         ({"loss": "mse"}, "no loss 'mse'"),
+        ({"augment": "wild"}, "no augment 'wild': there are none, light, default, strong"),
         ({"ema": 1.0}, "--ema is 1.0: a decay from 0 to below 1"),
         ({"epochs": 0}, "--epochs is 0: at least 1"),
         ({"extra_records": ("/nowhere",)}, "no dataset.json"),
@@ -121,6 +158,68 @@ def test_wrong_settings_are_refused_before_anything_is_written(records, tmp_path
     with pytest.raises(InputError, match=message):
         train(config)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "split 'val' is empty .*has photos in: train"),
+        ({"image_size": (30, 64)}, "skynet: height must be divisible by 4: use --image-size 32 64"),
+        ({"augment": "wild"}, "no augment 'wild'"),
+    ],
+)
+def test_what_no_records_can_mend_is_refused_before_they_are_built(tmp_path, changes, message):
+    source = cityscapes(tmp_path / "tree")
+    shutil.rmtree(source / "leftImg8bit" / "val")
+    (source / "leftImg8bit" / "val").mkdir()
+    words = [f"--source={source}", "--model=skynet", f"--data={tmp_path / 'data'}"]
+    words += [f"--run={tmp_path / 'run'}", f"--plots={tmp_path / 'plots'}", "--quiet"]
+    for name, value in changes.items():
+        words += [
+            f"--{name.replace('_', '-')}",
+            *([value] if name == "augment" else map(str, value)),
+        ]
+    with pytest.raises(SystemExit) as error:
+        main(words)
+    assert error.value.code == 2
+    with pytest.raises(InputError, match=message) as error:
+        train(
+            replace(
+                TrainConfig(source=source, model="skynet", data=tmp_path / "data", quiet=True),
+                **changes,
+            )
+        )
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["tree"]
+
+
+def test_accumulated_batches_equal_the_bigger_batch(tmp_path, monkeypatch):
+    """For a network without batch normalization, and photos that are labeled to the last pixel
+    (the loss of a batch is the mean over its labeled pixels)."""
+
+    def plain(num_classes, size):
+        image = keras.Input((*size, 3), name="image")
+        x = blocks.relu(blocks.conv(image, 8, 3, "conv", bias=True))
+        logits = blocks.conv(x, num_classes, 1, "outputConv", bias=True)
+        return keras.Model(image, {"logits": logits}, name="skynet")
+
+    monkeypatch.setitem(MODELS, "skynet", Network(plain))
+    source = tmp_path / "source"
+    flat(source, [f"t{i}" for i in range(16)], split="train")
+    flat(source, ["v0", "v1"], split="val")
+    config = TrainConfig(
+        source=source, data=tmp_path, image_size=(16, 16), model="skynet", epochs=3, batch_size=8,
+        optimizer="sgd", learning_rate=0.1, loss="cross_entropy", weight_decay=1e-3, ema=0.9,
+        warmup_steps=0, augment="none", plots=tmp_path / "plots", quiet=True,
+    )  # fmt: skip
+    weights = []
+    for batch_size, accumulate in ((8, 1), (2, 4), (2, 1)):
+        run = tmp_path / f"{batch_size}x{accumulate}"
+        train(replace(config, run=run, batch_size=batch_size, accumulate=accumulate))
+        model = keras.models.load_model(run / "model.keras")
+        weights.append(np.concatenate([array.ravel() for array in model.get_weights()]))
+    np.testing.assert_allclose(weights[1], weights[0], rtol=0, atol=2e-6)
+    assert np.abs(weights[2] - weights[0]).max() > 1e-3
 
 
 def test_ctrl_c_ends_with_a_usable_run(records, tmp_path):

@@ -13,7 +13,7 @@ from skyseg_tf.labels import get_scheme
 from skyseg_tf.metrics import confusion_matrix
 from skyseg_tf.models import blocks
 from skyseg_tf.recipes import Recipe, compile_model
-from skyseg_tf.watching import Board, make_tracker, streamed_matrix
+from skyseg_tf.watching import Board, LiveCurves, make_tracker, streamed_matrix
 
 ROW = {"epoch": 1, "loss": 0.5, "iou": 0.6, "val_loss": 0.7, "val_iou": 0.4, "seconds": 3.0,
        "waiting": 0.25}  # fmt: skip
@@ -40,6 +40,39 @@ def evaluated():
     masks[0, :4] = 255
     network.evaluate(*targets_of(network)(images, masks), verbose=0)
     return network, images, masks
+
+
+def test_curves_are_drawn_in_place_in_a_notebook_and_nowhere_else(monkeypatch, capsys):
+    import IPython
+    import IPython.display
+
+    shown = []
+
+    class Handle:
+        def update(self, picture):
+            shown.append(("update", picture.data))
+
+    def display(picture, display_id):
+        assert display_id is True
+        shown.append(("display", picture.data))
+        return Handle()
+
+    monkeypatch.setattr(IPython.display, "display", display)
+    history = [ROW]
+    curves = LiveCurves("a network", history)
+    for shell in (None, object()):  # plain Python, IPython in a terminal
+        monkeypatch.setattr(IPython, "get_ipython", lambda shell=shell: shell)
+        curves.on_epoch_end(0, ROW)
+    assert shown == []
+    assert capsys.readouterr() == ("", "")
+    notebook = type("Shell", (), {"kernel": object()})()
+    monkeypatch.setattr(IPython, "get_ipython", lambda: notebook)
+    curves.on_epoch_end(0, ROW)
+    history.append(ROW | {"epoch": 2, "val_iou": 0.9})
+    curves.on_epoch_end(1, history[-1])
+    assert [what for what, _ in shown] == ["display", "update"]
+    assert all(data.startswith(b"\x89PNG") for _, data in shown)
+    assert shown[0][1] != shown[1][1]
 
 
 def test_matrix_of_the_validation(evaluated):
