@@ -96,10 +96,9 @@ def print_help(verb: str) -> None:
 
 
 def _print_completion(shells: list[str]) -> None:
-    from skyseg_tf.completion import completion  # needs the settings of all verbs
-
+    completion = importlib.import_module("skyseg_tf.completion")  # needs all verbs' settings
     try:
-        print(completion(" ".join(shells)), end="")
+        print(completion.completion(" ".join(shells)), end="")
     except InputError as error:
         sys.exit(f"skyseg: error: {error}")
 

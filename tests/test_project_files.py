@@ -1,0 +1,80 @@
+"""Workflows, container and citation speak of things that exist."""
+
+import fnmatch
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from test_docs import check_command, commands_in
+
+from skyseg_tf import __version__
+
+ROOT = Path(__file__).parents[1]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def commands(value):
+    """Every `run:` of a workflow."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from [item] if key == "run" else commands(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from commands(item)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_call_what_there_is(path):
+    workflow = yaml.safe_load(path.read_text())
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    found = list(commands(workflow["jobs"]))
+    assert found
+    for text in found:
+        assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets
+        for line in text.replace("env/bin/", "").splitlines():
+            for verb, *flags in commands_in(line):
+                check_command(verb, flags, path.name)
+    assert workflow["permissions"] == {"contents": "read"}
+    for job in workflow["jobs"].values():
+        assert job["timeout-minutes"] > 0
+
+
+def test_the_tests_run_on_every_python_of_the_package():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text())
+    tested = workflow["jobs"]["tests"]["strategy"]["matrix"]["python-version"]
+    claimed = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
+    assert tested == claimed
+
+
+def test_the_container_copies_what_there_is_and_what_dockerignore_lets_through():
+    ignore = (ROOT / ".dockerignore").read_text().split()
+    let_through = [line[1:] for line in ignore if line.startswith("!")]
+    for line in (ROOT / "Dockerfile").read_text().splitlines():
+        if line.startswith("COPY") and "--from" not in line:
+            for name in shlex.split(line)[1:-1]:
+                assert (ROOT / name).exists(), name
+                assert any(fnmatch.fnmatch(name, pattern) for pattern in let_through), name
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert (ROOT / ".devcontainer" / container["build"]["dockerfile"]).is_file()
+
+
+def test_citation_and_pipeline_speak_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == __version__
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    made = {next(iter(out)) for stage in pipeline["stages"].values() for out in stage["outs"]}
+    for name, stage in pipeline["stages"].items():
+        assert set(stage.get("deps", ())) <= made, name
+        ((verb, *flags),) = commands_in(stage["cmd"])
+        check_command(verb, flags, name)
+
+
+def test_hooks_run_files_that_there_are():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert {hook["id"] for hook in hooks} == {"ruff-check", "ruff-format", "rules", "notebooks"}
+    entries = " ".join(hook["entry"] for hook in hooks)
+    for name in re.findall(r"tests/\w+\.py", entries):
+        assert (ROOT / name).is_file()
