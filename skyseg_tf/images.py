@@ -176,6 +176,11 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, (size[1], size[0]), interpolation=method)
 
 
+def size_of_height(height: int, photo: tuple[int, int], divisor: int = 32) -> tuple[int, int]:
+    """(height, width) of about a photo's aspect; the width is the nearest multiple of divisor."""
+    return height, max(1, round(height * photo[1] / photo[0] / divisor)) * divisor
+
+
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resizes (H, W) uint8 class ids to size by nearest neighbour at pixel centres."""
     if mask.shape[:2] == tuple(size):

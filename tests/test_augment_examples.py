@@ -21,3 +21,12 @@ def test_the_sheet_shows_every_effect(tmp_path):
     assert titles[: len(panels)] == [name for name, _, _ in panels]
     save_figure(figure, tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 50_000
+
+
+def test_without_a_sky_its_effects_are_left_out():
+    image = draw_scene(5, (64, 96)).image
+    panels = effect_examples(image, np.zeros((64, 96), np.uint8), None, others=((), ()))
+    names = [name for name, _, _ in panels]
+    assert "flip" in names
+    assert "preset strong 4" in names
+    assert not [name for name in names if "sky" in name or "fog" in name or "night" in name]

@@ -110,3 +110,9 @@ def test_area_mean_and_nearest_centres():
 def test_overlay_keeps_ignored_pixels(photo):
     mask = np.full((12, 20), 255, np.uint8)
     assert np.array_equal(images.overlay(photo, mask, np.zeros((256, 3), np.uint8)), photo)
+
+
+def test_a_size_of_some_height_keeps_the_aspect():
+    assert images.size_of_height(128, (1024, 2048)) == (128, 256)
+    assert images.size_of_height(128, (720, 960)) == (128, 160)  # 170.7 is between 160 and 192
+    assert images.size_of_height(96, (3000, 500)) == (96, 32)

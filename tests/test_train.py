@@ -212,12 +212,16 @@ def test_accumulated_batches_equal_the_bigger_batch(tmp_path, monkeypatch):
         optimizer="sgd", learning_rate=0.1, loss="cross_entropy", weight_decay=1e-3, ema=0.9,
         warmup_steps=0, augment="none", plots=tmp_path / "plots", quiet=True,
     )  # fmt: skip
-    weights = []
+    weights, losses = [], []
     for batch_size, accumulate in ((8, 1), (2, 4), (2, 1)):
         run = tmp_path / f"{batch_size}x{accumulate}"
         train(replace(config, run=run, batch_size=batch_size, accumulate=accumulate))
         model = keras.models.load_model(run / "model.keras")
         weights.append(np.concatenate([array.ravel() for array in model.get_weights()]))
+        with open(run / "history.csv") as file:
+            losses.append([float(row["val_loss"]) for row in csv.DictReader(file)])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)  # of all epochs, by their averages
+    assert not np.allclose(losses[2], losses[0], rtol=1e-3)
     np.testing.assert_allclose(weights[1], weights[0], rtol=0, atol=2e-6)
     assert np.abs(weights[2] - weights[0]).max() > 1e-3
 

@@ -247,6 +247,13 @@ def augment(
 
 def _move(clip, mask, seed, settings: Augmentation, strength: dict) -> tuple:
     draw = tf.unstack(uniform(derived_seed(seed, 2), (5,)))
+    if max(settings.scales.chance, settings.angle.chance, settings.perspective.chance) <= 0:
+        pair = tf.cond(
+            draw[4] < settings.flip,
+            lambda: (tf.reverse(clip, [2]), tf.reverse(mask, [1])),
+            lambda: (clip, mask),
+        )
+        return tf.ensure_shape(pair[0], clip.shape), tf.ensure_shape(pair[1], mask.shape)
     scale = tf.exp(strength["scales"])
     size = tf.constant(mask.shape.as_list(), tf.float32)
     # Any crop of the enlarged picture; a shrunken one lies anywhere inside the frame.

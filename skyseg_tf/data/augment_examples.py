@@ -26,12 +26,13 @@ SHOWN = (
     ("overexposed sky, level {:g}", "overexposed_sky", (205.0, 300.0)),
     ("night, {:.0%} of the light", "night", (0.25,)),
 )
+_OF_THE_SKY = ("fog", "overexposed_sky", "night")
 
 
 def effect_examples(
     image: np.ndarray,
     mask: np.ndarray,
-    sky_class_id: int,
+    sky_class_id: int | None,
     *,
     others: tuple[np.ndarray, np.ndarray],
     seed: int = 0,
@@ -41,7 +42,7 @@ def effect_examples(
     Args:
       image: (H, W, 3) on 0-255.
       mask: (H, W) uint8.
-      sky_class_id: of the sky in the masks.
+      sky_class_id: of the sky in the masks; None leaves the effects on the sky out.
       others: images (N, H, W, 3) and masks (N, H, W) whose skies are mixed in.
       seed: of all draws.
 
@@ -57,11 +58,14 @@ def effect_examples(
 
     add("flip", Augmentation(flip=1.0), 0)
     for caption, field, strengths in SHOWN:
+        if sky_class_id is None and field in _OF_THE_SKY:
+            continue
         for strength in strengths:
             settings = Augmentation(**{field: Range(strength, strength)})
             add(caption.format(strength), settings, 2)
-    for number in range(3):
+    for number in range(0 if sky_class_id is None else 3):
         add(f"drawn sky {number + 1}", Augmentation(new_sky=1.0), number)
+    others = ((), ()) if sky_class_id is None else others
     for number, (other, other_mask) in enumerate(zip(*others, strict=True)):
         pair = tf.stack([photo, tf.cast(other, tf.float32)]), tf.stack([labels, other_mask])
         options = {"sky_class_id": sky_class_id, "chance": 1.0, "synthetic": 0.0}
