@@ -212,15 +212,16 @@ def find_samples(folder: Path) -> tuple[list[Sample], list[str]]:
     """
     if not folder.is_dir():
         return drawn_samples(), []
-    notes, encoding = [], None
+    notes, pairs, encoding = [], [], None
     try:
         pairs = scan_tree(folder).pairs
-    except InputError:
-        pairs = _loose_pairs(folder)
-    try:
-        encoding = guess_mask_encoding(pairs, sample=5, strict=False) if _with_mask(pairs) else None
+        if any(pair.mask for pair in pairs):
+            encoding = guess_mask_encoding(pairs, sample=5, strict=False)
     except InputError as error:
-        notes.append(f"Truth is not shown: {error}")
+        if pairs:
+            notes.append(f"Truth is not shown: {error}")
+        else:
+            pairs, encoding = _loose_pairs(folder), "labelIds"
     return [sample_of_pair(pair, encoding) for pair in pairs] + drawn_samples(), notes
 
 
@@ -229,10 +230,6 @@ def sample_of_pair(pair: Pair, encoding: Encoding | None) -> Sample:
     place = "/".join(part for part in (pair.split, pair.name) if part)
     files = [Path(path) for path in (pair.image, pair.mask) if path and ZIP_MARK not in path]
     return Sample(place, pair=pair, encoding=encoding, stamp=_stamp(files))
-
-
-def _with_mask(pairs: list[Pair]) -> bool:
-    return any(pair.mask for pair in pairs)
 
 
 def _loose_pairs(folder: Path) -> list[Pair]:

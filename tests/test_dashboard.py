@@ -1,0 +1,592 @@
+"""The dashboard: what it finds, what it shows, and in a real browser how it looks."""
+
+import csv
+import io
+import json
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from drawn_models import BIAS, WEIGHT, blue_model, blue_photo, blue_probs
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+pytest.importorskip("streamlit")
+pytest.importorskip("plotly")
+
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from skyseg_tf import dashboard
+from skyseg_tf.dashboard_pages import figures, run_facts, sources, uploads
+from skyseg_tf.dashboard_pages.sources import Folders
+from skyseg_tf.data.layouts import find_pairs
+from skyseg_tf.errors import InputError
+from skyseg_tf.formats import FORMATS
+from skyseg_tf.images import read_image, read_mask
+from skyseg_tf.labels import SCHEMES
+from skyseg_tf.prediction import predict_image
+from skyseg_tf.runtime import ModelFacts, load_runtime
+
+SKY_ID = 23  # of the Cityscapes labelIds
+PROTOCOL = {
+    "data": "val split of scenes", "photos": 3, "truth": "abc", "classes": "sky",
+    "scored_at": "own size", "views": "single scale", "void": "ignored",
+    "decision": "sky where p > 0.5",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def empty_caches():
+    st.cache_data.clear()
+
+
+@pytest.fixture
+def folders(tmp_path, tree) -> Folders:
+    """The drawn tree as samples, and a model that one can compute by hand."""
+    (tmp_path / "models_display").mkdir()
+    blue_model(tmp_path / "models_display" / "blue.onnx", long_side=192)
+    (tmp_path / "data_display").symlink_to(tree)
+    return Folders(tmp_path / "runs", tmp_path / "models_display", tmp_path / "data_display")
+
+
+def clip_model(path: Path, frames: int) -> None:
+    """Like blue_model, of the mean of a clip's frames."""
+    image, answer = ["batch", frames, "h", "w", 3], ["batch", "h", "w", 1]
+    nodes = [
+        helper.make_node("ReduceMean", ["rgb"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("MatMul", ["mean", "weight"], ["z"]),
+        helper.make_node("Add", ["z", "bias"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], ["probs"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "clip",
+        [helper.make_tensor_value_info("rgb", TensorProto.FLOAT, image)],
+        [helper.make_tensor_value_info("probs", TensorProto.FLOAT, answer)],
+        [numpy_helper.from_array(WEIGHT, "weight"), numpy_helper.from_array(BIAS, "bias")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    facts = ModelFacts.from_scheme(SCHEMES["sky"], "clip", frames=frames, long_side=192)
+    for key, text in facts.to_metadata().items():
+        model.metadata_props.add(key=key, value=text)
+    onnx.save(model, path)
+
+
+def make_run(
+    path: Path, val_iou=(0.5, 0.7, 0.6), protocol: str = "val split of a, 3 photos at 32x64"
+) -> Path:
+    """A run folder as `skyseg train` leaves it, without the network."""
+    path.mkdir(parents=True)
+    (path / "config.json").write_text(json.dumps({"model": "skyline", "records": "gone"}))
+    with open(path / "history.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("epoch", "loss", "iou", "val_loss", "val_iou", "seconds"))
+        writer.writerows((i + 1, 1 / (i + 1), 0.4, 0.9, v, 30) for i, v in enumerate(val_iou))
+    scores = {"protocol": protocol, "iou": {"not sky": 0.9, "sky": max(val_iou)}, "mean_iou": 0.8}
+    (path / "metrics.json").write_text(json.dumps(scores | {"pixel_accuracy": 0.95}))
+    return path
+
+
+def add_evaluation(run: Path, source: Path, sky_ious: dict[str, float], **facts) -> None:
+    """RUN/evaluation/val, as far as the dashboard reads it."""
+    folder = run / "evaluation" / "val"
+    folder.mkdir(parents=True)
+    facts = PROTOCOL | facts
+    scores = {
+        "protocol": f"{facts['data']}, truth {facts['truth']}", "protocol_facts": facts,
+        "iou": {"not sky": 0.9, "sky": 0.7}, "mean_iou": 0.8, "pixel_accuracy": 0.9,
+        "sky": {"boundary_f": {"2": 0.5}, "calibration_error": 0.01}, "network": "skyline",
+        "settings": {"split": "train", "source": str(source)},
+    }  # fmt: skip
+    (folder / "metrics.json").write_text(json.dumps(scores))
+    with open(folder / "per_image.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("name", "pixel_accuracy", "sky_iou", "sky_share", "predicted_sky_share"))
+        writer.writerows((name, 0.9, iou, 0.3, 0.3) for name, iou in sky_ious.items())
+
+
+def run_page(page: str, folders: Folders, **state) -> AppTest:
+    app = AppTest.from_string(
+        f"from skyseg_tf.dashboard_pages import {page}\n{page}.show()", default_timeout=60
+    )
+    app.session_state["folders"] = folders
+    app.session_state["kept_model"] = sources.find_models(folders)[-1]
+    for key, value in state.items():
+        app.session_state[key] = value
+    app.run()
+    assert not app.exception, [error.value for error in app.exception]
+    return app
+
+
+def metric(app: AppTest, label: str) -> list[str]:
+    return [metric.value for metric in app.metric if metric.label == label]
+
+
+def messages(elements) -> str:
+    return " | ".join(element.value for element in elements)
+
+
+def pick_model(app: AppTest, label: str, key: str = "model") -> None:
+    box = app.selectbox(key=key)
+    choice = next(m for m in sources.find_models(app.session_state["folders"]) if label in m.label)
+    box.set_value(choice).run()
+
+
+# --- what is found ---
+
+
+def test_models_come_from_the_box_runs_and_the_folder(folders):
+    run = make_run(folders.runs / "first")
+    (run / "model.keras").write_bytes(b"not read yet")
+    make_run(folders.runs / "search" / "trial_0")  # no network in it
+    exported = folders.models / "exported" / "exports"
+    exported.mkdir(parents=True)
+    blue_model(exported / "model.onnx")
+    labels = [model.label for model in sources.find_models(folders)]
+    assert labels[:2] == ["skyline (comes with skyseg)", "skyline_drawn (comes with skyseg)"]
+    assert labels[2:] == ["runs/first", "models_display/exported", "models_display/blue.onnx"]
+    runs = {path.relative_to(folders.runs).as_posix() for path in sources.find_runs(folders.runs)}
+    assert runs == {"first", "search/trial_0"}
+
+
+def test_a_changed_model_has_another_stamp(folders):
+    before = sources.find_models(folders)[-1]
+    time.sleep(0.01)
+    blue_model(folders.models / "blue.onnx", long_side=96)
+    after = sources.find_models(folders)[-1]
+    assert before.label == after.label
+    assert before != after
+
+
+def test_samples_of_a_cityscapes_tree(tree):
+    samples, notes = sources.find_samples(tree)
+    pairs = find_pairs(tree)
+    assert [sample.pair for sample in samples if sample.pair] == pairs
+    assert not notes
+    loaded = sources.load_sample(samples[0], SCHEMES["sky"], frames=2)
+    stored = read_mask(pairs[0].mask)
+    assert np.array_equal(loaded.truth == 1, stored == SKY_ID)
+    assert np.array_equal(loaded.image, read_image(pairs[0].image))
+    assert loaded.clip.shape == (2, *loaded.image.shape)
+    assert np.array_equal(loaded.clip[-1], loaded.image)
+    assert not np.array_equal(loaded.clip[0], loaded.image)
+    longer = sources.load_sample(samples[0], SCHEMES["sky"], frames=3)
+    assert longer.clip is None
+    assert "stands for all 3 frames" in longer.notes[0]
+
+
+def test_loose_photos_and_masks_without_city_folders(tmp_path, tree):
+    pair = find_pairs(tree)[0]
+    for folder, source in (("leftImg8bit", pair.image), ("gtFine", pair.mask)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / Path(source).name).write_bytes(Path(source).read_bytes())
+    Image.fromarray(blue_photo()).save(tmp_path / "mine.jpg")
+    samples, notes = sources.find_samples(tmp_path)
+    found = {sample.label: sample for sample in samples if sample.pair}
+    assert set(found) == {"mine", pair.name}
+    assert not notes
+    assert sources.load_sample(found["mine"], SCHEMES["sky"]).truth is None
+    truth = sources.load_sample(found[pair.name], SCHEMES["sky"]).truth
+    assert np.array_equal(truth == 1, read_mask(pair.mask) == SKY_ID)
+
+
+def test_a_damaged_mask_does_not_hide_its_photo(tmp_path, tree):
+    pair = find_pairs(tree)[0]
+    mask = tmp_path / "mask.png"
+    mask.write_bytes(b"no picture")
+    loaded = sources.load_sample(
+        sources.sample_of_pair(replace(pair, mask=str(mask)), "labelIds"), SCHEMES["sky"]
+    )
+    assert loaded.truth is None
+    assert "Truth is not shown" in loaded.notes[0]
+    Image.new("L", (7, 5)).save(mask)
+    loaded = sources.load_sample(
+        sources.sample_of_pair(replace(pair, mask=str(mask)), "labelIds"), SCHEMES["sky"]
+    )
+    assert loaded.truth is None
+    assert "(5, 7)" in loaded.notes[0]
+
+
+def test_without_a_folder_there_are_drawn_scenes(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "DRAWN_SIZE", (64, 128))
+    samples, notes = sources.find_samples(tmp_path / "absent")
+    assert len(samples) >= 6
+    assert not notes
+    loaded = sources.load_sample(samples[0], SCHEMES["cityscapes19"], frames=2)
+    assert loaded.image.shape == (64, 128, 3)
+    assert loaded.clip.shape == (2, 64, 128, 3)
+    assert (loaded.truth == SCHEMES["cityscapes19"].class_names.index("sky")).any()
+
+
+# --- runs ---
+
+
+def test_unlike_protocols_never_share_a_table(tmp_path):
+    first, second, third = (make_run(tmp_path / name) for name in ("a", "b", "c"))
+    other = make_run(tmp_path / "d", protocol="val split of a, 3 photos at 64x128")
+    add_evaluation(first, tmp_path, {}, truth="abc")
+    add_evaluation(second, tmp_path, {}, truth="abc", data="the same photos under another name")
+    add_evaluation(third, tmp_path, {}, truth="other labels")
+    groups, damaged = run_facts.group_scores([first, second, third, other])
+    kinds = [{(row.run.name, row.evaluation) for row in group.runs} for group in groups]
+    assert kinds[0] == {("a", None), ("b", None), ("c", None)}
+    assert kinds[1] == {("a", "val"), ("b", "val")}
+    assert sorted(map(tuple, kinds[2:])) == sorted([(("c", "val"),), (("d", None),)])
+    assert not damaged
+    row = run_facts.table_rows(groups[1], {first: "a", second: "b"})[0]
+    assert row["sky IoU"] == 0.7
+    assert row["boundary F"] == 0.5
+    (other / "metrics.json").write_text("{")
+    _, damaged = run_facts.group_scores([other])
+    assert "damaged" in damaged[0]
+
+
+def test_worst_photos_are_ranked_and_found(tmp_path, tree):
+    names = [pair.name for pair in find_pairs(tree, splits=["train"])][:3]
+    run = make_run(tmp_path / "run")
+    add_evaluation(run, tree, dict(zip(names, (0.8, 0.2, 0.5), strict=True)))
+    with open(run / "evaluation" / "val" / "per_image.csv", "a") as file:
+        file.write("hall,0.99,0.0,0.0,0.004\r\n")  # too little sky to be ranked
+        file.write("wall,0.9,0.0,0.0,0.1\r\n")
+    worst = run_facts.worst_photos(run, "val", 3)
+    assert [photo.name for photo in worst] == ["wall", names[1], names[2]]
+    assert worst[0].caption == "no sky, 10.0 % called so"
+    assert worst[1].caption == "sky IoU 0.200"
+    samples = run_facts.samples_of_evaluation(run, "val", [photo.name for photo in worst])
+    assert set(samples) == {names[1], names[2]}
+    assert sources.load_sample(samples[names[1]], SCHEMES["sky"]).truth is not None
+    (run / "evaluation" / "val" / "per_image.csv").write_text("name\nx\n")
+    with pytest.raises(InputError, match="evaluate the run again"):
+        run_facts.worst_photos(run, "val", 3)
+
+
+def test_history_is_read_or_refused(tmp_path):
+    run = make_run(tmp_path / "run")
+    history = run_facts.read_history(run)
+    assert history["val_iou"] == [0.5, 0.7, 0.6]
+    assert figures.best_epoch(history) == 1
+    figure = figures.curves_figure({"run": history}, "loss")
+    best = next(trace for trace in figure.data if trace.name == "best epoch")
+    assert list(best.x) == [2.0]
+    assert list(best.y) == [0.9]
+    (run / "history.csv").write_text("epoch,loss\n1,much\n")
+    with pytest.raises(InputError, match="damaged"):
+        run_facts.read_history(run)
+    with pytest.raises(InputError, match="no epoch"):
+        run_facts.read_history(tmp_path)
+
+
+# --- what visitors send ---
+
+
+def png(image) -> bytes:
+    file = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_uploads_are_checked():
+    photo = blue_photo()
+    assert np.array_equal(uploads.read_upload("a.png", png(photo)), photo)
+    with pytest.raises(InputError, match=r"a\.png: not a readable image"):
+        uploads.read_upload("a.png", b"<script>")
+    with pytest.raises(InputError, match="damaged"):
+        uploads.read_upload("a.png", png(photo)[:200])
+    with pytest.raises(InputError, match="50 megapixels"):
+        uploads.read_upload("a.png", png(Image.new("1", (10_000, 6_000))))
+
+
+def test_every_format_is_what_predict_writes(tmp_path):
+    runtime = load_runtime(blue_model(tmp_path / "blue.onnx", long_side=96), "onnxruntime")
+    prediction = predict_image(runtime, blue_photo())
+    for kind, how in FORMATS.items():
+        name, content = uploads.encode(kind, prediction, "../../etc/photo.jpg")
+        assert name == how.name.format(name="photo.jpg", stem="photo")
+        direct = tmp_path / name
+        how.write(prediction, direct)
+        assert content == direct.read_bytes()
+
+
+def test_a_short_video(tmp_path, monkeypatch):
+    pytest.importorskip("av")
+    from drawn_clips import make_runtime, write_clip
+
+    from skyseg_tf.video import VideoReader
+
+    write_clip(tmp_path / "clip.mp4", 6)
+    content = (tmp_path / "clip.mp4").read_bytes()
+    monkeypatch.setattr(uploads, "MAX_FRAMES", 4)
+    name, masks, facts = uploads.mask_video("my clip.mp4", content, make_runtime(), "mask", 0.5)
+    assert name == "my clip_mask.mp4"
+    assert "only the first 4 frames" in facts
+    (tmp_path / "masks.mp4").write_bytes(masks)
+    reader = VideoReader(tmp_path / "masks.mp4")
+    assert sum(moment.frame is not None for moment in reader) == 4
+    reader.close()
+    with pytest.raises(InputError, match=r"^broken\.mp4"):
+        uploads.mask_video("broken.mp4", b"no video at all", make_runtime(), "mask", None)
+
+
+# --- pages ---
+
+
+def test_inspect_shows_scores_that_hold(folders, tree):
+    app = run_page("inspect_photo", folders)
+    pick_model(app, "blue")
+    app.toggle(key="refined").set_value(False).run()
+    pair = find_pairs(tree)[0]
+    stored, sky = read_mask(pair.mask), blue_probs(read_image(pair.image))[..., 0]
+    counted, truth = np.isin(stored, range(7, 34)), stored == SKY_ID
+    for threshold in (0.5, 0.9):
+        app.slider[0].set_value(threshold).run()
+        called = sky >= threshold
+        both, either = (called & truth & counted).sum(), ((called | truth) & counted).sum()
+        assert abs(float(metric(app, "Sky IoU")[0]) - both / either) < 2e-3
+        assert abs(float(metric(app, "Sky")[0].split()[0]) - 100 * called.mean()) < 0.11
+    table = app.dataframe[0].value
+    assert set(table["class"]) == {"not sky", "sky", "mean of the classes here"}
+    assert not app.error
+
+
+def test_two_models_side_by_side(folders):
+    blue_model(folders.models / "nineteen.onnx", scheme="cityscapes19", long_side=192)
+    app = run_page("inspect_photo", folders)
+    pick_model(app, "blue")
+    pick_model(app, "nineteen", "second_model")
+    assert not app.exception
+    assert len(metric(app, "Sky IoU")) == 2
+    assert list(app.dataframe[0].value.columns) == [
+        "class", "models_display/blue.onnx", "models_display/nineteen.onnx"
+    ]  # fmt: skip
+
+
+def test_a_sequence_model_gets_its_frames(folders, tree):
+    clip_model(folders.models / "clip.onnx", 2)
+    app = run_page("inspect_photo", folders)
+    pick_model(app, "clip.onnx")
+    app.toggle(key="refined").set_value(False).run()
+    assert "Frames that go in" in [heading.value for heading in app.subheader]
+    loaded = sources.load_sample(sources.find_samples(tree)[0][0], SCHEMES["sky"], frames=2)
+    called = blue_probs(loaded.clip.mean(0))[..., 0] >= 0.5
+    alone = blue_probs(loaded.image)[..., 0] >= 0.5
+    assert abs(called.mean() - alone.mean()) > 2e-3  # the clip makes a difference
+    assert abs(float(metric(app, "Sky")[0].split()[0]) - 100 * called.mean()) < 0.11
+
+
+def test_inspect_survives_what_is_broken(folders, tmp_path):
+    (folders.models / "broken.onnx").write_bytes(b"no model")
+    (folders.models / "broken.keras").write_bytes(b"no model either")
+    app = run_page("inspect_photo", folders)
+    pick_model(app, "broken.onnx")
+    assert "broken.onnx" in messages(app.error)
+    assert not app.exception
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.fromarray(blue_photo()).save(photos / "mine.png")
+    (photos / "wreck.jpg").write_bytes(b"no photo")
+    app = run_page("inspect_photo", replace(folders, data=photos))
+    pick_model(app, "blue")
+    assert "No truth" in messages(app.info)
+    assert not metric(app, "Sky IoU")
+    assert metric(app, "Sky") == ["33.3 %"]
+    wreck = next(s for s in sources.find_samples(photos)[0] if s.label == "wreck")
+    app.selectbox(key="photo").set_value(wreck).run()
+    assert "not a readable image" in messages(app.error)
+    assert not app.exception
+
+
+def test_upload_page(folders):
+    app = run_page("your_photo", folders)
+    assert "Drop a photo here" in messages(app.info)
+    pick_model(app, "blue")
+    app.file_uploader(key="upload").set_value(("photo.png", png(blue_photo()), "image/png")).run()
+    assert not app.exception
+    assert not app.error
+    assert metric(app, "Sky") == ["33.3 %"]
+    app.selectbox(key="format").set_value("colmap").run()
+    assert any(caption.value.startswith("photo.png.png") for caption in app.caption)
+    app.file_uploader(key="upload").set_value(("bad.png", b"x" * 99, "image/png")).run()
+    assert "bad.png: not a readable image" in messages(app.error)
+    assert not app.exception
+
+
+def test_pages_say_what_to_do_when_there_is_nothing(tmp_path):
+    folders = Folders(*(tmp_path / name for name in ("runs", "models", "data")))
+    for page in ("training", "all_runs", "worst_photos"):
+        app = run_page(page, folders)
+        assert "skyseg train" in messages(app.code)
+    make_run(tmp_path / "runs" / "one")
+    st.cache_data.clear()
+    app = run_page("worst_photos", folders)
+    assert "skyseg evaluate --run" in messages(app.code)
+
+
+def test_pages_of_runs(folders, tree):
+    names = [pair.name for pair in find_pairs(tree, splits=["train"])][:2]
+    for name in ("one", "two"):
+        add_evaluation(make_run(folders.runs / name), tree, dict.fromkeys(names, 0.5), truth=name)
+    app = run_page("training", folders)
+    app.multiselect(key="curves").set_value(["one", "two"]).run()
+    assert not app.exception
+    assert list(app.dataframe[0].value["best val IoU"]) == [0.7, 0.7]
+    app = run_page("all_runs", folders)
+    assert [len(table.value) for table in app.dataframe] == [2, 1, 1]
+    app = run_page("worst_photos", folders)
+    app.button(key=f"open_{names[0]}").click().run()
+    assert not app.exception
+    assert app.session_state["opened"].pair.name == names[0]
+    opened = run_page("inspect_photo", folders, **{
+        key: app.session_state[key] for key in ("opened", "kept_photo")
+    })  # fmt: skip
+    assert opened.selectbox(key="photo").value.pair.name == names[0]
+
+
+def test_the_script_itself(folders, monkeypatch):
+    monkeypatch.chdir(folders.models.parent)
+    monkeypatch.setattr(sources, "DRAWN_SIZE", (64, 128))
+    app = AppTest.from_file(dashboard.__file__, default_timeout=60)
+    app.session_state["kept_model"] = sources.find_models(Folders())[-1]
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert app.title[0].value == "Inspect"
+
+
+# --- the command ---
+
+
+def test_without_streamlit_one_line_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setattr(dashboard, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as stop:
+        dashboard.main([], "skyseg dashboard")
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert "pip install 'skyseg_tf[dashboard]'" in said
+    assert said.count("\n") == 1
+
+
+def test_settings_are_safe():
+    path = Path(dashboard.__file__).parent / ".streamlit" / "config.toml"
+    settings = tomllib.loads(path.read_text())
+    assert settings["server"]["address"] == "localhost"
+    assert settings["server"]["maxUploadSize"] <= 200
+    assert settings["server"]["enableXsrfProtection"] is True
+    assert settings["client"]["showErrorDetails"] == "none"
+    assert settings["browser"]["gatherUsageStats"] is False
+    flags = dashboard.streamlit_arguments(dashboard.DashboardConfig(port=1234))
+    assert flags[flags.index("--server.address") + 1] == "localhost"
+    assert flags[flags.index("--server.port") + 1] == "1234"
+
+
+# --- a real browser ---
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PAGES = {"": "Inspect", "photo": "Your photo", "training": "Training", "runs": "Runs",
+         "worst": "Worst photos"}  # fmt: skip
+
+
+@pytest.fixture
+def server(folders, tree):
+    """The dashboard as a visitor meets it; yields its address."""
+    names = [pair.name for pair in find_pairs(tree, splits=["train"])][:4]
+    for name in ("one", "two"):
+        add_evaluation(make_run(folders.runs / name), tree, dict.fromkeys(names, 0.5))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "skyseg_tf.dashboard", "--port", str(port), "--no-browser"]
+    with open(folders.models.parent / "log", "w") as log:
+        process = subprocess.Popen(command, cwd=folders.models.parent, stdout=log, stderr=log)
+    try:
+        for _ in range(600):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.2)
+        yield f"http://localhost:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def wait_until_drawn(page) -> None:
+    page.wait_for_selector("h1", timeout=120_000)
+    page.wait_for_function(
+        "document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'",
+        timeout=120_000,
+    )
+    page.wait_for_timeout(1500)
+
+
+@pytest.mark.slow
+def test_every_page_in_a_browser(server, tmp_path):
+    api = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM.exists():
+        pytest.skip("needs Chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        elsewhere = []
+        for width, theme in ((1280, "light"), (390, "dark")):
+            context = browser.new_context(
+                viewport={"width": width, "height": 900}, color_scheme=theme
+            )
+            page = context.new_page()
+            page.on("request", lambda request: elsewhere.append(request.url)
+                    if not request.url.startswith((server, "data:", "blob:", "ws:")) else None)  # fmt: skip
+            for path, title in PAGES.items():
+                page.goto(f"{server}/{path}", wait_until="domcontentloaded")
+                wait_until_drawn(page)
+                assert page.inner_text("h1") == title
+                assert page.query_selector("[data-testid=stException]") is None
+                assert "Traceback" not in page.inner_text("body")
+                assert "error" not in page.inner_text("body").lower().replace(
+                    "calibration error", ""
+                )
+                wide = page.evaluate("document.documentElement.scrollWidth")
+                assert wide <= width, f"{title} is {wide} wide at {width}"
+                page.screenshot(path=tmp_path / f"{title}_{width}.png")
+                assert (tmp_path / f"{title}_{width}.png").stat().st_size > 10_000
+            context.close()
+        _use(browser, server)
+        browser.close()
+        assert not elsewhere
+
+
+def _use(browser, server: str) -> None:
+    """Hovers over the photo, opens a worst photo by one click, uploads, reads the limit."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{server}/worst")
+    wait_until_drawn(page)
+    page.get_by_role("button", name="Inspect").first.click()
+    page.wait_for_function("document.querySelector('h1')?.innerText === 'Inspect'")
+    wait_until_drawn(page)
+    picture = page.locator(".js-plotly-plot").first
+    picture.scroll_into_view_if_needed()
+    picture.hover()
+    page.wait_for_selector(".hovertext", timeout=10_000)
+    assert "sky " in page.text_content(".hovertext")
+    assert "predicted" in page.text_content(".hovertext")
+    page.goto(f"{server}/photo")
+    wait_until_drawn(page)
+    assert "100MB" in page.inner_text("[data-testid=stFileUploader]")
+    photo = {"name": "mine.png", "mimeType": "image/png", "buffer": png(blue_photo(200, 300))}
+    page.set_input_files("input[type=file]", photo)
+    page.wait_for_selector("[data-testid=stDownloadButton]", timeout=120_000)
+    with page.expect_download() as download:
+        page.locator("[data-testid=stDownloadButton] button").click()
+    assert download.value.suggested_filename == "mine.png"
+    mask = np.array(Image.open(download.value.path()))
+    assert mask.shape == (200, 300)
+    assert set(np.unique(mask)) <= {0, 255}
