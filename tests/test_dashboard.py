@@ -151,7 +151,7 @@ def test_models_come_from_the_box_runs_and_the_folder(folders):
     exported.mkdir(parents=True)
     blue_model(exported / "model.onnx")
     labels = [model.label for model in sources.find_models(folders)]
-    assert labels[:2] == ["skyline (comes with skyseg)", "skyline_drawn (comes with skyseg)"]
+    assert labels[:2] == ["skyline (built in)", "skyline_drawn (built in)"]
     assert labels[2:] == ["runs/first", "models_display/exported", "models_display/blue.onnx"]
     runs = {path.relative_to(folders.runs).as_posix() for path in sources.find_runs(folders.runs)}
     assert runs == {"first", "search/trial_0"}

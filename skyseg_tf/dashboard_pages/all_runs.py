@@ -45,7 +45,7 @@ def _table(group: Group, names: dict, key: str) -> None:
         return
     scored = group.runs[chosen[0]]
     name = names[scored.run]
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{name}**")
         if st.button("Training curves", key=f"{key}_curves", icon=":material/show_chart:"):
             session.choose("curves", [name])
@@ -56,9 +56,7 @@ def _table(group: Group, names: dict, key: str) -> None:
             session.choose("worst_run", name)
             session.choose("worst_evaluation", scored.evaluation)
             session.open_page("worst")
-        model = next(
-            (m for m in session.models(session.folders()) if m.source == str(scored.run)), None
-        )
+        model = next((m for m in session.models() if m.source == str(scored.run)), None)
         if model and st.button("Inspect", key=f"{key}_inspect", icon=":material/visibility:"):
             session.choose("model", model)
             session.open_page("inspect")

@@ -22,11 +22,12 @@ _NONE = ModelChoice("None", "", 0)
 def show() -> None:
     """Draws the page."""
     st.title("Inspect")
+    st.caption("A photo, what a model says of it, and how far that is from the truth.")
     where = session.folders()
     samples, notes = session.samples(where.data)
     if opened := st.session_state.get("opened"):  # from the page of worst photos
         samples = [opened, *(sample for sample in samples if sample != opened)]
-    models = session.models(where)
+    models = session.models()
     for note in notes:
         st.warning(note)
     first, second, third = st.columns([1.2, 1, 1])

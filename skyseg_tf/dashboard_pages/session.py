@@ -53,9 +53,11 @@ def pick(
       more: for st.selectbox.
     """
     kept = f"kept_{key}"
-    if st.session_state.get(key) not in options:
-        earlier = st.session_state.get(kept)
-        st.session_state[key] = earlier if earlier in options else options[0]
+    wanted = st.session_state.get(key, st.session_state.get(kept))
+    if wanted not in options or key not in st.session_state:
+        # A file that has changed is another option of the same name.
+        same = [option for option in options if wanted is not None and show(option) == show(wanted)]
+        st.session_state[key] = wanted if wanted in options else (same or options)[0]
     choice = st.selectbox(label, options, key=key, format_func=show, **more)
     st.session_state[kept] = choice
     return choice
@@ -115,9 +117,20 @@ def of_aspect(key: str, size: tuple[int, int]):
 # --- what is there ---
 
 
+def models() -> list[ModelChoice]:
+    """See sources.find_models.
+
+    Raises:
+      InputError: there is none.
+    """
+    found = _models(folders())
+    if not found:
+        raise InputError(f"no model: put a run folder or a model file into {folders().models}/")
+    return found
+
+
 @st.cache_data(ttl=_FOUND_SECONDS, show_spinner=False)
-def models(where: Folders) -> list[ModelChoice]:
-    """See sources.find_models."""
+def _models(where: Folders) -> list[ModelChoice]:
     return sources.find_models(where)
 
 
@@ -231,6 +244,6 @@ def threshold_slider(runtime: Runtime, key: str) -> float | None:
     if len(runtime.class_names) != 2:
         return None
     return st.slider(
-        "Threshold", 0.02, 0.98, float(runtime.threshold), 0.01, key=f"{key}_{runtime.name}",
+        "Threshold", 0.01, 0.99, float(np.clip(runtime.threshold, 0.01, 0.99)), 0.01, key=f"{key}_{runtime.name}",
         help="From this probability on a pixel counts as sky.",
     )  # fmt: skip

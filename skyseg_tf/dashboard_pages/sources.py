@@ -76,9 +76,7 @@ def find_models(folders: Folders) -> list[ModelChoice]:
     box = read_box()
     names = sorted(box["models"], key=lambda name: name != box["default"])
     found = [
-        ModelChoice(
-            f"{name} (comes with skyseg)", name, _stamp([BOX / box["models"][name]["file"]])
-        )
+        ModelChoice(f"{name} (built in)", name, _stamp([BOX / box["models"][name]["file"]]))
         for name in names
     ]
     for root in (folders.runs, folders.models):

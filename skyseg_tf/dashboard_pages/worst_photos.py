@@ -82,7 +82,7 @@ def _card(run: Path, photo, sample: Sample | None) -> None:
     if st.button("Inspect", key=f"open_{photo.name}", icon=":material/visibility:"):
         st.session_state["opened"] = sample
         session.choose("photo", sample)
-        model = next((m for m in session.models(session.folders()) if m.source == str(run)), None)
+        model = next((m for m in session.models() if m.source == str(run)), None)
         if model:
             session.choose("model", model)
         session.open_page("inspect")

@@ -23,14 +23,16 @@ def show() -> None:
     st.title("Your photo")
     upload = st.file_uploader(
         "A photo or a short video", type=[*uploads.PHOTO_TYPES, *uploads.VIDEO_TYPES], key="upload",
-        help=f"Up to {uploads.MAX_MEGAPIXELS} megapixels; of a video the first "
-        f"{uploads.MAX_FRAMES} frames. It stays in this computer's memory and is not kept.",
     )  # fmt: skip
-    choice = session.pick("Model", session.models(session.folders()), "model")
+    st.caption(
+        f"Up to {st.get_option('server.maxUploadSize')} MB and {uploads.MAX_MEGAPIXELS} megapixels; "
+        f"of a video the first {uploads.MAX_FRAMES} frames. Nothing is kept."
+    )
+    choice = session.pick("Model", session.models(), "model")
     if upload is None:
         st.info(
             "Drop a photo here and its sky mask appears, ready to download for COLMAP, Metashape, "
-            "ODM, as a cut-out, as probabilities and more. Nothing leaves this computer.",
+            "ODM, as a cut-out, as probabilities and more.",
             icon=":material/image:",
         )
         return
