@@ -8,9 +8,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+import types
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from skyseg_tf.cli import VERBS, config_of
@@ -216,6 +218,7 @@ def drawn(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # several trainings a page
 @pytest.mark.parametrize("page", RUNNABLE, ids=page_id)
 def test_runnable_blocks_run(page, drawn, tmp_path):
     folder = tmp_path / "page"
@@ -258,3 +261,61 @@ def test_the_page_of_commands_is_up_to_date(monkeypatch):
     import make_commands
 
     assert make_commands.PAGE.read_text() == make_commands.page(), "run docs/make_commands.py"
+
+
+def test_the_ros_node_answers_an_image_with_its_mask(monkeypatch):
+    """With stand-ins for ROS: rows with padding, blue first, as cameras send them."""
+    height, width, step = 96, 160, 500
+    photo = np.zeros((height, width, 3), np.uint8)
+    photo[:] = (70, 80, 90)
+    photo[:50] = (235, 170, 120)  # B, G, R
+    rows = np.zeros((height, step), np.uint8)
+    rows[:, : 3 * width] = photo.reshape(height, -1)
+    published, logged = [], []
+
+    class Image(types.SimpleNamespace):
+        pass
+
+    class Node:
+        def __init__(self, name):
+            assert name == "sky_mask"
+
+        def declare_parameter(self, name, default):
+            return types.SimpleNamespace(value=default)
+
+        def create_publisher(self, kind, topic, queue):
+            assert (kind, topic) == (Image, "sky_mask")
+            return types.SimpleNamespace(publish=published.append)
+
+        def create_subscription(self, kind, topic, callback, qos):
+            assert (kind, topic, qos) == (Image, "image_raw", "sensor")
+            self.callback = callback
+
+        def get_logger(self):
+            return types.SimpleNamespace(error=logged.append)
+
+    def spin(node):
+        facts = {"height": height, "width": width, "step": step, "header": "stamp 7"}
+        node.callback(Image(encoding="mono16", data=b"", **facts))
+        node.callback(Image(encoding="bgr8", data=rows.tobytes(), **facts))
+
+    stand_ins = {
+        "rclpy": {"init": lambda: None, "spin": spin},
+        "rclpy.node": {"Node": Node},
+        "rclpy.qos": {"qos_profile_sensor_data": "sensor"},
+        "sensor_msgs": {},
+        "sensor_msgs.msg": {"Image": Image},
+    }
+    for name, content in stand_ins.items():
+        module = types.ModuleType(name)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    (block,) = blocks_of(DOCS / "howto" / "ros2.md")
+    exec(compile(block.text, "ros2.md", "exec"), {"__name__": "ros2"})
+    (answer,) = published
+    assert "mono16" in logged[0]
+    assert (answer.encoding, answer.step, answer.header) == ("mono8", width, "stamp 7")
+    mask = np.frombuffer(answer.data, np.uint8).reshape(height, width)
+    assert set(np.unique(mask)) == {0, 255}
+    assert (mask[:40] == 255).mean() > 0.9
+    assert (mask[60:] == 0).mean() > 0.9

@@ -26,6 +26,7 @@ NO_TENSORFLOW = (
     "plots_search",
     "cli",
     "completion",
+    "zoo",
     "settings",
     "scenes",
     "check",
@@ -130,6 +131,7 @@ FLOORS = [
         "dashboard_pages.worst_photos",
     ],
     ["dashboard"],
+    ["zoo"],
 ]
 
 

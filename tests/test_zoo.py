@@ -1,0 +1,138 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from skyseg_tf import zoo as zoo_page
+from skyseg_tf.errors import InputError
+from skyseg_tf.labels import SCHEMES
+from skyseg_tf.model_facts import sha256_of
+from skyseg_tf.runs import write_history, write_json
+from skyseg_tf.settings import TrainConfig
+from skyseg_tf.zoo import ZooConfig, count_gmacs, measure_latency, zoo
+
+
+def conv_model(size=(None, None), filters=1):
+    pixels = keras.Input((*size, 3))
+    conv = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)
+    return keras.Model(pixels, keras.layers.Activation("sigmoid")(conv(pixels)))
+
+
+def make_run(folder, iou, protocol, epochs=3, **settings):
+    folder.mkdir(parents=True)
+    conv_model().save(folder / "model.keras")
+    write_json(folder / "config.json", TrainConfig(model="skynet", run=folder, **settings))
+    facts = {"versions": {"keras": "3.15"}, "python": "3.11", "git_commit": "0123456789abcdef"}
+    write_json(folder / "environment.json", facts)
+    names = SCHEMES["sky"].class_names
+    scores = {"protocol": protocol, "iou": dict(zip(names, (0.5, iou), strict=True))}
+    write_json(folder / "metrics.json", scores | {"mean_iou": (0.5 + iou) / 2})
+    rows = [{"epoch": i + 1, "loss": 1 / (i + 1), "val_loss": 0.5, "val_iou": iou, "seconds": 2.0}
+            for i in range(epochs)]  # fmt: skip
+    write_history(folder / "history.csv", rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return [
+        make_run(folder / "weak", 0.7, "val of A", epochs=20),
+        make_run(folder / "strong", 0.9, "val of A", epochs=5, loss="focal"),
+        make_run(folder / "other", 0.8, "val of B"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def page(runs, tmp_path_factory):
+    out = tmp_path_factory.mktemp("page") / "zoo.md"
+    config = ZooConfig(tuple(runs), out=out, image_size=(32, 64), backend="keras", repeats=3)
+    assert zoo(config) == out
+    return out.read_text()
+
+
+def test_gmacs_are_those_of_the_convolution():
+    model = conv_model(filters=8)
+    sigmoids = 16 * 24 * 8  # one operation each, as the profiler counts them
+    expected = 16 * 24 * 27 * 8
+    assert expected <= 1e9 * count_gmacs(model, (16, 24)) <= expected + 4 * sigmoids
+    double = count_gmacs(model, (32, 24))
+    assert double == pytest.approx(2 * count_gmacs(model, (16, 24)))
+
+
+def test_latency_is_the_median_of_the_calls_that_count(monkeypatch):
+    seconds = iter([9, 8, 0.001, 0.002, 0.03])
+    now = [0.0]
+
+    class Slow:
+        frames = 4
+
+        def __call__(self, images):
+            assert images.shape == (1, 4, 8, 16, 3)
+            assert images.dtype == np.uint8
+            now[0] += next(seconds)
+
+    monkeypatch.setattr(zoo_page.time, "perf_counter", lambda: now[0])
+    assert measure_latency(Slow(), (8, 16), 3) == pytest.approx(2.0)
+
+
+def test_runs_of_one_protocol_share_a_table_and_others_do_not(page):
+    tables = page.split("\n## ")
+    heads = [table.splitlines()[0] for table in tables]
+    assert heads == ["# Model zoo", "val of A", "val of B", "Runs"]
+    rows = [line for line in tables[1].splitlines() if line.startswith("| `skynet`")]
+    assert ["[strong]" in rows[0], "[weak]" in rows[1]] == [True, True]
+    assert "| 27 | 0.00 at 32x64 |" in rows[0]
+    assert "ms, keras, 32x64 | 0.9000 | 0.7000 |" in rows[0]
+    assert "[other]" in tables[2]
+    assert "[strong]" not in tables[2]
+
+
+def test_each_run_tells_command_weights_and_log(page, runs):
+    sections = dict(part.split(" {#", 1) for part in page.split("\n### ")[1:])
+    assert sha256_of(runs[1] / "model.keras") in sections["strong"]
+    line = f"skyseg train --model skynet --loss focal --run {runs[1]}"
+    assert f"`{line}`" in sections["strong"]
+    assert "keras 3.15, Python 3.11, commit 0123456789ab" in sections["strong"]
+    epochs = [row.split(" | ")[0] for row in sections["weak"].splitlines() if row[:1] == "|"][2:]
+    assert epochs[0] == "| 1"
+    assert epochs[-1] == "| 20"
+    assert len(epochs) == 8
+    for anchor in ("run-strong", "run-weak", "run-other"):
+        assert page.count(f"#{anchor}") == 2
+
+
+def test_a_run_of_another_version_has_no_command(tmp_path):
+    run = make_run(tmp_path / "old", 0.5, "val of A")
+    settings = json.loads((run / "config.json").read_text()) | {"renamed_since": 1}
+    write_json(run / "config.json", settings)
+    assert "another version" in zoo_page._command(run)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"runs": ()}, "no run given"),
+        ({"backend": "abacus"}, "no backend 'abacus'"),
+        ({"repeats": 0}, "at least 1"),
+    ],
+)
+def test_wrong_settings_are_refused(settings, message, runs, tmp_path):
+    values = {"runs": tuple(runs), "out": tmp_path / "zoo.md"} | settings
+    with pytest.raises(InputError, match=message):
+        zoo(ZooConfig(**values))
+    assert not (tmp_path / "zoo.md").exists()
+
+
+def test_unfinished_and_damaged_runs_are_named(runs, tmp_path):
+    out = tmp_path / "zoo.md"
+    with pytest.raises(InputError, match=r"nowhere: config.json is missing"):
+        zoo(ZooConfig((tmp_path / "nowhere",), out=out))
+    twin = make_run(tmp_path / "again" / "weak", 0.5, "val of A")
+    with pytest.raises(InputError, match="two runs are called weak"):
+        zoo(ZooConfig((runs[0], twin), out=out))
+    (twin / "metrics.json").write_text(json.dumps({"iou": {}}))
+    with pytest.raises(InputError, match="damaged"):
+        zoo(ZooConfig((twin,), out=out))
+    assert not out.exists()
