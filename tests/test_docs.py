@@ -188,7 +188,8 @@ def test_every_module_is_in_the_python_reference():
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> Path:
     """What the pages speak of: photo.jpg, photos/, sky.jpg, mine/, transforms.json, a model file."""
-    from skyseg_tf.images import read_image, write_image
+    from skyseg_tf.images import read_image, read_mask, write_image
+    from skyseg_tf.labels import LABEL_ID
 
     folder = tmp_path_factory.mktemp("docs")
     write_scenes(folder / "tree", 10, size=(96, 192), seed=5, conditions="cityscapes", workers=1)
@@ -204,10 +205,12 @@ def drawn(tmp_path_factory) -> Path:
             shutil.copy(source, target)
         if i < 3:
             write_image(folder / "photos" / f"{i}.jpg", read_image(photo))
-    write_scenes(folder / "large", 2, size=(192, 384), seed=6, conditions="cityscapes", workers=1)
-    first, second = sorted((folder / "large" / "leftImg8bit").rglob("*.png"))
-    write_image(folder / "photo.jpg", read_image(first))
-    write_image(folder / "sky.jpg", read_image(second))
+    write_scenes(folder / "large", 6, size=(192, 384), seed=6, conditions="cityscapes", workers=1)
+    masks = sorted((folder / "large" / "gtFine").rglob("*_labelIds.png"))
+    masks.sort(key=lambda path: (read_mask(path) == LABEL_ID["sky"]).mean())
+    for mask, name in ((masks[-1], "photo.jpg"), (masks[-2], "sky.jpg")):
+        photo = str(mask).replace("gtFine_labelIds", "leftImg8bit").replace("gtFine", "leftImg8bit")
+        write_image(folder / name, read_image(photo))
     frames = [{"file_path": f"photos/{i}.jpg"} for i in range(3)]
     (folder / "transforms.json").write_text(json.dumps({"frames": frames}))
     (folder / "exports").mkdir()
