@@ -62,17 +62,6 @@ def _mean(pictures: tf.Tensor, size: int, stride: int = 1) -> tf.Tensor:
     return tf.nn.avg_pool2d(pictures, size, stride, "SAME")
 
 
-def _feathered(sky: tf.Tensor) -> tf.Tensor:
-    """(B, H, W) -> (B, H, W), mean of 3 x 3, of what lies inside; sums take a tenth of pooling."""
-    height, width = sky.shape[1], sky.shape[2]
-    sky = tf.pad(sky, [[0, 0], [1, 1], [0, 0]])
-    sky = sky[:, :-2] + sky[:, 1:-1] + sky[:, 2:]
-    sky = tf.pad(sky, [[0, 0], [0, 0], [1, 1]])
-    sky = sky[:, :, :-2] + sky[:, :, 1:-1] + sky[:, :, 2:]
-    inside = [np.convolve(np.ones(n), np.ones(3), "same") for n in (height, width)]
-    return sky * np.float32(1 / np.outer(*inside))
-
-
 def _as_rgb(pictures: tf.Tensor, color: tuple = (1.0, 1.0, 1.0)) -> tf.Tensor:
     """(B, H, W, 1) -> (B, H, W, 3), times a color."""
     shape = tf.concat([tf.shape(pictures)[:-1], [3]], 0)
@@ -86,11 +75,10 @@ def sky_matte(images: tf.Tensor, sky: tf.Tensor) -> Matte:
     counts as sky too, since masks draw a bare tree as one blob, through which the sky shines.
     """
     height, width = images.shape[-3], images.shape[-2]
-    feathered = _as_rgb(_feathered(sky)[..., None])
-    cell = max(4, height // 16)
-    share = _as_rgb(_mean(sky[..., None], cell, cell))
+    feathered = _as_rgb(_mean(sky[..., None], 3))
     sky = _as_rgb(sky[..., None])
-    light = _mean(images * sky, cell, cell)  # (B, H / cell, ..)
+    cell = max(4, height // 16)
+    light, share = _mean(images * sky, cell, cell), _mean(sky, cell, cell)  # (B, H / cell, ..)
 
     def spread(cells: tf.Tensor) -> tf.Tensor:
         # Where a cell has no sky its neighbours' counts, and where they have none the picture's.
@@ -158,7 +146,7 @@ def fog(
     aside = 0.6 * np.abs(np.linspace(-0.5, 0.5, width, dtype=np.float32))[:, None]
     distance = 0.08 / (0.08 + tf.maximum(ahead, aside))  # (B, H, W, 1), 1 at the vanishing point
     patches = tf.image.resize(uniform(seed, (1, 4, 6, 1), 0.67, 1.33), (height, width))
-    alpha = _feathered(sky)[..., None]
+    alpha = _mean(sky[..., None], 3)
     clear = _as_rgb(tf.exp(-density * (distance * patches + 3.0 * alpha)))
     return clear * images + (1.0 - clear) * light
 
