@@ -133,10 +133,9 @@ def _draw(sides: list[_Side]) -> None:
     for column, side in zip(st.columns(len(sides)), sides, strict=True):
         with column:
             _probability(side)
-    st.caption(
-        "Point at the photo, or tap it. The bluer, the more probable; the line runs where the "
-        "probability is the threshold."
-    )
+    line = "; the line runs where the probability is the threshold"
+    has_line = any(side.threshold is not None for side in sides)
+    st.caption(f"Point at the photo, or tap it. The bluer, the more probable{line * has_line}.")
     _iou_table(sides)
 
 
@@ -144,6 +143,7 @@ def _figures_of(side: _Side) -> None:
     """The scores in large figures."""
     prediction, scheme = side.answer.prediction, side.scheme
     seconds = f"{1000 * side.answer.seconds:.0f} ms in {side.runtime.backend}"
+    seconds += ", its first call" * side.answer.is_first
     st.markdown(f"**{side.choice.label}** · :gray[{seconds}]")
     told = []
     if side.matrix is not None:

@@ -199,11 +199,19 @@ class Answer:
       prediction: at the photo's size.
       probs: (h, w, C) float32 at the network's size.
       seconds: from the photo to the mask, without loading the model.
+      is_first: whether the runtime had never run before; that takes longer.
     """
 
     prediction: Prediction
     probs: np.ndarray
     seconds: float
+    is_first: bool
+
+
+@st.cache_resource(show_spinner=False)
+def _warm() -> set[int]:
+    """Runtimes that have run, by id."""
+    return set()
 
 
 @st.cache_data(max_entries=12, show_spinner=False)
@@ -215,7 +223,9 @@ def _answer(_runtime: Runtime, _image, _clip, key: tuple, refined: bool) -> Answ
         size = _runtime.size_for(*_image.shape[:2])
         probs = _runtime(np.stack([resize_image(frame, size) for frame in _clip])[None])[0]
     prediction = enlarge(_runtime, _image, probs, refined=refined)
-    return Answer(prediction, probs, time.perf_counter() - start)
+    seconds, is_first = time.perf_counter() - start, id(_runtime) not in _warm()
+    _warm().add(id(_runtime))
+    return Answer(prediction, probs, seconds, is_first)
 
 
 def answer(
