@@ -1,7 +1,6 @@
 """skyseg import_weights: a published PyTorch checkpoint becomes a Keras network to fine-tune."""
 
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,9 +47,10 @@ def read_state(file: str | Path) -> Mapping[str, np.ndarray]:
     except InputError:
         raise
     except Exception as error:  # each of the three readers has errors of its own
-        raise InputError(
-            f"{path}: not a readable state dict ({str(error).splitlines()[0]})"
-        ) from None
+        reason = str(error).splitlines()[0]
+        if type(error).__name__ == "UnpicklingError":  # PyTorch's advice would run its code
+            reason = "it is damaged or holds more than tensors; save `model.state_dict()` alone"
+        raise InputError(f"{path}: not a readable state dict ({reason})") from None
     return {name.removeprefix("module."): array for name, array in state.items()}
 
 
@@ -61,12 +61,8 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
         raise InputError(
             f"{path}: .pth files need PyTorch: `pip install torch`, or save the state dict as .npz"
         ) from None
-    try:  # weights_only: a pickle could run any code, this reader builds tensors alone
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"{path}: holds more than tensors, or is damaged; save `model.state_dict()` alone"
-        ) from None
+    # weights_only: a pickle could run any code, this reader builds tensors alone.
+    state = torch.load(path, map_location="cpu", weights_only=True)
     for key in ("state_dict", "model"):
         state = state.get(key, state)
     return {name: tensor.numpy() for name, tensor in state.items()}
