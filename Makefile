@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: env env-dev data train test test-slow lint bench clean help
+.PHONY: env env-dev env-docs data train test test-slow lint docs bench clean help
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -32,6 +32,11 @@ env-dev: $(VENV)/.ready-dev  ## the same with what tests and lint need
 $(VENV)/.ready-dev: pyproject.toml requirements.txt
 	$(call install,.[dev])
 
+env-docs: $(VENV)/.ready-docs  ## the same with what the documentation site needs
+
+$(VENV)/.ready-docs: pyproject.toml requirements.txt
+	$(call install,.[docs])
+
 data: env  ## draw the demo dataset: 900 street scenes in the format of Cityscapes
 	@$(RUN) -m skyseg_tf.scenes --out data/demo_scenes --count 900 --size 128 256 --conditions cityscapes
 
@@ -46,6 +51,9 @@ test-slow: env-dev  ## all tests
 
 lint: env-dev  ## ruff, for code and notebooks
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .
+
+docs: env-docs  ## the documentation site, into build/site
+	@$(RUN) docs/make_commands.py && NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 bench: env  ## measure every claim (minutes; leave the machine alone meanwhile)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
