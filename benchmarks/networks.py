@@ -2,15 +2,17 @@
 
     python benchmarks/networks.py [--only NETWORK ...] [--size 256 512] [--batch-size 8]
 
-One logit, random weights, float32, TensorFlow on all cores. Forward: one image of --size (a clip of
-four for resnet_lstm), the median of --repeats. Training step: --batch-size images of half that
-height and width, with the network's own recipe (its auxiliary heads, losses and optimizer). GMACs:
-multiply-accumulates of one forward pass at 512x1024 as TensorFlow's profiler counts its graph. Each
+One logit, random weights, float32, TensorFlow on all cores. Parameters: trainable, with auxiliary
+heads (those of resnet_lstm grow with the image and are of --size). GMACs: multiply-accumulates of a
+forward pass at 512x1024, as TensorFlow's profiler counts its graph. Forward: one image of --size (a
+clip of four for resnet_lstm), the median of --repeats. Training step: --batch-size images of half
+that height and width, with the network's own recipe (auxiliary heads, losses, optimizer). Each
 network is measured in a process of its own, one after the other.
 """
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -32,25 +34,6 @@ def median_ms(call, repeats: int) -> float:
     return statistics.median(times)
 
 
-def count_gmacs(name: str) -> float:
-    """Multiply-accumulates of one image (or clip), in 1e9, without the auxiliary heads."""
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import (
-        convert_variables_to_constants_v2,
-    )
-    from tensorflow.python.profiler.model_analyzer import profile
-    from tensorflow.python.profiler.option_builder import ProfileOptionBuilder
-
-    network, shape = build(name, GMAC_SIZE, 1)
-    answer = tf.function(lambda x: network(x, training=False)["logits"])
-    frozen = convert_variables_to_constants_v2(
-        answer.get_concrete_function(tf.TensorSpec(shape, tf.float32))
-    )
-    options = ProfileOptionBuilder(ProfileOptionBuilder.float_operation())
-    counted = profile(frozen.graph, options=options.with_empty_output().build())
-    return counted.total_float_ops / 2e9
-
-
 def build(name: str, size: tuple[int, int], batch: int):
     """A network of one logit and the shape of its input."""
     from skyseg_tf.models import MODELS, build_model
@@ -68,13 +51,17 @@ def measure(name: str, size: tuple[int, int], batch: int, repeats: int) -> dict:
     import tensorflow as tf
 
     from skyseg_tf.recipes import RECIPES, compile_model
+    from skyseg_tf.zoo import count_gmacs
 
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     network, shape = build(name, size, 1)
     image = tf.constant(rng.standard_normal(shape), tf.float32)
     forward = tf.function(lambda x: network(x, training=False)["logits"])
-    row = {"network": name, "parameters": network.count_params(), "gmacs": count_gmacs(name)}
+    row = {"network": name}
+    row["parameters"] = sum(math.prod(weight.shape) for weight in network.trainable_variables)
+    whole, _ = build(name, GMAC_SIZE, 1)
+    row["gmacs"] = count_gmacs(keras.Model(whole.input, whole.output["logits"]), GMAC_SIZE)
     row["forward_ms"] = median_ms(lambda: forward(image).numpy(), repeats)
     half = (size[0] // 2, size[1] // 2)
     network, shape = build(name, half, batch)
@@ -110,9 +97,9 @@ def main() -> None:
     for name in arguments.only or MODELS:
         flags = ["--size", *map(str, arguments.size), "--batch-size", str(arguments.batch_size)]
         flags += ["--repeats", str(arguments.repeats), "--json", "--only", name]
-        done = subprocess.run(
-            [sys.executable, __file__, *flags], check=True, stdout=subprocess.PIPE, text=True
-        )
+        done = subprocess.run([sys.executable, __file__, *flags], capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{name}: {done.stderr[-2000:]}")
         row = json.loads(done.stdout.splitlines()[-1])
         print(f"| `{name}` | {row['parameters']:,} | {row['gmacs']:.2f} | {row['forward_ms']:.0f} "
               f"| {row['step_ms']:.0f} |", flush=True)  # fmt: skip
