@@ -53,8 +53,10 @@ def dashboard(config: DashboardConfig) -> None:
     """Serves until Ctrl-C.
 
     Raises:
-      InputError: Streamlit is missing.
+      InputError: Streamlit is missing, or no such port.
     """
+    if not 0 < config.port < 65536:
+        raise InputError(f"port is {config.port}: give 1 to 65535")
     if missing := [name for name in ("streamlit", "plotly") if not find_spec(name)]:
         raise InputError(
             f"the dashboard needs {' and '.join(missing)}: pip install 'skyseg_tf[dashboard]'"

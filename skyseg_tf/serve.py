@@ -298,6 +298,8 @@ def serve(config: ServeConfig) -> None:
     Raises:
       InputError: no such model, an address that is taken, or limits below 1.
     """
+    if not 0 <= config.port < 65536:
+        raise InputError(f"port is {config.port}: give 1 to 65535, or 0 for any that is free")
     if config.workers < 1 or config.queue < 0 or config.max_megabytes <= 0:
         raise InputError("--workers and --max-megabytes must be above 0, --queue at least 0")
     listener = _listen(config.host, config.port)

@@ -38,6 +38,8 @@ WRONG_INPUT = [
     (("build", "--source", "/nowhere", "--out", "x"), "/nowhere"),
     (("check", "--source", "/nowhere"), "/nowhere"),
     (("train", "--records", "/nowhere"), "no dataset.json"),
+    (("serve", "--port", "99999"), "port is 99999"),
+    (("dashboard", "--port", "99999"), "port is 99999"),
     (("train", "--records", "a", "--source", "b"), "not both"),
 ]
 
