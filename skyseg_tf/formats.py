@@ -7,7 +7,8 @@ it. A photo without sky gives an empty mask, never a stretched one.
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -253,6 +254,24 @@ def output_name(kind: str, relative: Path) -> Path:
       relative: the photo's path below the folder it was found in.
     """
     return relative.with_name(FORMATS[kind].name.format(name=relative.name, stem=relative.stem))
+
+
+def encode_prediction(kind: str, prediction: Prediction, name: str) -> tuple[str, bytes]:
+    """The file that a format would write, without leaving one.
+
+    Args:
+      kind: a key of FORMATS.
+      prediction: of the photo.
+      name: the photo's; nothing of it but its last part is used.
+
+    Returns:
+      (file name, content).
+    """
+    target = output_name(kind, Path(PurePath(name).name or "photo"))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"output{target.suffix}"  # a sender's name may be too long for a disk
+        FORMATS[kind].write(prediction, path)
+        return target.name, path.read_bytes()
 
 
 def describe_formats(kinds: Sequence[str] = tuple(FORMATS)) -> str:

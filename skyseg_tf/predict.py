@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ from tqdm import tqdm
 
 from skyseg_tf.cli import run_command
 from skyseg_tf.errors import InputError
-from skyseg_tf.formats import FORMATS, output_name
+from skyseg_tf.formats import FORMATS, encode_prediction, output_name
 from skyseg_tf.images import IMAGE_SUFFIXES, decode_image, read_image
 from skyseg_tf.prediction import Prediction, enlarge, infer
 from skyseg_tf.runtime import BACKENDS, Runtime, load_runtime
@@ -332,11 +331,8 @@ def _write(prediction: Prediction, kind: str, target: Path | None) -> None:
     if target is not None:
         FORMATS[kind].write(prediction, target)
         return
-    with TemporaryDirectory() as folder:
-        aside = Path(folder) / output_name(kind, Path("stdout.png"))
-        FORMATS[kind].write(prediction, aside)
-        sys.stdout.buffer.write(aside.read_bytes())
-        sys.stdout.buffer.flush()
+    sys.stdout.buffer.write(encode_prediction(kind, prediction, "stdout.png")[1])
+    sys.stdout.buffer.flush()
 
 
 # --- words ---

@@ -2,11 +2,10 @@
 
 import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from fastapi.responses import Response
 
-from skyseg_tf.formats import FORMATS, output_name
+from skyseg_tf.formats import encode_prediction, output_name
 from skyseg_tf.prediction import Prediction
 
 CONTENT_TYPES = {
@@ -34,12 +33,8 @@ def encode(wanted: str, name: str, prediction: Prediction) -> Response:
     Returns:
       The response; its header X-Sky-Share tells the share of sky, 0 where there is none.
     """
-    target = output_name(wanted, Path(Path(name).name or "photo"))
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / f"answer{target.suffix}"
-        FORMATS[wanted].write(prediction, path)
-        content = path.read_bytes()
-    plain = json.dumps(target.name)  # quoted, in ASCII: header lines hold nothing else
+    file_name, content = encode_prediction(wanted, prediction, name)
+    plain = json.dumps(file_name)  # quoted, in ASCII: header lines hold nothing else
     headers = {
         "X-Sky-Share": f"{prediction.is_sky.mean():.6f}",
         "Content-Disposition": f"inline; filename={plain}",

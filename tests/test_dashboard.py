@@ -29,11 +29,9 @@ from skyseg_tf.dashboard_pages import figures, run_facts, sources, uploads
 from skyseg_tf.dashboard_pages.sources import Folders
 from skyseg_tf.data.layouts import find_pairs
 from skyseg_tf.errors import InputError
-from skyseg_tf.formats import FORMATS
 from skyseg_tf.images import read_image, read_mask
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.prediction import predict_image
-from skyseg_tf.runtime import ModelFacts, load_runtime
+from skyseg_tf.runtime import ModelFacts
 
 SKY_ID = 23  # of the Cityscapes labelIds
 PROTOCOL = {
@@ -302,17 +300,6 @@ def test_uploads_are_checked():
         uploads.read_upload("a.png", png(photo)[:200])
     with pytest.raises(InputError, match="50 megapixels"):
         uploads.read_upload("a.png", png(Image.new("1", (10_000, 6_000))))
-
-
-def test_every_format_is_what_predict_writes(tmp_path):
-    runtime = load_runtime(blue_model(tmp_path / "blue.onnx", long_side=96), "onnxruntime")
-    prediction = predict_image(runtime, blue_photo())
-    for kind, how in FORMATS.items():
-        name, content = uploads.encode(kind, prediction, "../../etc/photo.jpg")
-        assert name == how.name.format(name="photo.jpg", stem="photo")
-        direct = tmp_path / name
-        how.write(prediction, direct)
-        assert content == direct.read_bytes()
 
 
 def test_a_short_video(tmp_path, monkeypatch):

@@ -7,7 +7,14 @@ import pytest
 from drawn_models import blue_photo
 from PIL import Image
 
-from skyseg_tf.formats import FORMATS, encode_rle, horizon_line, output_name, sky_facts
+from skyseg_tf.formats import (
+    FORMATS,
+    encode_prediction,
+    encode_rle,
+    horizon_line,
+    output_name,
+    sky_facts,
+)
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.prediction import Prediction
 
@@ -54,6 +61,17 @@ def test_polarity_and_name(kind, tmp_path):
     assert (picture[:20] == above).all()
     assert (picture[20:] == below).all()
     assert picture.dtype == (np.uint16 if kind == "alpha16" else np.uint8)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_bytes_are_those_of_the_file(kind, tmp_path):
+    name, content = encode_prediction(kind, prediction(), "../../etc/photo.jpg")
+    assert name == FORMATS[kind].name.format(name="photo.jpg", stem="photo")
+    FORMATS[kind].write(prediction(), tmp_path / name)
+    assert content == (tmp_path / name).read_bytes()
+    long = "x" * 300 + ".jpg"  # no file system takes it
+    assert encode_prediction(kind, prediction(), long)[1] == content
+    assert encode_prediction(kind, prediction(), "")[0].startswith("photo")
 
 
 def test_no_sky_is_an_empty_mask_and_said(tmp_path):

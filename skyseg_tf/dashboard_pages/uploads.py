@@ -8,9 +8,7 @@ import numpy as np
 from PIL import Image
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.formats import FORMATS, output_name
 from skyseg_tf.images import IMAGE_SUFFIXES, decode_image
-from skyseg_tf.prediction import Prediction
 from skyseg_tf.runtime import Runtime
 from skyseg_tf.video_settings import VIDEO_SUFFIXES
 
@@ -42,21 +40,6 @@ def read_upload(name: str, content: bytes) -> np.ndarray:
             f"{name}: {width} x {height} pixels exceed {MAX_MEGAPIXELS} megapixels; scale it down"
         )
     return decode_image(content, name)
-
-
-def encode(wanted: str, prediction: Prediction, name: str) -> tuple[str, bytes]:
-    """(file name, content) of a prediction.
-
-    Args:
-      wanted: key of FORMATS.
-      prediction: of the photo.
-      name: the photo's; nothing of it but its last part is used.
-    """
-    target = output_name(wanted, Path(PurePath(name).name or "photo"))
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / f"mask{target.suffix}"
-        FORMATS[wanted].write(prediction, path)
-        return target.name, path.read_bytes()
 
 
 def media_type(file_name: str) -> str:

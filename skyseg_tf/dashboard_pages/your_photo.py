@@ -6,7 +6,7 @@ import streamlit as st
 
 from skyseg_tf.dashboard_pages import figures, session, uploads
 from skyseg_tf.dashboard_pages.sources import ModelChoice
-from skyseg_tf.formats import FORMATS, sky_facts
+from skyseg_tf.formats import FORMATS, encode_prediction, sky_facts
 from skyseg_tf.runtime import Runtime
 
 _VIDEO_FORMATS = {
@@ -77,7 +77,7 @@ def _photo(name: str, content: bytes, choice: ModelChoice, runtime: Runtime) -> 
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _encoded(wanted: str, _prediction, name: str, key: tuple) -> tuple[str, bytes]:
-    return uploads.encode(wanted, _prediction, name)
+    return encode_prediction(wanted, _prediction, name)
 
 
 def _download(name: str, prediction, key: tuple) -> None:
