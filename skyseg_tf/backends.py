@@ -89,13 +89,6 @@ class Runtime:
             raise InputError(f"{self.name}: sizes must be multiples of {divisor}, this is {size}")
 
 
-def class_ids(probs: np.ndarray, threshold: float) -> np.ndarray:
-    """(..., C) probabilities -> (...) uint8 class ids: 1 for sky where C = 1, else the largest."""
-    if probs.shape[-1] == 1:
-        return (probs[..., 0] >= threshold).astype(np.uint8)
-    return probs.argmax(-1).astype(np.uint8)
-
-
 # --- (path, threads) -> Runtime ---
 
 

@@ -22,8 +22,8 @@ from skyseg_tf.data.records import read_manifest
 from skyseg_tf.errors import InputError
 from skyseg_tf.evaluation_folder import keep_worst, write_results
 from skyseg_tf.image_scores import Evaluation, score_image, sky_class
-from skyseg_tf.inference import Predict, Views, class_ids, predict_probs
-from skyseg_tf.labels import SCHEMES, LabelScheme, get_scheme
+from skyseg_tf.inference import Predict, Views, predict_probs
+from skyseg_tf.labels import SCHEMES, LabelScheme, class_ids, get_scheme
 from skyseg_tf.models import MODELS
 from skyseg_tf.report import write_report
 from skyseg_tf.runs import read_run_data
@@ -269,7 +269,7 @@ def _protocol(config, facts: RunFacts, views: Views, count: int, truth: str) -> 
         "scored_at": scored_at,
         "views": views.describe(),
         "void": "ignored",
-        "decision": "sky where p > 0.5" if facts.scheme.num_logits == 1 else "largest probability",
+        "decision": "sky where p >= 0.5" if facts.scheme.num_logits == 1 else "largest probability",
     }
 
 

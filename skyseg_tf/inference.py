@@ -138,17 +138,3 @@ def _starts(length: int, window: int, overlap: float) -> Iterator[int]:
     step = max(1.0, window * (1 - overlap))
     count = int(np.ceil((length - window) / step)) + 1
     return (round(i * (length - window) / max(1, count - 1)) for i in range(count))
-
-
-def class_ids(probs: np.ndarray) -> np.ndarray:
-    """Class ids from probabilities.
-
-    Args:
-      probs: (H, W, C) float32.
-
-    Returns:
-      (H, W) uint8: for one channel 1 where it is above 0.5, else the class of the largest one.
-    """
-    if probs.shape[-1] == 1:
-        return (probs[..., 0] > 0.5).astype(np.uint8)
-    return probs.argmax(-1).astype(np.uint8)

@@ -212,6 +212,21 @@ def get_scheme(name: str) -> LabelScheme:
     return SCHEMES[name]
 
 
+def class_ids(scores: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """Class ids from what a network gives.
+
+    Args:
+      scores: (..., C) probabilities, or logits with threshold 0.
+      threshold: of one channel: from which score on, it included, a pixel is class 1.
+
+    Returns:
+      (...) uint8; of several channels the class of the largest.
+    """
+    if scores.shape[-1] == 1:
+        return (scores[..., 0] >= threshold).astype(np.uint8)
+    return scores.argmax(-1).astype(np.uint8)
+
+
 def _label_table(scheme: LabelScheme) -> np.ndarray:
     """(256,) uint8: class id of every Cityscapes labelId."""
     table = np.full(256, _UNKNOWN, np.uint8)

@@ -208,7 +208,7 @@ class StreamingConfusion(keras.metrics.Metric):
     def update_state(self, mask, logits, sample_weight=None):
         """Adds a batch."""
         if logits.shape[-1] == 1:
-            pred = ops.cast(logits[..., 0] > 0, "int32")
+            pred = ops.cast(logits[..., 0] >= 0, "int32")
         else:
             pred = ops.cast(ops.argmax(logits, axis=-1), "int32")
         mask = ops.cast(mask[..., 0], "int32")

@@ -11,8 +11,9 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
-from skyseg_tf.backends import LOADERS, Runtime, class_ids, load_box_in_keras
+from skyseg_tf.backends import LOADERS, Runtime, load_box_in_keras
 from skyseg_tf.errors import InputError
+from skyseg_tf.labels import class_ids
 from skyseg_tf.model_facts import METADATA_PREFIX, ModelFacts, sha256_of
 
 __all__ = [

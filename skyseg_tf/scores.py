@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skyseg_tf import metrics
-from skyseg_tf.labels import LabelScheme
+from skyseg_tf.labels import LabelScheme, class_ids
 
 if TYPE_CHECKING:
     import keras  # a network is all that is needed of it
@@ -64,12 +64,10 @@ def predict_masks(network: "keras.Model", images: np.ndarray) -> np.ndarray:
       images: (B, H, W, 3) or clips (B, T, H, W, 3), normalized float32.
 
     Returns:
-      (B, H, W) uint8; for one logit 1 where it is above 0, else the class of the largest logit.
+      (B, H, W) uint8; for one logit 1 where it is at least 0, else the class of the largest logit.
     """
     logits = network.predict_on_batch(images)["logits"]
-    if logits.shape[-1] == 1:
-        return (logits[..., 0] > 0).astype(np.uint8)
-    return logits.argmax(-1).astype(np.uint8)
+    return class_ids(logits, threshold=0)
 
 
 def score(network: "keras.Model", pairs: Iterable, scheme: LabelScheme, protocol: str) -> Scores:

@@ -82,7 +82,7 @@ def test_every_file_names_its_protocol(on_records):
     protocol = json.loads((on_records / "metrics.json").read_text())["protocol"]
     assert re.fullmatch(
         r"val split of sky, 2 photos \(truth [0-9a-f]{12}\), classes sky, scored at the records' "
-        r"size, 32x64, single scale, void ignored, sky where p > 0.5",
+        r"size, 32x64, single scale, void ignored, sky where p >= 0.5",
         protocol,
     )
     for name in ("per_class", "per_image"):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import resize_image
-from skyseg_tf.inference import Views, class_ids, predict_probs, resize_probs
+from skyseg_tf.inference import Views, predict_probs, resize_probs
 
 
 def photo(size=(40, 60), seed=0):
@@ -117,8 +117,3 @@ def test_clips_are_shown_whole():
 def test_impossible_views_are_refused(views, message):
     with pytest.raises(InputError, match=message):
         views.check()
-
-
-def test_class_ids():
-    assert class_ids(np.array([[[0.5], [0.51]]])).tolist() == [[0, 1]]
-    assert class_ids(np.array([[[0.2, 0.5, 0.3]]])).tolist() == [[1]]

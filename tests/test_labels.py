@@ -3,7 +3,14 @@ import pytest
 from cityscapesscripts.helpers import labels as official
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.labels import CITYSCAPES_LABELS, IGNORE, SCHEMES, class_id_table, decode_mask
+from skyseg_tf.labels import (
+    CITYSCAPES_LABELS,
+    IGNORE,
+    SCHEMES,
+    class_id_table,
+    class_ids,
+    decode_mask,
+)
 
 
 def test_label_table_is_the_official_one():
@@ -58,3 +65,14 @@ def test_unknown_values_name_file_value_and_count():
         decode_mask(mask, "labelIds", SCHEMES["sky"], "street.png")
     with pytest.raises(InputError, match="mark sky only"):
         decode_mask(mask, "binary255", SCHEMES["cityscapes19"], "street.png")
+
+
+def test_class_ids_of_scores():
+    probs = np.array([[[0.49], [0.5], [0.51]]], np.float32)
+    assert class_ids(probs).tolist() == [[0, 1, 1]]
+    assert class_ids(probs, 0.51).tolist() == [[0, 0, 1]]
+    logits = np.array([-1e-3, 0, 2], np.float32)[:, None]
+    assert class_ids(logits, threshold=0).tolist() == class_ids(1 / (1 + np.exp(-logits))).tolist()
+    many = np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]])
+    assert class_ids(many).tolist() == [1, 0]  # of equals the first
+    assert class_ids(many).dtype == class_ids(probs).dtype == np.uint8

@@ -10,7 +10,7 @@ from skyseg_tf import runtime
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.onnx_file import read_metadata, read_weights
-from skyseg_tf.runtime import BACKENDS, ModelFacts, class_ids, load_runtime, sha256_of
+from skyseg_tf.runtime import BACKENDS, ModelFacts, load_runtime, sha256_of
 
 RNG = np.random.default_rng(0)
 
@@ -148,7 +148,5 @@ def test_the_box_is_checked_before_it_is_loaded(tmp_path, monkeypatch):
         load_runtime("c")
 
 
-def test_class_ids():
-    assert class_ids(np.array([[0.2], [0.5]]), 0.5).tolist() == [0, 1]
-    assert class_ids(np.array([[0.2, 0.5, 0.3]]), 0.5).tolist() == [1]
+def test_every_backend_has_its_package():
     assert set(BACKENDS) == set(runtime.PACKAGES)
