@@ -17,14 +17,13 @@ from matplotlib.figure import Figure
 
 from skyseg_tf import plots, plots_scores
 from skyseg_tf.data.photos import LabeledPhoto
-from skyseg_tf.image_scores import Evaluation, ImageScores, sky_class
+from skyseg_tf.image_scores import RANKED_SHARE, Evaluation, ImageScores, sky_class
 from skyseg_tf.images import resize_image, resize_mask
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.metrics import iou, mean_iou
 from skyseg_tf.runs import write_history, write_json
 
 THUMBNAIL_WIDTH = 400
-RANKED_SHARE = 0.005  # photos with less sky than this, true and predicted together, are not ranked
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def keep_worst(
         true, predicted = int(matrix[sky].sum()), int(matrix[:, sky].sum())
         wrong = true + predicted - 2 * int(matrix[sky, sky])
         if true + predicted < RANKED_SHARE * matrix.sum():
-            return worst  # a few pixels decide about the IoU of such a photo
+            return worst
         value = iou(matrix)[sky]
         caption = f"sky IoU {value:.3f}"
         if not true:

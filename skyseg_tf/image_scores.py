@@ -23,6 +23,7 @@ BOUNDARY_TOLERANCES = (1.0, 2.0, 4.0)  # pixels of the label
 TRIMAP_WIDTHS = (2.0, 4.0, 8.0, 16.0)  # pixels of the label, to either side of the outline
 CALIBRATION_BINS = 15
 CONFIDENCE = 0.95
+RANKED_SHARE = 0.005  # of less sky, true and predicted together, a few pixels decide about the IoU
 _QUANTILES = {"p05": 5, "p25": 25, "median": 50, "p75": 75, "p95": 95}
 
 

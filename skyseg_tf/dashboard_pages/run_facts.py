@@ -10,8 +10,7 @@ from skyseg_tf.comparison import COMPARED, read_evaluation
 from skyseg_tf.dashboard_pages.sources import Sample, sample_of_pair
 from skyseg_tf.data.layouts import find_pairs, guess_mask_encoding
 from skyseg_tf.errors import InputError
-
-RANKED_SHARE = 0.005  # as the sheet of worst photos: of less sky a few pixels decide about the IoU
+from skyseg_tf.image_scores import RANKED_SHARE
 
 
 def read_history(run: Path) -> dict[str, list[float]]:
