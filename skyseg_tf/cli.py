@@ -53,10 +53,8 @@ def run_command(
       argv: the flags, or None for those of the process.
       prog: the name shown in the help.
     """
-    import tyro  # `skyseg --version` does without
-
     try:
-        sys.exit(command(tyro.cli(config, args=argv, prog=prog)) or 0)
+        sys.exit(command(parse_flags(config, argv, prog)) or 0)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `skyseg ... | head` is no error
     except (InputError, OSError) as error:
@@ -65,6 +63,24 @@ def run_command(
     except KeyboardInterrupt:
         print(f"{prog}: stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = None) -> Any:
+    """The config that flags give; --help and wrong flags exit.
+
+    Args:
+      config: a frozen dataclass; each field is a flag.
+      argv: the flags, or None for those of the process.
+      prog: the name shown in the help.
+      default: a config from which the flags depart; None for the fields' own defaults.
+
+    Returns:
+      A config. A flag of type `X | None` takes an X; None is what it is when left out.
+    """
+    import tyro  # `skyseg --version` does without
+
+    marks = (tyro.conf.DisallowNone,)
+    return tyro.cli(config, args=argv, prog=prog, default=default, config=marks)
 
 
 def _one_line(error: Exception) -> str:
@@ -90,9 +106,7 @@ def config_of(verb: str) -> type:
 
 def print_help(verb: str) -> None:
     """Prints a verb's help and exits; the verb's own module need not be imported for it."""
-    import tyro
-
-    tyro.cli(config_of(verb), args=["--help"], prog=f"skyseg {verb}")
+    parse_flags(config_of(verb), ["--help"], f"skyseg {verb}")
 
 
 def _print_completion(shells: list[str]) -> None:

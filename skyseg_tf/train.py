@@ -15,12 +15,11 @@ import_tensorflow_quietly()
 import keras
 import numpy as np
 import tensorflow as tf
-import tyro
 
 from skyseg_tf import plots
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.checkpoints import load_checkpoint, load_initial_weights
-from skyseg_tf.cli import run_command
+from skyseg_tf.cli import parse_flags, run_command
 from skyseg_tf.data.augment import make_augment, make_mix, sky_class
 from skyseg_tf.data.layouts import find_pairs, source_root
 from skyseg_tf.data.pipeline import make_dataset
@@ -390,7 +389,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.train")
     def command(config: TrainConfig) -> None:
         if config.resume:  # parsed again upon the run's own settings, every flag given stands out
             start = replace(read_config(config.resume, TrainConfig), resume=config.resume)
-            config = resumed(tyro.cli(TrainConfig, args=argv, prog=prog, default=start), start)
+            config = resumed(parse_flags(TrainConfig, argv, prog, start), start)
         train(config)
 
     run_command(command, TrainConfig, argv, prog)

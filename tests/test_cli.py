@@ -1,9 +1,11 @@
 import subprocess
 import sys
+from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 
-from skyseg_tf.cli import VERBS, main
+from skyseg_tf.cli import VERBS, main, parse_flags
 
 
 def run(*args):
@@ -32,6 +34,25 @@ def test_help_of_every_verb_explains_every_flag(verb):
     assert result.returncode == 0
     assert f"usage: skyseg {verb}" in result.stdout
     assert result.stderr == ""
+    assert "{None}" not in result.stdout  # a flag is left out or has a value
+
+
+def test_flags_depart_from_the_defaults(capsys):
+    @dataclass(frozen=True)
+    class Config:
+        size: tuple[int, int] | None = None
+        rate: float | None = None
+        kind: Literal["a", "b"] | None = "a"
+
+    assert parse_flags(Config, [], "p") == Config()
+    assert parse_flags(Config, ["--size", "1", "2"], "p", Config(rate=0.5)) == Config((1, 2), 0.5)
+    with pytest.raises(SystemExit):
+        parse_flags(Config, ["--help"], "p")
+    usage = capsys.readouterr().out.splitlines()[0]
+    assert "--rate FLOAT" in usage
+    assert "--kind {a,b}" in usage
+    with pytest.raises(SystemExit):
+        parse_flags(Config, ["--rate", "None"], "p")
 
 
 WRONG_INPUT = [
