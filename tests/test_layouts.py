@@ -123,6 +123,24 @@ def test_classes_json_gives_the_meaning(tmp_path):
         labels.decode_mask(stored + 1, encoding, labels.get_scheme("sky"), "x")
 
 
+@pytest.mark.parametrize("place", ["labels/a.png", "a.png", "annotations/a.png"])
+def test_masks_outside_every_layout(tmp_path, place):
+    mask = tmp_path / place
+    mask.parent.mkdir(exist_ok=True)
+    images.write_image(mask, np.array([[0, 23]], np.uint8))
+    pair = layouts.Pair(str(tmp_path / "a.jpg"), str(mask), "train", "", "a")
+    with pytest.raises(InputError, match=r"a\.png: lies in no known layout.* name its encoding"):
+        guess_mask_encoding([pair])
+
+
+def test_classes_json_is_found_from_a_relative_path(tmp_path, monkeypatch):
+    (tmp_path / "train" / "annotations").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "train")
+    assert layouts.classes_file("annotations/a.png", "flattened") is None
+    (tmp_path / "classes.json").write_text("{}")
+    assert layouts.classes_file("annotations/a.png", "flattened") == tmp_path / "classes.json"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -365,13 +365,26 @@ def _without_dummies(pairs: list[Pair]) -> tuple[list[Pair], int]:
 
 
 def classes_file(mask: str, layout: str) -> Path | None:
-    """The classes.json at the root of the tree that a mask lies in, or None."""
+    """The classes.json at the root of the tree that a mask lies in, or None.
+
+    Args:
+      mask: path of the mask.
+      layout: key of LAYOUTS.
+
+    Raises:
+      InputError: the mask does not lie as the layout says, so that there is no such root.
+    """
     folders = {"flat": ("masks", 0), "flattened": ("annotations", 1)}
     if layout not in folders:
         return None
     folder, split_level = folders[layout]
-    below_root = [parent for parent in Path(mask).parents if parent.name == folder]
-    path = below_root[0].parents[split_level] / "classes.json"
+    roots = [p.parents for p in Path(mask).absolute().parents if p.name == folder]
+    if not roots or len(roots[0]) <= split_level:
+        raise InputError(
+            f"{mask}: lies in no known layout, so nothing tells how it stores classes; name its "
+            f"encoding, or lay the dataset out as {LAYOUTS[layout].about}"
+        )
+    path = roots[0][split_level] / "classes.json"
     return path if path.is_file() else None
 
 
@@ -397,7 +410,8 @@ def guess_mask_encoding(
       A key of labels.ENCODINGS, or a table of (value, Cityscapes label name).
 
     Raises:
-      InputError: no masks, masks of several kinds, or values that fit nothing.
+      InputError: no masks, masks of several kinds or outside every layout, or values that fit
+        nothing.
     """
     masks = [pair.mask for pair in pairs if pair.mask]
     if not masks:
