@@ -25,7 +25,8 @@ class ScenesConfig:
     sequence_frames: int = 0
     """Frames of the snippet up to each labelled one in leftImg8bit_sequence, 0 to 20."""
     conditions: str = "all"
-    """all: any weather, hour and place, indoors too; cityscapes: roads by day, as recorded there."""
+    """all: any weather, hour and place, indoors too; cityscapes: roads by day, as recorded there;
+    indoors: rooms, garages and tunnels, few with a window that shows sky."""
     workers: int | None = None
     """Processes; one per core by default."""
 

@@ -207,6 +207,23 @@ def test_conditions_of_cityscapes_are_roads_by_day():
     assert darkest_sky("all")[1] < 100  # night
 
 
+def test_rooms_show_sky_only_through_few_windows():
+    rooms = [seed for seed in range(45) if seed % 3]
+    drawn = [draw_scene(seed, (64, 64), conditions="indoors") for seed in rooms]
+    drawn += [draw_scene(seed, (240, 320), conditions="indoors") for seed in rooms[:8]]
+    again = draw_scene(rooms[3], (64, 64), conditions="indoors")
+    np.testing.assert_array_equal(again.image, drawn[3].image)
+    np.testing.assert_array_equal(again.label_ids, drawn[3].label_ids)
+    allowed = {"building", "sky", "vegetation", "terrain", "person"}
+    allowed |= {"rectification border", "out of roi"}  # the edges of some photos
+    seen = set(np.concatenate([np.unique(scene.label_ids) for scene in drawn]).tolist())
+    assert seen <= {LABEL_ID[name] for name in allowed}
+    skies = [scene.label_ids == SKY for scene in drawn]
+    assert 0.05 < np.mean([sky.any() for sky in skies]) < 0.5
+    assert max(sky.mean() for sky in skies) < 0.35
+    assert max(sky[: max(1, len(sky) // 20)].mean() for sky in skies) < 0.5
+
+
 @pytest.mark.parametrize(
     ("count", "options", "message"),
     [
@@ -218,7 +235,7 @@ def test_conditions_of_cityscapes_are_roads_by_day():
         (1, {"splits": (("train", 0),)}, "positive"),
         (1, {"sequence_frames": 21}, "0 to 20"),
         (1, {"workers": 0}, "workers is 0"),
-        (1, {"conditions": "moon"}, "no conditions 'moon': there are all, cityscapes"),
+        (1, {"conditions": "moon"}, "no conditions 'moon': there are all, cityscapes, indoors"),
     ],
 )
 def test_settings_out_of_range_are_refused(tmp_path, count, options, message):

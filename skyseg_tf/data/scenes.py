@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from tqdm import tqdm
 from skyseg_tf.data.scene_canvas import Canvas
 from skyseg_tf.data.scene_ground import paint_ground, paint_hall
 from skyseg_tf.data.scene_places import PLACES
+from skyseg_tf.data.scene_rooms import paint_room
 from skyseg_tf.data.scene_sky import (
     WEATHERS,
     develop,
@@ -36,7 +37,7 @@ SPLITS = (("train", 0.8), ("val", 0.2))
 FPS = 17.0  # of the Cityscapes snippets
 LABELLED_FRAME = 19  # number of the labelled frame in its snippet
 SMALLEST = 64
-DRAWING = 1  # counts up when the same seed draws another scene than before
+DRAWING = 2  # counts up when the same seed draws another scene than before
 _CITIES = {
     "train": ("altenfurt", "birkenau", "dornheim", "eschbach", "grauburg", "hollental"),
     "val": ("lindenau", "morgenthal", "neuwied"),
@@ -51,6 +52,7 @@ CONDITIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("clear", "cumulus", "cirrus", "white", "overcast"),
         ("street", "canyon", "downtown", "avenue", "suburb", "highway", "country", "industrial"),
     ),
+    "indoors": (tuple(WEATHERS), ("hall",)),
 }
 PALETTE = np.zeros((256, 4), np.uint8)  # RGBA by labelId, as in the *_color.png files
 PALETTE[:, 3] = 255
@@ -105,7 +107,12 @@ def draw_scene(
     photo, wet, dressing = draw_photo(rng, light.night), rng.random(2), rng.random(4)
     world = make_world(rng, seed, tuple(size), light, time, places)
     canvas = Canvas(world.camera, light)
-    if world.name == "hall":
+    is_room = world.name == "hall" and seed % 3 > 0
+    if is_room:
+        style = np.random.default_rng([seed, 6])
+        photo = replace(photo, key=float(np.exp(style.uniform(np.log(0.1), np.log(0.9)))))
+        paint_room(canvas, style, seed, lambda c: paint_sky(c, weather, [seed, 2]))
+    elif world.name == "hall":
         paint_hall(canvas, np.random.default_rng([seed, 1]), seed)
     else:
         paint_sky(canvas, weather, [seed, 2])
@@ -118,7 +125,7 @@ def draw_scene(
                 item.paint(canvas)
         if wet[0] < (0.3 if not light.sun.any() else 0.06):
             mirror_on(canvas, 0.15 + 0.5 * wet[1], np.random.default_rng([seed, 3]))
-    if dressing[0] < 0.3:
+    if dressing[0] < 0.3 and not is_room:
         _paint_hood(canvas, dressing, np.random.default_rng([seed, 4]))
     image = develop(canvas, photo, np.random.default_rng([seed, 5, round(abs(time) * 1000)]))
     if dressing[3] < 0.15:
