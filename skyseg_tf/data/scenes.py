@@ -110,7 +110,7 @@ def draw_scene(
     is_room = world.name == "hall" and seed % 3 > 0
     if is_room:
         style = np.random.default_rng([seed, 6])
-        photo = replace(photo, key=float(np.exp(style.uniform(np.log(0.1), np.log(0.9)))))
+        photo = replace(photo, key=float(np.exp(style.uniform(np.log(0.12), np.log(1.0)))))
         paint_room(canvas, style, seed, lambda c: paint_sky(c, weather, [seed, 2]))
     elif world.name == "hall":
         paint_hall(canvas, np.random.default_rng([seed, 1]), seed)
