@@ -90,5 +90,6 @@ def check_agreement(measured: Agreement, limits: Agreement, where: object) -> No
     wrong = [text for text, holds in checks.items() if not holds]
     if wrong:
         raise InputError(
-            f"{where}: disagrees with the Keras model and was not kept: {'; '.join(wrong)}"
+            f"{where}: disagrees with the Keras model and was not kept: {'; '.join(wrong)}; "
+            "choose another --precision or --format"
         )

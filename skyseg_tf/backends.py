@@ -84,9 +84,14 @@ class Runtime:
             raise InputError(f"{self.name}: takes {wanted}, this is {shape}")
         size, divisor = tuple(shape[-3:-1]), self.facts.divisor
         if self.working_size and size != self.working_size:
-            raise InputError(f"{self.name}: is fixed to {self.working_size}, this is {size}")
+            raise InputError(
+                f"{self.name}: is fixed to {self.working_size}, this is {size}; resize the photos"
+            )
         if not self.working_size and any(side % divisor or not side for side in size):
-            raise InputError(f"{self.name}: sizes must be multiples of {divisor}, this is {size}")
+            raise InputError(
+                f"{self.name}: sizes must be multiples of {divisor}, this is {size}; resize the "
+                "photos to `size_for` theirs"
+            )
 
 
 # --- (path, threads) -> Runtime ---
@@ -105,7 +110,7 @@ def _load_onnxruntime(path: Path, threads: int | None) -> Runtime:
     try:
         session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's errors share no base class
-        raise InputError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from None
+        raise _not_loaded(path, "onnxruntime", error) from None
     facts = ModelFacts.from_metadata(session.get_modelmeta().custom_metadata_map, path)
     entry = session.get_inputs()[0]
     as_bytes = entry.type == "tensor(uint8)"
@@ -128,7 +133,7 @@ def _load_openvino(path: Path, threads: int | None) -> Runtime:
         network = core.read_model(path)
         compiled = core.compile_model(network, "CPU", settings)
     except RuntimeError as error:
-        raise InputError(f"{path}: OpenVINO cannot load it ({_first_line(error)})") from None
+        raise _not_loaded(path, "OpenVINO", error) from None
     if path.suffix == ".onnx":  # OpenVINO drops its metadata
         metadata = read_metadata(path)
     else:
@@ -156,7 +161,7 @@ def _load_litert(path: Path, threads: int | None) -> Runtime:
         interpreter = Interpreter(str(path), num_threads=threads)
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"{path}: LiteRT cannot load it ({_first_line(error)})") from None
+        raise _not_loaded(path, "LiteRT", error) from None
     entry, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def infer(images: np.ndarray) -> np.ndarray:
@@ -183,7 +188,7 @@ def _load_keras(path: Path, threads: int | None) -> Runtime:
     try:
         network = keras.models.load_model(path, compile=False)
     except (ValueError, OSError, TypeError) as error:
-        raise InputError(f"{path}: Keras cannot load it ({_first_line(error)})") from None
+        raise _not_loaded(path, "Keras", error) from None
     return _keras_runtime(path, network, _facts_of_run(path, network))
 
 
@@ -253,8 +258,10 @@ def _fixed(size) -> int | None:
     return size if isinstance(size, int) and size > 0 else None
 
 
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason")
+def _not_loaded(path: Path, runtime: str, error: Exception) -> InputError:
+    lines = (line.strip() for line in str(error).splitlines())
+    reason = next(filter(None, lines), "no reason")
+    return InputError(f"{path}: {runtime} cannot load it ({reason}); export or download it again")
 
 
 LOADERS: dict[str, Callable[[Path, int | None], Runtime]] = {

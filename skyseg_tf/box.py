@@ -201,7 +201,9 @@ def box(config: BoxConfig) -> None:
 
     settings, data = read_config(config.run, TrainConfig), read_run_data(config.run)
     if data is None:
-        raise InputError(f"{config.run}: dataset.json is missing, which holds its statistics")
+        raise InputError(
+            f"{config.run}: dataset.json, with its statistics, is missing; train again"
+        )
     scheme = get_scheme(data.scheme)
     network = build_model(settings.model, scheme.num_logits)
     load_initial_weights(config.run, network)

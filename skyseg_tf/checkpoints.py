@@ -102,7 +102,10 @@ def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
     """
     path = Path(run) / "checkpoints" / "best.npz" if Path(run).is_dir() else Path(run)
     if not path.is_file():
-        raise InputError(f"{run}: no run to start from ({path.name} is missing)")
+        raise InputError(
+            f"{run}: no run to start from ({path.name} is missing); give a run of `skyseg train` "
+            "or a file of `skyseg import_weights`"
+        )
     if path.suffix == ".keras":
         source = keras.models.load_model(path, compile=False)
         arrays = [keras.ops.convert_to_numpy(v) for v in source.variables]
@@ -112,12 +115,13 @@ def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
             arrays = [file[name] for name in file.files[: len(model.variables)]]
             names = [name.split(":")[-1] for name in file.files]
     variables = model.variables
+    other = InputError(f"{path}: of another network than {model.name}; give a run of that one")
     if len(arrays) < len(variables) or names[: len(variables)] != [v.name for v in variables]:
-        raise InputError(f"{path}: of another network than {model.name}")
+        raise other
     fits = [a.shape == tuple(v.shape) for a, v in zip(arrays, variables, strict=False)]
     kept = sum(array.size for array, fit in zip(arrays, fits, strict=False) if fit)
     if kept < model.count_params() / 2:
-        raise InputError(f"{path}: of another network than {model.name}")
+        raise other
     for variable, array, fit in zip(variables, arrays, fits, strict=False):
         if fit:
             variable.assign(array)
@@ -160,7 +164,8 @@ def _assign(path: str | Path, arrays: dict[str, np.ndarray], model: keras.Model)
     ]
     if wrong:
         raise InputError(
-            f"{path}: a checkpoint of another network or optimizer ({wrong[0].split(':')[1]} differs)"
+            f"{path}: a checkpoint of another network or optimizer ({wrong[0].split(':')[1]} "
+            "differs); choose another --run"
         )
     for name, variable in variables.items():
         variable.assign(arrays[name])

@@ -1,5 +1,6 @@
 """The console command: `skyseg <verb> ...` is `python -m skyseg_tf.<verb> ...`."""
 
+import errno
 import importlib
 import os
 import sys
@@ -36,6 +37,12 @@ _SETTINGS_APART = {
     "export": "ExportConfig",
     "serve": "ServeConfig",
     "import_weights": "ImportConfig",
+}
+_HINTS = {
+    errno.ENOENT: "check the path",
+    errno.EISDIR: "give a file",
+    errno.EACCES: "check its permissions or choose another place",
+    errno.ENOSPC: "free some space and run the same command again",
 }
 SHELLS = ("bash", "zsh", "fish")
 
@@ -86,8 +93,8 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
-        hint = "; free some space and run the same command again" if error.errno == 28 else ""
-        return f"{error.strerror}{where}{hint}"
+        hint = _HINTS.get(error.errno)
+        return f"{error.strerror}{where}{f'; {hint}' if hint else ''}"
     return " ".join(str(error).split())
 
 

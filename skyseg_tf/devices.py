@@ -30,9 +30,12 @@ def use_devices(count: int, batch_size: int) -> Iterator[None]:
     jax = keras.backend.backend() == "jax"
     found = keras.distribution.list_devices() if jax else _tensorflow_devices()
     if len(found) < count:
-        raise InputError(f"--devices {count}: this machine has {len(found)} ({', '.join(found)})")
+        raise InputError(f"--devices {count}: this machine has {len(found)}, give no more")
     if batch_size % count:
-        raise InputError(f"--devices {count}: --batch-size {batch_size} is not a multiple of it")
+        fit = -(-batch_size // count) * count
+        raise InputError(
+            f"--devices {count}: --batch-size {batch_size} is not a multiple of it; give {fit}"
+        )
     if jax:
         before = keras.distribution.distribution()
         keras.distribution.set_distribution(keras.distribution.DataParallel(devices=found[:count]))

@@ -137,7 +137,9 @@ def load_saved_model(run: Path) -> keras.Model:
         return keras.models.load_model(path, compile=False)
     except (ValueError, OSError, KeyError) as error:
         first = str(error).strip().splitlines()[0][:120]
-        raise InputError(f"{path}: not a saved network ({first})") from None
+        raise InputError(
+            f"{path}: not a saved network ({first}); restore it or train again"
+        ) from None
 
 
 def run_facts(config: EvaluateConfig, model: keras.Model) -> RunFacts:

@@ -137,11 +137,12 @@ def _records(config: ExportConfig, settings: dict, keras_runtime: Runtime) -> tu
     if tuple(manifest.class_names) != keras_runtime.class_names:
         raise InputError(
             f"{given}: records of {', '.join(manifest.class_names)}, the run knows "
-            f"{', '.join(keras_runtime.class_names)}"
+            f"{', '.join(keras_runtime.class_names)}; give records of its classes by --records"
         )
     if manifest.frames != keras_runtime.frames:
         raise InputError(
-            f"{given}: {manifest.frames} frame(s) a record, the run takes {keras_runtime.frames}"
+            f"{given}: {manifest.frames} frame(s) a record, the run takes {keras_runtime.frames}; "
+            "give records of so many by --records"
         )
     return Path(given), manifest
 

@@ -33,7 +33,7 @@ def read_state(file: str | Path) -> Mapping[str, np.ndarray]:
     """
     path = Path(file)
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file; check the path")
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
@@ -43,14 +43,16 @@ def read_state(file: str | Path) -> Mapping[str, np.ndarray]:
         elif path.suffix in (".pth", ".pt"):
             state = _read_torch(path)
         else:
-            raise InputError(f"{path}: not .safetensors, .npz, .pth or .pt")
+            raise InputError(
+                f"{path}: not a checkpoint; give a .safetensors, .npz, .pth or .pt file"
+            )
     except InputError:
         raise
     except Exception as error:  # each of the three readers has errors of its own
         reason = str(error).splitlines()[0]
         if type(error).__name__ == "UnpicklingError":  # PyTorch's advice would run its code
             reason = "it is damaged or holds more than tensors; save `model.state_dict()` alone"
-        raise InputError(f"{path}: not a readable state dict ({reason})") from None
+        raise InputError(f"{path}: not a readable state dict ({reason}); get it again") from None
     return {name.removeprefix("module."): array for name, array in state.items()}
 
 

@@ -74,7 +74,9 @@ def read_instances(mask_path: str | Path) -> np.ndarray | None:
             f"{path}: not a readable picture ({error.__class__.__name__}); download it again"
         ) from None
     if stored.ndim != 2:
-        raise InputError(f"{path}: {stored.shape[-1]} channels; instanceIds have one of 16 bit")
+        raise InputError(
+            f"{path}: {stored.shape[-1]} channels; instanceIds have one of 16 bit: get it again"
+        )
     return stored.astype(np.int32)
 
 

@@ -386,7 +386,10 @@ def label_ids_from_color(rgb: np.ndarray, where: str) -> np.ndarray:
       InputError: not three channels, or a color of no class.
     """
     if rgb.ndim != 3 or rgb.shape[-1] != 3:
-        raise InputError(f"{where}: a colour mask needs 3 channels, this one has shape {rgb.shape}")
+        raise InputError(
+            f"{where}: a colour mask needs 3 channels, this one has shape {rgb.shape}; name its "
+            "encoding"
+        )
     packed = (
         (rgb[..., 0].astype(np.int32) << 16) | (rgb[..., 1].astype(np.int32) << 8) | rgb[..., 2]
     )

@@ -188,7 +188,7 @@ def find_videos(config: PredictConfig) -> list[str | int]:
     """
     if config.camera is not None:
         if config.inputs:
-            raise InputError(f"--camera takes no files: {config.inputs[0]}")
+            raise InputError(f"--camera takes no files: leave out {config.inputs[0]}")
         return [config.camera]
     named = [text for text in config.inputs if Path(text).suffix.lower() in VIDEO_SUFFIXES]
     if named and len(named) < len(config.inputs):
@@ -198,7 +198,7 @@ def find_videos(config: PredictConfig) -> list[str | int]:
     for text in named:
         found = sorted(glob.glob(text, recursive=True)) if not Path(text).exists() else [text]
         if not found:
-            raise InputError(f"{text}: no such file")
+            raise InputError(f"{text}: no such file; check the path")
         videos += found
     return videos
 
@@ -228,11 +228,11 @@ def _photos(text: str, out: Path) -> Iterator[tuple[str, Path]]:
         if path.resolve() in out.resolve().parents:  # masks of an earlier run are no photos
             found = [p for p in found if not p.resolve().is_relative_to(out.resolve())]
         if not found:
-            raise InputError(f"{path}: no photos there ({', '.join(IMAGE_SUFFIXES)})")
+            raise InputError(f"{path}: no photos there; they end in {', '.join(IMAGE_SUFFIXES)}")
         yield from ((str(p), p.relative_to(path)) for p in found)
     elif path.exists() or not glob.has_magic(text):
         if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
+            raise InputError(f"{path}: no such file or folder; check the path")
         yield text, Path(path.name)
     else:
         plain = [part for part in path.parts if not glob.has_magic(part)]
@@ -240,7 +240,8 @@ def _photos(text: str, out: Path) -> Iterator[tuple[str, Path]]:
         found = [Path(p) for p in sorted(glob.glob(text, recursive=True))]
         found = [p for p in found if _is_photo(p)]
         if not found:
-            raise InputError(f"{text}: no photo matches{' below ' + str(folder) if plain else ''}")
+            below = f" below {folder}" if plain else ""
+            raise InputError(f"{text}: no photo matches{below}; check the pattern")
         yield from ((str(p), p.relative_to(folder)) for p in found)
 
 

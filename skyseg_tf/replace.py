@@ -63,7 +63,10 @@ def replace(config: ReplaceConfig) -> Path:
     prediction = predict_image(runtime, photo)
     share = float(prediction.is_sky.mean())
     if share < LEAST_SKY:
-        raise InputError(f"{config.photo}: no sky to replace ({100 * share:.1f} % of the photo)")
+        raise InputError(
+            f"{config.photo}: no sky to replace ({100 * share:.1f} % of the photo); "
+            "choose another photo or --model"
+        )
     sky = crop_sky(predict_image(runtime, other))
     write_image(out, compose(prediction, sky, config.strength))
     print(f"{out}: {100 * share:.1f} % of {config.photo} replaced; model {runtime.name}")

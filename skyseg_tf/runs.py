@@ -65,10 +65,13 @@ def read_config(run: str | Path, config: type) -> Any:
     """
     path = Path(run) / "config.json"
     if not path.is_file():
-        raise InputError(f"{run}: no run (config.json is missing)")
+        raise InputError(f"{run}: no run (config.json is missing); give a folder of `skyseg train`")
     values, types = json.loads(path.read_text()), get_type_hints(config)
     if unknown := sorted(values.keys() - types.keys()):
-        raise InputError(f"{path}: of another version of this program ({', '.join(unknown)})")
+        raise InputError(
+            f"{path}: of another version of this program ({', '.join(unknown)}); use that version "
+            "or train again"
+        )
     return config(**{name: _typed(value, types[name]) for name, value in values.items()})
 
 

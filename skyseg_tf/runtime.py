@@ -144,7 +144,7 @@ def _model_files(model: str | Path | None) -> dict[str, Path]:
         boxed = f"; in the box there are: {names}" if names else ""
         raise InputError(f"{path}: no such run folder or model file{boxed}")
     if path.suffix not in _SUFFIXES:
-        raise InputError(f"{path}: not {', '.join(_SUFFIXES)} or a run folder")
+        raise InputError(f"{path}: no model; give {', '.join(_SUFFIXES)} or a run folder")
     return dict.fromkeys(_SUFFIXES[path.suffix], path)
 
 

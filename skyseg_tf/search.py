@@ -134,7 +134,9 @@ def _defaults(config: SearchConfig, space: Sequence[Parameter]) -> dict:
     if config.trials < 1:
         raise InputError(f"--trials is {config.trials}: at least 1, please")
     if config.seeds > 1 or config.find_lr or config.resume:
-        raise InputError("seeds, find_lr and resume are for a training, not for a search")
+        raise InputError(
+            "seeds, find_lr and resume are for a training, not for a search: leave them out"
+        )
     listed = all(parameter.kind == "listed" for parameter in space)
     sampler = config.sampler or ("grid" if listed else "tpe")
     return {
@@ -269,7 +271,10 @@ def write_report(folder: Path, rows: Sequence[TrialRow], space: Sequence[Paramet
     best = ordered(rows)[0]
     if best.state != "finished":
         reasons = [f"trial {row.number}: {row.reason}" for row in rows if row.reason]
-        raise InputError(f"{folder}: no trial finished ({(reasons or ['still running'])[0]})")
+        raise InputError(
+            f"{folder}: no trial finished ({(reasons or ['still running'])[0]}); narrow "
+            "--space or give more --trials"
+        )
     running = sum(row.state == "running" for row in rows)
     if running:
         print(f"{running} trials are still at work in other processes: the last one to end reports")

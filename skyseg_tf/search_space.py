@@ -84,7 +84,7 @@ def parse_space(texts: Sequence[str], settings: type, searchable: Sequence[str])
         if name not in searchable:
             raise InputError(f"--space {text}: can be searched: {', '.join(searchable)}")
         if name in [parameter.name for parameter in space]:
-            raise InputError(f"--space {text}: {name} is given twice")
+            raise InputError(f"--space {text}: {name} is given twice; leave one out")
         space.append(_parameter(text, name, given, types[name]))
     if not space:
         raise InputError(f"--space is empty: write {_FORMS}")
@@ -100,7 +100,7 @@ def _parameter(text: str, name: str, given: str, hint: Any) -> Parameter:
         _value(text, part.strip(), kinds[0], kinds[0] is not hint) for part in given.split(",")
     )
     if len(set(values)) < len(values):
-        raise InputError(f"--space {text}: a value is listed twice")
+        raise InputError(f"--space {text}: a value is listed twice; leave one out")
     return Parameter(name, values)
 
 

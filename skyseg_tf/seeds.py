@@ -26,7 +26,9 @@ def summarize(runs: Sequence[Path]) -> dict:
     scores = [json.loads((run / "metrics.json").read_text()) for run in runs]
     protocols = {score["protocol"] for score in scores}
     if len(protocols) > 1:
-        raise InputError(f"runs of different protocols: {'; '.join(sorted(protocols))}")
+        raise InputError(
+            f"runs of different protocols: {'; '.join(sorted(protocols))}; average runs of one"
+        )
     names = ("mean_iou", "pixel_accuracy", "boundary_f")
     columns = {name: [score[name] for score in scores] for name in names}
     for name in scores[0]["iou"]:

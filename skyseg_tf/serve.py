@@ -289,7 +289,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        raise InputError(f"cannot listen on {host}, port {port}: {error.strerror}") from None
+        raise InputError(
+            f"cannot listen on {host}, port {port}: {error.strerror}; give another --port or --host"
+        ) from None
 
 
 def serve(config: ServeConfig) -> None:

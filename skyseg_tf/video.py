@@ -126,11 +126,13 @@ class VideoReader:
         video = self._container.streams.best("video")
         if video is None or not video.codec_context.width:
             self.close()
-            raise InputError(f"{path}: no video in it")
+            raise InputError(f"{path}: no video in it; give another file")
         height, width = video.codec_context.height, video.codec_context.width
         if height * width > MAX_PIXELS:
             self.close()
-            raise InputError(f"{path}: frames of {width} x {height} exceed {MAX_PIXELS:,} pixels")
+            raise InputError(
+                f"{path}: frames of {width} x {height} exceed {MAX_PIXELS:,} pixels; scale it down"
+            )
         video.thread_count = threads
         video.thread_type = "AUTO"
         self._video = video
@@ -163,7 +165,7 @@ class VideoReader:
                 self._before = moment.audio
                 return moment.frame
         self.close()
-        raise InputError(f"{self.path}: not one frame of the video can be read")
+        raise InputError(f"{self.path}: not one frame of the video can be read; export it again")
 
     def __iter__(self) -> Iterator[Moment]:
         """Yields whole frames in the order of time, damaged ones left out."""

@@ -88,7 +88,9 @@ class Composer:
         """
         self.kind = frame_kind(name)
         if sky_channel is None and name not in ("overlay", "color"):
-            raise InputError(f"format '{name}' needs a class 'sky': this model has none")
+            raise InputError(
+                f"format '{name}' needs a class 'sky', this model has none: choose overlay or color"
+            )
         self.name, self.colors, self.opacity = name, np.array(colors, np.uint8), opacity
         self.sky_channel, self._limit = sky_channel, round(threshold * 255)
         self._tables, self._scaler = cache(self._make_tables), VideoReformatter()

@@ -76,7 +76,9 @@ def _plain_errors() -> Iterator[None]:
     except OSError:
         raise
     except av.FFmpegError as error:
-        raise InputError(f"FFmpeg cannot write the video ({error.strerror})") from None
+        raise InputError(
+            f"FFmpeg cannot write the video ({error.strerror}); try another container"
+        ) from None
 
 
 class VideoWriter:
@@ -205,7 +207,8 @@ def _open_output(target: Path | str, suffix: str, kind: str):
     if target == "-":
         if suffix not in _STREAMS or kind == "alpha":
             raise InputError(
-                f"standard output takes {' or '.join(_STREAMS)} of frames without transparency"
+                f"standard output takes {' or '.join(_STREAMS)} of frames without transparency: "
+                "choose another --container or --format"
             )
         name, encoder = _STREAMS[suffix]
         return av.open(sys.stdout.buffer, "w", format=name), encoder

@@ -61,6 +61,8 @@ WRONG_INPUT = [
     (("train", "--records", "/nowhere"), "no dataset.json"),
     (("serve", "--port", "99999"), "port is 99999"),
     (("dashboard", "--port", "99999"), "port is 99999"),
+    (("replace", "gone.jpg", "--sky", "gone.jpg"), "gone.jpg); check the path"),
+    (("predict", "gone.jpg"), "gone.jpg: no such file or folder; check the path"),
     (("train", "--records", "a", "--source", "b"), "not both"),
 ]
 

@@ -278,7 +278,7 @@ def test_history_is_read_or_refused(tmp_path):
     (run / "history.csv").write_text("epoch,loss\n1,much\n")
     with pytest.raises(InputError, match="damaged"):
         run_facts.read_history(run)
-    with pytest.raises(InputError, match="no epoch"):
+    with pytest.raises(InputError, match="wait until an epoch"):
         run_facts.read_history(tmp_path)
 
 

@@ -28,11 +28,13 @@ def read_history(run: Path) -> dict[str, list[float]]:
             for key in (rows[0] if rows else ())
         }
     except FileNotFoundError:
-        raise InputError(f"{run.name}: no history.csv yet: no epoch is finished") from None
+        raise InputError(
+            f"{run.name}: no history.csv yet: wait until an epoch is finished"
+        ) from None
     except (ValueError, KeyError, TypeError, csv.Error):
         raise InputError(f"{path}: damaged; train the run again") from None
     if not {"epoch", "loss", "val_loss", "iou", "val_iou"} <= columns.keys():
-        raise InputError(f"{path}: not the history of a training")
+        raise InputError(f"{path}: not the history of a training; train the run again")
     return columns
 
 

@@ -287,10 +287,14 @@ def load_sample(sample: Sample, scheme: LabelScheme | None, frames: int = 1) -> 
 
 def _read_clip(pair: Pair, frames: int) -> np.ndarray:
     if not pair.split:
-        raise InputError("clips need the folders <split>/<city> of Cityscapes")
+        raise InputError(
+            "no clip without the folders <split>/<city> of Cityscapes; lay the photos out so"
+        )
     pictures = [read_image(path) for path in clip_frames(pair, frames)]
     if len({picture.shape for picture in pictures}) > 1:
-        raise InputError(f"the frames of {pair.name} differ in size")
+        raise InputError(
+            f"{pair.image}: the frames of its clip differ in size; download them again"
+        )
     return np.stack(pictures)
 
 
@@ -312,7 +316,9 @@ def _from_records(
         if photo.name == name:
             break
     else:
-        raise InputError(f"{records}: has no photo '{name}'; its records were built anew")
+        raise InputError(
+            f"{records}: has no photo '{name}'; its records were built anew; reload the page"
+        )
     if scheme and scheme.name == manifest.scheme:
         truth = photo.truth
     elif scheme:

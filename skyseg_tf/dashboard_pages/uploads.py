@@ -78,7 +78,9 @@ def mask_video(
         try:
             report = predict_video(config, source, runtime)
         except KeyboardInterrupt:  # how it says that there was no frame
-            raise InputError(f"{name}: not one frame of this video can be read") from None
+            raise InputError(
+                f"{name}: not one frame of this video can be read; export it again"
+            ) from None
         except InputError as error:
             raise InputError(str(error).replace(str(source), name)) from None
         target = Path(report.out)

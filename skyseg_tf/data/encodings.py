@@ -107,7 +107,9 @@ def guess_encoding_of(
         raise InputError(f"masks of two kinds, e.g. {first} and {second}; keep one kind")
     seen = read_values(evenly(masks, sample))
     if not seen:
-        raise InputError(f"{masks[0]}: neither this mask nor the others sampled can be read")
+        raise InputError(
+            f"{masks[0]}: neither this mask nor the others sampled can be read; get them again"
+        )
     claimed = read_classes(classes) if classes else next(iter(by_kind))
     if claimed and strict:
         _refuse_strangers(seen, claimed)

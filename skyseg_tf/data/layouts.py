@@ -247,7 +247,10 @@ def _find(root: Path, folders: Iterable[str], pattern: str, layout: Layout) -> l
                 split = _SPLIT_NAMES.get(parts.get("split") or "", "")
                 found.append(_Found(path, split, city, parts["name"], parts.get("kind") or ""))
     if not found:
-        raise InputError(f"{root}: nothing in {', '.join(folders)} is laid out as {layout.about}")
+        raise InputError(
+            f"{root}: nothing in {', '.join(folders)} is laid out as {layout.about}; move the files "
+            "there or choose another --layout"
+        )
     return sorted(found, key=lambda item: item.path)
 
 
@@ -437,7 +440,10 @@ def clip_frames(pair: Pair, frames: int = 4) -> list[str]:
     """
     match = _FRAME.fullmatch(pair.name)
     if not match:
-        raise InputError(f"{pair.image}: not named <city>_<sequence>_<frame>, so it has no clip")
+        raise InputError(
+            f"{pair.image}: not named <city>_<sequence>_<frame>, so it has no clip; use single "
+            "photos"
+        )
     # The photo lies in <root>/leftImg8bit/<split>/<city>/ or in an archive in <root>.
     zipped = ZIP_MARK in pair.image
     below_root = Path(pair.image.split(ZIP_MARK)[0]).parents
@@ -445,7 +451,10 @@ def clip_frames(pair: Pair, frames: int = 4) -> list[str]:
     folder = root / "leftImg8bit_sequence"
     archive = root / "leftImg8bit_sequence_trainvaltest.zip"
     if not folder.is_dir() and not archive.is_file():
-        raise InputError(f"{folder}: missing, and so is {archive.name}; clips need one of them")
+        raise InputError(
+            f"{folder}: missing, and so is {archive.name}; clips need one of them: get it or use "
+            "single photos"
+        )
     last = int(match["frame"])
     if last + 1 < frames:
         raise InputError(

@@ -52,7 +52,7 @@ def photos_of_records(records: str | Path, split: str) -> Iterator[LabeledPhoto]
     """
     manifest = read_manifest(records)
     if split not in manifest.splits:
-        raise InputError(f"{records}: no split '{split}', it has {', '.join(manifest.splits)}")
+        raise InputError(f"{records}: no split '{split}'; choose of {', '.join(manifest.splits)}")
     files = [str(Path(records) / shard.file) for shard in manifest.splits[split].shards]
     pairs = read_tfrecord(files).as_numpy_iterator()
     if manifest.storage == "normalized":

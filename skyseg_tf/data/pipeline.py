@@ -125,7 +125,9 @@ def _plan(
     for folder in folders:
         manifest = read_manifest(folder)
         if split not in manifest.splits:
-            raise InputError(f"{folder}: no split '{split}', it has {', '.join(manifest.splits)}")
+            raise InputError(
+                f"{folder}: no split '{split}'; choose of {', '.join(manifest.splits)}"
+            )
         for fact in ("scheme", "image_size", "frames", "storage"):
             here, there = getattr(manifest, fact), getattr(first, fact)
             if here != there:

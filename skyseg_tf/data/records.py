@@ -394,7 +394,9 @@ def _spec_of_file(path: str) -> RecordSpec:
         number = {k: feature[k].int64_list.value[0] for k in ("height", "width", "frames")}
         storage = feature["storage"].bytes_list.value[0].decode()
     except Exception as error:  # a damaged file fails in protobuf, TensorFlow or here
-        raise InputError(f"{path}: no records in it ({error.__class__.__name__})") from None
+        raise InputError(
+            f"{path}: no records in it ({error.__class__.__name__}); write it with `skyseg build`"
+        ) from None
     return RecordSpec(storage, (number["height"], number["width"]), number["frames"])
 
 

@@ -57,7 +57,9 @@ def rgb_stats(sums: RgbSums) -> dict[str, float]:
     """
     n = sums.pixels
     if not n:
-        raise InputError("no pixels to take statistics of: the train split is empty")
+        raise InputError(
+            "no pixels to take statistics of: the train split is empty; give it photos"
+        )
     means = [value / n for value in sums.values]
     # n*sum(x^2) - sum(x)^2 is exact in integers; only the root and the division round.
     stds = [

@@ -113,17 +113,18 @@ def check_size(name: str, size: tuple[int | None, int | None]) -> None:
     """
     divisor = _find(name).divisor
     if any(n is not None and n < 1 for n in size):
-        raise InputError(f"{name}: image size {size[0]} x {size[1]} is not positive")
+        raise InputError(
+            f"{name}: image size {size[0]} x {size[1]} is not positive; give two sides above 0"
+        )
     wrong = [
         side
         for side, n in zip(("height", "width"), size, strict=True)
         if n is not None and n % divisor
     ]
     if wrong:
-        fit = " ".join("None" if n is None else str(-(-n // divisor) * divisor) for n in size)
-        raise InputError(
-            f"{name}: {' and '.join(wrong)} must be divisible by {divisor}: use --image-size {fit}"
-        )
+        fit = " ".join(str(-(-n // divisor) * divisor) for n in size if n is not None)
+        use = f"use {f'--image-size {fit}' if None not in size else fit}"
+        raise InputError(f"{name}: {' and '.join(wrong)} must be divisible by {divisor}: {use}")
 
 
 def load_torch_weights(model: keras.Model, state: Mapping[str, np.ndarray]) -> None:
@@ -161,7 +162,10 @@ def load_torch_weights(model: keras.Model, state: Mapping[str, np.ndarray]) -> N
             for what, names in differences.items()
             if names
         ]
-        raise InputError(f"{model.name}: the weights do not fit: {'; '.join(told)}")
+        raise InputError(
+            f"{model.name}: the weights do not fit: {'; '.join(told)}; give a checkpoint of this "
+            "network"
+        )
     for (_, variable, _), value in zip(complete, values, strict=True):
         variable.assign(value)
 
