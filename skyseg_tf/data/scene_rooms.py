@@ -104,10 +104,10 @@ def _camera(old: Camera, size, attic, rng) -> Camera:
            "close": rng.normal(0, 25), "any": rng.uniform(-180, 180)}[str(mode)]  # fmt: skip
     pitch = rng.normal(1, 7)
     if rng.random() < 0.22:
-        pitch = rng.uniform(10, 42) if rng.random() < 0.65 else rng.uniform(-40, -15)
+        pitch = rng.uniform(10, 33) if rng.random() < 0.65 else rng.uniform(-40, -15)
     yaw, pitch = np.radians(yaw), np.radians(pitch)
     x = width / 2 - np.sin(yaw) * width * 0.34 + rng.normal(0, 0.1) * width
-    z = depth - rng.uniform(1.0, 2.6) if mode == "close" else (
+    z = depth - rng.uniform(1.4, 2.8) if mode == "close" else (
         depth / 2 - np.cos(yaw) * depth * rng.uniform(0.2, 0.45))  # fmt: skip
     # The car's way becomes a small step, so that the camera never leaves the room.
     step = 0.3 * np.tanh(old.position[2] / 4)
