@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install -q --disable-pip-version-check
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: env env-dev env-docs data train test test-slow lint docs bench clean help
@@ -9,15 +10,18 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
-# Exact versions from requirements.txt, with uv if it is there, else with venv and pip.
+# Exact versions from requirements.txt, with uv if it is there, else with venv and pip. There pip
+# fetches uv first, which installs the rest four times as fast; where it cannot, pip goes on alone.
 define install
 	@echo "installing $(1) into $(VENV) ..."
 	@if command -v uv >/dev/null; then \
 	  uv venv -q --allow-existing --python ">=3.11,<3.13" $(VENV) && \
 	  uv pip install -q --python $(RUN) -r requirements.txt -e "$(1)"; \
 	else \
-	  $(PYTHON) -m venv $(VENV) && \
-	  $(RUN) -m pip install -q --disable-pip-version-check -r requirements.txt -e "$(1)"; \
+	  $(PYTHON) -m venv $(VENV) && { \
+	    { $(PIP) uv && $(RUN) -m uv pip install -q --python $(RUN) -r requirements.txt -e "$(1)"; } || \
+	    $(PIP) -r requirements.txt -e "$(1)"; \
+	  }; \
 	fi
 	@touch $@
 endef
