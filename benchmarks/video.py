@@ -21,7 +21,7 @@ import av
 import numpy as np
 
 from skyseg_tf.data.scenes import draw_scene
-from skyseg_tf.images import overlay, resize_image
+from skyseg_tf.images import overlay, overlay_sky, resize_image
 from skyseg_tf.predict_video import VideoConfig, predict_video
 from skyseg_tf.runtime import ModelFacts, Runtime, class_ids, load_runtime
 
@@ -46,6 +46,7 @@ def plain_loop(source: Path, target: Path, runtime: Runtime, count: int | None) 
     """One frame after the other, in RGB; returns the number of frames."""
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(runtime.colors)] = runtime.colors
+    single = len(runtime.colors) == 2
     options = {"preset": "ultrafast", "crf": "20", "threads": "1"}
     done = 0
     with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
@@ -58,7 +59,7 @@ def plain_loop(source: Path, target: Path, runtime: Runtime, count: int | None) 
             small = resize_image(photo, runtime.size_for(*photo.shape[:2]))
             probs = resize_image(runtime(small[None])[0], photo.shape[:2])
             ids = class_ids(np.atleast_3d(probs), runtime.threshold)
-            picture = overlay(photo, np.where(ids > 0, ids, 255).astype(np.uint8), palette)
+            picture = overlay_sky(photo, ids == 1) if single else overlay(photo, ids, palette)
             shown = av.VideoFrame.from_ndarray(picture, "rgb24")
             shown.pts, shown.time_base = frame.pts, frame.time_base
             writer.mux(out.encode(shown))

@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from skyseg_tf.images import colorize, overlay, write_aside, write_image
-from skyseg_tf.labels import IGNORE, LABEL_ID
+from skyseg_tf.images import colorize, overlay, overlay_sky, write_aside, write_image
+from skyseg_tf.labels import LABEL_ID
 from skyseg_tf.prediction import Prediction
 
 
@@ -113,11 +113,12 @@ def write_rgba_nosky(prediction: Prediction, path: Path) -> None:
 
 
 def write_overlay(prediction: Prediction, path: Path) -> None:
-    """The photo with the classes' colours over it; of two classes only the sky is coloured."""
-    ids = prediction.ids
+    """The photo with its sky tinted magenta and outlined, or with many classes' colours over it."""
     if len(prediction.class_names) == 2:
-        ids = np.where(ids == 0, np.uint8(IGNORE), ids)
-    write_image(path, overlay(prediction.image, ids, prediction.palette))
+        picture = overlay_sky(prediction.image, prediction.is_sky)
+    else:
+        picture = overlay(prediction.image, prediction.ids, prediction.palette)
+    write_image(path, picture)
 
 
 def write_color(prediction: Prediction, path: Path) -> None:

@@ -12,11 +12,12 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.images import SKY_TINT, outline, outline_width
 from skyseg_tf.video import is_full_range, planes
 
 # format: what the frames show, and their pixel format ("" for that of the photo).
 VIDEO_FORMATS = {
-    "overlay": ("the photo, its classes tinted", ""),
+    "overlay": ("the photo, its sky tinted and outlined, or many classes in their colours", ""),
     "mask": ("255 = sky", "gray"),
     "keep-mask": ("255 = not sky", "gray"),
     "alpha8": ("probability of sky, 0-255", "gray"),
@@ -160,6 +161,10 @@ class Composer:
             elif single:  # only the sky is tinted
                 np.copyto(target, source)
                 cv2.copyTo(cv2.LUT(source, fade), ids, target)
+                # Planes of colour have half the photo's size.
+                share = len(target) / out.height
+                edge = outline(ids, max(1, round(share * outline_width((out.height, out.width)))))
+                np.copyto(target, tint, where=edge.view(bool))
             else:
                 cv2.add(cv2.LUT(source, fade), cv2.LUT(ids, tint), dst=target)
         return out
@@ -195,10 +200,12 @@ class Composer:
     def _make_tables(self, colorspace: int, full_range: bool):
         """For each plane: (256,) uint8 from photo to faded photo, and from class id to its tint.
 
-        For a network of one output the first already holds the tint of the sky.
+        For a network of one output the first already holds the tint of the sky, and in place of the
+        second stands the colour of its outline.
         """
         single = len(self.colors) == 2
         yuv = rgb_to_yuv(self.colors, colorspace, full_range)
+        sky = rgb_to_yuv(np.array([SKY_TINT]), colorspace, full_range)[0]
         black = rgb_to_yuv(np.zeros((1, 3)), colorspace, full_range)[0]
         tables = []
         for plane in range(3):
@@ -210,7 +217,7 @@ class Composer:
                 continue
             kept = (1 - self.opacity) * np.arange(256)
             tables.append(
-                (_bytes(kept + self.opacity * yuv[1, plane]), None)
+                (_bytes(kept + self.opacity * sky[plane]), _bytes(sky[plane]))
                 if single
                 else (_bytes(kept), _bytes(self.opacity * tint))
             )

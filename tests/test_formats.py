@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from skyseg_tf.formats import (
     output_name,
     sky_facts,
 )
+from skyseg_tf.images import SKY_TINT
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.prediction import Prediction
 
@@ -49,7 +51,6 @@ POLARITY = {
     "color": ((70, 130, 180), (0, 0, 0), "street.png"),
     "rgba-sky": ((90, 150, 230, 204), (120, 90, 60, 26), "street.png"),
     "rgba-nosky": ((90, 150, 230, 51), (120, 90, 60, 229), "street.png"),
-    "overlay": ((80, 140, 205), (120, 90, 60), "street.png"),
 }
 
 
@@ -61,6 +62,24 @@ def test_polarity_and_name(kind, tmp_path):
     assert (picture[:20] == above).all()
     assert (picture[20:] == below).all()
     assert picture.dtype == (np.uint16 if kind == "alpha16" else np.uint8)
+
+
+def test_overlay_shows_on_every_sky(tmp_path):
+    """Its tint is far from the sky's own colour, by day, under clouds, at dusk and at night."""
+    drawn = prediction()
+    for sky in ((70, 130, 180), (135, 206, 235), (250, 250, 250), (230, 150, 90), (8, 10, 25)):
+        photo = drawn.image.copy()
+        photo[:20] = sky
+        tinted = written("overlay", tmp_path, replace(drawn, image=photo)).astype(int)
+        assert np.abs(tinted[:19] - np.add(sky, SKY_TINT) / 2).max() <= 0.5
+        assert np.abs(tinted[:19] - sky).sum(-1).min() > 100
+        assert (tinted[19] == SKY_TINT).all()  # the outline
+        assert (tinted[20:] == drawn.image[20:]).all()
+
+
+def test_overlay_of_many_classes_has_their_colors(tmp_path):
+    many = prediction(scheme="cityscapes19")
+    assert (written("overlay", tmp_path, many)[:20] == (80, 140, 205)).all()
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -116,3 +116,27 @@ def test_a_size_of_some_height_keeps_the_aspect():
     assert images.size_of_height(128, (1024, 2048)) == (128, 256)
     assert images.size_of_height(128, (720, 960)) == (128, 160)  # 170.7 is between 160 and 192
     assert images.size_of_height(96, (3000, 500)) == (96, 32)
+
+
+def test_outline_lies_inside_and_leaves_the_pictures_edge_alone():
+    mask = np.zeros((40, 60), np.uint8)
+    mask[:20, 10:] = 1
+    edge = images.outline(mask, 3)
+    wanted = mask.copy()
+    wanted[:17, 13:] = 0
+    assert np.array_equal(edge, wanted)
+    assert [images.outline_width((rows, 4 * rows)) for rows in (9, 500, 1080, 3000)] == [1, 1, 2, 6]
+
+
+def test_overlay_of_the_sky_is_the_mean_with_its_tint():
+    photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    is_sky = np.zeros((40, 60), bool)
+    is_sky[:20] = True
+    before = photo.copy()
+    tinted = images.overlay_sky(photo, is_sky, 0.25)
+    wanted = 0.75 * photo + 0.25 * np.array(images.SKY_TINT)
+    assert np.abs(tinted - wanted)[:19].max() <= 0.51
+    assert (tinted[19] == images.SKY_TINT).all()
+    assert np.array_equal(tinted[20:], photo[20:])
+    assert np.array_equal(photo, before)
+    assert np.array_equal(images.overlay_sky(photo, np.zeros_like(is_sky)), photo)

@@ -16,6 +16,7 @@ from skyseg_tf import predict
 from skyseg_tf import predict_video as module
 from skyseg_tf.camera import Camera
 from skyseg_tf.errors import InputError
+from skyseg_tf.images import SKY_TINT
 from skyseg_tf.predict_video import VideoConfig, find_target, predict_video, predict_videos
 from skyseg_tf.video import Moment, VideoInfo
 from skyseg_tf.video_write import CONTAINERS, VideoWriter
@@ -92,7 +93,7 @@ def test_overlay_leaves_the_ground_alone(tmp_path):
     inside[:, 4:12], below = True, np.zeros_like(inside)
     below[:, 40:] = True
     assert np.abs(out - photo)[below].mean() < 4
-    tint = 0.5 * photo + 0.5 * np.array((70, 130, 180))
+    tint = 0.5 * photo + 0.5 * np.array(SKY_TINT)
     assert np.abs(out - tint)[inside].mean() < 5
     with av.open(str(source)) as a, av.open(str(tmp_path / "o.mp4")) as b:
         assert a.streams.video[0].color_range == b.streams.video[0].color_range

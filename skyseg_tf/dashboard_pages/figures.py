@@ -9,12 +9,11 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from skyseg_tf.images import overlay, resize_image, resize_mask
-from skyseg_tf.labels import IGNORE
+from skyseg_tf.images import overlay, overlay_sky, resize_image, resize_mask
 from skyseg_tf.prediction import Prediction
 
 TRAIN, VAL = "#2c7fb8", "#d95f0e"  # as plots.plot_learning_curves
-OUTLINE = (255, 176, 0)  # of what is sky, here and in the probabilities
+OUTLINE = (255, 176, 0)  # of what is sky, in the probabilities
 _RUN_COLORS = ("#2c7fb8", "#d95f0e", "#5aa469", "#9467bd", "#c0392b", "#7f8c8d")
 _HOVER_WIDTH = 320  # cells of the probability map: what a browser gets stays below half a megabyte
 _PAGE_WIDTH = 1000  # pixels of a picture on the page
@@ -159,12 +158,8 @@ def channel_at_size(probs: np.ndarray, channel: int, size: tuple[int, int]) -> n
 
 
 def prediction_picture(prediction: Prediction) -> np.ndarray:
-    """The photo with the classes' colors over it; of two classes the sky alone, with an outline."""
+    """The photo as `skyseg predict --format overlay` gives it, at the page's size."""
     if len(prediction.class_names) != 2:
-        return for_page(overlay(prediction.image, prediction.ids, prediction.palette, 0.6))
-    ids = np.where(prediction.ids == 0, np.uint8(IGNORE), prediction.ids)
-    picture = for_page(overlay(prediction.image, ids, prediction.palette, 0.5))
-    sky = resize_mask(prediction.ids, picture.shape[:2])
-    # Blue on a blue sky would hardly show.
-    outline = sky > cv2.erode(sky, np.ones((3, 3), np.uint8))
-    return np.where(outline[..., None], np.array(OUTLINE, np.uint8), picture)
+        return for_page(overlay(prediction.image, prediction.ids, prediction.palette))
+    picture = for_page(prediction.image)
+    return overlay_sky(picture, resize_mask(prediction.ids, picture.shape[:2]) == 1)
