@@ -101,6 +101,7 @@ def show() -> None:
     with st.container(horizontal=True, gap="small", key="pages"):
         for one in pages.values():
             st.page_link(one, width="content")
+    session.limit_pictures()
     with session.explained():
         page.run()
 

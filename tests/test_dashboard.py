@@ -3,8 +3,6 @@
 import csv
 import io
 import json
-import socket
-import subprocess
 import sys
 import time
 import tomllib
@@ -25,13 +23,16 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from skyseg_tf import dashboard
-from skyseg_tf.dashboard_pages import figures, run_facts, sources, uploads
+from skyseg_tf.dashboard_pages import figures, run_facts, session, sources, uploads
 from skyseg_tf.dashboard_pages.sources import Folders
 from skyseg_tf.data.layouts import find_pairs
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import read_image, read_mask
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.runtime import ModelFacts
+from skyseg_tf.runtime import ModelFacts, Runtime
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
+import make_dashboard
 
 SKY_ID = 23  # of the Cityscapes labelIds
 PROTOCOL = {
@@ -196,6 +197,17 @@ def test_loose_photos_and_masks_without_city_folders(tmp_path, tree):
     assert np.array_equal(truth == 1, read_mask(pair.mask) == SKY_ID)
 
 
+def test_photos_beside_a_tree_are_found(tmp_path, tree):
+    for name in ("leftImg8bit", "gtFine"):
+        (tmp_path / name).symlink_to(tree / name)
+    Image.fromarray(blue_photo()).save(tmp_path / "mine.jpg")
+    samples, notes = sources.find_samples(tmp_path)
+    found = [sample.label for sample in samples if sample.pair]
+    assert found == [f"{pair.split}/{pair.name}" for pair in find_pairs(tree)] + ["mine"]
+    assert not notes
+    assert samples[len(found) - 1].pair.mask is None
+
+
 def test_a_damaged_mask_does_not_hide_its_photo(tmp_path, tree):
     pair = find_pairs(tree)[0]
     mask = tmp_path / "mask.png"
@@ -256,7 +268,7 @@ def test_worst_photos_are_ranked_and_found(tmp_path, tree):
         file.write("wall,0.9,0.0,0.0,0.1\r\n")
     worst = run_facts.worst_photos(run, "val", 3)
     assert [photo.name for photo in worst] == ["wall", names[1], names[2]]
-    assert worst[0].caption == "no sky, 10.0 % called so"
+    assert worst[0].caption == "no sky, 10.0 % called sky"
     assert worst[1].caption == "sky IoU 0.200"
     samples = run_facts.samples_of_evaluation(run, "val", [photo.name for photo in worst])
     assert set(samples) == {names[1], names[2]}
@@ -337,7 +349,7 @@ def test_inspect_shows_scores_that_hold(folders, tree):
         called = sky >= threshold
         both, either = (called & truth & counted).sum(), ((called | truth) & counted).sum()
         assert abs(float(metric(app, "Sky IoU")[0]) - both / either) < 2e-3
-        assert abs(float(metric(app, "Sky")[0].split()[0]) - 100 * called.mean()) < 0.11
+        assert abs(float(metric(app, "Sky share")[0].split()[0]) - 100 * called.mean()) < 0.11
     table = app.dataframe[0].value
     assert set(table["class"]) == {"not sky", "sky", "mean of the classes here"}
     assert not app.error
@@ -365,7 +377,7 @@ def test_a_sequence_model_gets_its_frames(folders, tree):
     called = blue_probs(loaded.clip.mean(0))[..., 0] >= 0.5
     alone = blue_probs(loaded.image)[..., 0] >= 0.5
     assert abs(called.mean() - alone.mean()) > 2e-3  # the clip makes a difference
-    assert abs(float(metric(app, "Sky")[0].split()[0]) - 100 * called.mean()) < 0.11
+    assert abs(float(metric(app, "Sky share")[0].split()[0]) - 100 * called.mean()) < 0.11
 
 
 def test_inspect_survives_what_is_broken(folders, tmp_path):
@@ -383,23 +395,43 @@ def test_inspect_survives_what_is_broken(folders, tmp_path):
     pick_model(app, "blue")
     assert "No truth" in messages(app.info)
     assert not metric(app, "Sky IoU")
-    assert metric(app, "Sky") == ["33.3 %"]
+    assert metric(app, "Sky share") == ["33.3 %"]
     wreck = next(s for s in sources.find_samples(photos)[0] if s.label == "wreck")
     app.selectbox(key="photo").set_value(wreck).run()
     assert "not a readable image" in messages(app.error)
     assert not app.exception
 
 
+def test_the_time_of_a_prediction_is_that_of_a_warm_model():
+    sizes = []
+
+    def infer(images):
+        sizes.append(images.shape[1:3])
+        time.sleep(0.5 if sizes.count(sizes[-1]) == 1 else 0)  # as a runtime that compiles
+        return images[..., 2:] / 255
+
+    facts = ModelFacts.from_scheme(SCHEMES["sky"], "timed", long_side=64)
+    runtime = Runtime("keras", Path("timed.keras"), facts, infer)
+    photos = blue_photo(40, 60), 255 - blue_photo(40, 60), blue_photo(60, 40)
+    for number, photo in enumerate(photos):
+        told = session.answer(runtime, photo, (number,))
+        assert told.seconds < 0.5
+        assert session.answer(runtime, photo, (number,)).seconds == told.seconds  # computed once
+    assert [sizes.count(size) for size in dict.fromkeys(sizes)] == [3, 2]
+    assert session.duration(0.0824) == "82 ms"
+    assert session.duration(1.25) == "1.2 s"
+
+
 def test_upload_page(folders):
     app = run_page("your_photo", folders)
-    assert "Drop a photo here" in messages(app.info)
+    assert "Drop a photo into the box" in messages(app.info)
     pick_model(app, "blue")
     app.file_uploader(key="upload").set_value(("photo.png", png(blue_photo()), "image/png")).run()
     assert not app.exception
     assert not app.error
-    assert metric(app, "Sky") == ["33.3 %"]
+    assert metric(app, "Sky share") == ["33.3 %"]
     app.selectbox(key="format").set_value("colmap").run()
-    assert any(caption.value.startswith("photo.png.png") for caption in app.caption)
+    assert "photo.png.png" in messages(app.caption)
     app.file_uploader(key="upload").set_value(("bad.png", b"x" * 99, "image/png")).run()
     assert "bad.png: not a readable image" in messages(app.error)
     assert not app.exception
@@ -475,14 +507,6 @@ def test_settings_are_safe():
 
 # --- a real browser ---
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-PAGES = {"": "Inspect", "photo": "Your photo", "training": "Training", "runs": "Runs",
-         "worst": "Worst photos"}  # fmt: skip
-
 
 @pytest.fixture
 def server(folders, tree):
@@ -490,40 +514,17 @@ def server(folders, tree):
     names = [pair.name for pair in find_pairs(tree, splits=["train"])][:4]
     for name in ("one", "two"):
         add_evaluation(make_run(folders.runs / name), tree, dict.fromkeys(names, 0.5))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "skyseg_tf.dashboard", "--port", str(port), "--no-browser"]
-    with open(folders.models.parent / "log", "w") as log:
-        process = subprocess.Popen(command, cwd=folders.models.parent, stdout=log, stderr=log)
-    try:
-        for _ in range(600):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.2)
-        yield f"http://localhost:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def wait_until_drawn(page) -> None:
-    page.wait_for_selector("h1", timeout=120_000)
-    page.wait_for_function(
-        "document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'",
-        timeout=120_000,
-    )
-    page.wait_for_timeout(1500)
+    with make_dashboard.serve(folders.models.parent) as address:
+        yield address
 
 
 @pytest.mark.slow
 def test_every_page_in_a_browser(server, tmp_path):
     api = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
+    if not make_dashboard.CHROMIUM.exists():
         pytest.skip("needs Chromium")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        browser = make_dashboard.launch(playwright)
         elsewhere = []
         for width, theme in ((1280, "light"), (390, "dark")):
             context = browser.new_context(
@@ -532,9 +533,9 @@ def test_every_page_in_a_browser(server, tmp_path):
             page = context.new_page()
             page.on("request", lambda request: elsewhere.append(request.url)
                     if not request.url.startswith((server, "data:", "blob:", "ws:")) else None)  # fmt: skip
-            for path, title in PAGES.items():
+            for path, title in make_dashboard.PAGES.items():
                 page.goto(f"{server}/{path}", wait_until="domcontentloaded")
-                wait_until_drawn(page)
+                make_dashboard.wait_until_drawn(page)
                 assert page.inner_text("h1") == title
                 assert page.query_selector("[data-testid=stException]") is None
                 assert "Traceback" not in page.inner_text("body")
@@ -543,8 +544,10 @@ def test_every_page_in_a_browser(server, tmp_path):
                 )
                 wide = page.evaluate("document.documentElement.scrollWidth")
                 assert wide <= width, f"{title} is {wide} wide at {width}"
-                page.screenshot(path=tmp_path / f"{title}_{width}.png")
-                assert (tmp_path / f"{title}_{width}.png").stat().st_size > 10_000
+                png = make_dashboard.picture_of(page, width, 9000)
+                assert len(png) > 10_000
+                (tmp_path / f"{title}_{width}.png").write_bytes(png)  # to be looked at
+                page.set_viewport_size({"width": width, "height": 900})
             context.close()
         _use(browser, server)
         browser.close()
@@ -555,10 +558,10 @@ def _use(browser, server: str) -> None:
     """Hovers over the photo, opens a worst photo by one click, uploads, reads the limit."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(f"{server}/worst")
-    wait_until_drawn(page)
+    make_dashboard.wait_until_drawn(page)
     page.get_by_role("button", name="Inspect").first.click()
     page.wait_for_function("document.querySelector('h1')?.innerText === 'Inspect'")
-    wait_until_drawn(page)
+    make_dashboard.wait_until_drawn(page)
     picture = page.locator(".js-plotly-plot").first
     picture.scroll_into_view_if_needed()
     picture.hover()
@@ -566,7 +569,7 @@ def _use(browser, server: str) -> None:
     assert "sky " in page.text_content(".hovertext")
     assert "predicted" in page.text_content(".hovertext")
     page.goto(f"{server}/photo")
-    wait_until_drawn(page)
+    make_dashboard.wait_until_drawn(page)
     assert "100MB" in page.inner_text("[data-testid=stFileUploader]")
     photo = {"name": "mine.png", "mimeType": "image/png", "buffer": png(blue_photo(200, 300))}
     page.set_input_files("input[type=file]", photo)

@@ -2,19 +2,20 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from skyseg_tf.images import overlay, overlay_sky, resize_image, resize_mask
+from skyseg_tf.images import SKY_TINT, overlay, overlay_sky, resize_image, resize_mask
 from skyseg_tf.prediction import Prediction
 
 TRAIN, VAL = "#2c7fb8", "#d95f0e"  # as plots.plot_learning_curves
-OUTLINE = (255, 176, 0)  # of what is sky, in the probabilities
-_RUN_COLORS = ("#2c7fb8", "#d95f0e", "#5aa469", "#9467bd", "#c0392b", "#7f8c8d")
+_RUN_COLORS = (
+    (44, 127, 184), (217, 95, 14), (90, 164, 105), (148, 103, 189), (192, 57, 43), (127, 140, 141),
+)  # fmt: skip
 _HOVER_WIDTH = 320  # cells of the probability map: what a browser gets stays below half a megabyte
 _PAGE_WIDTH = 1000  # pixels of a picture on the page
 
@@ -69,7 +70,7 @@ def probability_figure(
     figure = go.Figure(
         go.Heatmap(
             **grid, zmin=0, zmax=1, text=text,
-            colorscale=[[0, "rgba(20,60,160,0)"], [1, "rgba(40,140,255,0.75)"]],
+            colorscale=[[0, _tint(0)], [1, _tint(0.6)]],
             hovertemplate=f"<b>{what} %{{z:.3f}}</b><br>%{{text}}"
             "<br>x %{x:.0f}, y %{y:.0f}<extra></extra>",
             showscale=False,
@@ -79,7 +80,7 @@ def probability_figure(
         figure.add_trace(
             go.Contour(
                 **grid, contours={"start": threshold, "end": threshold, "size": 1, "coloring": "none"},
-                line={"color": f"rgb{OUTLINE}", "width": 2}, hoverinfo="skip", showscale=False,
+                line={"color": _tint(1), "width": 1.5}, hoverinfo="skip", showscale=False,
                 showlegend=False,
             )
         )  # fmt: skip
@@ -96,6 +97,11 @@ def probability_figure(
     return figure
 
 
+def _tint(alpha: float) -> str:
+    """The overlay's color, which shows on every sky, as CSS writes it."""
+    return f"rgba{(*SKY_TINT, alpha)}"
+
+
 def _data_uri(image: np.ndarray) -> str:
     file = io.BytesIO()
     Image.fromarray(for_page(image)).save(file, format="jpeg", quality=85)
@@ -105,13 +111,16 @@ def _data_uri(image: np.ndarray) -> str:
 def curves_figure(histories: dict[str, dict[str, list[float]]], key: str) -> go.Figure:
     """A score by epoch, train dotted and val solid; the epoch of the best IoU is marked.
 
+    Colors tell the splits of one run, or else runs apart; then the legend is that of `run_marks`.
+
     Args:
       histories: by run, columns as run_facts.read_history gives them.
       key: "loss" or "iou".
     """
     figure = go.Figure()
     alone = len(histories) == 1
-    for (name, history), color in zip(histories.items(), _colors(len(histories)), strict=True):
+    for history, (color, name) in zip(histories.values(), run_marks(histories), strict=True):
+        color = f"rgb{color}"
         lines = (
             ("train", history[key], TRAIN if alone else color, "dot"),
             ("val", history[f"val_{key}"], VAL if alone else color, "solid"),
@@ -120,8 +129,7 @@ def curves_figure(histories: dict[str, dict[str, list[float]]], key: str) -> go.
             figure.add_scatter(
                 x=history["epoch"], y=values, mode="lines+markers" if len(values) < 60 else "lines",
                 line={"color": line_color, "dash": dash, "width": 2}, marker={"size": 5},
-                name=split if alone else f"{name} · {split}", legendgroup=None if alone else name,
-                hovertemplate="%{y:.4f}",
+                name=split if alone else f"{name} · {split}", hovertemplate="%{y:.4f}",
             )  # fmt: skip
         best = best_epoch(history)
         if best is not None:
@@ -129,10 +137,10 @@ def curves_figure(histories: dict[str, dict[str, list[float]]], key: str) -> go.
                 x=[history["epoch"][best]], y=[history[f"val_{key}"][best]], mode="markers",
                 marker={"size": 13, "symbol": "circle-open", "line": {"width": 2},
                         "color": VAL if alone else color},
-                name="best epoch", legendgroup=None if alone else name, showlegend=alone, hoverinfo="skip",
+                name="best epoch", hoverinfo="skip", cliponaxis=False,
             )  # fmt: skip
     figure.update_layout(
-        height=360, hovermode="x unified", margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        height=360, hovermode="x unified", showlegend=alone, margin={"l": 8, "r": 8, "t": 8, "b": 8},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )  # fmt: skip
     figure.update_xaxes(title="epoch", rangemode="tozero", automargin=True)
@@ -142,8 +150,9 @@ def curves_figure(histories: dict[str, dict[str, list[float]]], key: str) -> go.
     return figure
 
 
-def _colors(count: int) -> Sequence[str]:
-    return [_RUN_COLORS[i % len(_RUN_COLORS)] for i in range(count)]
+def run_marks(names: Iterable[str]) -> list[tuple[tuple[int, int, int], str]]:
+    """The color of each run in the figures of several."""
+    return [(_RUN_COLORS[i % len(_RUN_COLORS)], name) for i, name in enumerate(names)]
 
 
 def best_epoch(history: dict[str, list[float]]) -> int | None:

@@ -11,12 +11,15 @@ from skyseg_tf.dashboard_pages import figures, session
 from skyseg_tf.dashboard_pages.session import Answer
 from skyseg_tf.dashboard_pages.sources import LoadedSample, ModelChoice, Sample, scheme_of
 from skyseg_tf.image_scores import sky_class
-from skyseg_tf.images import colorize
+from skyseg_tf.images import SKY_TINT, colorize
 from skyseg_tf.labels import IGNORE
 from skyseg_tf.runtime import Runtime
 from skyseg_tf.scores import BOUNDARY_TOLERANCE
 
 _NONE = ModelChoice("None", "", 0)
+_IOU = "Pixels that are sky in truth and prediction, of those that are sky in either: 1 is perfect."
+_MEAN = "The same for each class in this photo, and their mean."
+_EDGE = "How well the sky's edge is met, to 2 pixels: 1 is perfect."
 
 
 def show() -> None:
@@ -128,38 +131,41 @@ def _draw(sides: list[_Side]) -> None:
             for column, side in zip(st.columns(2), sides, strict=True):
                 with column:
                     draw(side)
-    _legend(sides)
+    session.swatches(_legends(sides))
     st.subheader("Probability under the mouse")
     for column, side in zip(st.columns(len(sides)), sides, strict=True):
         with column:
             _probability(side)
+            if len(sides) > 1:
+                st.caption(side.choice.label)
     line = "; the line runs where the probability is the threshold"
     has_line = any(side.threshold is not None for side in sides)
-    st.caption(f"Point at the photo, or tap it. The bluer, the more probable{line * has_line}.")
+    st.caption(
+        f"Point at the photo, or tap it. The stronger the tint, the more probable{line * has_line}."
+    )
     _iou_table(sides)
 
 
 def _figures_of(side: _Side) -> None:
     """The scores in large figures."""
     prediction, scheme = side.answer.prediction, side.scheme
-    seconds = f"{1000 * side.answer.seconds:.0f} ms in {side.runtime.backend}"
-    seconds += ", its first call" * side.answer.is_first
-    st.markdown(f"**{side.choice.label}** · :gray[{seconds}]")
+    spent = f"{session.duration(side.answer.seconds)} in {side.runtime.backend}"
+    st.markdown(f"**{side.choice.label}** · :gray[{spent}]")
     told = []
     if side.matrix is not None:
         sky = sky_class(scheme)
         if sky is not None:
-            told.append(("Sky IoU", _figure(metrics.iou(side.matrix)[sky])))
-        told.append(("Mean IoU", _figure(metrics.mean_iou(side.matrix))))
+            told.append(("Sky IoU", _figure(metrics.iou(side.matrix)[sky]), _IOU))
+        told.append(("Mean IoU", _figure(metrics.mean_iou(side.matrix)), _MEAN))
         if sky is not None:
             edges = metrics.boundary_counts(side.loaded.truth, side.ids, sky, BOUNDARY_TOLERANCE)
-            told.append(("Edge F, 2 px", _figure(metrics.boundary_f(edges))))
-        told.append(("Pixels right", f"{100 * metrics.pixel_accuracy(side.matrix):.1f} %"))
+            told.append(("Edge F, 2 px", _figure(metrics.boundary_f(edges)), _EDGE))
+        told.append(("Pixels right", f"{100 * metrics.pixel_accuracy(side.matrix):.1f} %", None))
     if prediction.sky is not None:
-        told.append(("Sky", f"{100 * prediction.is_sky.mean():.1f} %"))
+        told.append(("Sky share", f"{100 * prediction.is_sky.mean():.1f} %", None))
     with st.container(horizontal=True, gap="medium"):
-        for label, value in told:
-            st.metric(label, value, width="content")
+        for label, value, about in told:
+            st.metric(label, value, width="content", help=about)
 
 
 def _figure(value: float) -> str:
@@ -195,21 +201,29 @@ def _difference(side: _Side) -> None:
     )  # fmt: skip
 
 
-def _legend(sides: list[_Side]) -> None:
-    marks = {}
+def _legends(sides: list[_Side]) -> dict[str, list[tuple[tuple[int, int, int], str]]]:
+    """What the colors of truth, prediction and difference mean."""
+    truth, predicted, differences = {}, {}, {}
     for side in sides:
-        seen = set(np.unique(side.ids).tolist())
+        names, colors = side.runtime.class_names, side.runtime.colors
+        marks = dict(zip(names, colors, strict=True))
         if side.loaded.truth is not None:
-            seen |= set(np.unique(side.loaded.truth).tolist())
-        for class_id in sorted(seen - {IGNORE}):
-            name, color = side.runtime.class_names[class_id], side.runtime.colors[class_id]
-            marks[name] = (color, name)
-        if IGNORE in seen:
-            marks["ignored"] = ((0, 0, 0), "ignored")
-        if side.loaded.truth is not None:
-            for color, text in plots.difference_marks(side.scheme):
-                marks[f"difference: {text}"] = (color, f"difference: {text}")
-    session.swatches(list(marks.values()))
+            seen = set(np.unique(side.loaded.truth).tolist())
+            truth |= {names[i]: marks[names[i]] for i in sorted(seen - {IGNORE})}
+            truth |= {"ignored": (0, 0, 0)} if IGNORE in seen else {}
+            differences |= {text: color for color, text in plots.difference_marks(side.scheme)}
+        if len(names) == 2:
+            predicted["sky"] = SKY_TINT
+        else:
+            predicted |= {names[i]: marks[names[i]] for i in np.unique(side.ids)}
+    legends = {"Truth": truth, "Prediction": predicted, "Difference": differences}
+    if truth and any(len(side.runtime.class_names) > 2 for side in sides):
+        legends = {"Truth and prediction": truth | predicted, "Difference": differences}
+    return {
+        title: [(color, text) for text, color in marks.items()]
+        for title, marks in legends.items()
+        if marks
+    }
 
 
 def _probability(side: _Side) -> None:
@@ -261,6 +275,7 @@ def _add_yours(data: Path, runs: Path, models: Path) -> None:
             f"`gtFine/`, and `leftImg8bit_sequence/` for models that take clips. Photos alone work "
             f"too, without IoU.\n"
             f"- **Models:** every run below `{runs}/` is here by itself. Others (`.keras`, `.onnx`, "
-            f"`.xml`, `.tflite` of `skyseg export`, or whole run folders) go into `{models}/`.\n\n"
+            f"`.xml`, `.tflite` of `skyseg export`, or whole run folders) go into `{models}/`. What "
+            f"is exported answers sooner than Keras.\n\n"
             "They show up within seconds; nothing needs to be restarted."
         )

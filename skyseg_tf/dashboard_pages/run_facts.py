@@ -206,7 +206,7 @@ def _place(row: dict[str, str]) -> tuple[tuple[float, float], BadPhoto] | None:
         return None
     value = float(row["sky_iou"])
     if not true:
-        return (value, -wrong), BadPhoto(name, f"no sky, {100 * predicted:.1f} % called so")
+        return (value, -wrong), BadPhoto(name, f"no sky, {100 * predicted:.1f} % called sky")
     return (value, -wrong), BadPhoto(name, f"sky IoU {value:.3f}")
 
 

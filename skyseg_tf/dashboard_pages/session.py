@@ -1,11 +1,12 @@
 """What the pages share: caches, choices that last from page to page, errors in one line."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import streamlit as st
@@ -18,6 +19,7 @@ from skyseg_tf.labels import get_scheme
 from skyseg_tf.prediction import Prediction, enlarge, infer
 from skyseg_tf.runtime import Runtime, class_ids
 
+_TALLEST = "min(80vh, 800px)"  # of a picture: a portrait on a wide page would fill two windows
 _FOUND_SECONDS = 5  # so old may the list of files be: a file that is dropped shows up by itself
 
 
@@ -86,15 +88,23 @@ def open_page(name: str) -> None:
         st.switch_page(pages[name])
 
 
-def swatches(marks: Sequence[tuple[tuple[int, int, int], str]]) -> None:
-    """A legend in one line: a square of each color with its meaning."""
-    parts = [
-        f'<span style="white-space:nowrap;margin-right:1rem"><span style="display:inline-block;'
-        f"width:.8em;height:.8em;border-radius:2px;border:1px solid #8886;margin-right:.35em;"
-        f'vertical-align:-.05em;background:rgb{tuple(map(int, color))}"></span>{escape(text)}</span>'
-        for color, text in marks
-    ]
-    st.html(f'<div style="font-size:.85rem;opacity:.8;line-height:1.7">{"".join(parts)}</div>')
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def swatches(legends: Mapping[str, Sequence[tuple[tuple[int, int, int], str]]]) -> None:
+    """A line for each kind of picture: a square of each of its colors with what it means."""
+    lines = []
+    for title, marks in legends.items():
+        parts = [
+            f'<span style="white-space:nowrap;margin-left:1rem"><span style="display:inline-block;'
+            f"width:.8em;height:.8em;border-radius:2px;border:1px solid #8886;margin-right:.35em;"
+            f'vertical-align:-.05em;background:rgb{tuple(map(int, color))}"></span>{escape(text)}</span> '
+            for color, text in marks
+        ]
+        lines.append(f"<div><b>{escape(title)}</b>{''.join(parts)}</div>")
+    st.html(f'<div style="font-size:.85rem;opacity:.8;line-height:1.7">{"".join(lines)}</div>')
 
 
 def no_runs(folder: Path, what: str) -> None:
@@ -107,10 +117,18 @@ def no_runs(folder: Path, what: str) -> None:
     )
 
 
+def limit_pictures() -> None:
+    """Keeps photos whole in the window."""
+    st.html(
+        f"<style>[data-testid=stImage] img {{max-height: {_TALLEST}; object-fit: contain}}</style>"
+    )
+
+
 def of_aspect(key: str, size: tuple[int, int]):
-    """A container as wide as its place, whose height follows at any width of the window."""
+    """A container as wide as its place, or less where it would be taller than the window."""
     height, width = size
-    st.html(f"<style>.st-key-{key} {{aspect-ratio: {width} / {height}}}</style>")
+    most = f"max-width: calc({_TALLEST} * {width / height:.4f})"
+    st.html(f"<style>.st-key-{key} {{aspect-ratio: {width} / {height}; {most}}}</style>")
     return st.container(key=key)
 
 
@@ -198,34 +216,33 @@ class Answer:
     Attributes:
       prediction: at the photo's size.
       probs: (h, w, C) float32 at the network's size.
-      seconds: from the photo to the mask, without loading the model.
-      is_first: whether the runtime had never run before; that takes longer.
+      seconds: from the photo to the mask, by a model that has run on this size before.
     """
 
     prediction: Prediction
     probs: np.ndarray
     seconds: float
-    is_first: bool
 
 
 @st.cache_resource(show_spinner=False)
-def _warm() -> set[int]:
-    """Runtimes that have run, by id."""
-    return set()
+def _warm() -> WeakKeyDictionary[Runtime, set[tuple[int, ...]]]:
+    """Sizes of input on which a runtime has run; on a new one it compiles first."""
+    return WeakKeyDictionary()
 
 
 @st.cache_data(max_entries=12, show_spinner=False)
 def _answer(_runtime: Runtime, _image, _clip, key: tuple, refined: bool) -> Answer:
+    size = _runtime.size_for(*_image.shape[:2])
+    if size not in (sizes := _warm().setdefault(_runtime, set())):
+        infer(_runtime, [_image])
+        sizes.add(size)
     start = time.perf_counter()
     if _clip is None:
         probs = infer(_runtime, [_image])[0]
     else:
-        size = _runtime.size_for(*_image.shape[:2])
         probs = _runtime(np.stack([resize_image(frame, size) for frame in _clip])[None])[0]
     prediction = enlarge(_runtime, _image, probs, refined=refined)
-    seconds, is_first = time.perf_counter() - start, id(_runtime) not in _warm()
-    _warm().add(id(_runtime))
-    return Answer(prediction, probs, seconds, is_first)
+    return Answer(prediction, probs, time.perf_counter() - start)
 
 
 def answer(
@@ -242,7 +259,8 @@ def answer(
       threshold: of a model of one channel; None for its own.
       refined: let edges follow the photo.
     """
-    told = _answer(runtime, image, clip, key, refined)
+    with st.spinner("Predicting"):
+        told = _answer(runtime, image, clip, key, refined)
     if threshold is None or told.probs.shape[-1] != 1:
         return told
     ids = class_ids(told.prediction.sky[..., None], threshold)

@@ -203,7 +203,7 @@ def find_samples(folder: Path) -> tuple[list[Sample], list[str]]:
 
     Args:
       folder: a dataset in any of layouts.LAYOUTS; or leftImg8bit and gtFine without folders for
-        splits and cities; or plain photos.
+        splits and cities; or plain photos, which may lie beside a dataset too.
 
     Returns:
       The samples, and in words what there could not be used.
@@ -218,9 +218,12 @@ def find_samples(folder: Path) -> tuple[list[Sample], list[str]]:
     except InputError as error:
         if pairs:
             notes.append(f"Truth is not shown: {error}")
-        else:
-            pairs, encoding = _loose_pairs(folder), "labelIds"
-    return [sample_of_pair(pair, encoding) for pair in pairs] + drawn_samples(), notes
+    found = [sample_of_pair(pair, encoding) for pair in pairs]
+    known = {Path(pair.image).resolve() for pair in pairs}
+    for pair in _loose_pairs(folder, 0 if pairs else 4):  # beside a dataset, or anywhere
+        if Path(pair.image).resolve() not in known:
+            found.append(sample_of_pair(pair, "labelIds"))
+    return found + drawn_samples(), notes
 
 
 def sample_of_pair(pair: Pair, encoding: Encoding | None) -> Sample:
@@ -230,10 +233,10 @@ def sample_of_pair(pair: Pair, encoding: Encoding | None) -> Sample:
     return Sample(place, pair=pair, encoding=encoding, stamp=_stamp(files))
 
 
-def _loose_pairs(folder: Path) -> list[Pair]:
-    """Photos anywhere below a folder, with the gtFine masks of their names."""
+def _loose_pairs(folder: Path, depth: int) -> list[Pair]:
+    """Photos at most `depth` folders down, with the gtFine masks of their names."""
     photos, masks = {}, {}
-    for path in walk_files(folder, depth=4):
+    for path in walk_files(folder, depth):
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
         if claimed_encoding(path.name) == "labelIds":

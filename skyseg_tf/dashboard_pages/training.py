@@ -35,6 +35,8 @@ def show() -> None:
     if not histories:
         return
     _figures_of(histories, runs)
+    if len(histories) > 1:
+        session.swatches({"Runs": figures.run_marks(histories)})
     loss, score = st.columns(2)
     for column, key, title in ((score, "iou", "IoU"), (loss, "loss", "Loss")):
         with column:
@@ -44,9 +46,10 @@ def show() -> None:
                 config={"displayModeBar": False}, alt=f"{title} by epoch of {', '.join(histories)}",
             )  # fmt: skip
     st.caption(
-        "Solid: val; dotted: train. The circle marks the epoch of the best IoU, whose weights the run keeps. Drag to zoom in, double-click "
-        "to zoom out, click a name to hide its line. A training that goes on shows its new epochs "
-        "when the page is used or reloaded."
+        "Solid: val; dotted: train. IoU is that of sky where the classes are sky and not sky, else "
+        "the mean over the classes. The circle marks the epoch of the best one, whose weights the "
+        "run keeps. Drag to zoom in, double-click to zoom out. A training that goes on shows its "
+        "new epochs when the page is used or reloaded."
     )
 
 

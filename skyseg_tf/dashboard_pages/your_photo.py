@@ -26,12 +26,13 @@ def show() -> None:
     )  # fmt: skip
     st.caption(
         f"Up to {st.get_option('server.maxUploadSize')} MB and {uploads.MAX_MEGAPIXELS} megapixels; "
-        f"of a video the first {uploads.MAX_FRAMES} frames. Nothing is kept."
+        f"of a video the first {uploads.MAX_FRAMES} frames. Nothing is kept. A file that turns red "
+        "is too large or of another kind."
     )
     choice = session.pick("Model", session.models(), "model")
     if upload is None:
         st.info(
-            "Drop a photo here and its sky mask appears, ready to download for COLMAP, Metashape, "
+            "Drop a photo into the box above and its sky mask appears, ready to download for COLMAP, Metashape, "
             "ODM, as a cut-out, as probabilities and more.",
             icon=":material/image:",
         )
@@ -54,22 +55,25 @@ def _photo(name: str, content: bytes, choice: ModelChoice, runtime: Runtime) -> 
     digest = hashlib.sha256(content).hexdigest()
     image = _decoded(digest, name, content)
     threshold = session.threshold_slider(runtime, "upload_threshold")
-    with st.spinner("Finding the sky"):
-        told = session.answer(runtime, image, (choice, digest), threshold=threshold)
+    told = session.answer(runtime, image, (choice, digest), threshold=threshold)
     prediction = told.prediction
     left, right = st.columns(2)
     left.image(figures.for_page(image), caption=name, width="stretch", output_format="JPEG")
     right.image(
-        figures.prediction_picture(prediction), caption="Prediction",
+        figures.prediction_picture(prediction),
+        caption="Prediction: the tinted part is sky" if len(prediction.class_names) == 2 else "Prediction",
         width="stretch", output_format="JPEG",
     )  # fmt: skip
     facts = sky_facts(prediction)
     with st.container(horizontal=True, gap="medium"):
         if prediction.sky is not None:
-            st.metric("Sky", f"{100 * facts['sky_share']:.1f} %", width="content")
-            st.metric("Confidence", f"{facts['confidence']:.3f}", width="content")
+            st.metric("Sky share", f"{100 * facts['sky_share']:.1f} %", width="content")
+            st.metric(
+                "Confidence", f"{facts['confidence']:.3f}", width="content",
+                help="Mean probability of what was decided, sky or not, over all pixels: 0.5 to 1.",
+            )  # fmt: skip
         st.metric("Size", f"{facts['width']} × {facts['height']}", width="content")
-        st.metric("Time", f"{1000 * told.seconds:.0f} ms", width="content")
+        st.metric("Time", session.duration(told.seconds), width="content")
     if prediction.sky is not None and not facts["sky"]:
         st.info("No pixel of this photo is sky at this threshold: its mask is empty.")
     _download(name, prediction, (choice, digest, threshold))
@@ -96,7 +100,7 @@ def _download(name: str, prediction, key: tuple) -> None:
         key="download", on_click="ignore", icon=":material/download:", type="primary",
         width="stretch",
     )  # fmt: skip
-    st.caption(f"{file_name}: {FORMATS[wanted].about}.")
+    st.caption(f"It is saved as {file_name}.")
 
 
 def _size(content: bytes) -> str:
