@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
+from PIL import Image
 from test_models import HEAVY, REFERENCE_MODELS, image_shape, loaded_model
 
 from skyseg_tf.agreement import LIMITS, agreement, check_agreement
@@ -21,6 +23,7 @@ from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError
 from skyseg_tf.export import ExportConfig, export, main
 from skyseg_tf.exporters import FORMATS, ExportJob
+from skyseg_tf.exporters.openvino_rounding import gptq
 from skyseg_tf.exporters.saved_model import load_saved_model
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.models import MODELS, blocks
@@ -194,6 +197,59 @@ def test_litert_int8_is_integer_throughout(run, exported):
     with zipfile.ZipFile(out) as end:  # the facts stand in the file itself
         metadata = json.loads(end.read("skyseg.json"))
     assert ModelFacts.from_metadata(metadata, out).sha256 == sha256_of(run / "model.keras")
+
+
+@pytest.mark.parametrize("size", [(64, 96), None])
+def test_openvino_says_it_otherwise_and_means_the_same(size, val_photos, tmp_path):
+    openvino = pytest.importorskip("openvino")
+    # Several filters per channel, in one and in two depthwise steps, and a padded pooling.
+    keras.utils.set_random_seed(1)
+    image = keras.Input((None, None, 3), name="image")
+    x = layers.Rescaling([1 / 50, 1 / 60, 1 / 70], [-2.0, -1.5, -1.0])(image)
+    x = layers.Conv2D(4, 3, padding="same", activation="relu")(x)
+    x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(((0, 1), (0, 1)))(x))
+    wide = keras.initializers.RandomNormal(stddev=1.0)
+    for steps in (1, 2):
+        y = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=3)(x)
+        y = layers.BatchNormalization(beta_initializer=wide)(y)
+        if steps == 2:
+            y = layers.DepthwiseConv2D(3, padding="same", bias_initializer=wide)(y)
+        x = layers.Conv2D(4, 1, use_bias=False)(layers.ReLU()(y))
+    steep = keras.initializers.RandomNormal(stddev=9.0)
+    x = blocks.resize_like(layers.Conv2D(1, 1, kernel_initializer=steep)(x), image)
+    model = keras.Model(image, layers.Activation("sigmoid")(x), name="several")
+    facts = ModelFacts.from_scheme(SCHEMES["sky"], "several", working_size=size)
+    path = tmp_path / "several.xml"
+    FORMATS["openvino"].write(ExportJob(model, facts, "f32", path))
+    photos = np.stack([np.array(Image.fromarray(p).resize((96, 64))) for p in val_photos])
+    got = np.concatenate([load_runtime(path)(photo[None]) for photo in photos])
+    want = model.predict(photos.astype("float32"), verbose=0)
+    assert np.ptp(want) > 0.1
+    np.testing.assert_allclose(got, want, atol=2e-5)
+    network = openvino.Core().read_model(path)
+    kinds = [node.get_type_name() for node in network.get_ordered_ops()]
+    depthwise = [n for n in network.get_ops() if n.get_type_name() == "GroupConvolution"]
+    assert len(depthwise) == 3
+    assert all(list(n.input(1).get_shape())[1:3] == [1, 1] for n in depthwise)
+    assert "Pad" not in kinds
+    assert ("Interpolate" in kinds) == (size is None)
+
+
+def test_weights_rounded_together_err_less():
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(5000, 1))
+    inputs = base + 0.1 * rng.normal(size=(5000, 27))  # as alike as neighboring pixels
+    weights = rng.normal(size=(64, 27))
+    scale = np.abs(weights).max(1, keepdims=True) / 63
+    nearest = np.clip(np.round(weights / scale), -64, 63)
+    together = gptq(weights, scale, inputs.T @ inputs / 5000, -64, 63)
+    assert together.dtype == np.int8
+    assert together.min() >= -64
+    assert together.max() <= 63
+    error = {}
+    for name, integers in (("nearest", nearest), ("together", together)):
+        error[name] = np.std(inputs @ (weights - integers * scale).T, axis=0)
+    assert np.mean(error["together"]) < 0.5 * np.mean(error["nearest"])
 
 
 def test_openvino_int8_holds_bytes(exported):

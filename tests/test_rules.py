@@ -26,6 +26,8 @@ NO_TENSORFLOW = (
     "plots_search",
     "cli",
     "completion",
+    "wrong_flags",
+    "port",
     "zoo",
     "settings",
     "scenes",
@@ -53,6 +55,7 @@ NO_TENSORFLOW = (
 # A module may import only modules of lower floors, or of its own where it says so.
 FLOORS = [
     ["errors", "quiet", "png", "settings"],
+    ["port"],
     ["labels", "images", "onnx_file", "refine", "search_space"],
     ["video", "stages", "smoothing", "video_settings"],
     ["video_write", "video_compose", "camera"],
@@ -78,6 +81,7 @@ FLOORS = [
     ["models"],
     ["cli", "runs", "recipes", "image_scores", "inference", "submission", "comparison"],
     ["report", "evaluation_folder", "completion"],
+    ["wrong_flags"],
     [
         "trained_model",
         "watching",
@@ -105,6 +109,7 @@ FLOORS = [
     ],
     ["agreement", "exporters.job"],
     ["exporters.onnx_graph", "exporters.litert", "exporters.saved_model"],
+    ["exporters.openvino_rewrites", "exporters.openvino_rounding"],
     ["exporters.openvino_ir"],
     ["exporters"],
     ["predict", "replace", "doctor"],

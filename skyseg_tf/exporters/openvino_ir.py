@@ -5,24 +5,25 @@ import io
 import logging
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.exporters.onnx_graph import build_onnx
-from skyseg_tf.models.blocks import interpolation_matrix
+from skyseg_tf.exporters.openvino_rewrites import enlarge_by_products, rewrite_for_cpu, tail
+from skyseg_tf.exporters.openvino_rounding import round_first_together
 
 
 def write_openvino(job: ExportJob) -> None:
     """Writes job.path (.xml) and the .bin beside it: uint8 RGB (B, H, W, 3) -> float32 probabilities.
 
     f16 stores the weights in half the bytes and computes in what the CPU is told to. int8 is NNCF's
-    post-training quantization.
+    post-training quantization, whose first weights are then rounded better.
     """
     import openvino as ov
 
     network = read_network(job)
+    rewrite_for_cpu(network)
     if job.precision == "int8":
-        network = quantize(network, job.photos)
+        exact, network = network, quantize(network, job.photos)
+        round_first_together(network, exact, job.photos)
     enlarge_by_products(network)
     network.input(0).get_node().set_layout(ov.Layout("NTHWC" if job.facts.frames > 1 else "NHWC"))
     for key, text in job.facts.to_metadata().items():
@@ -78,52 +79,4 @@ def quantize(network, photos):
 
 def _enlarging(network) -> list[str]:
     """The resizing of logits, before which eight bits would round them once more."""
-    tail = _tail(network)
-    return [n.get_friendly_name() for n in tail if n.get_type_name() == "Interpolate"]
-
-
-def _is_convolution(node) -> bool:
-    kinds = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
-    return node.get_type_name() in kinds
-
-
-def _tail(network) -> list:
-    """The nodes behind the last convolutions, and these themselves."""
-    found, waiting = {}, [network.output(0).get_node()]
-    while waiting:
-        node = waiting.pop()
-        if node.get_friendly_name() in found:
-            continue
-        found[node.get_friendly_name()] = node
-        if not _is_convolution(node):
-            waiting += [value.get_source_output().get_node() for value in node.inputs()]
-    return list(found.values())
-
-
-def enlarge_by_products(network) -> None:
-    """Enlarges the logits by two matrix products in place of Interpolate, where sizes are fixed.
-
-    The same numbers to the last bits. Interpolate works on single values where there is one
-    channel: enlarging BiSeNetV2's logits to 512x1024 took an eighth of the network's time in int8.
-    """
-    from openvino import opset13 as op
-
-    for node in _tail(network):
-        if node.get_type_name() != "Interpolate" or node.output(0).get_partial_shape().is_dynamic:
-            continue
-        how = node.get_attributes()
-        before, after = node.input(0).get_shape(), node.output(0).get_shape()
-        plain = how["mode"] in ("linear", "linear_onnx") and not how["antialias"]
-        half_pixel = how["coordinate_transformation_mode"] == "half_pixel"
-        grows = list(before[:2]) == list(after[:2]) and before[2] < after[2]
-        if not (plain and half_pixel and grows and len(before) == 4 and before[3] < after[3]):
-            continue
-        rows, columns = (
-            np.asarray(interpolation_matrix(before[axis], after[axis], False, "float32"))
-            for axis in (2, 3)
-        )
-        tall = op.matmul(op.constant(rows[None, None]), node.input_value(0), False, False)
-        large = op.matmul(tall, op.constant(columns[None, None]), False, True)
-        for reader in list(node.output(0).get_target_inputs()):
-            reader.replace_source_output(large.output(0))
-    network.validate_nodes_and_infer_types()
+    return [n.get_friendly_name() for n in tail(network) if n.get_type_name() == "Interpolate"]
