@@ -47,8 +47,8 @@ data: env  ## draw the demo dataset: 900 street scenes in the format of Cityscap
 train: data  ## demo data, records, training, IoU plot
 	@$(RUN) -m skyseg_tf.train
 
-test: env-dev  ## the fast tests
-	@$(RUN) -m pytest
+test: env-dev  ## the fast tests, a file per process at a time
+	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: env-dev  ## all tests
 	@$(RUN) -m pytest -m "slow or not slow"
