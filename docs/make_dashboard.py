@@ -9,15 +9,12 @@ It shows what `skyseg dashboard` shows in the folder it is started in. Look at t
 
 import argparse
 import contextlib
-import io
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-
-from PIL import Image
 
 from skyseg_tf.images import write_aside
 
@@ -30,10 +27,12 @@ _FLAGS = [
 PAGES = {"": "Inspect", "photo": "Your photo", "training": "Training", "runs": "Runs",
          "worst": "Worst photos"}  # fmt: skip
 PICTURES = (  # name, page, width of the window, theme, most of its height; a phone's screen is tall
-    ("dashboard_inspect", "", 1280, "light", 1170),
+    ("dashboard_inspect", "", 1280, "light", 1192),
     ("dashboard_training", "training", 1280, "dark", 860),
     ("dashboard_phone", "", 390, "light", 1170),
 )
+_FIGURES_FIT = """() => [...document.querySelectorAll('.js-plotly-plot')].every(
+    figure => Math.abs(figure.offsetHeight - figure.parentElement.offsetHeight) < 2)"""
 _START_SECONDS = 120
 _DRAW_MS = 120_000
 
@@ -66,20 +65,22 @@ def launch(playwright):
 
 
 def wait_until_drawn(page) -> None:
-    """Until the script of a Streamlit page has ended and its figures stand."""
+    """Until the script of a Streamlit page has ended and its figures have their size."""
     page.wait_for_selector("h1", timeout=_DRAW_MS)
     page.wait_for_function(
         "document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'",
         timeout=_DRAW_MS,
     )
     page.wait_for_timeout(1500)
+    page.wait_for_function(_FIGURES_FIT, timeout=_DRAW_MS)
 
 
 def picture_of(page, width: int, most: int) -> bytes:
     """PNG of a drawn page from its top on, which Streamlit scrolls inside of the window."""
     whole = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
     page.set_viewport_size({"width": width, "height": min(whole, most)})
-    page.wait_for_timeout(1500)  # figures take their new size
+    page.wait_for_timeout(1500)
+    page.wait_for_function(_FIGURES_FIT, timeout=_DRAW_MS)
     return page.screenshot()
 
 
@@ -115,9 +116,8 @@ def main() -> None:
         browser = launch(playwright)
         for path, page, width, theme, most in wanted:
             png = take(browser, f"{address}/{page}", width, theme, most)
-            small = Image.open(io.BytesIO(png)).convert("RGB").quantize(256)
             with write_aside(path.with_suffix(".png")) as aside:
-                small.save(aside, "PNG", optimize=True)
+                aside.write_bytes(png)
             print(path.with_suffix(".png"))
         browser.close()
 

@@ -325,6 +325,7 @@ def test_a_short_video(tmp_path, monkeypatch):
     monkeypatch.setattr(uploads, "MAX_FRAMES", 4)
     name, masks, facts = uploads.mask_video("my clip.mp4", content, make_runtime(), "mask", 0.5)
     assert name == "my clip_mask.mp4"
+    assert "4 frames, masked at" in facts
     assert "only the first 4 frames" in facts
     (tmp_path / "masks.mp4").write_bytes(masks)
     reader = VideoReader(tmp_path / "masks.mp4")
@@ -519,8 +520,10 @@ def server(folders, tree):
 
 
 @pytest.mark.slow
-def test_every_page_in_a_browser(server, tmp_path):
+def test_every_page_in_a_browser(server, tmp_path, tree):
     api = pytest.importorskip("playwright.sync_api")
+    height, width = read_image(find_pairs(tree)[0].image).shape[:2]
+    aspect = width / height
     if not make_dashboard.CHROMIUM.exists():
         pytest.skip("needs Chromium")
     with api.sync_playwright() as playwright:
@@ -542,6 +545,9 @@ def test_every_page_in_a_browser(server, tmp_path):
                 assert "error" not in page.inner_text("body").lower().replace(
                     "calibration error", ""
                 )
+                if title == "Inspect":  # the figure that one points at keeps the photo's aspect
+                    figure = page.locator(".js-plotly-plot").first.bounding_box()
+                    assert abs(figure["width"] / figure["height"] - aspect) < 0.02
                 wide = page.evaluate("document.documentElement.scrollWidth")
                 assert wide <= width, f"{title} is {wide} wide at {width}"
                 png = make_dashboard.picture_of(page, width, 9000)

@@ -127,8 +127,10 @@ def limit_pictures() -> None:
 def of_aspect(key: str, size: tuple[int, int]):
     """A container as wide as its place, or less where it would be taller than the window."""
     height, width = size
-    most = f"max-width: calc({_TALLEST} * {width / height:.4f})"
-    st.html(f"<style>.st-key-{key} {{aspect-ratio: {width} / {height}; {most}}}</style>")
+    st.html(
+        f"<style>.st-key-{key} {{aspect-ratio: {width} / {height}; min-height: 0; "
+        f"max-width: calc({_TALLEST} * {width / height:.4f})}}</style>"
+    )
     return st.container(key=key)
 
 

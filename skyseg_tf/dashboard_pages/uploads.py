@@ -84,8 +84,8 @@ def mask_video(
         except InputError as error:
             raise InputError(str(error).replace(str(source), name)) from None
         target = Path(report.out)
-        facts = f"{report.frames} frames, {report.fps:.0f} per second"
+        facts = f"{report.frames} frames, masked at {report.fps:.1f} frames a second"
         if report.frames == MAX_FRAMES:
-            facts += f"; only the first {MAX_FRAMES} frames are shown here"
+            facts += f"; only the first {MAX_FRAMES} frames are masked here"
         new_name = f"{PurePath(name).stem}_{wanted}{target.suffix}"
         return new_name, target.read_bytes(), facts
