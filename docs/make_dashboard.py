@@ -29,7 +29,7 @@ PAGES = {"": "Inspect", "photo": "Your photo", "training": "Training", "runs": "
 PICTURES = (  # name, page, width of the window, theme, most of its height; a phone's screen is tall
     ("dashboard_inspect", "", 1280, "light", 1192),
     ("dashboard_training", "training", 1280, "dark", 860),
-    ("dashboard_phone", "", 390, "light", 1170),
+    ("dashboard_phone", "", 390, "light", 1050),
 )
 _FIGURES_FIT = """() => [...document.querySelectorAll('.js-plotly-plot')].every(
     figure => Math.abs(figure.offsetHeight - figure.parentElement.offsetHeight) < 2)"""
