@@ -42,13 +42,14 @@ from skyseg_tf.data.records import (
     write_records,
 )
 from skyseg_tf.data.rgb_stats import RgbSums, read_rgb_stats, rgb_stats, sum_image, write_rgb_stats
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import ZIP_MARK, write_aside
 from skyseg_tf.labels import IGNORE, get_scheme
 from skyseg_tf.settings import BuildConfig
 
 SHARD_BYTES = 100_000_000
 WORK = ".build"
+_AT_LEAST = {"frames": 1, "shards": 1, "workers": 1, "seed": 0}
 
 
 def build(config: BuildConfig) -> Manifest:
@@ -68,9 +69,14 @@ def build(config: BuildConfig) -> Manifest:
     out = Path(config.out)
     scheme = get_scheme(config.scheme)
     if config.storage not in STORAGES:
-        raise InputError(f"unknown storage '{config.storage}': choose {', '.join(STORAGES)}")
+        raise InputError(not_among("storage", config.storage, STORAGES))
     if min(config.image_size) < 1:
-        raise InputError(f"image size {config.image_size}: height and width must be positive")
+        size = " ".join(map(str, config.image_size))
+        raise InputError(f"--image-size is {size}: height and width must be at least 1")
+    for name, minimum in _AT_LEAST.items():
+        value = getattr(config, name)
+        if value is not None and value < minimum:
+            raise InputError(f"--{name} is {value}: give at least {minimum}")
     source = source_root(config.source)
     layout = config.layout or detect_layout(source)
     infos = extract_cityscape_data_info(

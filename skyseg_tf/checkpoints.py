@@ -107,7 +107,12 @@ def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
             "or a file of `skyseg import_weights`"
         )
     if path.suffix == ".keras":
-        source = keras.models.load_model(path, compile=False)
+        try:
+            source = keras.models.load_model(path, compile=False)
+        except (ValueError, OSError, KeyError, TypeError):
+            raise InputError(
+                f"{path}: not a network that Keras can load; write it with `skyseg import_weights`"
+            ) from None
         arrays = [keras.ops.convert_to_numpy(v) for v in source.variables]
         names = [v.name for v in source.variables]
     else:
@@ -136,7 +141,7 @@ def _open(path: str | Path) -> Iterator[np.lib.npyio.NpzFile]:
     except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: not a whole checkpoint ({error.__class__.__name__})") from None
+        raise InputError(f"{path}: not a whole checkpoint; give another file") from None
 
 
 def _read(path: str | Path) -> dict[str, np.ndarray]:

@@ -2,14 +2,16 @@
 
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from dataclasses import is_dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from skyseg_tf import __version__
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 
 # Each verb is the module of that name; it is imported only when called for.
 VERBS: dict[str, str] = {
@@ -41,9 +43,13 @@ _SETTINGS_APART = {
 _HINTS = {
     errno.ENOENT: "check the path",
     errno.EISDIR: "give a file",
+    errno.EEXIST: "a file is in the way, choose another place",
+    errno.ENOTDIR: "a part of that path is a file, choose another place",
     errno.EACCES: "check its permissions or choose another place",
+    errno.EROFS: "choose another place",
     errno.ENOSPC: "free some space and run the same command again",
 }
+_OWN = ("--help", "--version", "--completion")
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -65,15 +71,14 @@ def run_command(
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `skyseg ... | head` is no error
     except (InputError, OSError) as error:
-        print(f"{prog}: error: {_one_line(error)}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(prog, _one_line(error))
     except KeyboardInterrupt:
         print(f"{prog}: stopped", file=sys.stderr)
         sys.exit(130)
 
 
 def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = None) -> Any:
-    """The config that flags give; --help and wrong flags exit.
+    """The config that flags give; --help exits, and wrong flags do with one line and status 2.
 
     Args:
       config: a frozen dataclass; each field is a flag.
@@ -87,7 +92,22 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
     import tyro  # `skyseg --version` does without
 
     marks = (tyro.conf.DisallowNone,)
-    return tyro.cli(config, args=argv, prog=prog, default=default, config=marks)
+    told = io.StringIO()
+    try:
+        with redirect_stderr(told):
+            return tyro.cli(config, args=argv, prog=prog, default=default, config=marks)
+    except SystemExit as error:
+        if not error.code:
+            raise
+        wrong_flags = importlib.import_module("skyseg_tf.wrong_flags")
+        argv = sys.argv[1:] if argv is None else argv
+        line = wrong_flags.in_one_line(told.getvalue(), config, argv)
+        _refuse(prog, f"{line}; `{prog} --help` tells all")
+
+
+def _refuse(prog: str, line: str) -> NoReturn:
+    print(f"{prog}: error: {line}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _one_line(error: Exception) -> str:
@@ -121,7 +141,7 @@ def _print_completion(shells: list[str]) -> None:
     try:
         print(completion.completion(" ".join(shells)), end="")
     except InputError as error:
-        sys.exit(f"skyseg: error: {error}")
+        _refuse("skyseg", str(error))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -135,9 +155,11 @@ def main(argv: list[str] | None = None) -> None:
         print_help(argv[0])
     elif argv and argv[0] in VERBS:
         importlib.import_module(f"skyseg_tf.{argv[0]}").main(argv[1:], f"skyseg {argv[0]}")
-    else:
+    elif argv[:1] in ([], ["-h"], ["--help"]):
         print("usage: skyseg VERB [options]   (skyseg VERB --help tells the options)\n")
         print("\n".join(f"  {verb:<16}{text}" for verb, text in VERBS.items()))
         print("\n  --version       print the version")
         print(f"  --completion    {', '.join(SHELLS)}: a script that completes verbs and flags")
-        sys.exit(0 if argv[:1] in ([], ["-h"], ["--help"]) else f"\nskyseg: no verb '{argv[0]}'")
+    else:
+        kind, known = ("option", _OWN) if argv[0].startswith("-") else ("verb", VERBS)
+        _refuse("skyseg", not_among(kind, argv[0], known))

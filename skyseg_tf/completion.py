@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import tyro
 
 from skyseg_tf.cli import SHELLS, VERBS, config_of
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 
 _POSITIONAL = get_args(tyro.conf.Positional[int])[1]
 _HIDDEN = get_args(tyro.conf.Suppress[int])[1]
@@ -79,7 +79,7 @@ def completion(shell: str) -> str:
       InputError: another shell.
     """
     if shell not in SHELLS:
-        raise InputError(f"no completion for '{shell}': there are {', '.join(SHELLS)}")
+        raise InputError(not_among("completion for", shell, SHELLS))
     flags = {verb: flags_of(config_of(verb)) for verb in VERBS}
     return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](flags)
 

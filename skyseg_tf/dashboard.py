@@ -8,7 +8,7 @@ safe settings, for both ways.
 """
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import tyro
 from skyseg_tf.cli import run_command
 from skyseg_tf.dashboard_pages.sources import Folders
 from skyseg_tf.errors import InputError
+from skyseg_tf.port import listen
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class DashboardConfig:
     """Look at models, photos, trainings and runs in the browser. Needs the extra `dashboard`."""
 
     port: int = 8501
-    """Port to listen on."""
+    """0 takes a free one."""
     host: str = "localhost"
     """Address to listen on; 0.0.0.0 opens it to the network, without a password."""
     browser: bool = True
@@ -53,19 +54,24 @@ def dashboard(config: DashboardConfig) -> None:
     """Serves until Ctrl-C.
 
     Raises:
-      InputError: Streamlit is missing, or no such port.
+      InputError: Streamlit is missing, or the address cannot be had.
     """
-    if not 0 < config.port < 65536:
-        raise InputError(f"port is {config.port}: give 1 to 65535")
     if missing := [name for name in ("streamlit", "plotly") if not find_spec(name)]:
         raise InputError(
             f"the dashboard needs {' and '.join(missing)}: pip install 'skyseg_tf[dashboard]'"
         )
+    port = _free_port(config.host, config.port)
     from streamlit.web import cli
 
     if config.host not in ("localhost", "127.0.0.1", "::1"):
         print("skyseg: open to the network, without a password", flush=True)
-    cli.main(streamlit_arguments(config), standalone_mode=False)
+    cli.main(streamlit_arguments(replace(config, port=port)), standalone_mode=False)
+
+
+def _free_port(host: str, port: int) -> int:
+    """The port, free a moment ago: Streamlit's own words about one that is not are no help."""
+    with listen(host, port) as listener:
+        return listener.getsockname()[1]
 
 
 def show() -> None:

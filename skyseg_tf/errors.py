@@ -1,4 +1,7 @@
-"""The one exception for bad input."""
+"""The one exception for bad input, and the one way to speak of a name that is not known."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class InputError(ValueError):
@@ -7,3 +10,27 @@ class InputError(ValueError):
     The message is one line: what is wrong, where (file, record, field), and what to do.
     The commands print it without a traceback and exit with status 2.
     """
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that somebody who typed `name` most likely meant; None if none is like it."""
+    by_lower = {one.lower(): one for one in known}
+    found = get_close_matches(name.lower(), by_lower, n=1)
+    return by_lower[found[0]] if found else None
+
+
+def not_among(what: str, name: object, known: Iterable[str]) -> str:
+    """The message for a name that is not known.
+
+    Args:
+      what: what it should be the name of, such as "network".
+      name: as given.
+      known: all that there are.
+
+    Returns:
+      One line with all of them and, after a slip of the keyboard, the one that was meant.
+    """
+    known = list(known)
+    near = nearest(str(name), known)
+    hint = f"; did you mean {near}?" if near else ""
+    return f"no {what} '{name}': there are {', '.join(known)}{hint}"

@@ -1,7 +1,6 @@
 """skyseg evaluate: a run's scores on its records, or by the Cityscapes protocol at full size."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,13 @@ from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs, photos_of_recor
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.errors import InputError
 from skyseg_tf.evaluation_folder import keep_worst, write_results
+from skyseg_tf.images import check_folder
 from skyseg_tf.image_scores import Evaluation, score_image, sky_class
 from skyseg_tf.inference import Predict, Views, predict_probs
-from skyseg_tf.labels import SCHEMES, LabelScheme, class_ids, get_scheme
+from skyseg_tf.labels import SCHEMES, LabelScheme, check_encoding, class_ids, get_scheme
 from skyseg_tf.models import MODELS
 from skyseg_tf.report import write_report
-from skyseg_tf.runs import read_run_data
+from skyseg_tf.runs import read_json, read_run_data
 from skyseg_tf.settings import EvaluateConfig
 from skyseg_tf.submission import check_submission, write_submission
 
@@ -62,6 +62,7 @@ def evaluate(config: EvaluateConfig) -> Path:
         print(compare_evaluations([config.run, *config.compare], name))
         return config.run / "evaluation" / name
     _check(config)
+    check_folder(config.run / "evaluation" / name)
     model = load_saved_model(config.run)
     facts = run_facts(config, model)
     views = Views(
@@ -119,6 +120,8 @@ def _check(config: EvaluateConfig) -> None:
                 raise InputError(f"--{flag} needs --source: records have a size of their own")
     if config.bootstrap < 0 or config.worst < 0:
         raise InputError("--bootstrap and --worst count from 0")
+    if config.name and Path(config.name).name != config.name:
+        raise InputError(f"--name {config.name}: give the name of a folder, without a path")
 
 
 # --- the run ---
@@ -148,12 +151,12 @@ def run_facts(config: EvaluateConfig, model: keras.Model) -> RunFacts:
     Raises:
       InputError: its classes or its records' size can be learned from nothing that is there.
     """
-    settings = _read_json(config.run / "config.json")
+    settings = read_json(config.run / "config.json")
     network = settings.get("model") or config.run.name
     records = config.records or settings.get("records")
     data = read_manifest(config.records) if config.records else read_run_data(config.run)
     scheme = data and get_scheme(data.scheme)
-    scheme = scheme or _scheme_of_metrics(_read_json(config.run / "metrics.json"))
+    scheme = scheme or _scheme_of_metrics(read_json(config.run / "metrics.json"))
     if scheme is None:
         raise InputError(f"{config.run}: its classes are not known; name its records by --records")
     if model.output_shape[-1] != scheme.num_logits:
@@ -173,15 +176,6 @@ def run_facts(config: EvaluateConfig, model: keras.Model) -> RunFacts:
         network, scheme, tuple(size), model.input_shape[1] if clip else 1, divisor,
         Path(records) if records else None,
     )  # fmt: skip
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        raise InputError(f"{path}: damaged; restore it or train again") from None
 
 
 def _scheme_of_metrics(scores: dict) -> LabelScheme | None:
@@ -235,6 +229,8 @@ def find_photos(config: EvaluateConfig, facts: RunFacts) -> tuple[Iterator[Label
     encoding = config.encoding
     if labeled and not encoding:
         encoding = guess_mask_encoding(labeled, config.layout)
+    if encoding:
+        check_encoding(encoding)
     return photos_of_pairs(pairs, encoding, facts.scheme, facts.frames), len(pairs)
 
 

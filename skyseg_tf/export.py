@@ -1,6 +1,5 @@
 """skyseg export: a run's network for other runtimes, each checked in its runtime before it is kept."""
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,12 +19,12 @@ from skyseg_tf.cli import run_command
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.exporters import FORMATS, ExportJob, Format
 from skyseg_tf.exporters.saved_model import load_saved_model
-from skyseg_tf.images import resize_image
+from skyseg_tf.images import check_folder, resize_image
 from skyseg_tf.models import MODELS, check_size
-from skyseg_tf.runs import read_run_data
+from skyseg_tf.runs import read_json, read_run_data
 from skyseg_tf.runtime import Runtime, load_runtime
 from skyseg_tf.settings import ExportConfig
 
@@ -46,7 +45,7 @@ def export(config: ExportConfig) -> Agreement:
     # ------------------------------------------------------ the run and its photos
     form = _check(config)
     keras_runtime = load_runtime(config.run / "model.keras", "keras")
-    settings = _settings(config.run)
+    settings = read_json(config.run / "config.json")
     records, manifest = _records(config, settings, keras_runtime)
     data = read_run_data(config.run) or manifest
     size = _size(config, form, keras_runtime, settings.get("model"), data.image_size)
@@ -54,6 +53,7 @@ def export(config: ExportConfig) -> Agreement:
     out = config.out or config.run / "exports" / form.name.format(
         precision=config.precision, size=f"_{size[0]}x{size[1]}" if size else ""
     )
+    _check_out(out, Path(form.name).suffix)
 
     def photos(split: str, count: int) -> list[np.ndarray]:
         found = _photos(records, manifest, split, count)
@@ -93,10 +93,10 @@ def export(config: ExportConfig) -> Agreement:
 def _check(config: ExportConfig) -> Format:
     """The format; refuses what would fail later."""
     if config.format not in FORMATS:
-        raise InputError(f"no format '{config.format}': there are {', '.join(FORMATS)}")
+        raise InputError(not_among("format", config.format, FORMATS))
     form = FORMATS[config.format]
     if config.precision not in LIMITS:
-        raise InputError(f"no precision '{config.precision}': there are {', '.join(LIMITS)}")
+        raise InputError(not_among("precision", config.precision, LIMITS))
     if config.precision not in form.precisions:
         raise InputError(
             f"{config.format} is written in {', '.join(form.precisions)} alone; choose that or "
@@ -120,10 +120,12 @@ def _check(config: ExportConfig) -> Format:
     return form
 
 
-def _settings(run: Path) -> dict:
-    """config.json; empty for a model.keras that came without."""
-    path = run / "config.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+def _check_out(out: Path, suffix: str) -> None:
+    check_folder(out.parent)
+    if suffix and out.suffix != suffix:
+        raise InputError(f"{out}: the name of this format ends in {suffix}; give such a --out")
+    if out.is_dir() and (suffix or not (out / "saved_model.pb").is_file()):
+        raise InputError(f"{out}: is a folder with other things in it; give another --out")
 
 
 def _records(config: ExportConfig, settings: dict, keras_runtime: Runtime) -> tuple[Path, Manifest]:

@@ -62,7 +62,7 @@ def _open(source: bytes | Path, where: str | Path) -> Image.Image:
         if isinstance(error, OSError) and error.errno:
             raise  # the file system's own errors speak for themselves
         raise InputError(
-            f"{where}: not a readable image ({error.__class__.__name__}); "
+            f"{where}: not a readable image (damaged, or no image at all); give another file, or "
             "download or export it again"
         ) from None
     width, height = picture.size
@@ -260,6 +260,28 @@ def write_aside(path: str | Path) -> Iterator[Path]:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def check_folder(folder: str | Path) -> None:
+    """Refuses a folder that could not be written into, before hours of work for it.
+
+    Args:
+      folder: it need not exist; nothing is made.
+
+    Raises:
+      InputError: a file is in the way, or no permission to write there.
+    """
+    folder = Path(folder)
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise InputError(f"{folder}: a file is in the way ({there}); choose another folder")
+        effective = os.access in os.supports_effective_ids
+        may_write = os.access(there, os.W_OK | os.X_OK, effective_ids=effective)
+    except PermissionError:  # a folder above it may not even be looked into
+        there, may_write = folder.parent, False
+    if not may_write:
+        raise InputError(f"{folder}: no permission to write in {there}; choose another folder")
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:

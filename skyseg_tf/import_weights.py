@@ -50,7 +50,8 @@ def read_state(file: str | Path) -> Mapping[str, np.ndarray]:
         raise
     except Exception as error:  # each of the three readers has errors of its own
         reason = str(error).splitlines()[0]
-        if type(error).__name__ == "UnpicklingError":  # PyTorch's advice would run its code
+        # The advice of PyTorch and of NumPy, to allow pickles, would run the file's code.
+        if type(error).__name__ == "UnpicklingError" or "pickle" in reason:
             reason = "it is damaged or holds more than tensors; save `model.state_dict()` alone"
         raise InputError(f"{path}: not a readable state dict ({reason}); get it again") from None
     return {name.removeprefix("module."): array for name, array in state.items()}

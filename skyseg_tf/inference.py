@@ -51,7 +51,7 @@ class Views:
         for what, size in (("image size", self.size), ("window", self.window)):
             if size and (min(size) < 1 or size[0] % self.divisor or size[1] % self.divisor):
                 raise InputError(
-                    f"{what} {size[0]} x {size[1]}: the network takes multiples of {self.divisor}"
+                    f"{what} {size[0]} x {size[1]}: the network takes multiples of {self.divisor} above 0"
                 )
         if self.window and (self.window[0] > self.size[0] or self.window[1] > self.size[1]):
             raise InputError(

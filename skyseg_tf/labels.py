@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 
 IGNORE = 255
 _UNKNOWN = 254  # marks, inside the lookup tables, values that the encoding does not define
@@ -208,7 +208,7 @@ def get_scheme(name: str) -> LabelScheme:
       InputError: no such scheme; the message names those there are.
     """
     if name not in SCHEMES:
-        raise InputError(f"unknown label scheme '{name}': choose one of {', '.join(SCHEMES)}")
+        raise InputError(not_among("label scheme", name, SCHEMES))
     return SCHEMES[name]
 
 
@@ -269,6 +269,16 @@ def read_classes(path: str | Path) -> Encoding:
             )
         rows.append((value, name))
     return tuple(rows)
+
+
+def check_encoding(encoding: Encoding) -> None:
+    """Refuses a name that is none of ENCODINGS.
+
+    Raises:
+      InputError: it names those there are.
+    """
+    if isinstance(encoding, str) and encoding not in ENCODINGS:
+        raise InputError(not_among("encoding", encoding, ENCODINGS))
 
 
 def value_names(encoding: Encoding) -> dict[int, str]:

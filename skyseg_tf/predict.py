@@ -139,6 +139,8 @@ def _check(config: PredictConfig) -> None:
         raise InputError(f"--threshold {config.threshold}: must lie between 0 and 1")
     if config.batch_size < 1 or config.workers < 1:
         raise InputError("--batch-size and --workers must be at least 1")
+    if config.camera is not None and config.camera < 0:  # OpenCV dies of it
+        raise InputError(f"--camera is {config.camera}: 0 is the first")
 
 
 # --- which photos, and where to ---

@@ -56,6 +56,11 @@ def replace(config: ReplaceConfig) -> Path:
     out = config.out or Path(f"{config.photo.stem}_sky.jpg")
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"{out}: the name must end in .png or .jpg")
+    for given in (config.photo, config.sky):
+        if out.resolve() == given.resolve():
+            raise InputError(
+                f"{out}: is {given} itself and would be overwritten; give another --out"
+            )
     photo, other = read_image(config.photo), read_image(config.sky)
     runtime = load_runtime(config.model, config.backend, quick=True)
     if runtime.sky_channel is None:

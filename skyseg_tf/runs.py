@@ -50,6 +50,23 @@ def write_json(path: str | Path, content: Any) -> None:
         aside.write_text(json.dumps(plain(content), indent=2) + "\n")
 
 
+def read_json(path: str | Path) -> dict[str, Any]:
+    """A JSON file of a run; empty where there is none.
+
+    Raises:
+      InputError: damaged.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: damaged; restore it or train again")
+    return content
+
+
 def read_config(run: str | Path, config: type) -> Any:
     """Inverts `write_json` of a command's settings.
 
@@ -61,12 +78,12 @@ def read_config(run: str | Path, config: type) -> Any:
       An instance of it.
 
     Raises:
-      InputError: no run there, or the settings of another version.
+      InputError: no run there, a damaged one, or the settings of another version.
     """
     path = Path(run) / "config.json"
     if not path.is_file():
         raise InputError(f"{run}: no run (config.json is missing); give a folder of `skyseg train`")
-    values, types = json.loads(path.read_text()), get_type_hints(config)
+    values, types = read_json(path), get_type_hints(config)
     if unknown := sorted(values.keys() - types.keys()):
         raise InputError(
             f"{path}: of another version of this program ({', '.join(unknown)}); use that version "

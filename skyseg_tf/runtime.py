@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from skyseg_tf.backends import LOADERS, Runtime, load_box_in_keras
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, nearest, not_among
 from skyseg_tf.labels import class_ids
 from skyseg_tf.model_facts import METADATA_PREFIX, ModelFacts, sha256_of
 
@@ -68,7 +68,7 @@ def load_runtime(
         export older than its run.
     """
     if backend is not None and backend not in BACKENDS:
-        raise InputError(f"no backend '{backend}': there are {', '.join(BACKENDS)}")
+        raise InputError(not_among("backend", backend, BACKENDS))
     files = _model_files(model)
     if backend is None:
         order = _QUICK if quick else BACKENDS
@@ -140,9 +140,11 @@ def _model_files(model: str | Path | None) -> dict[str, Path]:
             raise InputError(f"{path}: neither model.keras nor exports/ in it; is it a run folder?")
         return {name: files[name] for name in BACKENDS if name in files}
     if not path.exists():
-        names = ", ".join(read_box()["models"])
-        boxed = f"; in the box there are: {names}" if names else ""
-        raise InputError(f"{path}: no such run folder or model file{boxed}")
+        names = read_box()["models"]
+        boxed = f"; in the box there are: {', '.join(names)}" if names else ""
+        near = nearest(str(model), names)
+        meant = f"; did you mean {near}?" if near else ""
+        raise InputError(f"{path}: no such run folder or model file{boxed}{meant}")
     if path.suffix not in _SUFFIXES:
         raise InputError(f"{path}: no model; give {', '.join(_SUFFIXES)} or a run folder")
     return dict.fromkeys(_SUFFIXES[path.suffix], path)

@@ -32,7 +32,7 @@ import keras
 from skyseg_tf import plots
 from skyseg_tf.cli import run_command
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import write_aside
+from skyseg_tf.images import check_folder, write_aside
 from skyseg_tf.plots_search import plot_heat_map, plot_parallel_coordinates
 from skyseg_tf.runs import read_config, write_json
 from skyseg_tf.search_space import Parameter, parse_space
@@ -70,9 +70,12 @@ def search(config: SearchConfig, train: Callable = train) -> Path:
     space = parse_space(config.space, TrainConfig, SEARCHABLE)
     folder = config.run or Path("runs/search")
     config = replace(config, run=folder, **_defaults(config, space))
+    plan = Plan(space, config.sampler, config.pruner, config.trials, config.seed)
+    check_folder(folder)
+    if any(folder.glob("*.keras")) or (folder / "history.csv").exists():
+        raise InputError(f"{folder}: holds a run; choose another --run")
     with exclusive(folder):
         base = _settle(config, space)
-    plan = Plan(space, config.sampler, config.pruner, config.trials, config.seed)
     trials = Trials(folder, plan)
     _tell_state(trials, base)
 
@@ -148,7 +151,7 @@ def _settle(config: SearchConfig, space: Sequence[Parameter]) -> TrainConfig:
     """Finds the records, tries every value on them, and stores the settings or compares them.
 
     Raises:
-      InputError: a value cannot be used, or the folder holds another search or a single run.
+      InputError: a value cannot be used, or the folder holds another search.
     """
     path = config.run / "config.json"
     if path.exists():
@@ -162,8 +165,6 @@ def _settle(config: SearchConfig, space: Sequence[Parameter]) -> TrainConfig:
                 f"{config.run}: goes on as it began; other are {', '.join(changed)}: "
                 "choose another --run for another search"
             )
-    elif any(config.run.glob("*.keras")) or (config.run / "history.csv").exists():
-        raise InputError(f"{config.run}: holds a run; choose another --run")
     records, manifest = find_records(config)
     names = [f.name for f in fields(TrainConfig)]
     base = TrainConfig(**{name: getattr(config, name) for name in names})

@@ -9,7 +9,6 @@ Few photos are in work at once, a bounded number waits, and the rest is told whe
 import asyncio
 import html
 import math
-import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +17,9 @@ from functools import partial
 
 from skyseg_tf import __version__
 from skyseg_tf.cli import run_command
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.formats import FORMATS
+from skyseg_tf.port import listen
 from skyseg_tf.prediction import enlarge, infer
 from skyseg_tf.runtime import Runtime, load_runtime
 from skyseg_tf.settings import ServeConfig
@@ -209,9 +209,7 @@ def _add_mask(app: FastAPI, desk: Desk) -> None:
         `curl -F image=@photo.jpg 'localhost:8000/mask?format=mask' -o mask.png`
         """
         if wanted not in FORMATS:
-            raise Refusal(
-                422, "bad_parameter", f"format: no '{wanted}': there are {', '.join(FORMATS)}"
-            )
+            raise Refusal(422, "bad_parameter", not_among("format", wanted, FORMATS))
         if FORMATS[wanted].needs_sky and desk.runtime.sky_channel is None:
             raise Refusal(422, "no_sky_class", f"{desk.runtime.name} has no class 'sky'")
         async with desk.place():
@@ -283,28 +281,19 @@ def _add_pages(app: FastAPI, desk: Desk) -> None:
         return text
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket; an address in use is an OSError in one line."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise InputError(
-            f"cannot listen on {host}, port {port}: {error.strerror}; give another --port or --host"
-        ) from None
-
-
 def serve(config: ServeConfig) -> None:
     """Serves until Ctrl-C or SIGTERM; the photos under way are still answered.
 
     Raises:
       InputError: no such model, an address that is taken, or limits below 1.
     """
-    if not 0 <= config.port < 65536:
-        raise InputError(f"port is {config.port}: give 1 to 65535, or 0 for any that is free")
-    if config.workers < 1 or config.queue < 0 or config.max_megabytes <= 0:
-        raise InputError("--workers and --max-megabytes must be above 0, --queue at least 0")
-    listener = _listen(config.host, config.port)
+    for name in ("workers", "threads", "max_megabytes", "max_megapixels", "upload_seconds"):
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise InputError(f"--{name.replace('_', '-')} is {value}: give more than 0")
+    if config.queue < 0:
+        raise InputError(f"--queue is {config.queue}: give 0 or more")
+    listener = listen(config.host, config.port)
     runtime = load_runtime(config.model, config.backend, threads=config.threads)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host

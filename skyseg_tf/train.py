@@ -29,6 +29,7 @@ from skyseg_tf.data.scenes import write_scenes
 from skyseg_tf.devices import use_devices
 from skyseg_tf.errors import InputError
 from skyseg_tf.fitting import Progress, Schedule, Terminated, fit, load_progress, targets_of
+from skyseg_tf.images import check_folder
 from skyseg_tf.imagenet import IMAGENET, load_imagenet
 from skyseg_tf.labels import LabelScheme, get_scheme
 from skyseg_tf.learning_rate import RisingRate, find_rate, plot_rate_curve
@@ -145,6 +146,8 @@ def prepare(config: TrainConfig) -> tuple[TrainConfig, Manifest]:
     scheme = get_scheme(manifest.scheme)
     run = config.resume or _new_run(config, scheme)
     config = replace(config, records=records, source=None, run=run)
+    for folder in (run, config.plots):
+        check_folder(folder)
     make_streams(config, scheme)[0](0, 0)  # refuses what cannot be mixed or fills no batch
     return config, manifest
 

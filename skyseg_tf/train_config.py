@@ -1,13 +1,14 @@
 """The settings of a training (settings.TrainConfig): what is wrong with them, and how a resumed run gets its own."""
 
+import math
 from dataclasses import fields, replace
 from pathlib import Path
 
 from skyseg_tf.data.augment import AUGMENTATIONS
 from skyseg_tf.data.records import Manifest
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.imagenet import IMAGENET, check_imagenet
-from skyseg_tf.labels import SCHEMES
+from skyseg_tf.labels import SCHEMES, get_scheme
 from skyseg_tf.losses import LOSSES, ONE_LOGIT_ONLY
 from skyseg_tf.models import MODELS, check_size
 from skyseg_tf.precision import PRECISIONS
@@ -18,7 +19,8 @@ from skyseg_tf.watching import TRACKERS
 
 _AT_LEAST = {
     "epochs": 1, "batch_size": 1, "learning_rate": 0, "power": 0, "accumulate": 1,
-    "patience": 0, "checkpoint_steps": 0, "devices": 1, "seeds": 1,
+    "patience": 0, "checkpoint_steps": 0, "devices": 1, "seeds": 1, "warmup_steps": 0,
+    "weight_decay": 0, "seed": 0,
 }  # fmt: skip
 _FREE_ON_RESUME = ("resume", "quiet")
 
@@ -35,7 +37,7 @@ def check_flags(config: TrainConfig) -> None:
     check_size(config.model, config.image_size or (None, None))
     for name, minimum in _AT_LEAST.items():
         value = getattr(config, name)
-        if value is not None and value < minimum:
+        if value is not None and not minimum <= value < math.inf:  # nan is neither
             raise InputError(f"--{name.replace('_', '-')} is {value}: at least {minimum}, please")
     if str(config.init) == IMAGENET:
         check_imagenet(config.model)
@@ -49,7 +51,7 @@ def check_flags(config: TrainConfig) -> None:
         ("track", config.track, (None, *TRACKERS)),
     ):
         if value not in known:
-            raise InputError(f"no {name} '{value}': there are {', '.join(filter(None, known))}")
+            raise InputError(not_among(name, value, filter(None, known)))
     if config.loss and config.class_weights:
         raise InputError("--class-weights weights the cross-entropy; leave --loss out")
 
@@ -66,7 +68,7 @@ def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> No
       InputError: settings that contradict each other, the records or the network.
     """
     check_flags(config)
-    if config.scheme and config.scheme != manifest.scheme:
+    if config.scheme and get_scheme(config.scheme).name != manifest.scheme:
         raise InputError(
             f"{records}: records of scheme '{manifest.scheme}', not '{config.scheme}'; "
             f"build them with --scheme {config.scheme} or leave --scheme out"

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.search_space import Parameter
 
 SAMPLERS, PRUNERS = ("grid", "random", "tpe"), ("none", "median", "halving")
@@ -57,6 +57,13 @@ class Plan:
     pruner: str = "none"
     trials: int = 20
     seed: int = 0
+
+    def __post_init__(self):
+        """Refuses a sampler or pruner that there is not."""
+        if self.sampler not in SAMPLERS:
+            raise InputError(not_among("sampler", self.sampler, SAMPLERS))
+        if self.pruner not in PRUNERS:
+            raise InputError(not_among("pruner", self.pruner, PRUNERS))
 
 
 @dataclass(frozen=True)
@@ -130,10 +137,6 @@ class Trials:
         Raises:
           InputError: no such sampler or pruner, a grid over a range, or Optuna is not installed.
         """
-        if plan.sampler not in SAMPLERS:
-            raise InputError(f"no sampler '{plan.sampler}': there are {', '.join(SAMPLERS)}")
-        if plan.pruner not in PRUNERS:
-            raise InputError(f"no pruner '{plan.pruner}': there are {', '.join(PRUNERS)}")
         ranges = [parameter.name for parameter in plan.space if not parameter.values]
         if plan.sampler == "grid" and ranges:
             raise InputError(

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import SKY_TINT, outline, outline_width
 from skyseg_tf.video import is_full_range, planes
 
@@ -36,7 +36,7 @@ def frame_kind(name: str) -> str:
       InputError: no such format.
     """
     if name not in VIDEO_FORMATS:
-        raise InputError(f"videos have no format '{name}': there are {', '.join(VIDEO_FORMATS)}")
+        raise InputError(f"videos have {not_among('format', name, VIDEO_FORMATS)}")
     return {"": "photo", "gray": "grey", "yuva420p": "alpha"}[VIDEO_FORMATS[name][1]]
 
 

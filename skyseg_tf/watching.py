@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from skyseg_tf import plots
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import colorize, overlay
 from skyseg_tf.labels import IGNORE, LabelScheme
 from skyseg_tf.losses import StreamingConfusion
@@ -154,4 +154,4 @@ def make_tracker(name: str, run: Path, settings: Any) -> keras.callbacks.Callbac
         raise InputError(
             f"--track {name}: {error.name or name} is not installed; pip install {name}"
         ) from None
-    raise InputError(f"no tracker '{name}': there are {', '.join(TRACKERS)}")
+    raise InputError(not_among("tracker", name, TRACKERS))

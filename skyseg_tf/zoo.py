@@ -19,7 +19,7 @@ import numpy as np
 
 from skyseg_tf.cli import run_command
 from skyseg_tf.dashboard_pages.run_facts import Group, ScoredRun, group_scores
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import write_aside
 from skyseg_tf.model_facts import sha256_of
 from skyseg_tf.runtime import BACKENDS, Runtime, load_runtime
@@ -152,7 +152,7 @@ def _check(config: ZooConfig) -> None:
     if not config.runs:
         raise InputError("no run given: name run folders by --runs")
     if config.backend is not None and config.backend not in BACKENDS:
-        raise InputError(f"no backend '{config.backend}': there are {', '.join(BACKENDS)}")
+        raise InputError(not_among("backend", config.backend, BACKENDS))
     if config.repeats < 1 or min(config.image_size) < 1:
         raise InputError("--repeats and --image-size must be at least 1")
     for run in config.runs:

@@ -127,7 +127,7 @@ def test_refuses_folders_that_are_not_its_own(tree, tmp_path):
         build(config(tree, tmp_path / "mine"))
     with pytest.raises(InputError, match="in the way"):
         build(config(tree, tmp_path / "mine" / "thesis.txt"))
-    with pytest.raises(InputError, match="unknown storage"):
+    with pytest.raises(InputError, match="no storage"):
         build(config(tree, tmp_path / "r", storage="gzip"))
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 

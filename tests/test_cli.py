@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,15 +18,44 @@ def run(*args):
 
 
 def test_overview_and_version(capsys):
-    with pytest.raises(SystemExit) as exit_info:
-        main([])
-    assert exit_info.value.code == 0
+    main([])
     shown = capsys.readouterr().out
     assert all(verb in shown for verb in VERBS)
     main(["--version"])
     assert capsys.readouterr().out.startswith("skyseg_tf ")
-    with pytest.raises(SystemExit, match="no verb 'tarin'"):
-        main(["tarin"])
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (["tarin"], "skyseg: error: no verb 'tarin': there are .*; did you mean train?"),
+        (["--verison"], "skyseg: error: no option '--verison': .* did you mean --version?"),
+        (["scenes"], "--out and --count must be given; `skyseg scenes --help` tells all"),
+        (["replace", "--sky", "a.jpg"], "PATH must be given"),
+        (["scenes", "--out", "x", "--conut", "3"], "no option --conut; did you mean --count?"),
+        (["scenes", "--out", "x", "--count", "many"], "--count takes INT, not 'many'"),
+        (
+            ["scenes", "--out", "x", "--count", "2", "--size", "64"],
+            "--size takes 2 values, not '64'",
+        ),
+        (["train", "--image-size", "64", "x"], "--image-size takes INT INT, not '64 x'"),
+        (["predict", "a.jpg", "--threshold"], "--threshold takes .*, and none is given"),
+        (["predict", "a.jpg", "--threshold", "x"], "--threshold takes FLOAT, not 'x'"),
+        (
+            ["predict", "a.jpg", "--format=maks"],
+            "no --format 'maks': there are .* did you mean mask?",
+        ),
+        (["predict", "a.jpg", "--batch_size", "x"], "--batch-size takes INT, not 'x'"),
+        (["check", "tree"], "not understood: tree: perhaps a flag is missing before it"),
+    ],
+)
+def test_slips_of_the_keyboard_are_told_in_one_line(args, line, capfd):
+    with pytest.raises(SystemExit) as exit_info:
+        main(args)
+    assert exit_info.value.code == 2
+    told = capfd.readouterr().err
+    assert len(told.splitlines()) == 1
+    assert re.search(line.replace("?", r"\?"), told), told
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -53,6 +83,9 @@ def test_flags_depart_from_the_defaults(capsys):
     assert "--kind {a,b}" in usage
     with pytest.raises(SystemExit):
         parse_flags(Config, ["--rate", "None"], "p")
+    assert capsys.readouterr().err == (
+        "p: error: --rate takes FLOAT, not 'None'; `p --help` tells all\n"
+    )
 
 
 WRONG_INPUT = [
@@ -63,6 +96,16 @@ WRONG_INPUT = [
     (("dashboard", "--port", "99999"), "port is 99999"),
     (("replace", "gone.jpg", "--sky", "gone.jpg"), "gone.jpg); check the path"),
     (("predict", "gone.jpg"), "gone.jpg: no such file or folder; check the path"),
+    (("build", "--source", "a", "--out", "x", "--frames", "0"), "--frames is 0: give at least 1"),
+    (("build", "--out", "x", "--storage", "uint"), "did you mean uint8?"),
+    (("serve", "--max-megapixels", "0"), "--max-megapixels is 0.0: give more than 0"),
+    (("predict", "--camera", "-1"), "--camera is -1: 0 is the first"),
+    (("predict", "a.jpg", "--model", "skylin"), "a.jpg: no such file"),
+    (("replace", "a.jpg", "--sky", "b.jpg", "--out", "./a.jpg"), "a.jpg itself and would be"),
+    (("train", "--learning-rate", "nan"), "--learning-rate is nan: at least 0, please"),
+    (("train", "--model", "u2net-p"), "did you mean u2netp?"),
+    (("search", "--sampler", "tp"), "did you mean tpe?"),
+    (("evaluate", "--run", "a", "--name", "../b"), "give the name of a folder, without a path"),
     (("train", "--records", "a", "--source", "b"), "not both"),
 ]
 

@@ -252,7 +252,7 @@ def test_report_needs_the_run_folder_alone(on_records, sky_run, tmp_path):
     ("changes", "message"),
     [
         ({"run": "nowhere"}, "no model.keras there"),
-        ({"split": "test"}, "no split 'test'; choose of"),
+        ({"split": "test"}, "no split 'test': there are"),
         ({"submission": "out"}, "--submission needs --source"),
         ({"image_size": (32, 64)}, "--image-size needs --source"),
         ({"source": "nowhere"}, "does not exist"),

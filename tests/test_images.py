@@ -1,5 +1,8 @@
 import io
+import os
+import tempfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,3 +143,21 @@ def test_overlay_of_the_sky_is_the_mean_with_its_tint():
     assert np.array_equal(tinted[20:], photo[20:])
     assert np.array_equal(photo, before)
     assert np.array_equal(images.overlay_sky(photo, np.zeros_like(is_sky)), photo)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path):
+    images.check_folder(tmp_path / "new" / "deep")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="a file is in the way"):
+        images.check_folder(tmp_path / "file" / "deep")
+    with tempfile.TemporaryDirectory() as shared:  # pytest's own is for one user alone
+        os.chmod(shared, 0o755)
+        (Path(shared) / "closed").mkdir(mode=0o555)
+        if os.geteuid() == 0:  # who may do everything asks as somebody else
+            os.seteuid(65534)
+        try:
+            with pytest.raises(InputError, match=r"no permission to write in .*closed; choose"):
+                images.check_folder(Path(shared) / "closed" / "deep")
+        finally:
+            os.seteuid(os.getuid())

@@ -226,7 +226,7 @@ def test_other_bad_requests(tmp_path):
     root = trees.cityscapes(tmp_path)
     with pytest.raises(InputError, match=r"split 'test' is empty .*train, val"):
         find_pairs(root, splits=["test"])
-    with pytest.raises(InputError, match="unknown layout 'city': choose one of cityscapes"):
+    with pytest.raises(InputError, match="no layout 'city': there are cityscapes"):
         find_pairs(root, "city")
     with pytest.raises(InputError, match="nothing in images is laid out as"):
         find_pairs(root, "flat")

@@ -64,7 +64,7 @@ def test_drop_remainder_and_its_error(records):
     assert int(dataset.cardinality()) == count // 5 == len(list(dataset))
     with pytest.raises(InputError, match=f"fewer than one batch of 99; use --batch-size {count}"):
         make_dataset(records, "train", 99, drop_remainder=True)
-    with pytest.raises(InputError, match="no split 'test'; choose of train, val"):
+    with pytest.raises(InputError, match="no split 'test': there are train, val"):
         make_dataset(records, "test", 1)
 
 

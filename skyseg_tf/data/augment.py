@@ -38,7 +38,7 @@ from skyseg_tf.data.skies import (
     synthetic_skies,
     uniform,
 )
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.labels import LabelScheme
 
 
@@ -345,6 +345,5 @@ def _settings(preset: str | Augmentation) -> Augmentation:
     if not isinstance(preset, str):
         return preset
     if preset not in AUGMENTATIONS:
-        known = ", ".join(AUGMENTATIONS)
-        raise InputError(f"unknown augmentation '{preset}': choose one of {known}")
+        raise InputError(not_among("augmentation", preset, AUGMENTATIONS))
     return AUGMENTATIONS[preset]

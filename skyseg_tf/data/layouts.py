@@ -22,7 +22,7 @@ from skyseg_tf.data.encodings import (
     read_values,
 )
 from skyseg_tf.data.listing import archive_members, is_junk, walk_files
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import IMAGE_SUFFIXES, ZIP_MARK
 from skyseg_tf.labels import Encoding
 
@@ -165,7 +165,9 @@ def source_root(path: str | Path | None = None) -> Path:
     root = Path(given).expanduser()
     if not root.is_dir():
         said = "" if path else f" (from {SOURCE_VARIABLE})"
-        what = "is a file; give the folder it lies in" if root.exists() else "does not exist"
+        what = "is a file; give the folder it lies in"
+        if not root.exists():
+            what = "does not exist; check the path"
         raise InputError(f"source {root}{said} {what}")
     return root
 
@@ -301,7 +303,7 @@ def scan_tree(root: str | Path, layout: str | None = None) -> Scan:
     root = source_root(root)
     layout = layout or detect_layout(root)
     if layout not in LAYOUTS:
-        raise InputError(f"unknown layout '{layout}': choose one of {', '.join(LAYOUTS)}")
+        raise InputError(not_among("layout", layout, LAYOUTS))
     facts = LAYOUTS[layout]
     photos = _find(root, facts.image_folders, facts.image, facts)
     masks, clashes = _choose(_find(root, facts.mask_folders, facts.mask, facts))

@@ -9,7 +9,7 @@ import numpy as np
 from skyseg_tf.data.layouts import Pair, clip_frames
 from skyseg_tf.data.records import read_manifest, read_tfrecord
 from skyseg_tf.data.rgb_stats import denormalize
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import read_image, read_mask
 from skyseg_tf.instances import read_instances
 from skyseg_tf.labels import Encoding, LabelScheme, decode_mask
@@ -52,7 +52,7 @@ def photos_of_records(records: str | Path, split: str) -> Iterator[LabeledPhoto]
     """
     manifest = read_manifest(records)
     if split not in manifest.splits:
-        raise InputError(f"{records}: no split '{split}'; choose of {', '.join(manifest.splits)}")
+        raise InputError(f"{records}: {not_among('split', split, manifest.splits)}")
     files = [str(Path(records) / shard.file) for shard in manifest.splits[split].shards]
     pairs = read_tfrecord(files).as_numpy_iterator()
     if manifest.storage == "normalized":

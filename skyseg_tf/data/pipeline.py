@@ -17,7 +17,7 @@ from skyseg_tf.data.records import (
     parse_record,
     read_manifest,
 )
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 
 SHUFFLE_BYTES = 256_000_000  # of encoded records held in memory
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -125,9 +125,7 @@ def _plan(
     for folder in folders:
         manifest = read_manifest(folder)
         if split not in manifest.splits:
-            raise InputError(
-                f"{folder}: no split '{split}'; choose of {', '.join(manifest.splits)}"
-            )
+            raise InputError(f"{folder}: {not_among('split', split, manifest.splits)}")
         for fact in ("scheme", "image_size", "frames", "storage"):
             here, there = getattr(manifest, fact), getattr(first, fact)
             if here != there:

@@ -33,7 +33,7 @@ from skyseg_tf.images import (
     resize_mask,
     write_aside,
 )
-from skyseg_tf.labels import LabelScheme, decode_mask, get_scheme
+from skyseg_tf.labels import LabelScheme, check_encoding, decode_mask, get_scheme
 
 MANIFEST = "dataset.json"
 SCHEMA_VERSION = 1
@@ -84,6 +84,7 @@ def extract_cityscape_data_info(
     if not pairs:
         raise InputError(f"{root}: no photo has a mask; run `skyseg check --source {root}`")
     encoding = encoding or guess_mask_encoding(pairs, layout)
+    check_encoding(encoding)
     infos = []
     for pair in sorted(pairs, key=lambda pair: _shuffle_key(seed, pair.name)):
         height, width = image_size(pair.image)

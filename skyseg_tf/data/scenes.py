@@ -29,7 +29,7 @@ from skyseg_tf.data.scene_sky import (
     paint_sky,
 )
 from skyseg_tf.data.scene_worlds import make_world
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import CITYSCAPES_LABELS, LABEL_ID
 
@@ -135,7 +135,7 @@ def draw_scene(
 
 def _check_conditions(conditions: str) -> None:
     if conditions not in CONDITIONS:
-        raise InputError(f"no conditions '{conditions}': there are {', '.join(CONDITIONS)}")
+        raise InputError(not_among("conditions", conditions, CONDITIONS))
 
 
 def _paint_hood(canvas: Canvas, dressing, rng) -> None:

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.models.bisenetv2 import bisenetv2
 from skyseg_tf.models.deeplab import deeplabv3_xception
 from skyseg_tf.models.pspnet import pspnet
@@ -179,7 +179,7 @@ def _converted(convert: Callable, arrays: list) -> np.ndarray | None:
 
 def _find(name: str) -> Network:
     if name not in MODELS:
-        raise InputError(f"no network '{name}': there are {', '.join(MODELS)}")
+        raise InputError(not_among("network", name, MODELS))
     return MODELS[name]
 
 

@@ -1,0 +1,24 @@
+import pytest
+
+from skyseg_tf.errors import nearest, not_among
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("skylin", "skyline"),
+        ("U2NETP", "u2netp"),
+        ("u2-netp", "u2netp"),
+        ("zebra", None),
+        ("", None),
+    ],
+)
+def test_the_nearest_name_is_found_whatever_its_case(typed, meant):
+    assert nearest(typed, ["skyline", "u2net", "u2netp"]) == meant
+
+
+def test_the_message_names_all_and_the_one_that_was_meant():
+    assert not_among("loss", "focl", ["ohem", "focal"]) == (
+        "no loss 'focl': there are ohem, focal; did you mean focal?"
+    )
+    assert not_among("loss", "zzz", ["ohem", "focal"]) == "no loss 'zzz': there are ohem, focal"
