@@ -222,7 +222,7 @@ def drawn(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)  # several trainings a page
+@pytest.mark.timeout(3600)  # several trainings a page; beside other work they take 20 minutes
 @pytest.mark.parametrize("page", RUNNABLE, ids=page_id)
 def test_runnable_blocks_run(page, drawn, tmp_path):
     folder = tmp_path / "page"
