@@ -16,6 +16,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that somebody who typed `name` most likely meant; None if none is like it."""
     by_lower = {one.lower(): one for one in known}
     found = get_close_matches(name.lower(), by_lower, n=1)
+    if not found and len(name) > 2:
+        found = [one for one in by_lower if one.startswith(name.lower())]
     return by_lower[found[0]] if found else None
 
 

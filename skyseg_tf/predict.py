@@ -154,8 +154,8 @@ def find_jobs(config: PredictConfig) -> list[Job]:
         overwrite a photo, or several photos for stdout.
     """
     out = Path(config.out or "masks")
-    photos = [photo for text in config.inputs for photo in _photos(text, out)]
-    if not photos:
+    photos = [photo for text in config.inputs if text for photo in _photos(text, out)]
+    if not photos or "" in config.inputs:  # an empty variable of the shell is no folder
         raise InputError("no photo given: name photos, folders, globs, or - for stdin")
     to_stdout = config.out is not None and str(config.out) == STREAM
     if to_stdout or (config.out is None and config.inputs == (STREAM,)):
@@ -234,7 +234,8 @@ def _photos(text: str, out: Path) -> Iterator[tuple[str, Path]]:
         yield from ((str(p), p.relative_to(path)) for p in found)
     elif path.exists() or not glob.has_magic(text):
         if not path.exists():
-            raise InputError(f"{path}: no such file or folder; check the path")
+            what = "download it first" if "://" in text else "check the path"
+            raise InputError(f"{text}: no such file or folder; {what}")
         yield text, Path(path.name)
     else:
         plain = [part for part in path.parts if not glob.has_magic(part)]

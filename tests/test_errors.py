@@ -9,6 +9,7 @@ from skyseg_tf.errors import nearest, not_among
         ("skylin", "skyline"),
         ("U2NETP", "u2netp"),
         ("u2-netp", "u2netp"),
+        ("sky", "skyline"),
         ("zebra", None),
         ("", None),
     ],
