@@ -238,7 +238,7 @@ def _responses() -> dict:
         400: error("bad_image", "photo.jpg: not a readable image; download or export it again"),
         413: error("too_large", "the request exceeds 32 MB; send a smaller photo"),
         415: error("not_an_image", "'text/html' is no photo: send image/* or multipart/form-data"),
-        422: error("bad_parameter", "format: no 'gif'"),
+        422: error("bad_parameter", "no format 'gif': there are mask, ..."),
         503: error("busy", "10 photos are waiting already; come again in 2 s"),
     }
 

@@ -112,7 +112,7 @@ def test_photos_are_turned_by_exif(client):
         ({"content": bytes(1_000_001)}, 413, "too_large", "exceeds 1 MB"),
         ({"content": iter([bytes(600_000)] * 2)}, 413, "too_large", "exceeds 1 MB"),
         ({"content": photo_bytes(size=(400, 400))}, 413, "too_many_pixels", "400 x 400"),
-        ({"params": {"format": "gif"}}, 422, "bad_parameter", "no 'gif': there are mask"),
+        ({"params": {"format": "gif"}}, 422, "bad_parameter", "no format 'gif': there are mask"),
         ({"params": {"threshold": "2"}}, 422, "bad_parameter", "threshold"),
         (
             {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
