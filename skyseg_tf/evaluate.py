@@ -25,6 +25,7 @@ from skyseg_tf.image_scores import Evaluation, score_image, sky_class
 from skyseg_tf.inference import Predict, Views, predict_probs
 from skyseg_tf.labels import SCHEMES, LabelScheme, check_encoding, class_ids, get_scheme
 from skyseg_tf.models import MODELS
+from skyseg_tf.refine import refine
 from skyseg_tf.report import write_report
 from skyseg_tf.runs import read_json, read_run_data
 from skyseg_tf.settings import EvaluateConfig
@@ -69,13 +70,17 @@ def evaluate(config: EvaluateConfig) -> Path:
         facts.size, config.multi_scale, config.flip, config.window, config.overlap, facts.divisor
     )
     views.check()
+    if config.refine and facts.scheme.num_logits != 1:
+        raise InputError(f"--refine is for runs of the classes sky, not {facts.scheme.name}")
     _check_fixed_size(model, views)
     photos, count = find_photos(config, facts)
 
     # ------------------------------------------------------- one photo at a time
     images, worst, truth_hash = [], [], hashlib.sha256()
     for photo in tqdm(photos, total=count, desc=name, unit="photo", disable=config.quiet):
-        pred, sky_prob = predict_photo(model.predict_on_batch, photo, views, facts.scheme)
+        pred, sky_prob = predict_photo(
+            model.predict_on_batch, photo, views, facts.scheme, config.refine
+        )
         if config.submission:
             write_submission(config.submission, photo.name, pred, facts.scheme)
         if photo.truth is None:
@@ -110,14 +115,15 @@ def evaluation_name(config: EvaluateConfig) -> str:
         parts.append("scales" + "-".join(f"{scale:g}" for scale in config.multi_scale))
     if config.window:
         parts.append("window{}x{}".format(*config.window))
-    return "_".join(parts + ["flip"] * config.flip)
+    return "_".join(parts + ["flip"] * config.flip + ["refined"] * config.refine)
 
 
 def _check(config: EvaluateConfig) -> None:
     if not config.source:
-        for flag, given in (("submission", config.submission), ("image-size", config.image_size)):
-            if given:
-                raise InputError(f"--{flag} needs --source: records have a size of their own")
+        needy = ("submission", "image_size", "refine")
+        for flag in (field for field in needy if getattr(config, field)):
+            flag = flag.replace("_", "-")
+            raise InputError(f"--{flag} needs --source: records have a size of their own")
     if config.bootstrap < 0 or config.worst < 0:
         raise InputError("--bootstrap and --worst count from 0")
     if config.name and Path(config.name).name != config.name:
@@ -235,13 +241,17 @@ def find_photos(config: EvaluateConfig, facts: RunFacts) -> tuple[Iterator[Label
 
 
 def predict_photo(
-    predict: Predict, photo: LabeledPhoto, views: Views, scheme: LabelScheme
+    predict: Predict, photo: LabeledPhoto, views: Views, scheme: LabelScheme, refined: bool = False
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Class ids and probability of sky at the photo's own size.
 
     Returns:
       (H, W) uint8 class ids, and (H, W) float32 in 0-1, or None where the scheme has no sky.
     """
+    if refined:
+        small = predict_probs(predict, photo.image, views, views.size)[..., 0]
+        sky_prob = refine(photo.photo, small)
+        return class_ids(sky_prob[..., None]), sky_prob
     probs = predict_probs(predict, photo.image, views, photo.photo.shape[:2])
     sky = sky_class(scheme)
     channel = 0 if probs.shape[-1] == 1 else sky
@@ -256,7 +266,8 @@ def _protocol(config, facts: RunFacts, views: Views, count: int, truth: str) -> 
     height, width = facts.size
     if config.source:
         place = config.source.resolve().name
-        scored_at = "each label's own size (probabilities resized bilinearly)"
+        how = "refined along the photo's edges" if config.refine else "resized bilinearly"
+        scored_at = f"each label's own size (probabilities {how})"
     else:
         place, scored_at = facts.records.name, f"the records' size, {height}x{width}"
     return {

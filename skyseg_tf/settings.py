@@ -174,6 +174,8 @@ class EvaluateConfig:
     """Height and width of a window that slides over the photo."""
     overlap: float = 1 / 3
     """Share of a window that neighbours have in common, at least."""
+    refine: bool = False
+    """Let the sky's edges follow the full-size photo, as `skyseg predict` does; needs --source."""
     # --- results
     bootstrap: int = 0
     """Resamples for 95 % confidence intervals, such as 1000."""

@@ -21,6 +21,7 @@ from skyseg_tf.evaluation_folder import keep_worst
 from skyseg_tf.image_scores import score_image
 from skyseg_tf.images import read_image, read_mask, resize_image
 from skyseg_tf.labels import SCHEMES, decode_mask
+from skyseg_tf.refine import refine
 from skyseg_tf.report import write_report
 from skyseg_tf.runs import write_json
 
@@ -124,6 +125,29 @@ def test_full_size_of_the_labels(sky_run, tree):
     difference = np.abs(matrix - np.array(scores["confusion_matrix"])).sum()
     assert difference <= 1e-4 * matrix.sum()
     assert "scales 1, 2, mirrored too" in scores["protocol"]
+
+
+def test_refined_along_the_photos_edges(sky_run, tree):
+    """The sky's outline at full size is that of `skyseg predict`, and the protocol says so."""
+    folder = evaluate(
+        EvaluateConfig(
+            run=sky_run, source=tree, image_size=(48, 96), refine=True, worst=0, quiet=True
+        )
+    )
+    assert folder.name == "scenes_val_48x96_refined"
+    scores = json.loads((folder / "metrics.json").read_text())
+    assert "refined" in scores["protocol"]
+    matrix = np.zeros((2, 2), np.int64)
+    for path in sorted((tree / "leftImg8bit" / "val").rglob("*.png")):
+        image = read_image(path)
+        mask = str(path).replace("leftImg8bit.png", "gtFine_labelIds.png")
+        mask = mask.replace("/leftImg8bit/", "/gtFine/")
+        truth = decode_mask(read_mask(mask), "labelIds", SCHEMES["sky"], mask)
+        probs = refine(image, np.asarray(sky_probability(resize_image(image, (48, 96)))))
+        keep = truth != 255
+        np.add.at(matrix, (truth[keep], (probs[keep] >= 0.5).astype(int)), 1)
+    difference = np.abs(matrix - np.array(scores["confusion_matrix"])).sum()
+    assert difference <= 1e-3 * matrix.sum()
 
 
 def test_submission_scores_the_same_in_cityscapes_scripts(tree, tmp_path, monkeypatch):
@@ -255,6 +279,7 @@ def test_report_needs_the_run_folder_alone(on_records, sky_run, tmp_path):
         ({"split": "test"}, "no split 'test': there are"),
         ({"submission": "out"}, "--submission needs --source"),
         ({"image_size": (32, 64)}, "--image-size needs --source"),
+        ({"refine": True}, "--refine needs --source"),
         ({"source": "nowhere"}, "does not exist"),
         ({"multi_scale": (0.0,)}, "above 0"),
         ({"window": (64, 64)}, "larger than the view"),
