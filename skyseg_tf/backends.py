@@ -145,9 +145,7 @@ def _load_openvino(path: Path, threads: int | None) -> Runtime:
     batch = port.partial_shape[0]
 
     def infer(images: np.ndarray) -> np.ndarray:
-        probs = np.array(compiled(images.astype(np.uint8) if as_bytes else images)[0])
-        # Once in many runs OpenVINO 2026.4 has put a dimension of 1 before the right values.
-        return probs.reshape(len(images), *probs.shape[-3:])
+        return np.array(compiled(images.astype(np.uint8) if as_bytes else images)[0])
 
     return Runtime("openvino", path, facts, infer, batch.get_length() if batch.is_static else None)
 

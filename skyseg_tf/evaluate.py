@@ -120,10 +120,9 @@ def evaluation_name(config: EvaluateConfig) -> str:
 
 def _check(config: EvaluateConfig) -> None:
     if not config.source:
-        needy = ("submission", "image_size", "refine")
-        for flag in (field for field in needy if getattr(config, field)):
-            flag = flag.replace("_", "-")
-            raise InputError(f"--{flag} needs --source: records have a size of their own")
+        for flag in ("submission", "image-size", "refine"):
+            if getattr(config, flag.replace("-", "_")):
+                raise InputError(f"--{flag} needs --source: records have a size of their own")
     if config.bootstrap < 0 or config.worst < 0:
         raise InputError("--bootstrap and --worst count from 0")
     if config.name and Path(config.name).name != config.name:

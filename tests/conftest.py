@@ -5,12 +5,13 @@ import signal
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 
 from skyseg_tf.data.scenes import write_scenes
+
+# What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

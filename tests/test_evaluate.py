@@ -100,6 +100,14 @@ def test_every_file_names_its_protocol(on_records):
     }  # fmt: skip
 
 
+def val_pairs(tree):
+    """Photo and class ids of sky at full size, read by the names of Cityscapes."""
+    for path in sorted((tree / "leftImg8bit" / "val").rglob("*.png")):
+        mask = str(path).replace("leftImg8bit.png", "gtFine_labelIds.png")
+        mask = mask.replace("/leftImg8bit/", "/gtFine/")
+        yield read_image(path), decode_mask(read_mask(mask), "labelIds", SCHEMES["sky"], mask)
+
+
 def test_full_size_of_the_labels(sky_run, tree):
     """Two scales and the mirrored photo, against the same by hand."""
     folder = evaluate(
@@ -111,11 +119,7 @@ def test_full_size_of_the_labels(sky_run, tree):
     assert folder.name == "scenes_val_48x96_scales1-2_flip"
     scores = json.loads((folder / "metrics.json").read_text())
     matrix = np.zeros((2, 2), np.int64)
-    for path in sorted((tree / "leftImg8bit" / "val").rglob("*.png")):
-        image = read_image(path)
-        mask = str(path).replace("leftImg8bit.png", "gtFine_labelIds.png")
-        mask = mask.replace("/leftImg8bit/", "/gtFine/")
-        truth = decode_mask(read_mask(mask), "labelIds", SCHEMES["sky"], mask)
+    for image, truth in val_pairs(tree):
         small = sky_probability(resize_image(image, (48, 96)))
         from_small = keras.ops.image.resize(small[None, ..., None], (96, 192))
         probs = (np.asarray(from_small)[0, ..., 0] + sky_probability(image)) / 2
@@ -138,11 +142,7 @@ def test_refined_along_the_photos_edges(sky_run, tree):
     scores = json.loads((folder / "metrics.json").read_text())
     assert "refined" in scores["protocol"]
     matrix = np.zeros((2, 2), np.int64)
-    for path in sorted((tree / "leftImg8bit" / "val").rglob("*.png")):
-        image = read_image(path)
-        mask = str(path).replace("leftImg8bit.png", "gtFine_labelIds.png")
-        mask = mask.replace("/leftImg8bit/", "/gtFine/")
-        truth = decode_mask(read_mask(mask), "labelIds", SCHEMES["sky"], mask)
+    for image, truth in val_pairs(tree):
         probs = refine(image, np.asarray(sky_probability(resize_image(image, (48, 96)))))
         keep = truth != 255
         np.add.at(matrix, (truth[keep], (probs[keep] >= 0.5).astype(int)), 1)
