@@ -4,6 +4,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install -q --disable-pip-version-check
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# Where it is set, as in many containers, each process would compile TensorFlow's files again: 13 s.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: env env-dev env-docs data train test test-slow lint docs bench clean help
 

@@ -11,7 +11,6 @@ network by its name and takes the weights out of the same file (`models.folded`)
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -105,15 +104,12 @@ def _add_entry(index: Path, name: str, entry: dict, default: bool) -> None:
 
 def _export(network, stats: dict[str, float], divisor: int):
     """The ONNX graph of raw RGB to probabilities, all sizes free."""
-    import onnx
-
+    from skyseg_tf.exporters.onnx_graph import keras_to_onnx
     from skyseg_tf.runs import make_saved_model
 
     model = make_saved_model(network, stats)
     model(np.zeros((1, 2 * divisor, 2 * divisor, 3), np.float32))  # Keras exports what has run once
-    with TemporaryDirectory() as folder:
-        model.export(f"{folder}/model.onnx", format="onnx", verbose=False)
-        graph = onnx.load(f"{folder}/model.onnx")
+    graph = keras_to_onnx(model)
     for port in (*graph.graph.input, *graph.graph.output):
         for dim, text in zip(
             port.type.tensor_type.shape.dim, ("batch", "height", "width"), strict=False

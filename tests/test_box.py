@@ -72,6 +72,22 @@ def test_every_runtime_gives_what_was_trained(network, photos, tmp_path, monkeyp
         runtime.load_runtime("full", "keras")
 
 
+def test_no_dimension_too_many_in_a_graph(network, photos, monkeypatch):
+    """tf2onnx leaves one behind if it takes its optimizers in this order, as it does at random."""
+    import onnxruntime
+    from tf2onnx import optimizer
+
+    from skyseg_tf.box import _export
+
+    steps = dict(optimizer._optimizers)
+    first = {"optimize_transpose": None, "remove_identity": None}
+    monkeypatch.setattr(optimizer, "_optimizers", {key: steps[key] for key in first | steps})
+    session = onnxruntime.InferenceSession(_export(network, STATS, 2).SerializeToString())
+    (probs,) = session.run(None, {"rgb": photos.astype("float32")})
+    assert probs.shape == (2, 64, 96, 1)
+    assert session.get_outputs()[0].shape[1:3] == ["height", "width"]
+
+
 def test_keras_files_and_litert(network, photos, tmp_path):
     from skyseg_tf.runs import make_saved_model, save_model
 

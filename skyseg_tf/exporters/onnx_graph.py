@@ -63,22 +63,12 @@ def write_tensorrt_onnx(job: ExportJob) -> None:
 
 def build_onnx(job: ExportJob):
     """The float32 onnx.ModelProto of a job: "rgb" uint8 -> "probabilities" float32."""
-    import onnx
-
     model = model_from_bytes(job)
     side = job.facts.divisor
     size = job.facts.working_size or (2 * side, 2 * side)
     clip = (job.facts.frames,) if job.facts.frames > 1 else ()
     model(np.zeros((1, *clip, *size, 3), np.uint8))  # Keras exports what has run once
-    with TemporaryDirectory() as folder, _no_chatter():
-        model.export(
-            f"{folder}/model.onnx",
-            format="onnx",
-            opset_version=OPSET,
-            input_signature=signature(model),
-            verbose=False,
-        )
-        graph = onnx.load(f"{folder}/model.onnx")
+    graph = keras_to_onnx(model, opset_version=OPSET, input_signature=signature(model))
     _plain_resize(graph.graph)
     _name_output(graph.graph)
     if not job.facts.working_size:
@@ -87,6 +77,39 @@ def build_onnx(job: ExportJob):
             for place, text in ((0, "batch"), (-3, "height"), (-2, "width")):
                 dims[place].dim_param = text
     return graph
+
+
+def keras_to_onnx(model, **options):
+    """The onnx.ModelProto of a keras.Model that has run once; options are Model.export's."""
+    import onnx
+
+    with TemporaryDirectory() as folder, _no_chatter():
+        model.export(f"{folder}/model.onnx", format="onnx", verbose=False, **options)
+        graph = onnx.load(f"{folder}/model.onnx")
+    _squeeze_output(graph.graph, len(model.outputs[0].shape))
+    return graph
+
+
+def _squeeze_output(graph, rank: int) -> None:
+    """Takes away the dimension of 1 that tf2onnx 1.17 now and then leaves before the batch.
+
+    For one class it turns the last transposition into a Reshape to (1, B, H, W, 1) with a Squeeze
+    behind it, and loses the Squeeze if the Reshape's answer is the graph's output by then: the order
+    of its optimizers' steps is not the same from run to run.
+    """
+    from onnx import helper, numpy_helper
+
+    output = graph.output[0]
+    dims = output.type.tensor_type.shape.dim
+    if len(dims) == rank:
+        return
+    axes = numpy_helper.from_array(np.zeros(1, np.int64), f"{output.name}/first")
+    last = next(node for node in graph.node if output.name in node.output)
+    raw = f"{output.name}/unsqueezed"
+    last.output[list(last.output).index(output.name)] = raw
+    graph.initializer.append(axes)
+    graph.node.append(helper.make_node("Squeeze", [raw, axes.name], [output.name]))
+    del dims[0]
 
 
 def _plain_resize(graph) -> None:
