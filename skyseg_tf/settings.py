@@ -66,7 +66,7 @@ class TrainConfig:
     """Network: a key of models.MODELS; the default learns most per minute on a CPU."""
     init: Path | None = None
     """Run of the same network to start from, or a file of import_weights; its head is left out
-    where the classes differ. `imagenet`: the encoder of keras.applications, where it is the same."""
+    where the classes differ. `imagenet`: for skyline_lite0 and unet_efficientnet_b2."""
     precision: str = "float32"
     """float32, mixed_bfloat16, mixed_float16, or auto: what trains fastest here, by a few steps."""
     xla: bool = False

