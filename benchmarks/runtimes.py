@@ -313,7 +313,7 @@ def main() -> None:
     """Prints one table per network and size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, action="append", default=[], help="trained weights")
-    parser.add_argument("--model", default="skyline", help="the network beside BiSeNetV2")
+    parser.add_argument("--model", default="skyline_lite0", help="the network beside BiSeNetV2")
     parser.add_argument("--only", help="one network instead of both")
     parser.add_argument("--size", type=int, nargs=2, action="append", help="height width")
     parser.add_argument("--records", type=Path, help="photos; default: scenes drawn here")

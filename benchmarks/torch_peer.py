@@ -55,16 +55,8 @@ class Skyline(nn.Module):
         """Widths: of each convolution by its name, so that this follows Skyline's numbers."""
         super().__init__()
         Named, conv = torch_networks.Named, torch_networks.conv
-        channels = stem = widths["stem.conv"]
-        self.stem, self.stages, skips = Named(3, stem, 3, 2), nn.ModuleList(), [stem]
-        for index in range(sum(key.endswith("down.conv") for key in widths)):
-            stage, filters = nn.Module(), widths[f"stages.{index}.down.conv"]
-            stage.down = Named(channels, filters, 3, 2)
-            for block in range(sum(key.startswith(f"stages.{index}.") for key in widths) // 2):
-                stage.add_module(str(block), Branch(filters))
-            self.stages.append(stage)
-            channels = filters
-            skips.append(filters)
+        skips = self.add_encoder(widths)
+        stem, channels = skips[0], skips[-1]
         bins = [key.split(".")[1] for key in widths if key.startswith("context.")]
         self.context = nn.ModuleDict({n: conv(channels, channels, 1, bias=True) for n in bins})
         self.decoder = nn.ModuleList()
@@ -81,14 +73,33 @@ class Skyline(nn.Module):
         self.fine.reduce = conv(channels, stem, 1)
         self.head = nn.ConvTranspose2d(stem, classes, 2, 2)
 
-    def forward(self, image):
-        """(B, 3, H, W) to logits (B, C, H, W)."""
-        resize, x = torch_networks.resize, self.stem(image)
-        skips = [x]
+    def add_encoder(self, widths):
+        """Makes the encoder's layers; the channels of its five maps."""
+        Named = torch_networks.Named
+        skips = [widths["stem.conv"]]
+        self.stem, self.stages = Named(3, skips[0], 3, 2), nn.ModuleList()
+        for index in range(sum(key.endswith("down.conv") for key in widths)):
+            stage, filters = nn.Module(), widths[f"stages.{index}.down.conv"]
+            stage.down = Named(skips[-1], filters, 3, 2)
+            for block in range(sum(key.startswith(f"stages.{index}.") for key in widths) // 2):
+                stage.add_module(str(block), Branch(filters))
+            self.stages.append(stage)
+            skips.append(filters)
+        return skips
+
+    def encode(self, image):
+        """(B, 3, H, W) to the five maps, strides 2 to 32."""
+        skips = [self.stem(image)]
         for stage in self.stages:
+            x = skips[-1]
             for block in stage.children():
                 x = block(x)
             skips.append(x)
+        return skips
+
+    def forward(self, image):
+        """(B, 3, H, W) to logits (B, C, H, W)."""
+        resize, skips = torch_networks.resize, self.encode(image)
         x = skips.pop()
         views = [
             resize(F.relu(layer(F.adaptive_avg_pool2d(x, int(bins)))), x)
@@ -101,6 +112,73 @@ class Skyline(nn.Module):
         stem = skips.pop()
         x = self.fine(resize(self.fine.reduce(x), stem) + stem)
         return resize(self.head(x), image)
+
+
+class SameConv2d(nn.Conv2d):
+    """Padded as TensorFlow's SAME: on even sizes a stride of 2 pads the bottom and the right."""
+
+    def forward(self, x):
+        """(B, C, H, W) to (B, C', ceil(H / stride), ceil(W / stride))."""
+        (kernel, _), (stride, _) = self.kernel_size, self.stride
+        pads = []
+        for n in (x.shape[3], x.shape[2]):
+            total = max((-(-n // stride) - 1) * stride + kernel - n, 0)
+            pads += [total // 2, total - total // 2]
+        return super().forward(F.pad(x, pads))
+
+
+class InvertedResidual(nn.Module):
+    """A block of EfficientNet-Lite0, under its published names."""
+
+    def __init__(self, into, filters, kernel, stride, expands):
+        super().__init__()
+        inside = 6 * into if expands else into
+        if expands:
+            self._expand_conv = torch_networks.conv(into, inside, 1)
+            self._bn0 = nn.BatchNorm2d(inside, 1e-3)
+        self._depthwise_conv = SameConv2d(inside, inside, kernel, stride, groups=inside, bias=False)
+        self._bn1 = nn.BatchNorm2d(inside, 1e-3)
+        self._project_conv = torch_networks.conv(inside, filters, 1)
+        self._bn2 = nn.BatchNorm2d(filters, 1e-3)
+        self.expands, self.beside = expands, stride == 1 and into == filters
+
+    def forward(self, x):
+        """(B, C, H, W) to (B, filters, ceil(H / stride), ceil(W / stride))."""
+        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return x + y if self.beside else y
+
+
+class SkylineLite0(Skyline):
+    """skyline_lite0 of skyseg_tf/models/skyline.py."""
+
+    STRIDED, SKIPS = (1, 3, 5, 11), (0, 2, 4, 10, 14)  # blocks
+    LARGE = (3, 4, 8, 9, 10, 11, 12, 13, 14)  # blocks with kernels of 5
+
+    def add_encoder(self, widths):
+        """Makes the encoder's layers; the channels of its five maps."""
+        channels = widths["_conv_stem"]
+        self._conv_stem = SameConv2d(3, channels, 3, 2, bias=False)
+        self._bn0, self._blocks, skips = nn.BatchNorm2d(channels, 1e-3), nn.ModuleList(), []
+        for index in range(self.SKIPS[-1] + 1):
+            filters = widths[f"_blocks.{index}._project_conv"]
+            kernel, stride = 5 if index in self.LARGE else 3, 2 if index in self.STRIDED else 1
+            expands = f"_blocks.{index}._expand_conv" in widths
+            self._blocks.append(InvertedResidual(channels, filters, kernel, stride, expands))
+            channels = filters
+            if index in self.SKIPS:
+                skips.append(channels)
+        return skips
+
+    def encode(self, image):
+        """(B, 3, H, W) to the five maps, strides 2 to 32."""
+        x, skips = F.relu6(self._bn0(self._conv_stem(image))), []
+        for index, block in enumerate(self._blocks):
+            x = block(x)
+            if index in self.SKIPS:
+                skips.append(x)
+        return skips
 
 
 class FromRgb(nn.Module):
@@ -125,7 +203,8 @@ def load(name: str, weights: dict) -> nn.Module:
     classes = int(weights.pop("classes"))
     mean, std = weights.pop("mean"), weights.pop("std")
     widths = {k.removesuffix(".weight"): len(v) for k, v in weights.items() if v.ndim == 4}
-    network = BiSeNetV2(classes) if name == "bisenetv2" else Skyline(classes, widths)
+    kinds = {"skyline": Skyline, "skyline_lite0": SkylineLite0}
+    network = BiSeNetV2(classes) if name == "bisenetv2" else kinds[name](classes, widths)
     state = {key: torch.tensor(value) for key, value in weights.items()}
     result = network.load_state_dict(state, strict=False)
     unset = [k for k in result.missing_keys if "num_batches" not in k and not k.startswith("aux")]

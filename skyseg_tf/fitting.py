@@ -4,6 +4,7 @@ What a training has done is a Progress; together with the variables it is all th
 holds, and going on from it gives the very weights of a training that was never stopped.
 """
 
+import math
 import signal
 import threading
 import time
@@ -123,6 +124,7 @@ def fit(
       averages.
 
     Raises:
+      InputError: the loss of an epoch is not finite; the epochs before it are kept.
       Terminated: SIGTERM came; all is saved.
     """
     for_every_output = targets_of(model)
@@ -140,7 +142,9 @@ def fit(
                 watching.on_epoch_begin(progress.epoch)
                 if progress.trained is None:
                     rest = train_data(progress.epoch, progress.step).map(for_every_output)
-                    progress.trained = _train_epoch(model, rest, progress.epoch, callbacks)
+                    trained = _train_epoch(model, rest, progress.epoch, callbacks)
+                    _check_loss(trained["loss"], progress.epoch, run)
+                    progress.trained = trained
                 with model.averaged():
                     row = _validate(model, val_data, progress, keeping)
                     if row["val_iou"] > max((r["val_iou"] for r in progress.history), default=-1.0):
@@ -155,6 +159,16 @@ def fit(
             keeping.save()
             raise
     watching.on_train_end()
+
+
+def _check_loss(loss: float, epoch: int, run: Path) -> None:
+    if math.isfinite(loss):
+        return
+    start = f", from --init {run}, which holds the epochs before" if epoch else ""
+    raise InputError(
+        f"epoch {epoch + 1}: the loss is {loss}, the weights are of no use any more; train again "
+        f"with a lower --learning-rate in another --run{start}"
+    )
 
 
 def _is_over(progress: Progress, schedule: Schedule) -> bool:

@@ -110,6 +110,16 @@ def test_training_learns(run):
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
 
 
+def test_a_loss_that_is_no_number_ends_the_training(records, tmp_path):
+    config = TrainConfig(
+        records=records, model="skynet", epochs=3, batch_size=4, learning_rate=1e30,
+        optimizer="sgd", run=tmp_path / "run", plots=tmp_path / "p", quiet=True,
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"epoch 1: the loss is .*lower --learning-rate"):
+        train(config)
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
 def test_same_seed_same_weights(records, tmp_path):
     config = TrainConfig(
         records=records, model="skynet", epochs=1, batch_size=4, plots=tmp_path / "p", quiet=True
