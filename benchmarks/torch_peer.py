@@ -158,14 +158,17 @@ class SkylineLite0(Skyline):
 
     def add_encoder(self, widths):
         """Makes the encoder's layers; the channels of its five maps."""
-        channels = widths["_conv_stem"]
-        self._conv_stem = SameConv2d(3, channels, 3, 2, bias=False)
-        self._bn0, self._blocks, skips = nn.BatchNorm2d(channels, 1e-3), nn.ModuleList(), []
+        self.encoder, channels, skips = nn.Module(), widths["encoder._conv_stem"], []
+        self.encoder._conv_stem = SameConv2d(3, channels, 3, 2, bias=False)
+        self.encoder._bn0 = nn.BatchNorm2d(channels, 1e-3)
+        self.encoder._blocks = nn.ModuleList()
         for index in range(self.SKIPS[-1] + 1):
-            filters = widths[f"_blocks.{index}._project_conv"]
+            filters = widths[f"encoder._blocks.{index}._project_conv"]
             kernel, stride = 5 if index in self.LARGE else 3, 2 if index in self.STRIDED else 1
-            expands = f"_blocks.{index}._expand_conv" in widths
-            self._blocks.append(InvertedResidual(channels, filters, kernel, stride, expands))
+            expands = f"encoder._blocks.{index}._expand_conv" in widths
+            self.encoder._blocks.append(
+                InvertedResidual(channels, filters, kernel, stride, expands)
+            )
             channels = filters
             if index in self.SKIPS:
                 skips.append(channels)
@@ -173,8 +176,8 @@ class SkylineLite0(Skyline):
 
     def encode(self, image):
         """(B, 3, H, W) to the five maps, strides 2 to 32."""
-        x, skips = F.relu6(self._bn0(self._conv_stem(image))), []
-        for index, block in enumerate(self._blocks):
+        x, skips = F.relu6(self.encoder._bn0(self.encoder._conv_stem(image))), []
+        for index, block in enumerate(self.encoder._blocks):
             x = block(x)
             if index in self.SKIPS:
                 skips.append(x)

