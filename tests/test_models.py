@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -183,6 +184,8 @@ def test_parameters(name, classes, options, everything, answer):
     logits = keras.Model(model.input, model.output["logits"])
     for counted, want in ((model, everything), (logits, answer)):
         assert sum(int(np.prod(w.shape)) for w in counted.trainable_weights) == want
+    # TensorFlow saves no variable whose name begins otherwise.
+    assert all(re.match("[A-Za-z0-9.]", w.path) for w in model.weights)
 
 
 # --------------------------------------------------------------------------- the contract
