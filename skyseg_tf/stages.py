@@ -5,9 +5,11 @@ overlap. What each of them did and waited for is measured.
 """
 
 import queue
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,14 +43,14 @@ class _Aborted(Exception):
 
 
 class _Chain:
-    """What the threads share."""
+    """What the threads share. Its flags are no events: a signal's handler must not wait for a lock."""
 
     def __init__(self) -> None:
-        self.stop, self.abort = threading.Event(), threading.Event()
+        self.stopped = self.aborted = False
         self.errors: list[BaseException] = []
 
     def get(self, inbox: queue.Queue) -> Any:
-        while not self.abort.is_set():
+        while not self.aborted:
             try:
                 return inbox.get(timeout=_POLL)
             except queue.Empty:
@@ -57,7 +59,7 @@ class _Chain:
 
     def put(self, outbox: queue.Queue | None, item: Any) -> None:
         while outbox is not None:
-            if self.abort.is_set():
+            if self.aborted:
                 raise _Aborted
             try:
                 return outbox.put(item, timeout=_POLL)
@@ -73,7 +75,7 @@ class _Chain:
             pass
         except BaseException as error:
             self.errors.append(error)
-            self.abort.set()
+            self.aborted = True
 
 
 def run_stages(
@@ -108,33 +110,54 @@ def run_stages(
         threading.Thread(target=chain.run, args=(step,), name=entry.name, daemon=True)
         for step, entry in zip(steps, times, strict=True)
     ]
-    for thread in threads:
-        thread.start()
-    interrupted = _wait(threads, chain)
-    if chain.errors:
-        raise chain.errors[0]
-    return times, interrupted
-
-
-def _wait(threads: list[threading.Thread], chain: _Chain) -> bool:
-    """Joins all threads; True if Ctrl-C came."""
-    while any(thread.is_alive() for thread in threads):
+    with _ctrl_c(chain):
         try:
             for thread in threads:
-                thread.join(_POLL)
-        except KeyboardInterrupt:
-            if chain.stop.is_set():
-                chain.abort.set()
-                for thread in threads:
-                    thread.join()
-                raise
-            chain.stop.set()
-    return chain.stop.is_set()
+                thread.start()
+            _join(threads)
+        except BaseException:
+            chain.aborted = True
+            _join(threads)
+            raise
+    if chain.errors:
+        raise chain.errors[0]
+    if chain.aborted:
+        raise KeyboardInterrupt
+    return times, chain.stopped
+
+
+@contextmanager
+def _ctrl_c(chain: _Chain) -> Iterator[None]:
+    """Inside, Ctrl-C only sets flags.
+
+    An exception may strike anywhere, also on the way out of the code that would catch it, and the
+    caller would close the files on which the threads still work.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield  # signals are not ours, or the process ignores this one
+        return
+
+    def interrupt(*_) -> None:
+        chain.aborted = chain.stopped
+        chain.stopped = True
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _join(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(_POLL)  # with an end, since on Windows signals wait for it
 
 
 def _feed(chain: _Chain, times: StageTime, items, outbox: queue.Queue) -> bool:
     start, cpu = time.perf_counter(), time.thread_time()
-    item = _END if chain.stop.is_set() else next(items, _END)
+    item = _END if chain.stopped else next(items, _END)
     times.cpu += time.thread_time() - cpu
     done = time.perf_counter()
     times.busy += done - start

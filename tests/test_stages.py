@@ -30,7 +30,7 @@ def test_items_keep_their_order_and_stages_overlap():
 
 def test_waiting_is_told_apart():
     def slow(item):
-        time.sleep(0.01)
+        time.sleep(0.02)
         return item
 
     times, _ = run_stages(
@@ -39,7 +39,7 @@ def test_waiting_is_told_apart():
     source, slow_stage, fast = times
     assert source.blocked > 0.15
     assert fast.starved > 0.15
-    assert slow_stage.starved + slow_stage.blocked < 0.15
+    assert slow_stage.starved + slow_stage.blocked < slow_stage.busy
 
 
 def test_queues_are_bounded():
@@ -94,3 +94,33 @@ def test_interrupt_finishes_what_is_under_way():
     assert stopped
     assert seen == list(range(times[0].items))  # all that were begun came out
     assert 10 < len(seen) < 1000
+
+
+def test_a_second_interrupt_gives_up():
+    def stage(item):
+        time.sleep(0.001)
+        if item in (10, 12):
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.02)
+        return item
+
+    before = threading.active_count(), signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(("source", range(10_000)), [("a", stage), ("b", lambda item: item)], depth=5)
+    assert (threading.active_count(), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_no_thread_is_left_at_work_when_an_exception_strikes_the_waiting(monkeypatch):
+    """Who called closes the files then; a thread that still reads them takes the process along."""
+    is_alive, struck = threading.Thread.is_alive, []
+
+    def strike(thread):
+        if thread.name == "source" and not struck:
+            struck.append(thread)
+            raise KeyboardInterrupt
+        return is_alive(thread)
+
+    monkeypatch.setattr(threading.Thread, "is_alive", strike)
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(("source", range(10_000)), [("a", lambda item: time.sleep(0.005))])
+    assert not struck[0].is_alive()
