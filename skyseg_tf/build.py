@@ -148,15 +148,20 @@ def _file_size(path: str) -> int:
 
 @contextmanager
 def _locked(out: Path, identity: dict) -> Iterator[None]:
-    """Holds the folder for this build, and refuses one that holds another build."""
+    """Holds the folder for this build, and refuses one that holds another build.
+
+    An unfinished build whose source has changed since, as by the repair of the photo at which it
+    stopped, begins anew.
+    """
     work = out / WORK
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: a file of that name is in the way; choose another --out")
     settings = out / "build.json"
+    changed = []
     if settings.exists():
         known = json.loads(settings.read_text())
         changed = [key for key in identity if known.get(key) != identity[key]]
-        if changed:
+        if changed and (changed != ["source_sha256"] or (out / MANIFEST).exists()):
             raise InputError(
                 f"{out}: holds records of another build ({changed[0]} was {known.get(changed[0])}, "
                 f"now {identity[changed[0]]}); choose another --out or delete that folder"
@@ -173,7 +178,11 @@ def _locked(out: Path, identity: dict) -> Iterator[None]:
             raise InputError(f"{out}: another build is writing there; wait for it") from None
         for left in [*out.glob(".*.tmp"), *work.rglob(".*.tmp")]:
             left.unlink()  # of a killed build
-        if not settings.exists():
+        if changed:
+            for left in [*out.glob("*.tfrecord"), *(f for f in work.rglob("*") if f.is_file())]:
+                if left.name != "lock":
+                    left.unlink()
+        if changed or not settings.exists():
             with write_aside(settings) as aside:
                 aside.write_text(json.dumps(identity, indent=1) + "\n")
         yield

@@ -156,6 +156,29 @@ def test_bad_files_are_named_and_nothing_is_finished(tree, tmp_path, damage, mes
     assert not (tmp_path / "r" / "dataset.json").exists()
 
 
+@pytest.mark.parametrize("repair", ["restored", "taken out"])
+def test_a_build_goes_on_once_its_source_is_repaired(tree, tmp_path, repair):
+    copy = tmp_path / "tree"
+    shutil.copytree(tree, copy)
+    pair = find_pairs(copy)[-1]
+    photo = Path(pair.image)
+    photo.write_bytes(photo.read_bytes()[:700])
+    with pytest.raises(InputError, match="damaged"):
+        build(config(copy, tmp_path / "r"))
+    if repair == "restored":
+        shutil.copy(find_pairs(tree)[-1].image, photo)
+    else:
+        photo.unlink()
+        Path(pair.mask).unlink()
+    build(config(copy, tmp_path / "r"))
+    build(config(copy, tmp_path / "whole"))
+    assert content(tmp_path / "r") == content(tmp_path / "whole")
+    with open(find_pairs(copy)[0].image, "ab") as other:
+        other.write(b"more")
+    with pytest.raises(InputError, match="another build"):  # a finished one is never replaced
+        build(config(copy, tmp_path / "r"))
+
+
 def test_full_disk_is_one_line_and_can_be_continued(tree, tmp_path):
     small = tmp_path / "small"
     small.mkdir()
