@@ -110,6 +110,10 @@ def main() -> None:
             for width in (1280, 390)
             for theme in ("light", "dark")
         ]  # fmt: skip
+    elif not any(Path("runs").glob("*/history.csv")):
+        sys.exit(
+            "no run in runs/: the docs' pictures show the one of `make train`, so run it first"
+        )
     else:
         wanted = [(DOCS / name, *more) for name, *more in PICTURES]
     with serve(Path.cwd()) as address, sync_playwright() as playwright:
