@@ -220,7 +220,9 @@ def _import_keras(threads: int | None):
 
 
 def _keras_runtime(path: Path, network, facts: ModelFacts) -> Runtime:
-    return Runtime("keras", path, facts, network.predict_on_batch)
+    from skyseg_tf.runs import predictor
+
+    return Runtime("keras", path, facts, predictor(network))
 
 
 def _facts_of_run(path: Path, network) -> ModelFacts:

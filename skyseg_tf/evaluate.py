@@ -27,7 +27,7 @@ from skyseg_tf.labels import SCHEMES, LabelScheme, check_encoding, class_ids, ge
 from skyseg_tf.models import MODELS
 from skyseg_tf.refine import refine
 from skyseg_tf.report import write_report
-from skyseg_tf.runs import read_json, read_run_data
+from skyseg_tf.runs import predictor, read_json, read_run_data
 from skyseg_tf.settings import EvaluateConfig
 from skyseg_tf.submission import check_submission, write_submission
 
@@ -76,11 +76,10 @@ def evaluate(config: EvaluateConfig) -> Path:
     photos, count = find_photos(config, facts)
 
     # ------------------------------------------------------- one photo at a time
+    predict = predictor(model)
     images, worst, truth_hash = [], [], hashlib.sha256()
     for photo in tqdm(photos, total=count, desc=name, unit="photo", disable=config.quiet):
-        pred, sky_prob = predict_photo(
-            model.predict_on_batch, photo, views, facts.scheme, config.refine
-        )
+        pred, sky_prob = predict_photo(predict, photo, views, facts.scheme, config.refine)
         if config.submission:
             write_submission(config.submission, photo.name, pred, facts.scheme)
         if photo.truth is None:

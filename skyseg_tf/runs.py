@@ -15,7 +15,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -213,6 +213,31 @@ def make_saved_model(network: keras.Model, stats: dict[str, float]) -> keras.Mod
     final = "sigmoid" if logits.shape[-1] == 1 else "softmax"
     probs = keras.layers.Activation(final, dtype="float32", name="probabilities")(logits)
     return keras.Model(pixels, probs, name=f"{network.name}_from_rgb")
+
+
+def predictor(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """A saved model as a function of arrays of any size that it takes.
+
+    For each pair of sizes `predict_on_batch` traces a graph that leaves open what differs, such as
+    (B, None, 192, 3), and there TensorFlow 2.21 folds wrong paddings into dilated convolutions:
+    U2-Net failed at 160x192 after 128x192. Here all that the model leaves open is open at once.
+
+    Args:
+      model: of make_saved_model, or loaded from its file.
+
+    Returns:
+      A function from RGB on 0-255, (B, H, W, 3) or clips, to its probabilities, float32.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return model.predict_on_batch
+    import tensorflow as tf
+
+    (shape,) = (entry.shape for entry in model.inputs)
+    traced = tf.function(
+        lambda pixels: model(pixels, training=False),
+        input_signature=[tf.TensorSpec((None, *shape[1:]), tf.float32)],
+    )
+    return lambda pixels: traced(np.asarray(pixels, np.float32)).numpy()
 
 
 def save_model(path: str | Path, network: keras.Model, stats: dict[str, float]) -> None:

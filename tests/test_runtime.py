@@ -41,6 +41,23 @@ def test_a_fixed_file_takes_its_size_alone_and_any_batch(tmp_path, backend):
         model(images[:, :32])
 
 
+def test_keras_takes_sizes_that_differ_in_one_side(tmp_path):
+    """For these two, a graph that leaves the height alone open pads dilated convolutions wrongly."""
+    from skyseg_tf.models import build_model
+    from skyseg_tf.runs import make_saved_model, save_model
+
+    stats = {f"{c}_MEAN": 90.0 for c in "RGB"} | {f"{c}_STD": 60.0 for c in "RGB"}
+    network = build_model("u2netp", 1)
+    save_model(tmp_path / "model.keras", network, stats)
+    model = make_saved_model(network, stats)
+    runtime = load_runtime(tmp_path / "model.keras", "keras")
+    rng = np.random.default_rng(0)
+    for size in ((128, 192), (160, 192), (160, 224)):
+        photo = rng.integers(0, 256, (1, *size, 3), np.uint8)
+        wanted = np.asarray(model(photo.astype(np.float32), training=False))
+        assert np.abs(runtime(photo) - wanted).max() < 1e-4
+
+
 def test_openvino_files_tell_their_facts(tmp_path):
     import openvino as ov
 
