@@ -50,6 +50,7 @@ def plot_iou_scores(
             bar.get_y() + bar.get_height() / 2,
             f"{values[i]:.3f}",
             va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},  # above the dashed line
         )
     axes.axvline(mean, color="#c0392b", linestyle="--", linewidth=1.2)
     axes.set_xlim(0, 1.1)
