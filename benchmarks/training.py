@@ -1,0 +1,166 @@
+"""An hour of training, ours beside PyTorch's: one network, the same photos, cores and minutes.
+
+    python benchmarks/training.py TREE --torch-python PATH [--minutes 60] [--seeds 0 1 2]
+                                  [--epochs N] [--work FOLDER] [--only ours]
+
+TREE is a labeled dataset that `skyseg check` understands (CamVid), classes cityscapes19. U-Net with
+EfficientNet-B2 from random weights, at --size: by `skyseg train` with the recipe below, and by
+segmentation_models.pytorch (benchmarks/torch_training.py, by a Python that has it). Decoding the
+photos is counted for neither. --epochs is what fits into --minutes on the machine at hand; a
+training of ours that takes longer is refused. Each training runs alone; both keep the weights that
+did best on the val split.
+
+Both are scored alike: probabilities at --size are brought to the labels' own size, void left out,
+one confusion matrix over the val split; sky IoU and the mean over the classes that occur. A row is
+kept in --work and not trained again, so a stopped benchmark goes on.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+
+from skyseg_tf import metrics
+from skyseg_tf.build import BuildConfig, build
+from skyseg_tf.data.layouts import find_pairs, guess_mask_encoding
+from skyseg_tf.data.photos import photos_of_pairs, photos_of_records
+from skyseg_tf.data.records import read_manifest
+from skyseg_tf.data.rgb_stats import mean_and_std
+from skyseg_tf.inference import resize_probs
+from skyseg_tf.labels import get_scheme
+
+SCHEME = get_scheme("cityscapes19")
+SKY = SCHEME.class_names.index("sky")
+RECIPE = ["--model", "unet_efficientnet_b2", "--augment", "default", "--ema", "0.998"]
+PEER = Path(__file__).with_name("torch_training.py")
+
+
+def prepare(tree: Path, size: tuple[int, int], work: Path) -> Path:
+    """Records of the photos."""
+    records = work / f"photos_{size[0]}x{size[1]}"
+    build(
+        BuildConfig(source=tree, out=records, scheme=SCHEME.name, image_size=size, storage="uint8")
+    )
+    return records
+
+
+def train_ours(photos: Path, epochs: int, seed: int, run: Path) -> None:
+    """Trains by the command that users type."""
+    command = [
+        sys.executable, "-m", "skyseg_tf.train", "--records", photos,
+        *RECIPE, "--epochs", epochs, "--seed", seed, "--run", run, "--plots", run / "plots", "--quiet",
+    ]  # fmt: skip
+    subprocess.run([str(part) for part in command], check=True)
+
+
+def our_probs(run: Path, photos: list) -> np.ndarray:
+    """(N, H, W, C) of the run's saved network, which takes raw RGB."""
+    from skyseg_tf.evaluate import load_saved_model
+    from skyseg_tf.runs import predictor
+
+    predict = predictor(load_saved_model(run))
+    return np.concatenate([predict(photo.image[None]) for photo in photos])
+
+
+def train_peer(python: str, photos: Path, val: list, minutes: float, seed: int, out: Path) -> None:
+    """Hands PyTorch the same pixels and has it train."""
+    train = list(photos_of_records(photos, "train"))
+    mean, std = mean_and_std(read_manifest(photos).rgb_stats)
+    data = out.with_suffix(".npz")
+    np.savez(
+        data,
+        images=np.stack([photo.image for photo in train]),
+        masks=np.stack([photo.truth for photo in train]),
+        val_images=np.stack([photo.image for photo in val]),
+        val_masks=np.stack([photo.truth for photo in val]),
+        mean=mean,
+        std=std,
+        classes=SCHEME.num_logits,
+    )
+    command = [python, str(PEER), str(data), str(out), str(minutes), str(seed)]
+    subprocess.run(command, check=True)
+    data.unlink()
+
+
+def score(probs: np.ndarray, photos: list, truths: dict[str, np.ndarray]) -> dict:
+    """Sky IoU and mean IoU at the labels' own size."""
+    matrix = np.zeros((SCHEME.num_classes, SCHEME.num_classes), np.int64)
+    for photo, one in zip(photos, probs, strict=True):
+        truth = truths[photo.name]
+        pred = resize_probs(one.astype(np.float32), truth.shape).argmax(-1)
+        matrix += metrics.confusion_matrix(truth, pred, SCHEME.num_classes)
+    return {"sky": float(metrics.iou(matrix)[SKY]), "mean": metrics.mean_iou(matrix)}
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(N, C, H, W) to probabilities (N, H, W, C)."""
+    powers = np.exp(logits.astype(np.float32) - logits.max(1, keepdims=True))
+    return (powers / powers.sum(1, keepdims=True)).transpose(0, 2, 3, 1)
+
+
+def main() -> None:
+    """Prints a row per training, then mean and spread of each side."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tree", type=Path)
+    parser.add_argument("--torch-python", help="a Python with what torch_training.py needs")
+    parser.add_argument("--only", choices=("ours", "peer"))
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
+    parser.add_argument("--size", type=int, nargs=2, default=(192, 256))
+    parser.add_argument("--work", type=Path, default=Path("runs/training_benchmark"))
+    args = parser.parse_args()
+    sides = [args.only] if args.only else ["ours", "peer"]
+    if "peer" in sides and not args.torch_python:
+        parser.error("--torch-python: name a Python that has PyTorch, or give --only ours")
+    args.work.mkdir(parents=True, exist_ok=True)
+    photos = prepare(args.tree, tuple(args.size), args.work)
+    val = list(photos_of_records(photos, "val"))
+    pairs = find_pairs(args.tree, splits=["val"])
+    truths = {
+        photo.name: photo.truth
+        for photo in photos_of_pairs(pairs, guess_mask_encoding(pairs), SCHEME)
+    }
+    print(f"{'':<10}{'seed':>5}{'minutes':>9}{'sky IoU':>9}{'mean IoU':>10}", flush=True)
+    rows = {side: [] for side in sides}
+    for seed in args.seeds:
+        for side in sides:
+            kept = args.work / f"{side}_{seed}.json"
+            if not kept.exists():
+                begun = time.perf_counter()
+                if side == "ours":
+                    train_ours(photos, args.epochs, seed, args.work / f"ours_{seed}")
+                    minutes = (time.perf_counter() - begun) / 60
+                    if minutes > args.minutes:
+                        parser.error(f"{minutes:.1f} minutes: give fewer --epochs")
+                    probs = our_probs(args.work / f"ours_{seed}", val)
+                else:
+                    logits = args.work / f"peer_{seed}.npy"
+                    train_peer(args.torch_python, photos, val, args.minutes, seed, logits)
+                    minutes = (time.perf_counter() - begun) / 60
+                    probs = softmax(np.load(logits))
+                kept.write_text(json.dumps({"minutes": minutes} | score(probs, val, truths)))
+            row = json.loads(kept.read_text())
+            rows[side].append(row)
+            print(f"{side:<10}{seed:>5}{row['minutes']:>9.1f}{row['sky']:>9.4f}{row['mean']:>10.4f}",
+                  flush=True)  # fmt: skip
+    for side, results in rows.items():
+        if len(results) > 1:
+            text = ", ".join(
+                f"{name} IoU {statistics.mean(row[name] for row in results):.4f} +- "
+                f"{statistics.stdev(row[name] for row in results):.4f}"
+                for name in ("sky", "mean")
+            )
+            print(f"{side}: {text} over {len(results)} seeds")
+
+
+if __name__ == "__main__":
+    main()
