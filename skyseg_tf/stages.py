@@ -139,7 +139,7 @@ def _ctrl_c(chain: _Chain) -> Iterator[None]:
         return
 
     def interrupt(*_) -> None:
-        chain.aborted = chain.stopped
+        chain.aborted |= chain.stopped  # a stage's error may have set it before
         chain.stopped = True
 
     signal.signal(signal.SIGINT, interrupt)

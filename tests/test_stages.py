@@ -124,3 +124,26 @@ def test_no_thread_is_left_at_work_when_an_exception_strikes_the_waiting(monkeyp
     with pytest.raises(KeyboardInterrupt):
         run_stages(("source", range(10_000)), [("a", lambda item: time.sleep(0.005))])
     assert not struck[0].is_alive()
+
+
+def test_an_interrupt_beside_an_error_changes_nothing():
+    """The failed stage takes nothing any more: who waits for it must still be told to end."""
+
+    failed = threading.Event()
+
+    def source():
+        yield 0
+        failed.wait(5)
+        time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        yield from range(100)
+
+    def fail(item):
+        failed.set()
+        raise ZeroDivisionError
+
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError):
+        run_stages(("source", source()), [("a", fail)], depth=1)
+    assert threading.active_count() == before
