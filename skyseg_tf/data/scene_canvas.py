@@ -20,6 +20,7 @@ NEAR = 0.25  # metres; nothing nearer to the lens is drawn
 _TILE = 512
 _FIXED = 4  # fractional bits of OpenCV's polygon corners
 _HALF = 128  # coverage from which on a pixel belongs to an object
+_VALUES = np.linspace(0, 1, 256, dtype=np.float32)[:, None]  # of a texture
 
 Texture = Callable[[float], tuple[np.ndarray, np.ndarray | None]]
 
@@ -66,7 +67,12 @@ def noise(shape, cell, rng, beta=1.0, origin=(0.0, 0.0), aspect=1.0) -> np.ndarr
 
 def encode(color) -> np.ndarray:
     """Display color 0-1 -> uint8 texture value (they share the gamma)."""
-    return np.clip(np.asarray(color, np.float32) * 255 + 0.5, 0, 255).astype(np.uint8)
+    return _clip(np.asarray(color, np.float32) * 255 + 0.5, 255).astype(np.uint8)
+
+
+def _clip(values, high: float = 1.0) -> np.ndarray:
+    """Cuts to 0-high; numpy's own takes three times as long for a few values."""
+    return np.minimum(np.maximum(values, 0), high)
 
 
 def cross(a, b) -> np.ndarray:
@@ -231,7 +237,7 @@ class Canvas:
 
     def table(self, light, depth: float, ramp: np.ndarray | None = None) -> np.ndarray:
         """(1, 256, 3) float32: texture value to linear light at this depth."""
-        values = np.linspace(0, 1, 256, dtype=np.float32)[:, None] if ramp is None else ramp
+        values = _VALUES if ramp is None else ramp
         clear = np.exp(-self.light.haze * max(depth, 0.0))
         table = values**2 * np.asarray(light) * clear + self.light.horizon * (1 - clear)
         return np.broadcast_to(table, (256, 3)).astype(np.float32)[None]
@@ -239,7 +245,7 @@ class Canvas:
     def tint(self, color, light, depth: float) -> np.ndarray:
         """(3,) float32: one display color as linear light at this depth."""
         clear = np.exp(-self.light.haze * max(depth, 0.0))
-        shown = np.square(np.clip(color, 0, 1)) * light * clear + self.light.horizon * (1 - clear)
+        shown = np.square(_clip(color)) * light * clear + self.light.horizon * (1 - clear)
         return shown.astype(np.float32)
 
     def paint(self, x0, y0, patch, alpha, label: str | None, instance: int = 0) -> None:
@@ -279,7 +285,7 @@ class Canvas:
         if box is None:
             return None
         corners = np.round((xy - 0.5 - box[:2]) * 2**_FIXED).astype(np.int32)[:, None]
-        return box, corners, float(depth.min()), float(depth.mean())
+        return box, corners, float(depth.min()), float(depth.sum() / len(depth))
 
     def polygon(self, points, color, label: str | None, light=None, instance=0) -> None:
         """Paints a flat polygon: (N, 3) world points, display color (3,) 0-1."""

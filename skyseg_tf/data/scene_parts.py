@@ -175,15 +175,15 @@ def _side_details(canvas, kind, place, heading, out, length, half, color) -> lis
             at(0.55, 0.95, 0.96),
         ]
         polygons.append((np.array(seam), color * 0.45))
-    turn = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    turn = np.linspace(0, 2 * np.pi, 20, endpoint=False)[:, None]
+    rim = heading * np.cos(turn) + UP * np.sin(turn)
     radius = {"bus": 0.48, "truck": 0.48, "cab": 0.48, "suv": 0.37, "van": 0.35}.get(kind, 0.32)
     spots = {"bus": (0.22, 0.76), "truck": (0.75, 0.9), "cab": (0.5,)}.get(kind, (0.18, 0.82))
     for spot in spots:
         for scale, shade in ((1.0, 0.05), (0.62, 0.4), (0.2, 0.15)):
-            ring = [at(spot, radius, 1.005) + (heading * np.cos(t) + UP * np.sin(t)) * radius * scale
-                    for t in turn]  # fmt: skip
+            ring = at(spot, radius, 1.005) + rim * radius * scale
             grey = np.full(3, shade) * (np.sqrt(canvas.light.ambient.mean()) if shade > 0.1 else 1)
-            polygons.append((np.array(ring), grey))
+            polygons.append((ring, grey))
     return polygons
 
 

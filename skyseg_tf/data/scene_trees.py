@@ -92,6 +92,8 @@ def _branches(rng, levels: int, first: float):
             ends.append(position)
             widths.append(width * (1 - 0.1 * step))
             nodes.append((position, angle))
+        if level == levels - 1:
+            break
         children = 3
         pick = rng.integers(1 if level else 2, steps, (children, len(length)))
         pick[0] = steps - 1
@@ -186,22 +188,21 @@ def _crown_field(centres, radii, low, high, grid, light, camera, right):
     size = np.maximum(8, np.ceil((high - low) * grid)).astype(int)
     x = np.linspace(low[0], high[0], size[0])
     y = np.linspace(high[1], low[1], size[1])
-    field = np.full((size[1], size[0]), -3.0)
-    sheen = np.zeros_like(field)
     # Where the sun stands, seen in the board's plane, and whether it is behind the tree.
     forward = cross(right, UP)
     sun = np.array([light.sun_direction @ right, light.sun_direction[1]])
     front = -float(light.sun_direction @ forward)
     if not light.sun.any():
         sun, front = np.array([0.0, 0.8]), 0.3
-    for centre, radius in zip(centres, radii, strict=True):
-        dx, dy = (x - centre[0]) / radius, ((y - centre[1]) / radius)[:, None]
-        ball = 1 - dx * dx - dy * dy
-        shade = (
-            0.4 + 0.3 * (dx * sun[0] + dy * sun[1]) + 0.25 * front * np.sqrt(np.clip(ball, 0, 1))
-        )
-        sheen = np.where(ball > field, shade, sheen)
-        field = np.maximum(field, ball)
+    dx = (x - centres[:, :1]) / radii[:, None]  # (balls, w)
+    dy = (y - centres[:, 1:]) / radii[:, None]  # (balls, h)
+    balls = (1 - dx * dx)[:, None] - (dy * dy)[:, :, None]
+    nearest = balls.argmax(0)
+    field = np.maximum(balls.max(0), -3.0)
+    column, row = np.arange(size[0]), np.arange(size[1])[:, None]
+    shade = 0.3 * (dx[nearest, column] * sun[0] + dy[nearest, row] * sun[1])
+    shade += 0.4 + 0.25 * front * np.sqrt(np.clip(field, 0, 1))
+    sheen = np.where(field > -3.0, shade, 0.0)
     return field.astype(np.float32), np.clip(sheen, 0.05, 1).astype(np.float32)
 
 
