@@ -38,7 +38,7 @@ from skyseg_tf.runs import read_config, write_json
 from skyseg_tf.search_space import Parameter, parse_space
 from skyseg_tf.settings import SearchConfig, TrainConfig
 from skyseg_tf.train import find_records, train
-from skyseg_tf.train_config import check_settings
+from skyseg_tf.train_config import augment_of, check_settings
 from skyseg_tf.trials import Plan, TrialRow, Trials, exclusive, import_optuna, trial_folder
 
 # Scores must be comparable, so the data is the same for all trials.
@@ -168,7 +168,7 @@ def _settle(config: SearchConfig, space: Sequence[Parameter]) -> TrainConfig:
     records, manifest = find_records(config)
     names = [f.name for f in fields(TrainConfig)]
     base = TrainConfig(**{name: getattr(config, name) for name in names})
-    base = replace(base, records=records, source=None)
+    base = replace(base, records=records, source=None, augment=augment_of(config))
     first = {parameter.name: parameter.extremes[0] for parameter in space}
     for parameter in space:
         for value in parameter.extremes:

@@ -74,7 +74,7 @@ class TrainConfig:
     devices: int = 1
     """GPUs of this machine that share each batch."""
     # --- training
-    epochs: int = 17
+    epochs: int = 14
     """Passes over the train split."""
     batch_size: int = 8
     """Images per step."""
@@ -95,9 +95,10 @@ class TrainConfig:
     ema: float = 0.998
     """Decay of an exponential moving average of the weights, such as 0.999; what is validated and
     saved is then the average. 0: none."""
-    augment: str = "light"
-    """How much geometry, light and weather of the training photos are changed: none, light (for
-    minutes of training), default or strong, see data/augment.py."""
+    augment: str | None = None
+    """How much geometry, light and weather of the training photos are changed: none, flip, light
+    (for minutes of training), default or strong, see data/augment.py. Default: light; for the demo,
+    whose scenes are drawn in every light, flip."""
     accumulate: int = 1
     """Batches whose gradients make one step: for a batch that memory does not hold."""
     patience: int = 0

@@ -41,7 +41,7 @@ from skyseg_tf.runs import RunData, environment, read_config, save_model, write_
 from skyseg_tf.scores import Scores, predict_masks, score
 from skyseg_tf.seeds import summarize, table
 from skyseg_tf.settings import TrainConfig
-from skyseg_tf.train_config import check_flags, check_settings, recipe_of, resumed
+from skyseg_tf.train_config import augment_of, check_flags, check_settings, recipe_of, resumed
 from skyseg_tf.trained_model import TrainedModel
 from skyseg_tf.watching import Board, LiveCurves, make_tracker
 
@@ -145,7 +145,8 @@ def prepare(config: TrainConfig) -> tuple[TrainConfig, Manifest]:
     check_settings(config, manifest, records)
     scheme = get_scheme(manifest.scheme)
     run = config.resume or _new_run(config, scheme)
-    config = replace(config, records=records, source=None, run=run)
+    augment = augment_of(config)
+    config = replace(config, records=records, source=None, augment=augment, run=run)
     for folder in (run, config.plots):
         check_folder(folder)
     make_streams(config, scheme)[0](0, 0)  # refuses what cannot be mixed or fills no batch

@@ -46,7 +46,7 @@ def check_flags(config: TrainConfig) -> None:
     for name, value, known in (
         ("optimizer", config.optimizer, (None, *OPTIMIZERS)),
         ("loss", config.loss, (None, *LOSSES)),
-        ("augment", config.augment, tuple(AUGMENTATIONS)),
+        ("augment", config.augment, (None, *AUGMENTATIONS)),
         ("precision", config.precision, ("auto", *PRECISIONS)),
         ("track", config.track, (None, *TRACKERS)),
     ):
@@ -94,6 +94,11 @@ def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> No
         )
     if config.loss in ONE_LOGIT_ONLY and SCHEMES[manifest.scheme].num_logits > 1:
         raise InputError(f"--loss {config.loss} is for sky / not sky alone; leave it out")
+
+
+def augment_of(config: TrainConfig) -> str:
+    """Key of AUGMENTATIONS: the one given, or that for these photos (records not yet filled in)."""
+    return config.augment or ("light" if config.records or config.source else "flip")
 
 
 def recipe_of(config: TrainConfig) -> Recipe:

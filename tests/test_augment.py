@@ -44,6 +44,16 @@ def test_without_augmentation_nothing_happens(scene):
     assert np.array_equal(mask, scene[1])
 
 
+def test_flip_mirrors_half_of_the_pictures_and_nothing_else(scene):
+    made = stream(scene, make_augment("flip", 1), 20)
+    mirrored = [np.array_equal(mask, np.asarray(scene[1])[:, ::-1]) for _, mask in made]
+    assert 4 < sum(mirrored) < 16
+    for (image, mask), turned in zip(made, mirrored, strict=True):
+        step = -1 if turned else 1
+        np.testing.assert_allclose(image, np.asarray(scene[0])[:, ::step], atol=0.01)
+        assert np.array_equal(mask, np.asarray(scene[1])[:, ::step])
+
+
 @pytest.mark.parametrize("settings", [AUGMENTATIONS["default"], ALL], ids=["default", "all"])
 def test_pictures_stay_pictures_and_masks_keep_their_ids(scene, settings):
     augment = make_augment(settings, 1)
@@ -151,7 +161,7 @@ def test_which_class_is_the_sky():
 
 
 def test_presets():
-    with pytest.raises(InputError, match="no augmentation 'wild': there are none, light"):
+    with pytest.raises(InputError, match="no augmentation 'wild': there are none, flip, light"):
         make_augment("wild")
     with pytest.raises(InputError, match="no augmentation"):
         make_mix("wild", 1)

@@ -422,7 +422,7 @@ def test_the_command_leaves_table_plots_and_a_line_that_trains_the_best(records,
     assert line == (folder / "best_command.txt").read_text().strip()
     assert shlex.split(line) == [
         "skyseg", "train", "--records", str(records), "--model", "skynet", "--epochs", "3",
-        "--batch-size", "4", "--learning-rate", "0.005", "--quiet",
+        "--batch-size", "4", "--learning-rate", "0.005", "--augment", "light", "--quiet",
     ]  # fmt: skip
     search(replace(config, quiet=False), lambda *_, **__: pytest.fail("all is done"))
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -24,6 +25,7 @@ from skyseg_tf.models import MODELS, Network, blocks, build_model
 from skyseg_tf.runs import read_run_data
 from skyseg_tf.runtime import load_runtime
 from skyseg_tf.train import TrainConfig, main, train
+from skyseg_tf.train_config import augment_of
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +158,7 @@ def test_averaged_weights_are_what_is_saved(records, tmp_path):
         ({"model": "resnet99"}, "no network 'resnet99'"),
         ({"optimizer": "adamm"}, "no optimizer 'adamm': there are adam"),
         ({"loss": "mse"}, "no loss 'mse'"),
-        ({"augment": "wild"}, "no augment 'wild': there are none, light, default, strong"),
+        ({"augment": "wild"}, "no augment 'wild': there are none, flip, light, default, strong"),
         ({"ema": 1.0}, "--ema is 1.0: a decay from 0 to below 1"),
         ({"epochs": 0}, "--epochs is 0: at least 1"),
         ({"extra_records": ("/nowhere",)}, "no dataset.json"),
@@ -201,6 +203,14 @@ def test_what_no_records_can_mend_is_refused_before_they_are_built(tmp_path, cha
         )
     assert "\n" not in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["tree"]
+
+
+def test_photos_get_the_light_augmentation_unless_one_is_given():
+    photos = TrainConfig(records=Path("records"))
+    assert augment_of(photos) == "light"
+    assert augment_of(replace(photos, augment="strong")) == "strong"
+    assert augment_of(TrainConfig()) == "flip"  # the demo
+    assert augment_of(TrainConfig(source=Path("tree"))) == "light"
 
 
 def test_accumulated_batches_equal_the_bigger_batch(tmp_path, monkeypatch):

@@ -149,6 +149,7 @@ _STRONG = _DEFAULT | {
 }
 AUGMENTATIONS: dict[str, Augmentation] = {
     "none": Augmentation(),
+    "flip": Augmentation(flip=0.5),
     "light": Augmentation(**_LIGHT),
     "default": Augmentation(**_DEFAULT),
     "strong": Augmentation(**_STRONG),
