@@ -61,13 +61,14 @@ def run_command(
     Bad input and a failing disk end in one line on stderr and status 2; Ctrl-C in status 130.
 
     Args:
-      command: takes the config, returns an exit status or None.
+      command: takes the config; returns an exit status, or anything else where all went well.
       config: a frozen dataclass; each field is a flag.
       argv: the flags, or None for those of the process.
       prog: the name shown in the help.
     """
     try:
-        sys.exit(command(parse_flags(config, argv, prog)) or 0)
+        result = command(parse_flags(config, argv, prog))
+        sys.exit(result if isinstance(result, int) else 0)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `skyseg ... | head` is no error
     except (InputError, OSError) as error:

@@ -302,7 +302,7 @@ def describe_protocol(facts: dict) -> str:
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.evaluate") -> None:
     """Entry point of the command."""
-    run_command(lambda config: evaluate(config) and None, EvaluateConfig, argv, prog)
+    run_command(evaluate, EvaluateConfig, argv, prog)
 
 
 if __name__ == "__main__":

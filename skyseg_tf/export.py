@@ -214,7 +214,7 @@ def _shown(size: tuple[int, int] | None) -> str:
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.export") -> None:
     """Entry point of the command."""
-    run_command(lambda config: export(config) and None, ExportConfig, argv, prog)
+    run_command(export, ExportConfig, argv, prog)
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ def _moments(lab: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.replace") -> None:
     """Entry point of the command."""
-    run_command(lambda config: replace(config) and None, ReplaceConfig, argv, prog)
+    run_command(replace, ReplaceConfig, argv, prog)
 
 
 if __name__ == "__main__":

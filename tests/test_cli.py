@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from skyseg_tf.cli import VERBS, main, parse_flags
+from skyseg_tf.cli import VERBS, main, parse_flags, run_command
 
 
 def run(*args):
@@ -65,6 +65,17 @@ def test_help_of_every_verb_explains_every_flag(verb):
     assert f"usage: skyseg {verb}" in result.stdout
     assert result.stderr == ""
     assert "{None}" not in result.stdout  # a flag is left out or has a value
+
+
+@pytest.mark.parametrize(("result", "status"), [(None, 0), ("a/page.md", 0), (0, 0), (1, 1)])
+def test_the_exit_status_is_a_number_that_the_command_returns_and_nothing_else(result, status):
+    @dataclass(frozen=True)
+    class Config:
+        """No flags."""
+
+    with pytest.raises(SystemExit) as error:
+        run_command(lambda config: result, Config, [], "prog")
+    assert error.value.code == status
 
 
 def test_flags_depart_from_the_defaults(capsys):
