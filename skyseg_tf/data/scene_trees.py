@@ -92,7 +92,7 @@ def _branches(rng, levels: int, first: float):
             ends.append(position)
             widths.append(width * (1 - 0.1 * step))
             nodes.append((position, angle))
-        if level == levels - 1:
+        if level == levels - 1:  # the next twigs would grow for nobody
             break
         children = 3
         pick = rng.integers(1 if level else 2, steps, (children, len(length)))
