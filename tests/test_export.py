@@ -27,6 +27,7 @@ from skyseg_tf.exporters.openvino_rounding import gptq
 from skyseg_tf.exporters.saved_model import load_saved_model
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.models import MODELS, blocks
+from skyseg_tf.models.skyline import relu6
 from skyseg_tf.runs import make_saved_model, save_model
 from skyseg_tf.runtime import ModelFacts, class_ids, load_runtime, sha256_of
 
@@ -43,7 +44,7 @@ def tiny_network() -> keras.Model:
     x = blocks.relu(blocks.batch_norm(blocks.conv(half, 24, 3, "b", stride=2), "b.bn"))
     x = x + blocks.resize_like(blocks.AveragePoolBins(2)(x), x)
     x = blocks.conv(blocks.resize_like(x, half, "nearest"), 16, 1, "c") + half
-    x = blocks.relu(blocks.batch_norm(blocks.depthwise(x, 3, "d"), "d.bn"))
+    x = relu6(blocks.batch_norm(blocks.depthwise(x, 3, "d"), "d.bn"))
     logits = blocks.resize_like(blocks.conv(x, 1, 1, "head", bias=True), image)
     return keras.Model(image, {"logits": logits}, name="tiny")
 
@@ -166,6 +167,17 @@ def test_onnx_file_is_plain_and_speaks_for_itself(run, exported):
     assert metadata["skyseg.sha256"] == sha256_of(run / "model.keras")
     modes = [a.s for node in graph.graph.node for a in node.attribute]
     assert b"tf_half_pixel_for_nn" not in modes  # left out of ONNX since opset 13
+
+
+def test_onnx_int8_spends_no_bits_on_what_relu6_cuts_off(exported):
+    import onnx
+
+    plain, quantized = (
+        {node.op_type for node in onnx.load(exported("onnx", precision)[0]).graph.node}
+        for precision in ("f32", "int8")
+    )
+    assert "Clip" in plain
+    assert not quantized & {"Clip", "Relu"}  # the range of the bytes does it
 
 
 def test_tensorrt_int8_is_symmetric(exported):

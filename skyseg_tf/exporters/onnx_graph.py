@@ -14,8 +14,10 @@ from skyseg_tf.exporters.job import ExportJob, model_from_bytes, signature
 OPSET = 17  # Keras writes 15 to 18; ONNX Runtime 1.12 and TensorRT 8.6 read 17
 _PROBABILITIES = "probabilities"
 # A sum in eight bits costs accuracy where a skip connection joins, and saves no time on a CPU: the
-# convolution before it takes the sum along. Products are the gates of attention.
-_QUANTIZED = ["Conv", "ConvTranspose", "MaxPool", "AveragePool", "Concat", "Relu", "Pad"]
+# convolution before it takes the sum along. Products are the gates of attention. Relu and Clip (ReLU6)
+# go into the range of the convolution before them, whose eight bits would else be spent on what they
+# cut off.
+_QUANTIZED = ["Conv", "ConvTranspose", "MaxPool", "AveragePool", "Concat", "Relu", "Clip", "Pad"]
 
 
 def write_onnx(job: ExportJob) -> None:
