@@ -10,7 +10,7 @@ import time
 import keras
 import numpy as np
 
-from skyseg_tf.losses import MaskLoss, bce_dice
+from skyseg_tf.losses import MaskLoss, ce_dice
 from skyseg_tf.models import blocks, build_model
 
 
@@ -19,7 +19,7 @@ def step_seconds(size: tuple[int, int], steps: int = 5) -> float:
     keras.utils.set_random_seed(0)
     model = build_model("u2netp", 1)
     model.compile(
-        "adam", loss={name: MaskLoss(bce_dice) for name in model.output}, jit_compile=False
+        "adam", loss={name: MaskLoss(ce_dice) for name in model.output}, jit_compile=False
     )
     rng = np.random.default_rng(0)
     images = rng.normal(size=(4, *size, 3)).astype(np.float32)

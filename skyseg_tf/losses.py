@@ -101,32 +101,37 @@ def lovasz(mask, logits):
 
 
 def dice_loss(mask, logits):
-    """1 - Dice of the sigmoid probabilities over the whole batch; logits (B, H, W, 1).
+    """1 - Dice of the probabilities over the whole batch: of the sky, or the mean over the classes.
 
-    One is added above and below, so that a batch without sky rewards an empty mask.
+    One logit gives the sigmoid's, more the softmax's for the classes that the batch shows. One is
+    added above and below, so that a batch without sky rewards an empty mask.
 
     Reference: Milletari et al., "V-Net", 3DV 2016, eq. 1 (there with squared terms).
     """
-    valid = _valid(mask)
-    truth = ops.cast(ops.equal(mask, 1), "float32") * valid
-    probs = ops.sigmoid(ops.cast(logits[..., 0], "float32")) * valid
-    overlap = ops.sum(truth * probs)
-    return (1.0 - (2.0 * overlap + 1.0) / (ops.sum(truth) + ops.sum(probs) + 1.0)) * ops.max(valid)
+    valid, logits = _valid(mask)[..., None], ops.cast(logits, "float32")
+    if logits.shape[-1] == 1:
+        probs, truth = ops.sigmoid(logits), ops.cast(ops.equal(mask, 1), "float32")[..., None]
+    else:
+        probs, truth = ops.softmax(logits), ops.one_hot(mask, logits.shape[-1], dtype="float32")
+    pixels = ops.sum(truth * valid, (0, 1, 2))
+    overlap = ops.sum(truth * probs * valid, (0, 1, 2))
+    dice = (2.0 * overlap + 1.0) / (pixels + ops.sum(probs * valid, (0, 1, 2)) + 1.0)
+    counts = ops.cast(pixels > 0, "float32") if logits.shape[-1] > 1 else ops.max(valid)
+    return ops.sum((1.0 - dice) * counts) / ops.maximum(ops.sum(counts), 1.0)
 
 
-def bce_dice(mask, logits):
+def ce_dice(mask, logits):
     """Sum of `cross_entropy` and `dice_loss`: the default for one class."""
     return cross_entropy(mask, logits) + dice_loss(mask, logits)
 
 
 LOSSES = {
     "cross_entropy": cross_entropy,
-    "bce_dice": bce_dice,
+    "ce_dice": ce_dice,
     "ohem": ohem_cross_entropy,
     "focal": focal_loss,
     "lovasz": lovasz,
 }
-ONE_LOGIT_ONLY = ("bce_dice",)
 
 
 def class_weights(class_pixels: Sequence[int]) -> np.ndarray:

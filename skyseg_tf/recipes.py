@@ -34,7 +34,7 @@ class Recipe:
     power: float = 0.9
     warmup_steps: int = 0
     weight_decay: float = 0.0
-    loss: tuple[str, str] = ("bce_dice", "cross_entropy")
+    loss: tuple[str, str] = ("ce_dice", "cross_entropy")
 
 
 RECIPES: dict[str, Recipe] = {

@@ -89,7 +89,7 @@ class TrainConfig:
     weight_decay: float | None = None
     """L2 penalty on kernels; batch normalization and biases are spared."""
     loss: str | None = None
-    """cross_entropy, bce_dice (one class), ohem, focal or lovasz."""
+    """cross_entropy, ce_dice, ohem, focal or lovasz."""
     class_weights: bool = False
     """Cross-entropy weighted by 1 / ln(1.02 + share of the class in the train split)."""
     ema: float = 0.998

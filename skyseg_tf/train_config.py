@@ -9,7 +9,7 @@ from skyseg_tf.data.records import Manifest
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.imagenet import IMAGENET, check_imagenet
 from skyseg_tf.labels import SCHEMES, get_scheme
-from skyseg_tf.losses import LOSSES, ONE_LOGIT_ONLY
+from skyseg_tf.losses import LOSSES
 from skyseg_tf.models import MODELS, check_size
 from skyseg_tf.precision import PRECISIONS
 from skyseg_tf.recipes import OPTIMIZERS, RECIPES, Recipe
@@ -92,8 +92,6 @@ def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> No
         raise InputError(
             f"{records}: {manifest.frames} frame(s) a record; {config.model} takes {wanted}"
         )
-    if config.loss in ONE_LOGIT_ONLY and SCHEMES[manifest.scheme].num_logits > 1:
-        raise InputError(f"--loss {config.loss} is for sky / not sky alone; leave it out")
 
 
 def augment_of(config: TrainConfig) -> str:

@@ -121,11 +121,20 @@ def test_dice_against_numpy(batch):
     assert float(losses.dice_loss(mask, logits)) == pytest.approx(wanted, rel=1e-5)
 
 
-def channels_of(name):
-    return [1] if name in losses.ONE_LOGIT_ONLY else [1, 3]
+def test_dice_of_classes_is_the_mean_over_those_in_the_batch():
+    rng = np.random.default_rng(3)
+    mask = rng.choice([0, 2, 255], (2, 5, 7)).astype(np.uint8)  # no pixel of class 1
+    logits = rng.normal(size=(2, 5, 7, 3)).astype(np.float32)
+    keep = mask != 255
+    probs = np.exp(logits[keep]) / np.exp(logits[keep]).sum(-1, keepdims=True)
+    shares = []
+    for class_id in (0, 2):
+        truth, given = mask[keep] == class_id, probs[:, class_id]
+        shares.append((2 * given[truth].sum() + 1) / (truth.sum() + given.sum() + 1))
+    assert float(losses.dice_loss(mask, logits)) == pytest.approx(1 - np.mean(shares), rel=1e-5)
 
 
-BOTH = [(name, channels) for name in losses.LOSSES for channels in channels_of(name)]
+BOTH = [(name, channels) for name in losses.LOSSES for channels in (1, 3)]
 
 
 @pytest.mark.parametrize(("name", "channels"), BOTH)
