@@ -1,32 +1,91 @@
 """Scores of the boxed models by domain, at the photos' full size, with and without refinement.
 
-python benchmarks/boxed_model.py TREE... [--every 3] [--model skyline] [--long-sides 384 512]
+    python benchmarks/boxed_model.py TREE... [--every 3] [--model skyline] [--long-sides 384 512]
+                                     [--torch-python PATH] [--minutes 18] [--seed 0]
 
 Each TREE is a labeled dataset that `skyseg check` understands. Trees with a val split give that
 split; of plain folders every third photo in the order of their names is taken, which is what the
 trainings of the box left out.
+
+--torch-python names a Python with what torch_training.py needs: it trains segmentation_models
+.pytorch's U-Net with EfficientNet-B2 from random weights for --minutes on the other photos of all
+trees, at 240x320 as the box was, and its masks are scored beside ours. Its best weights are chosen
+by the very photos that are scored, which flatters it.
 """
 
 import argparse
+import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from smp_peer import train_peer
 
 from skyseg_tf import metrics
 from skyseg_tf.data.layouts import guess_mask_encoding, scan_tree
-from skyseg_tf.data.photos import photos_of_pairs
+from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs
+from skyseg_tf.images import resize_image, resize_mask
+from skyseg_tf.inference import resize_probs
 from skyseg_tf.labels import get_scheme
 from skyseg_tf.prediction import enlarge, infer
 from skyseg_tf.runtime import load_runtime
 
+SKY = get_scheme("sky")
+PEER_SIZE = (240, 320)
 
-def held_out(tree: Path, every: int) -> list:
-    """Pairs that no training of the box has seen."""
+
+def split_pairs(tree: Path, every: int) -> tuple[list, list]:
+    """Pairs that the box was trained with, and pairs that it has not seen."""
     scan = scan_tree(tree)
     if scan.has_splits:
-        return [pair for pair in scan.pairs if pair.split == "val"]
-    return sorted(scan.pairs, key=lambda pair: pair.name)[every - 1 :: every]
+        train = [pair for pair in scan.pairs if pair.split == "train"]
+        held_out = [pair for pair in scan.pairs if pair.split == "val"]
+    else:
+        train = sorted(scan.pairs, key=lambda pair: pair.name)
+        held_out = train[every - 1 :: every]
+        del train[every - 1 :: every]
+    return train, held_out
+
+
+def load(pairs: list) -> list[LabeledPhoto]:
+    """At full size."""
+    return list(photos_of_pairs(pairs, guess_mask_encoding(pairs), SKY))
+
+
+def peer_probs(
+    train: list[LabeledPhoto], held_out: list[LabeledPhoto], python: str, minutes: float, seed: int
+) -> list[np.ndarray]:
+    """The peer's probability of sky for each held-out photo, (H, W) at full size."""
+    small = [
+        [
+            LabeledPhoto(p.name, resize_image(p.image, PEER_SIZE), resize_mask(p.truth, PEER_SIZE))
+            for p in photos
+        ]
+        for photos in (train, held_out)
+    ]
+    pixels = np.stack([photo.image for photo in small[0]]).reshape(-1, 3)
+    stats = pixels.mean(0), pixels.std(0)
+    with tempfile.TemporaryDirectory() as folder:
+        probs = train_peer(python, *small, stats, 2, minutes, seed, Path(folder) / "logits.npy")
+    return [
+        resize_probs(one, photo.truth.shape)[..., 1]
+        for one, photo in zip(probs, held_out, strict=True)
+    ]
+
+
+def print_row(label: str, photos: list[LabeledPhoto], preds: Iterable[np.ndarray]) -> None:
+    """IoU, boundary F and false sky of masks (H, W) bool over all photos."""
+    matrix, counts, false, bare = np.zeros((2, 2), np.int64), 0, 0, 0
+    for photo, pred in zip(photos, preds, strict=True):
+        matrix += metrics.confusion_matrix(photo.truth, pred.astype(np.uint8), 2)
+        counts += metrics.boundary_counts(photo.truth, pred, 1, (1.0, 2.0, 4.0))
+        if not (photo.truth == 1).any():
+            valid = photo.truth != 255
+            false, bare = false + pred[valid].sum(), bare + valid.sum()
+    edges = "".join(f"{metrics.boundary_f(row):>7.3f}" for row in counts)
+    share = f"{false / bare:>10.2%}" if bare else f"{'-':>10}"
+    print(f"{label}{metrics.iou(matrix)[1]:>7.4f} {edges}{share}", flush=True)
 
 
 def main() -> None:
@@ -37,31 +96,37 @@ def main() -> None:
     parser.add_argument("--backend")
     parser.add_argument("--every", type=int, default=3)
     parser.add_argument("--long-sides", type=int, nargs="+")
+    parser.add_argument("--torch-python", help="a Python with what torch_training.py needs")
+    parser.add_argument("--minutes", type=float, default=18)
+    parser.add_argument("--seed", type=int, default=0)
     flags = parser.parse_args()
     runtime = load_runtime(flags.model, flags.backend)
     sides = flags.long_sides or [runtime.facts.long_side]
     print(f"{runtime.name} on {runtime.backend}, threshold {runtime.threshold}")
     print(f"{'photos':<20}{'':>5}{'side':>6}  {'':<9}{'IoU':>7}{'F 1 px':>8}{'2 px':>7}{'4 px':>7}"
           f"{'false sky':>11}")  # fmt: skip
-    for tree in flags.trees:
-        pairs = held_out(tree, flags.every)
-        photos = list(photos_of_pairs(pairs, guess_mask_encoding(pairs), get_scheme("sky")))
+    pairs = {tree: split_pairs(tree, flags.every) for tree in flags.trees}
+    held_out = {tree: load(unseen) for tree, (_, unseen) in pairs.items()}
+    for tree, photos in held_out.items():
         for side in sides:
             runtime.facts = replace(runtime.facts, long_side=side)
             coarse = [infer(runtime, [photo.image])[0] for photo in photos]
             for refined in (False, True):
-                matrix, counts, false, bare = np.zeros((2, 2), np.int64), 0, 0, 0
-                for photo, probs in zip(photos, coarse, strict=True):
-                    pred = enlarge(runtime, photo.image, probs, refined=refined).is_sky
-                    matrix += metrics.confusion_matrix(photo.truth, pred.astype(np.uint8), 2)
-                    counts += metrics.boundary_counts(photo.truth, pred, 1, (1.0, 2.0, 4.0))
-                    if not (photo.truth == 1).any():
-                        valid = photo.truth != 255
-                        false, bare = false + pred[valid].sum(), bare + valid.sum()
-                edges = "".join(f"{metrics.boundary_f(row):>7.3f}" for row in counts)
-                share = f"{false / bare:>10.2%}" if bare else f"{'-':>10}"
-                print(f"{tree.name:<20}{len(photos):>5}{side:>6}  {('plain', 'refined')[refined]:<9}"
-                      f"{metrics.iou(matrix)[1]:>7.4f} {edges}{share}", flush=True)  # fmt: skip
+                preds = (
+                    enlarge(runtime, photo.image, probs, refined=refined).is_sky
+                    for photo, probs in zip(photos, coarse, strict=True)
+                )
+                label = f"{tree.name:<20}{len(photos):>5}{side:>6}"
+                print_row(f"{label}  {('plain', 'refined')[refined]:<9}", photos, preds)
+    if flags.torch_python:
+        train = [photo for seen, _ in pairs.values() for photo in load(seen)]
+        unseen = [photo for photos in held_out.values() for photo in photos]
+        probs = iter(peer_probs(train, unseen, flags.torch_python, flags.minutes, flags.seed))
+        for tree, photos in held_out.items():
+            preds = (next(probs) >= 0.5 for _ in photos)
+            print_row(
+                f"{tree.name:<20}{len(photos):>5}{PEER_SIZE[1]:>6}  {'peer':<9}", photos, preds
+            )
 
 
 if __name__ == "__main__":

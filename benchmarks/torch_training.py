@@ -1,4 +1,4 @@
-"""PyTorch's side of benchmarks/training.py, run by a Python of its own.
+"""PyTorch's side of training.py and boxed_model.py, run by a Python of its own (smp_peer.py).
 
     python benchmarks/torch_training.py DATA.npz OUT MINUTES SEED
 

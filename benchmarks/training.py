@@ -27,6 +27,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
+from smp_peer import train_peer
 
 from skyseg_tf import metrics
 from skyseg_tf.build import BuildConfig, build
@@ -39,8 +40,9 @@ from skyseg_tf.labels import get_scheme
 
 SCHEME = get_scheme("cityscapes19")
 SKY = SCHEME.class_names.index("sky")
-RECIPE = ["--model", "unet_efficientnet_b2", "--augment", "default", "--ema", "0.998"]
-PEER = Path(__file__).with_name("torch_training.py")
+RECIPE = [
+    "--model", "unet_efficientnet_b2", "--loss", "ce_dice", "--augment", "default", "--ema", "0.998",
+]  # fmt: skip
 
 
 def prepare(tree: Path, size: tuple[int, int], work: Path) -> Path:
@@ -70,26 +72,6 @@ def our_probs(run: Path, photos: list) -> np.ndarray:
     return np.concatenate([predict(photo.image[None]) for photo in photos])
 
 
-def train_peer(python: str, photos: Path, val: list, minutes: float, seed: int, out: Path) -> None:
-    """Hands PyTorch the same pixels and has it train."""
-    train = list(photos_of_records(photos, "train"))
-    mean, std = mean_and_std(read_manifest(photos).rgb_stats)
-    data = out.with_suffix(".npz")
-    np.savez(
-        data,
-        images=np.stack([photo.image for photo in train]),
-        masks=np.stack([photo.truth for photo in train]),
-        val_images=np.stack([photo.image for photo in val]),
-        val_masks=np.stack([photo.truth for photo in val]),
-        mean=mean,
-        std=std,
-        classes=SCHEME.num_logits,
-    )
-    command = [python, str(PEER), str(data), str(out), str(minutes), str(seed)]
-    subprocess.run(command, check=True)
-    data.unlink()
-
-
 def score(probs: np.ndarray, photos: list, truths: dict[str, np.ndarray]) -> dict:
     """Sky IoU and mean IoU at the labels' own size."""
     matrix = np.zeros((SCHEME.num_classes, SCHEME.num_classes), np.int64)
@@ -98,12 +80,6 @@ def score(probs: np.ndarray, photos: list, truths: dict[str, np.ndarray]) -> dic
         pred = resize_probs(one.astype(np.float32), truth.shape).argmax(-1)
         matrix += metrics.confusion_matrix(truth, pred, SCHEME.num_classes)
     return {"sky": float(metrics.iou(matrix)[SKY]), "mean": metrics.mean_iou(matrix)}
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """(N, C, H, W) to probabilities (N, H, W, C)."""
-    powers = np.exp(logits.astype(np.float32) - logits.max(1, keepdims=True))
-    return (powers / powers.sum(1, keepdims=True)).transpose(0, 2, 3, 1)
 
 
 def main() -> None:
@@ -137,16 +113,20 @@ def main() -> None:
             if not kept.exists():
                 begun = time.perf_counter()
                 if side == "ours":
-                    train_ours(photos, args.epochs, seed, args.work / f"ours_{seed}")
+                    run = args.work / f"ours_{seed}"
+                    train_ours(photos, args.epochs, seed, run)
                     minutes = (time.perf_counter() - begun) / 60
                     if minutes > args.minutes:
                         parser.error(f"{minutes:.1f} minutes: give fewer --epochs")
-                    probs = our_probs(args.work / f"ours_{seed}", val)
+                    probs = our_probs(run, val)
                 else:
-                    logits = args.work / f"peer_{seed}.npy"
-                    train_peer(args.torch_python, photos, val, args.minutes, seed, logits)
+                    train = list(photos_of_records(photos, "train"))
+                    stats = mean_and_std(read_manifest(photos).rgb_stats)
+                    probs = train_peer(
+                        args.torch_python, train, val, stats, SCHEME.num_logits, args.minutes, seed,
+                        args.work / f"peer_{seed}.npy",
+                    )  # fmt: skip
                     minutes = (time.perf_counter() - begun) / 60
-                    probs = softmax(np.load(logits))
                 kept.write_text(json.dumps({"minutes": minutes} | score(probs, val, truths)))
             row = json.loads(kept.read_text())
             rows[side].append(row)
