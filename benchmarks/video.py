@@ -1,13 +1,17 @@
 """A video to an H.264 overlay, end to end: ours against the plain loop with the same network.
 
-    python benchmarks/video.py [--video clip.mp4] [--model RUN_OR_FILE] [--backend B]
+    python benchmarks/video.py [--video clip.mp4] [--model RUN_OR_FILE] [--backend B] [--repeats N]
 
 The peers, one after the other on the same frames, with the same network and x264 settings:
   plain loop    PyAV decodes, the frame becomes RGB, OpenCV shrinks it, the network, the mask is
                 enlarged and laid over the RGB picture, PyAV encodes: one frame after the other
-  ours          skyseg_tf.predict_video: stages overlap, the overlay is drawn in YUV, masks smoothed
+  ours          skyseg_tf.predict_video: stages overlap, several frames are in the network at once,
+                the overlay is drawn in YUV, masks smoothed
   ours, no network   the same with constant probabilities: what everything but the network costs
-  network alone      the network on the same small pictures, in a loop of its own
+  network alone      the network on pictures of the same size, as many at once, in a loop of its own
+
+The network's processor time in the loop is that of the loop with it, less that without it; its fps
+there are what it makes while decoding and encoding use the same cores.
 Without --video (and without the project's sample beside it) it pans over a drawn scene.
 """
 
@@ -15,15 +19,18 @@ import argparse
 import os
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import av
 import numpy as np
 
 from skyseg_tf.data.scenes import draw_scene
 from skyseg_tf.images import overlay, overlay_sky, resize_image
-from skyseg_tf.predict_video import VideoConfig, predict_video
-from skyseg_tf.runtime import ModelFacts, Runtime, class_ids, load_runtime
+from skyseg_tf.predict_video import Report, VideoConfig, predict_video, streams_for
+from skyseg_tf.runtime import ModelFacts, Runtime, class_ids, load_fastest, load_runtime
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "video" / "highway.mp4"
 SIZE, FPS = (540, 960), 30
@@ -82,27 +89,59 @@ def constant(runtime: Runtime) -> Runtime:
             answers[shape][:, : shape[1] // 2, :, 0] = 1
         return answers[shape]
 
-    return Runtime("keras", Path("constant"), runtime.facts, infer)
+    return Runtime("keras", Path("constant"), runtime.facts, infer, streams=runtime.streams)
 
 
 def network_alone(runtime: Runtime, size: tuple[int, int], count: int) -> tuple[float, float]:
-    """Frames per second of the network in a loop, and milliseconds of processor per frame."""
+    """Frames per second of the network by itself, and milliseconds of processor per frame."""
     shape = (1, *([runtime.frames] if runtime.frames > 1 else []), *runtime.size_for(*size), 3)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    runtime(images)
-    start, cpu = time.perf_counter(), time.process_time()
-    for _ in range(count):
-        runtime(images)
+    with ThreadPoolExecutor(runtime.streams) as pool:
+        list(pool.map(runtime, [images] * runtime.streams))
+        start, cpu = time.perf_counter(), time.process_time()
+        list(pool.map(runtime, [images] * count))
     return count / (time.perf_counter() - start), 1000 * (time.process_time() - cpu) / count
 
 
+@dataclass(frozen=True)
+class Pace:
+    """Frames per second, and milliseconds of processor per frame."""
+
+    fps: float
+    cpu: float
+
+
+def one_round(
+    config: VideoConfig, source: Path, plain: Runtime, runtime: Runtime
+) -> tuple[dict[str, Pace], Report]:
+    """Every peer once."""
+    start, cpu = time.perf_counter(), time.process_time()
+    done = plain_loop(source, Path(config.out).with_name("plain.mp4"), plain, config.max_frames)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    ours = predict_video(config, source, runtime)
+    empty = predict_video(config, source, constant(runtime))
+    assert ours.frames == empty.frames == done
+    with av.open(str(source)) as container:
+        video = container.streams.video[0]
+        alone = network_alone(runtime, (video.height, video.width), min(done, 100))
+    paces = {"plain loop": Pace(done / seconds, 1000 * cpu / done)}
+    for name, report in (("ours", ours), ("ours, no network", empty)):
+        paces[name] = Pace(report.fps, 1000 * report.cpu_seconds / done)
+    paces["network in ours"] = Pace(
+        ours.model_fps, 1000 * (ours.cpu_seconds - empty.cpu_seconds) / done
+    )
+    paces["network alone"] = Pace(*alone)
+    return paces, ours
+
+
 def main() -> None:
-    """Prints one line per peer, then the split of ours."""
+    """Prints one line per peer, medians of the rounds, then the split of the last of ours."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--video", type=Path, default=SAMPLE if SAMPLE.is_file() else None)
     parser.add_argument("--model", default=None)
     parser.add_argument("--backend", default=None)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--frames", type=int, default=None, help="at most so many")
     parser.add_argument("--no-network", action="store_true", help="only what everything else costs")
     args = parser.parse_args()
@@ -115,38 +154,30 @@ def main() -> None:
             empty = constant(Runtime("keras", Path("constant"), facts, None))
             print(predict_video(config, source, empty))
             return
-        runtime = load_runtime(args.model, args.backend, threads=args.threads)
-        print(f"{source.name}, {runtime.name} in {runtime.backend}, {args.threads} threads")
-        height, width = SIZE
-        with av.open(str(source)) as container:
-            height, width = container.streams.video[0].height, container.streams.video[0].width
-        network_alone(runtime, (height, width), 5)
-        start, cpu = time.perf_counter(), time.process_time()
-        done = plain_loop(source, Path(folder) / "plain.mp4", runtime, args.frames)
-        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-        ours = predict_video(config, source, runtime)
-        empty = predict_video(config, source, constant(runtime))
-        alone, own_cpu = network_alone(runtime, (height, width), min(done, 100))
-        share = 1000 * (ours.cpu_seconds - empty.cpu_seconds) / done
-        assert ours.frames == empty.frames == done
-        for name, fps, milliseconds in (
-            ("plain loop", done / seconds, 1000 * cpu / done),
-            ("ours", ours.fps, 1000 * ours.cpu_seconds / done),
-            ("ours, no network", empty.fps, 1000 * empty.cpu_seconds / done),
-        ):
+        streams = min(streams_for(source), args.threads)
+        runtime = load_fastest(args.model, args.backend, threads=args.threads, streams=streams)
+        plain = load_runtime(args.model, runtime.backend, threads=args.threads)
+        print(
+            f"{source.name}, {runtime.name} in {runtime.backend}, {args.threads} threads, "
+            f"{runtime.streams} frames at once in ours"
+        )
+        rounds = []
+        for _ in range(args.repeats):
+            paces, report = one_round(config, source, plain, runtime)
+            rounds.append(paces)
+            print("  ".join(f"{name} {pace.fps:.1f}" for name, pace in paces.items()), "fps")
+        paces = {
+            name: Pace(*(median(getattr(one[name], field) for one in rounds) for field in ("fps", "cpu")))
+            for name in rounds[0]
+        }  # fmt: skip
+        for name, pace in paces.items():
             print(
-                f"{name:<18}{fps:7.1f} fps{fps * seconds / done:7.2f} x plain loop"
-                f"{milliseconds:8.1f} ms of processor per frame"
+                f"{name:<18}{pace.fps:7.1f} fps{pace.fps / paces['plain loop'].fps:7.2f} x plain loop"
+                f"{pace.cpu:8.1f} ms of processor per frame"
             )
-        print(
-            f"{'network alone':<18}{alone:7.1f} fps in its own loop, {ours.model_fps:.1f} in ours, "
-            f"where it shares the cores"
-        )
-        print(
-            f"{'':<18}{own_cpu:7.1f} ms of processor per frame in its own loop, {share:.1f} in ours "
-            f"(with the network less without it): {share / own_cpu - 1:+.0%}"
-        )
-        print(ours)
+        more = paces["network in ours"].cpu / paces["network alone"].cpu - 1
+        print(f"the network's processor time per frame in the loop, against alone: {more:+.0%}")
+        print(report)
 
 
 if __name__ == "__main__":

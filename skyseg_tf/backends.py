@@ -1,6 +1,8 @@
 """One loader per runtime: LOADERS, each from a model file to a Runtime."""
 
 import json
+import os
+import queue
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,22 +18,25 @@ from skyseg_tf.onnx_file import read_metadata, read_weights
 
 
 class Runtime:
-    """A model that is ready to run; made by `load_runtime`. Calls from several threads queue up.
+    """A model that is ready to run; made by `load_runtime`. Calls from more threads queue up.
 
     Attributes:
       backend: one of BACKENDS.
+      streams: how many calls it works on at the same time.
       path: the model file.
       facts: everything the file says; the most used are attributes here too.
       name, class_names, colors, threshold, working_size, frames: see ModelFacts.
     """
 
-    def __init__(self, backend: str, path: Path, facts: ModelFacts, infer: Callable, batch=None):
-        """Wraps `infer`: float32 (batch or any B, ...) -> (B, H, W, C)."""
+    def __init__(
+        self, backend: str, path: Path, facts: ModelFacts, infer: Callable, batch=None, streams=1
+    ):
+        """Wraps `infer`: float32 (batch or any B, ...) -> (B, H, W, C); `streams` may call it."""
         self.backend, self.path, self.facts = backend, path, facts
         self.name, self.class_names, self.colors = facts.name, facts.class_names, facts.colors
         self.threshold, self.working_size = facts.threshold, facts.working_size
-        self.frames = facts.frames
-        self._infer, self._batch, self._lock = infer, batch, threading.Lock()
+        self.frames, self.streams = facts.frames, streams
+        self._infer, self._batch, self._free = infer, batch, threading.Semaphore(streams)
 
     @property
     def sky_channel(self) -> int | None:
@@ -70,7 +75,7 @@ class Runtime:
         self._check(images.shape)
         images = np.ascontiguousarray(images, np.float32)
         step = self._batch or len(images)
-        with self._lock:
+        with self._free:
             parts = [
                 np.asarray(self._infer(images[i : i + step]), np.float32)
                 for i in range(0, len(images), step)
@@ -94,14 +99,16 @@ class Runtime:
             )
 
 
-# --- (path, threads) -> Runtime ---
+# --- (path, threads, streams) -> Runtime ---
 
 
-def _load_onnxruntime(path: Path, threads: int | None) -> Runtime:
+def _load_onnxruntime(path: Path, threads: int | None, streams: int) -> Runtime:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    if streams > 1:
+        threads = max(1, (threads or os.cpu_count()) // streams)
     options.intra_op_num_threads = threads or 0
     known = ort.get_available_providers()
     providers = [
@@ -119,14 +126,17 @@ def _load_onnxruntime(path: Path, threads: int | None) -> Runtime:
         feed = images.astype(np.uint8) if as_bytes else images
         return session.run(None, {entry.name: feed})[0]
 
-    return Runtime("onnxruntime", path, facts, infer, _fixed(entry.shape[0]))
+    return Runtime("onnxruntime", path, facts, infer, _fixed(entry.shape[0]), streams)
 
 
-def _load_openvino(path: Path, threads: int | None) -> Runtime:
+def _load_openvino(path: Path, threads: int | None, streams: int) -> Runtime:
     import openvino as ov
 
     # Its default computes in bfloat16 where the CPU can: up to 0.12 off.
     settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    if streams > 1:  # a stream that is bound to a core stands still while a decoder has it
+        settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": streams}
+        settings |= {"ENABLE_CPU_PINNING": False}
     settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
     try:
         core = ov.Core()
@@ -143,14 +153,27 @@ def _load_openvino(path: Path, threads: int | None) -> Runtime:
     port = compiled.input(0)
     as_bytes = port.element_type == ov.Type.u8
     batch = port.partial_shape[0]
+    requests = queue.SimpleQueue()
+    for _ in range(streams):
+        requests.put(compiled.create_infer_request())
 
     def infer(images: np.ndarray) -> np.ndarray:
-        return np.array(compiled(images.astype(np.uint8) if as_bytes else images)[0])
+        request = requests.get()
+        try:
+            answer = request.infer(
+                images.astype(np.uint8) if as_bytes else images,
+                share_inputs=True,
+                share_outputs=True,
+            )
+            return np.array(answer[0])
+        finally:
+            requests.put(request)
 
-    return Runtime("openvino", path, facts, infer, batch.get_length() if batch.is_static else None)
+    fixed = batch.get_length() if batch.is_static else None
+    return Runtime("openvino", path, facts, infer, fixed, streams)
 
 
-def _load_litert(path: Path, threads: int | None) -> Runtime:
+def _load_litert(path: Path, threads: int | None, streams: int) -> Runtime:
     from ai_edge_litert.interpreter import Interpreter
 
     beside = path.with_name(f"{path.name}.json")
@@ -183,7 +206,7 @@ def _quantized(images: np.ndarray, entry: dict) -> np.ndarray:
     return np.clip(np.round(images / scale) + zero, limits.min, limits.max).astype(entry["dtype"])
 
 
-def _load_keras(path: Path, threads: int | None) -> Runtime:
+def _load_keras(path: Path, threads: int | None, streams: int) -> Runtime:
     keras = _import_keras(threads)
     try:
         network = keras.models.load_model(path, compile=False)
@@ -266,7 +289,7 @@ def _not_loaded(path: Path, runtime: str, error: Exception) -> InputError:
     return InputError(f"{path}: {runtime} cannot load it ({reason}); export or download it again")
 
 
-LOADERS: dict[str, Callable[[Path, int | None], Runtime]] = {
+LOADERS: dict[str, Callable[[Path, int | None, int], Runtime]] = {
     "openvino": _load_openvino,
     "onnxruntime": _load_onnxruntime,
     "litert": _load_litert,

@@ -20,7 +20,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.formats import FORMATS, encode_prediction, output_name
 from skyseg_tf.images import IMAGE_SUFFIXES, decode_image, read_image
 from skyseg_tf.prediction import Prediction, enlarge, infer
-from skyseg_tf.runtime import BACKENDS, Runtime, load_runtime
+from skyseg_tf.runtime import BACKENDS, Runtime, load_fastest, load_runtime
 from skyseg_tf.video_settings import VIDEO_SUFFIXES, VideoSettings
 
 STREAM = "-"
@@ -206,7 +206,8 @@ def find_videos(config: PredictConfig) -> list[str | int]:
 
 
 def _predict_videos(config: PredictConfig, videos: list[str | int]) -> int:
-    from skyseg_tf.predict_video import VideoConfig, predict_videos  # only videos need PyAV
+    # Only videos need PyAV.
+    from skyseg_tf.predict_video import VideoConfig, predict_videos, streams_for
 
     settings = VideoConfig(
         **asdict(config.video),
@@ -216,7 +217,9 @@ def _predict_videos(config: PredictConfig, videos: list[str | int]) -> int:
         quiet=config.quiet,
     )
     # So many and no more: the decoder and the encoder have threads of their own.
-    runtime = load_runtime(config.model, config.backend, threads=os.cpu_count())
+    runtime = load_fastest(
+        config.model, config.backend, threads=os.cpu_count(), streams=streams_for(videos[0])
+    )
     return predict_videos(settings, videos, runtime)
 
 

@@ -1,5 +1,6 @@
 """Masks for videos and cameras: decoding, the network, drawing and encoding at the same time."""
 
+import os
 import sys
 import time
 from collections import deque
@@ -16,11 +17,13 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_aside
 from skyseg_tf.runtime import Runtime
 from skyseg_tf.smoothing import Smoother
-from skyseg_tf.stages import StageTime, run_stages
+from skyseg_tf.stages import Stage, StageTime, run_stages
 from skyseg_tf.video import Moment, Shrinker, VideoReader
 from skyseg_tf.video_compose import Composer, frame_kind
 from skyseg_tf.video_settings import VideoSettings
 from skyseg_tf.video_write import CONTAINERS, FrameFolder, VideoWriter
+
+_MOST_STREAMS = 4  # frames in memory, each with the network's activations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,26 +49,26 @@ class Report:
 
     Attributes:
       out: what was written.
+      network: its name and backend.
       frames: how many.
       skipped: damaged ones, left out.
       missed: a camera's frames that came while others were at work.
       without_sky: frames in whose mask nothing is sky.
       cuts: scene changes seen.
       seconds: from the first frame to the end of the file.
-      model_seconds: of them in the network alone.
       cpu_seconds: of all processor cores.
-      stages: times of decode, infer, compose and encode.
+      stages: times of decode, infer (the network alone), compose and encode.
       stopped: ended by Ctrl-C.
     """
 
     out: str
+    network: str
     frames: int
     skipped: int
     missed: int
     without_sky: int
     cuts: int
     seconds: float
-    model_seconds: float
     cpu_seconds: float
     stages: tuple[StageTime, ...]
     stopped: bool
@@ -77,8 +80,9 @@ class Report:
 
     @property
     def model_fps(self) -> float:
-        """Frames per second of the network alone, in the same run."""
-        return self.frames / max(self.model_seconds, 1e-9)
+        """Frames per second of the network in the same run, where it never waits for any."""
+        infer = next(stage for stage in self.stages if stage.name == "infer")
+        return self.frames * infer.workers / max(infer.busy, 1e-9)
 
     def __str__(self) -> str:
         """The report in lines, the split last."""
@@ -94,7 +98,7 @@ class Report:
         lines = [
             f"{self.out}: {self.frames} frames{''.join(f', {note}' for note in notes)}"
             f"{' (stopped)' if self.stopped else ''}",
-            f"{self.fps:.1f} fps end to end, {self.model_fps:.1f} fps the network alone, "
+            f"{self.fps:.1f} fps end to end, {self.model_fps:.1f} fps {self.network} alone, "
             f"{1000 * self.cpu_seconds / max(self.frames, 1):.1f} ms of processor per frame",
             f"{'':<10}{'ms/frame':>9}{'cpu ms':>8}{'busy':>7}{'no input':>10}{'no room':>9}",
         ]
@@ -102,7 +106,10 @@ class Report:
         for stage in self.stages:
             lines.append(
                 f"{stage.name:<10}{1000 * stage.busy / frames:>9.2f}{1000 * stage.cpu / frames:>8.2f}"
-                f"{stage.busy / wall:>7.0%}{stage.starved / wall:>10.0%}{stage.blocked / wall:>9.0%}"
+                + "".join(
+                    f"{seconds / stage.workers / wall:>{width}.0%}"
+                    for seconds, width in ((stage.busy, 7), (stage.starved, 10), (stage.blocked, 9))
+                )
             )
         return "\n".join(lines)
 
@@ -112,36 +119,59 @@ class _Item:
     """What goes from stage to stage."""
 
     moment: Moment
-    small: np.ndarray | None = None  # (h, w, 3) uint8, upright, at the network's size
+    images: np.ndarray | None = None  # (1, h, w, 3) or (1, T, h, w, 3) uint8, upright
+    gains: np.ndarray | None = None  # for the smoother
     probs: np.ndarray | None = None  # (h, w, C) float32, upright
 
 
-class _Network:
-    """The infer stage: the runtime, fed with clips where it wants them, and smoothing."""
+class _Before:
+    """What the decode stage does for the network: small pictures, clips, scene changes."""
 
-    def __init__(self, runtime: Runtime, seconds: float, threshold: float):
-        self.runtime, self.threshold = runtime, threshold
-        self.smoother = Smoother(seconds)
-        self.clip: deque = deque(maxlen=runtime.frames)
-        self.seconds, self.without_sky = 0.0, 0
+    def __init__(self, shrink: Shrinker, smoother: Smoother, frames: int):
+        self.shrink, self.smoother = shrink, smoother
+        self.clip: deque = deque(maxlen=frames)
 
-    def __call__(self, item: _Item) -> _Item:
-        if item.small is None:
-            return item
-        frame = item.moment.frame
-        if self.smoother.look(item.small, float(frame.pts * frame.time_base)):
+    def __call__(self, moment: Moment) -> _Item:
+        if moment.frame is None:
+            return _Item(moment)
+        small = self.shrink(moment.frame)
+        gains = self.smoother.look(small, float(moment.frame.pts * moment.frame.time_base))
+        if gains is None:
             self.clip.clear()  # a clip never runs over a cut: it stands still before it
-            self.clip.extend([item.small] * self.clip.maxlen)
-        self.clip.append(item.small)
-        images = item.small if self.clip.maxlen == 1 else np.stack(self.clip)
-        start = time.perf_counter()
-        probs = self.runtime(images[None])[0]
-        self.seconds += time.perf_counter() - start
-        item.probs = self.smoother.smooth(probs)
-        channel = self.runtime.sky_channel
-        if channel is not None:
-            self.without_sky += not (item.probs[..., channel] >= self.threshold).any()
-        return item
+            self.clip.extend([small] * self.clip.maxlen)
+        self.clip.append(small)
+        images = small if self.clip.maxlen == 1 else np.stack(self.clip)
+        return _Item(moment, images[None], gains)
+
+
+class _After:
+    """What the compose stage does with the network's answers: smoothing and drawing."""
+
+    def __init__(self, shrink: Shrinker, smoother: Smoother, composer: Composer, threshold: float):
+        self.shrink, self.smoother, self.composer = shrink, smoother, composer
+        self.threshold, self.without_sky = threshold, 0
+
+    def __call__(self, item: _Item) -> Moment:
+        if item.probs is not None:
+            probs = self.smoother.smooth(item.probs, item.gains)
+            channel = self.composer.sky_channel
+            if channel is not None:
+                self.without_sky += not (probs[..., channel] >= self.threshold).any()
+            item.moment.frame = self.composer(item.moment.frame, self.shrink.turn_back(probs))
+        return item.moment
+
+
+def streams_for(source: Path | str | int) -> int:
+    """How many frames the network has in work at once, for load_runtime.
+
+    Threads that share one frame wait for each other at every layer, and for the decoder's and
+    encoder's, which take cores away; a thread for each frame waits for nobody. A camera's frame is
+    wanted at once: all cores work on it.
+
+    Args:
+      source: a file, or the number of a camera.
+    """
+    return 1 if isinstance(source, int) else min(os.cpu_count() or 1, _MOST_STREAMS)
 
 
 def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtime) -> Report:
@@ -173,16 +203,17 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
     try:
         size = runtime.size_for(*reader.info.upright_size)
         shrink = Shrinker(size, reader.info.rotation)
-        network = _Network(runtime, config.smooth, threshold)
+        smoother = Smoother(config.smooth)
+        before = _Before(shrink, smoother, runtime.frames)
+        after = _After(shrink, smoother, composer, threshold)
         written: list[int] = []  # time stamps
         start, cpu = time.perf_counter(), time.process_time()
         with _open_writer(config, target, suffix, reader) as write, _bar(config, reader) as bar:
 
-            def compose(item: _Item) -> Moment:
-                if item.moment.frame is not None:
-                    probs = shrink.turn_back(item.probs)
-                    item.moment.frame = composer(item.moment.frame, probs)
-                return item.moment
+            def infer(item: _Item) -> _Item:
+                if item.images is not None:
+                    item.probs = runtime(item.images)[0]
+                return item
 
             def encode(moment: Moment) -> None:
                 write(moment)
@@ -191,21 +222,25 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
                     bar.update()
 
             stages, stopped = run_stages(
-                ("decode", _items(reader, shrink, config.max_frames)),
-                [("infer", network), ("compose", compose), ("encode", encode)],
+                ("decode", map(before, _moments(reader, config.max_frames))),
+                [
+                    Stage("infer", infer, runtime.streams),
+                    Stage("compose", after),
+                    Stage("encode", encode),
+                ],
                 depth=1 if is_camera else 3,
             )
             if not written:
                 raise KeyboardInterrupt  # before the first frame: there is nothing to finish
         return Report(
             out=str(target),
+            network=f"{runtime.name} in {runtime.backend}",
             frames=len(written),
             skipped=reader.skipped,
             missed=getattr(reader, "missed", 0),
-            without_sky=network.without_sky,
-            cuts=network.smoother.cuts,
+            without_sky=after.without_sky,
+            cuts=smoother.cuts,
             seconds=time.perf_counter() - start,
-            model_seconds=network.seconds,
             cpu_seconds=time.process_time() - cpu,
             stages=tuple(stages),
             stopped=stopped,
@@ -291,15 +326,12 @@ def find_target(config: VideoConfig, source: Path | str | int) -> tuple[Path | s
     return target, suffix
 
 
-def _items(reader, shrink: Shrinker, limit: int | None) -> Iterator[_Item]:
-    """The decode stage: frames with their small pictures."""
+def _moments(reader, limit: int | None) -> Iterator[Moment]:
+    """The first `limit` frames, and what lies between them."""
     count = 0
     for moment in reader:
-        if moment.frame is None:
-            yield _Item(moment)
-            continue
-        yield _Item(moment, shrink(moment.frame))
-        count += 1
+        yield moment
+        count += moment.frame is not None
         if count == limit:
             return
 

@@ -24,33 +24,31 @@ class Smoother:
     def __init__(self, seconds: float):
         """Takes the time constant; 0 for no smoothing."""
         self.seconds, self.cuts = seconds, 0
-        self._photo = self._state = self._gain = None
+        self._photo = self._state = None
         self._time = 0.0
 
-    def look(self, image: np.ndarray, time: float) -> bool:
-        """Compares the next picture with the one before it.
+    def look(self, image: np.ndarray, time: float) -> np.ndarray | None:
+        """Compares the next picture with the one before it; may run ahead of `smooth`.
 
         Args:
           image: (H, W, 3) uint8 at the network's size.
           time: seconds, not falling.
 
         Returns:
-          Whether a new scene begins here; True for the first picture.
+          (H, W) float32 in 0-1: the gains, for `smooth`; None where a new scene begins, as at the
+          first picture.
         """
         photo = cv2.blur(image, _BLUR)
         before, self._photo = self._photo, photo
         step, self._time = time - self._time, time
         if before is None:
-            self._state = None
-            return True
+            return None
         red, green, blue = cv2.split(cv2.absdiff(photo, before))
         change = cv2.max(cv2.max(red, green), blue)
         if (change >= _MOVED).mean() > _CUT_SHARE:
             self.cuts += 1
-            self._state = None
-            return True
-        self._gain = cv2.LUT(change, self._gains(step))
-        return False
+            return None
+        return cv2.LUT(change, self._gains(step))
 
     def _gains(self, step: float) -> np.ndarray:
         """(256,) float32: gain by difference."""
@@ -58,19 +56,20 @@ class Smoother:
         ramp = np.clip((np.arange(256) - _STILL) / (_MOVED - _STILL), 0, 1)
         return (least + (1 - least) * ramp).astype(np.float32)
 
-    def smooth(self, probs: np.ndarray) -> np.ndarray:
-        """Takes in the probabilities of the picture last looked at.
+    def smooth(self, probs: np.ndarray, gains: np.ndarray | None) -> np.ndarray:
+        """Takes in the probabilities of the next picture.
 
         Args:
           probs: (H, W, C) float32.
+          gains: what `look` said of the same picture.
 
         Returns:
           (H, W, C) float32, of the same sums over C; not to be written to.
         """
-        if self._state is None or self.seconds <= 0:
+        if gains is None or self.seconds <= 0:
             self._state = probs
         else:
-            self._state = self._state + self._gain[..., None] * (probs - self._state)
+            self._state = self._state + gains[..., None] * (probs - self._state)
         return self._state
 
 

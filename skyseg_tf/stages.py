@@ -1,4 +1,4 @@
-"""A chain of stages, each in a thread of its own, with bounded queues between them.
+"""A chain of stages, each in threads of its own, with bounded queues between them.
 
 Decoders, encoders, OpenCV and the runtimes release Python's lock while they work, so the stages do
 overlap. What each of them did and waited for is measured.
@@ -8,29 +8,46 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 _POLL = 0.1  # seconds between looks at whether another stage has failed
 _END = object()
 
 
-@dataclass
-class StageTime:
-    """Seconds of one stage.
+class Stage(NamedTuple):
+    """What is done to every item.
 
     Attributes:
-      name: of the stage.
-      items: how many it has done.
-      busy: at work, by the clock.
-      cpu: of the processor, in its own thread.
-      starved: waiting for the stage before.
-      blocked: waiting for the stage behind.
+      name: for StageTime.
+      function: what it returns goes to the next stage.
+      workers: how many items it works on at once; they leave it in the order in which they came.
     """
 
     name: str
+    function: Callable[[Any], Any]
+    workers: int = 1
+
+
+@dataclass
+class StageTime:
+    """Seconds of one stage, summed over its workers.
+
+    Attributes:
+      name: of the stage.
+      workers: how many items it works on at once.
+      items: how many it has done.
+      busy: at work, by the clock.
+      cpu: of the processor, in its own threads.
+      starved: waiting for the stage before.
+      blocked: waiting for the stage behind, and for items that came before.
+    """
+
+    name: str
+    workers: int = 1
     items: int = 0
     busy: float = 0.0
     cpu: float = 0.0
@@ -80,7 +97,7 @@ class _Chain:
 
 def run_stages(
     source: tuple[str, Iterable],
-    stages: list[tuple[str, Callable[[Any], Any]]],
+    stages: Sequence[Stage],
     *,
     depth: int = 3,
 ) -> tuple[list[StageTime], bool]:
@@ -90,7 +107,7 @@ def run_stages(
 
     Args:
       source: name and items.
-      stages: name and function of each; what it returns goes to the next.
+      stages: what is done, in order.
       depth: items that may wait between two stages.
 
     Returns:
@@ -99,16 +116,17 @@ def run_stages(
     Raises:
       Exception: the first error of any stage, after all threads have ended.
     """
-    chain, times = _Chain(), [StageTime(name) for name in (source[0], *(n for n, _ in stages))]
+    chain, times = _Chain(), [StageTime(source[0])]
     boxes = [queue.Queue(depth) for _ in stages]
-    items = iter(source[1])
-    steps = [lambda: _feed(chain, times[0], items, boxes[0])]
-    for index, (_, function) in enumerate(stages):
-        outbox = boxes[index + 1] if index + 1 < len(boxes) else None
-        steps.append(_stage_step(chain, times[index + 1], function, boxes[index], outbox))
+    steps = [partial(_feed, chain, times[0], iter(source[1]), boxes[0])]
+    for stage, inbox, outbox in zip(stages, boxes, [*boxes[1:], None], strict=True):
+        times.append(StageTime(stage.name, stage.workers))
+        station = _Station(chain, times[-1], stage.function, inbox, outbox)
+        steps += [station.step] * stage.workers
+    names = [entry.name for entry in times for _ in range(entry.workers)]
     threads = [
-        threading.Thread(target=chain.run, args=(step,), name=entry.name, daemon=True)
-        for step, entry in zip(steps, times, strict=True)
+        threading.Thread(target=chain.run, args=(step,), name=name, daemon=True)
+        for step, name in zip(steps, names, strict=True)
     ]
     with _ctrl_c(chain):
         try:
@@ -167,22 +185,40 @@ def _feed(chain: _Chain, times: StageTime, items, outbox: queue.Queue) -> bool:
     return item is not _END
 
 
-def _stage_step(chain, times, function, inbox, outbox) -> Callable[[], bool]:
-    def step() -> bool:
-        start = time.perf_counter()
-        item = chain.get(inbox)
-        got, cpu = time.perf_counter(), time.thread_time()
-        times.starved += got - start
-        if item is _END:
-            chain.put(outbox, _END)
-            return False
-        result = function(item)
-        times.cpu += time.thread_time() - cpu
-        done = time.perf_counter()
-        times.busy += done - got
-        chain.put(outbox, result)
-        times.blocked += time.perf_counter() - done
-        times.items += 1
-        return True
+class _Station:
+    """One stage at work: its threads take items by number, and hand them on in that order."""
 
-    return step
+    def __init__(self, chain: _Chain, times: StageTime, function, inbox, outbox):
+        self.chain, self.times, self.function = chain, times, function
+        self.inbox, self.outbox = inbox, outbox
+        self.taking = threading.Lock()
+        self.taken, self.ended = 0, False
+        self.turn, self.next = threading.Condition(), 0
+
+    def step(self) -> bool:
+        """Does one item; False at the end."""
+        start = time.perf_counter()
+        with self.taking:
+            item = _END if self.ended else self.chain.get(self.inbox)
+            number, last = self.taken, item is _END and not self.ended
+            self.taken += 1
+            self.ended |= last
+        if item is _END and not last:
+            return False
+        got, cpu = time.perf_counter(), time.thread_time()
+        result = _END if last else self.function(item)
+        cpu, done = time.thread_time() - cpu, time.perf_counter()
+        with self.turn:
+            while not self.turn.wait_for(lambda: self.next == number, _POLL):
+                if self.chain.aborted:
+                    raise _Aborted
+            self.chain.put(self.outbox, result)
+            self.next += 1
+            self.turn.notify_all()
+            self.times.starved += got - start
+            self.times.blocked += time.perf_counter() - done
+            if not last:
+                self.times.cpu += cpu
+                self.times.busy += done - got
+                self.times.items += 1
+        return not last

@@ -26,12 +26,12 @@ def bright_is_sky(images: np.ndarray) -> np.ndarray:
     return np.clip((np.asarray(images, np.float32)[..., 2:] - 45) / 215, 0, 1)
 
 
-def make_runtime(infer=bright_is_sky, frames: int = 1, **facts) -> Runtime:
+def make_runtime(infer=bright_is_sky, frames: int = 1, streams: int = 1, **facts) -> Runtime:
     """A Runtime of the given function, at 64x96 or whatever `facts` say."""
     facts = {"working_size": SIZE, "frames": frames} | facts
     names, colors = ("not sky", "sky"), ((90, 90, 90), (70, 130, 180))
     facts = ModelFacts("drawn", **({"class_names": names, "colors": colors} | facts))
-    return Runtime("keras", Path("drawn.keras"), facts, infer)
+    return Runtime("keras", Path("drawn.keras"), facts, infer, streams=streams)
 
 
 def write_clip(

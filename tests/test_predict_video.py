@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -124,12 +125,33 @@ def test_clips_go_to_sequence_models_and_never_over_a_cut(tmp_path):
     assert report.cuts == 1
 
 
+def test_frames_that_are_in_work_at_once_come_out_in_order(tmp_path):
+    """And smoothed in that order: the file is the one of a frame at a time."""
+    at_once, most = set(), []
+
+    def infer(images):
+        at_once.add(id(images))
+        time.sleep(0.02 if len(most) % 3 == 0 else 0.002)
+        most.append(len(at_once))
+        at_once.discard(id(images))
+        return bright_is_sky(images)
+
+    source = write_clip(tmp_path / "clip.mp4", 24)
+    report = run(source, tmp_path / "three.mp4", make_runtime(infer, streams=3), smooth=0.3)
+    run(source, tmp_path / "one.mp4", smooth=0.3)
+    assert max(most) > 1
+    assert report.stages[1].workers == 3
+    np.testing.assert_array_equal(
+        read_clip(tmp_path / "three.mp4")[0], read_clip(tmp_path / "one.mp4")[0]
+    )
+
+
 def test_report_splits_the_time(tmp_path):
     report = run(write_clip(tmp_path / "clip.mp4", 30), tmp_path / "o.mp4")
     assert [stage.name for stage in report.stages] == ["decode", "infer", "compose", "encode"]
     assert all(30 <= stage.items <= 31 for stage in report.stages)
     for stage in report.stages:
-        assert stage.busy + stage.starved + stage.blocked <= report.seconds
+        assert stage.busy + stage.starved + stage.blocked <= stage.workers * report.seconds
     assert report.fps == pytest.approx(30 / report.seconds)
     assert report.model_fps > report.fps
     text = str(report)
@@ -225,7 +247,7 @@ def test_several_videos_one_of_them_broken(tmp_path, capsys):
 
 
 def test_the_command_knows_videos_by_their_names(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(predict, "load_runtime", lambda *a, **k: make_runtime())
+    monkeypatch.setattr(predict, "load_fastest", lambda *a, **k: make_runtime())
     for name in "ab":
         write_clip(tmp_path / f"{name}.mp4", 3)
 

@@ -1,4 +1,6 @@
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
@@ -7,10 +9,11 @@ from drawn_models import blue_model, blue_probs
 from onnx import numpy_helper
 
 from skyseg_tf import runtime
+from skyseg_tf.backends import LOADERS
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.onnx_file import read_metadata, read_weights
-from skyseg_tf.runtime import BACKENDS, ModelFacts, load_runtime, sha256_of
+from skyseg_tf.runtime import BACKENDS, ModelFacts, load_fastest, load_runtime, sha256_of
 
 RNG = np.random.default_rng(0)
 
@@ -28,6 +31,48 @@ def test_probabilities_are_the_models(tmp_path, backend):
         model(images[:, :40])
     with pytest.raises(InputError, match="takes"):
         model(images[0])
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_calls_of_several_threads_keep_their_answers_apart(tmp_path, backend):
+    model = load_runtime(blue_model(tmp_path / "m.onnx"), backend, threads=2, streams=2)
+    assert model.streams == 2
+    photos = RNG.integers(0, 256, (24, 1, 64, 96, 3), dtype=np.uint8)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(model, photos))
+    for photo, probs in zip(photos, answers, strict=True):
+        np.testing.assert_allclose(probs, blue_probs(photo), atol=1e-5)
+
+
+@pytest.mark.parametrize("faster", ["onnxruntime", "openvino"])
+def test_long_work_goes_to_the_backend_that_is_faster_here(tmp_path, monkeypatch, faster):
+    calls = []
+
+    def slowed(name):
+        loader = LOADERS[name]
+
+        def load(*arguments):
+            model = loader(*arguments)
+            infer = model._infer
+
+            def slow(images):
+                calls.append((name, images.shape))
+                time.sleep(0 if name == faster else 0.05)
+                return infer(images)
+
+            model._infer = slow
+            return model
+
+        return load
+
+    for name in ("onnxruntime", "openvino"):
+        monkeypatch.setitem(LOADERS, name, slowed(name))
+    path = blue_model(tmp_path / "m.onnx")
+    assert load_fastest(path, threads=2, streams=2).backend == faster
+    assert {shape for _, shape in calls} == {(1, 288, 512, 3)}  # of a wide photo
+    calls.clear()
+    assert load_fastest(path, "openvino").backend == "openvino"
+    assert not calls
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])

@@ -11,8 +11,8 @@ def run(images, probs, seconds, fps=FPS):
     smoother = Smoother(seconds)
     masks = []
     for index, (image, prob) in enumerate(zip(images, probs, strict=True)):
-        smoother.look(image, index / fps)
-        masks.append(smoother.smooth(prob[..., None])[..., 0] >= 0.5)
+        gains = smoother.look(image, index / fps)
+        masks.append(smoother.smooth(prob[..., None], gains)[..., 0] >= 0.5)
     return np.array(masks), smoother
 
 
@@ -79,8 +79,8 @@ def test_the_time_constant_is_in_seconds():
     for fps in (10.0, 50.0):
         smoother = Smoother(0.5)
         for index in range(round(fps) + 1):
-            smoother.look(image, index / fps)
-            value = smoother.smooth(np.full((*SIZE, 1), float(index > 0), np.float32))
+            gains = smoother.look(image, index / fps)
+            value = smoother.smooth(np.full((*SIZE, 1), float(index > 0), np.float32), gains)
         assert value[0, 0, 0] == pytest.approx(1 - np.exp(-1 / 0.5), abs=1e-3)
 
 
@@ -88,5 +88,5 @@ def test_many_classes_keep_summing_to_one(rng):
     probs = rng.dirichlet(np.ones(19), (5, *SIZE)).astype(np.float32)
     smoother = Smoother(0.2)
     for index, prob in enumerate(probs):
-        smoother.look(draw_frame(index)[0], index / FPS)
-        assert np.allclose(smoother.smooth(prob).sum(-1), 1, atol=1e-5)
+        gains = smoother.look(draw_frame(index)[0], index / FPS)
+        assert np.allclose(smoother.smooth(prob, gains).sum(-1), 1, atol=1e-5)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from skyseg_tf.stages import run_stages
+from skyseg_tf.stages import Stage, run_stages
 
 
 def test_items_keep_their_order_and_stages_overlap():
@@ -17,7 +17,7 @@ def test_items_keep_their_order_and_stages_overlap():
 
     start = time.perf_counter()
     times, stopped = run_stages(
-        ("source", range(20)), [("a", slow), ("b", slow), ("c", slow), ("sink", seen.append)]
+        ("source", range(20)), [Stage(name, slow) for name in "abc"] + [Stage("sink", seen.append)]
     )
     wall = time.perf_counter() - start
     assert seen == [i + 3 for i in range(20)]
@@ -28,13 +28,36 @@ def test_items_keep_their_order_and_stages_overlap():
     assert all(stage.cpu < 0.2 for stage in times)
 
 
+def test_workers_share_a_stage_and_keep_the_order():
+    """The first item of each three takes longest, so that later ones are done before it."""
+    seen, at_once, most = [], set(), []
+
+    def work(item):
+        at_once.add(item)
+        time.sleep(0.03 if item % 3 == 0 else 0.005)
+        most.append(len(at_once))
+        at_once.discard(item)
+        return item
+
+    start = time.perf_counter()
+    times, _ = run_stages(
+        ("source", range(30)), [Stage("work", work, 3), Stage("sink", seen.append)]
+    )
+    wall = time.perf_counter() - start
+    assert seen == list(range(30))
+    assert max(most) == 3
+    assert (times[1].workers, times[1].items, times[2].items) == (3, 30, 30)
+    assert times[1].busy > 0.4
+    assert times[1].busy + times[1].starved + times[1].blocked <= 3 * wall
+
+
 def test_waiting_is_told_apart():
     def slow(item):
         time.sleep(0.02)
         return item
 
     times, _ = run_stages(
-        ("source", range(30)), [("slow", slow), ("fast", lambda item: item)], depth=2
+        ("source", range(30)), [Stage("slow", slow), Stage("fast", lambda item: item)], depth=2
     )
     source, slow_stage, fast = times
     assert source.blocked > 0.15
@@ -55,7 +78,7 @@ def test_queues_are_bounded():
         return item
 
     thread = threading.Thread(
-        target=run_stages, args=(("source", source()), [("hold", hold)]), kwargs={"depth": 3}
+        target=run_stages, args=(("source", source()), [Stage("hold", hold)]), kwargs={"depth": 3}
     )
     thread.start()
     time.sleep(0.3)
@@ -65,8 +88,9 @@ def test_queues_are_bounded():
     assert len(made) == 100
 
 
+@pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("place", ["source", "stage", "last"])
-def test_the_first_error_ends_everything(place):
+def test_the_first_error_ends_everything(place, workers):
     def fail_at(where, item):
         if where == place and item == 5:
             raise ZeroDivisionError(place)
@@ -76,7 +100,10 @@ def test_the_first_error_ends_everything(place):
     with pytest.raises(ZeroDivisionError, match=place):
         run_stages(
             ("source", (fail_at("source", i) for i in range(1000))),
-            [("stage", lambda i: fail_at("stage", i)), ("last", lambda i: fail_at("last", i))],
+            [
+                Stage("stage", lambda i: fail_at("stage", i), workers),
+                Stage("last", lambda i: fail_at("last", i)),
+            ],
         )
     assert threading.active_count() == before
 
@@ -90,7 +117,9 @@ def test_interrupt_finishes_what_is_under_way():
             os.kill(os.getpid(), signal.SIGINT)
         return item
 
-    times, stopped = run_stages(("source", range(10_000)), [("a", stage), ("b", seen.append)])
+    times, stopped = run_stages(
+        ("source", range(10_000)), [Stage("a", stage), Stage("b", seen.append)]
+    )
     assert stopped
     assert seen == list(range(times[0].items))  # all that were begun came out
     assert 10 < len(seen) < 1000
@@ -106,7 +135,11 @@ def test_a_second_interrupt_gives_up():
 
     before = threading.active_count(), signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        run_stages(("source", range(10_000)), [("a", stage), ("b", lambda item: item)], depth=5)
+        run_stages(
+            ("source", range(10_000)),
+            [Stage("a", stage, 2), Stage("b", lambda item: item)],
+            depth=5,
+        )
     assert (threading.active_count(), signal.getsignal(signal.SIGINT)) == before
 
 
@@ -122,7 +155,7 @@ def test_no_thread_is_left_at_work_when_an_exception_strikes_the_waiting(monkeyp
 
     monkeypatch.setattr(threading.Thread, "is_alive", strike)
     with pytest.raises(KeyboardInterrupt):
-        run_stages(("source", range(10_000)), [("a", lambda item: time.sleep(0.005))])
+        run_stages(("source", range(10_000)), [Stage("a", lambda item: time.sleep(0.005))])
     assert not struck[0].is_alive()
 
 
@@ -145,5 +178,5 @@ def test_an_interrupt_beside_an_error_changes_nothing():
 
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError):
-        run_stages(("source", source()), [("a", fail)], depth=1)
+        run_stages(("source", source()), [Stage("a", fail)], depth=1)
     assert threading.active_count() == before
