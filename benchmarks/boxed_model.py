@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from smp_peer import train_peer
+from smp_peer import torch_python, train_peer
 
 from skyseg_tf import metrics
 from skyseg_tf.data.layouts import guess_mask_encoding, scan_tree
@@ -96,7 +96,9 @@ def main() -> None:
     parser.add_argument("--backend")
     parser.add_argument("--every", type=int, default=3)
     parser.add_argument("--long-sides", type=int, nargs="+")
-    parser.add_argument("--torch-python", help="a Python with what torch_training.py needs")
+    parser.add_argument(
+        "--torch-python", type=torch_python, help="a Python with what torch_training.py needs"
+    )
     parser.add_argument("--minutes", type=float, default=18)
     parser.add_argument("--seed", type=int, default=0)
     flags = parser.parse_args()

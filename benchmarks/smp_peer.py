@@ -1,6 +1,7 @@
 """Hands photos to torch_training.py, which needs a Python of its own, and takes its masks back."""
 
 import subprocess
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,22 @@ import numpy as np
 from skyseg_tf.data.photos import LabeledPhoto
 
 PEER = Path(__file__).with_name("torch_training.py")
+_MISSING = """
+from importlib.util import find_spec
+wanted = ("torch", "segmentation_models_pytorch", "albumentations")
+raise SystemExit(", ".join(name for name in wanted if not find_spec(name)) or None)
+"""
+
+
+def torch_python(text: str) -> str:
+    """For argparse: a Python that has what the peer needs."""
+    try:
+        done = subprocess.run([text, "-c", _MISSING], capture_output=True, text=True)
+    except OSError as error:
+        raise ArgumentTypeError(f"{text}: {error.strerror}; name a Python") from None
+    if done.returncode:
+        raise ArgumentTypeError(f"{text}: lacks {done.stderr.strip()}; pip install them there")
+    return text
 
 
 def train_peer(

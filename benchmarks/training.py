@@ -27,7 +27,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
-from smp_peer import train_peer
+from smp_peer import torch_python, train_peer
 
 from skyseg_tf import metrics
 from skyseg_tf.build import BuildConfig, build
@@ -86,7 +86,9 @@ def main() -> None:
     """Prints a row per training, then mean and spread of each side."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tree", type=Path)
-    parser.add_argument("--torch-python", help="a Python with what torch_training.py needs")
+    parser.add_argument(
+        "--torch-python", type=torch_python, help="a Python with what torch_training.py needs"
+    )
     parser.add_argument("--only", choices=("ours", "peer"))
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--epochs", type=int, default=30)
