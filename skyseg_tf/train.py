@@ -74,6 +74,8 @@ def train(config: TrainConfig, on_epoch: Callable[[dict[str, float]], None] | No
         return find_learning_rate(config, manifest)
     if config.seeds > 1:
         return train_seeds(config)
+    # It would merge additions into AddN, whose order of summing changes (see models.blocks.Fork).
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     with use_devices(config.devices, config.batch_size):
         return _train_one(config, manifest, on_epoch or (lambda row: None))
 

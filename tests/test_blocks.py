@@ -1,8 +1,30 @@
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from skyseg_tf.models import blocks
 from skyseg_tf.models.blocks import BatchNormalization
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX adds in order by itself")
+def test_a_fork_adds_its_gradients_in_order():
+    """In float32, 1 is lost beside 1e8 unless the two large ones have gone first."""
+    fork = blocks.Fork(3)
+    x = tf.ones((2, 3))
+    for factors, wanted in (
+        ((1e8, -1e8, 1.0), 1.0),
+        ((1e8, 1.0, -1e8), 0.0),
+        ((1.0, 1e8, -1e8), 0.0),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = sum(
+                k * branch for k, branch in zip(factors, fork(x, training=True), strict=True)
+            )
+        np.testing.assert_array_equal(tape.gradient(total, x), np.full((2, 3), wanted))
+    for branch in fork(x, training=False):
+        np.testing.assert_array_equal(branch, x)
 
 
 def test_fused_batch_norm_trains_as_keras_does():

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import keras
@@ -204,6 +205,26 @@ def test_gradient_reaches_every_weight(name):
     dead = [w.path for w, g in zip(weights, gradients, strict=True) if g is None or not np.any(g)]
     assert not dead
     assert all(np.isfinite(g).all() for g in gradients)
+
+
+@pytest.mark.parametrize("name", mark_heavy(MODELS))
+def test_no_gradient_is_a_sum_of_three_or_more(name):
+    """TensorFlow adds three in an order that changes from run to run; `fork` has one of its own."""
+    network = build_model(name, 3, size=(64, 96))
+    users = Counter()
+    for layer in network.layers:
+        for node in layer._inbound_nodes:
+            read = node.input_tensors
+            if isinstance(layer, blocks.ResizeLike):
+                read = read[:1]  # of the other it takes the shape
+            users.update(id(tensor) for tensor in read)
+    outputs = {
+        id(tensor): layer.name
+        for layer in network.layers
+        if not isinstance(layer, keras.layers.InputLayer)
+        for tensor in keras.tree.flatten(layer.output)
+    }
+    assert [outputs[key] for key, count in users.items() if count > 2 and key in outputs] == []
 
 
 @pytest.mark.parametrize("name", mark_heavy(MODELS))

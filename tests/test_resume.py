@@ -22,10 +22,6 @@ from skyseg_tf.runs import read_config, write_json
 from skyseg_tf.train import TrainConfig, main, train
 from skyseg_tf.train_config import resumed
 
-THREADED_SUMS = (
-    "gradients of convolutions to 1x2 pixels differ in their last bits from run to run, killed or "
-    "not, unless TF_NUM_INTRAOP_THREADS=1"
-)
 # The real command, which sends itself a signal after a given number of batches.
 STRUCK = """
 import os, sys
@@ -211,11 +207,7 @@ def _worse_and_worse(model, batches, progress, keeping):
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     "model",
-    [
-        "skynet",
-        "unet_efficientnet_b2",
-        pytest.param("resnet_lstm", marks=pytest.mark.xfail(reason=THREADED_SUMS)),
-    ],
+    ["skynet", "unet_efficientnet_b2", "resnet_lstm"],
 )
 def test_killed_at_random_steps(model, tmp_path_factory):
     """Three kills in one training of networks with Dropout, batch normalization and an LSTM."""

@@ -66,13 +66,14 @@ def context_embedding(x):
 
 def semantic_branch(image):
     """The outputs of the stem and stages 3, 4, 5 (for the auxiliary heads) and of the context."""
-    x, stages = stem(image), []
-    stages.append(x)
+    x, kept = blocks.fork(stem(image))
+    stages = [kept]
     for stage, filters, repeats in (("S3", 32, 2), ("S4", 64, 2), ("S5_4", 128, 4)):
         x = gather_expand_down(x, filters, f"segment.{stage}.0")
         for index in range(1, repeats):
             x = gather_expand(x, filters, f"segment.{stage}.{index}")
-        stages.append(x)  # (B, H/8, W/8, 32), (B, H/16, W/16, 64), (B, H/32, W/32, 128)
+        x, kept = blocks.fork(x)
+        stages.append(kept)  # (B, H/8, W/8, 32), (B, H/16, W/16, 64), (B, H/32, W/32, 128)
     return stages, context_embedding(x)
 
 

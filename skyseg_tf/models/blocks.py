@@ -6,6 +6,7 @@ Every layer that holds weights is named by the module path of the published stat
 """
 
 import math
+from functools import reduce
 
 import keras
 from keras import layers, ops
@@ -107,6 +108,44 @@ def batch_norm(x, name: str, *, epsilon=1e-5, momentum=MOMENTUM):
 def relu(x):
     """max(x, 0)."""
     return layers.ReLU()(x)
+
+
+@keras.saving.register_keras_serializable(package="skyseg_tf")
+class Fork(layers.Layer):
+    """Hands a tensor to several branches and adds their gradients in that order.
+
+    TensorFlow adds three gradients in the order in which their buffers happen to be free (AddN,
+    core/kernels/aggregate_ops.cc): the last bits of the sum change from run to run, and a training
+    that is resumed ends with other weights. Two gradients commute.
+
+    Args:
+      branches: how many.
+    """
+
+    def __init__(self, branches: int, **kwargs):
+        """Keeps the number; further arguments are those of keras.layers.Layer."""
+        super().__init__(**kwargs)
+        self.branches = branches
+
+    def call(self, x, training=None):
+        """(...) -> a list of the same tensor."""
+        if not training or keras.backend.backend() != "tensorflow":
+            return [x] * self.branches
+
+        @ops.custom_gradient
+        def split(x):
+            return (x,) * self.branches, lambda *upstream: reduce(ops.add, upstream)
+
+        return list(split(x))
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return super().get_config() | {"branches": self.branches}
+
+
+def fork(x, branches: int = 2) -> list:
+    """The same tensor so many times: for one whose gradient would be a sum of more than two."""
+    return Fork(branches)(x)
 
 
 def interpolation_matrix(size_in, size_out, align_corners: bool, dtype: str):

@@ -94,13 +94,16 @@ def xception65(image, output_stride: int):
 
 def atrous_pyramid(x, output_stride: int):
     """ASPP: image pooling and four views of different reach, 2048 channels to 256."""
+    x, *branches = blocks.fork(x, 5)
     pooled = layers.GlobalAveragePooling2D(keepdims=True)(x)  # (B, 1, 1, 2048)
     pooled = conv_bn_relu(pooled, 256, 1, "image_pooling")
     views = [blocks.resize_like(pooled, x, align_corners=True)]
-    views.append(conv_bn_relu(x, 256, 1, "aspp0"))
+    views.append(conv_bn_relu(branches[0], 256, 1, "aspp0"))
     for index in (1, 2, 3):
         rate = index * 6 * 16 // output_stride
-        views.append(separable(x, 256, f"aspp{index}", dilation=rate, epsilon=HEAD_EPSILON))
+        views.append(
+            separable(branches[index], 256, f"aspp{index}", dilation=rate, epsilon=HEAD_EPSILON)
+        )
     x = conv_bn_relu(layers.Concatenate()(views), 256, 1, "concat_projection")
     return layers.Dropout(0.1)(x)
 

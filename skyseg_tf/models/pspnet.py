@@ -33,7 +33,6 @@ def dilated_resnet(image, depth: int):
     x = blocks.relu(conv_bn(x, 64, 3, "layer0.3", "layer0.4"))
     x = blocks.relu(conv_bn(x, 128, 3, "layer0.6", "layer0.7"))
     x = blocks.max_pool3(x)  # (B, H/4, W/4, 128)
-    stages = []
     for stage, repeats in enumerate(BLOCKS[depth], 1):
         for index in range(repeats):
             x = bottleneck(
@@ -43,16 +42,19 @@ def dilated_resnet(image, depth: int):
                 stride=2 if (stage, index) == (2, 0) else 1,
                 dilation={3: 2, 4: 4}.get(stage, 1),  # the stage's first block too
             )
-        stages.append(x)
-    return stages[2], stages[3]
+        if stage == 3:
+            x, middle = blocks.fork(x)
+    return middle, x
 
 
 def pyramid_pooling(x):
     """Means over 1, 4, 9 and 36 areas beside the features: 2048 channels to 4096."""
+    x, *branches = blocks.fork(x, 5)
     views = [x]
     for index, bins in enumerate((1, 2, 3, 6)):
         name = f"ppm.features.{index}"
-        view = conv_bn(blocks.AveragePoolBins(bins)(x), 512, 1, f"{name}.1", f"{name}.2")
+        pooled = blocks.AveragePoolBins(bins)(branches[index])
+        view = conv_bn(pooled, 512, 1, f"{name}.1", f"{name}.2")
         views.append(blocks.resize_like(blocks.relu(view), x, align_corners=True))
     return layers.Concatenate()(views)
 

@@ -103,8 +103,10 @@ def resnet18(x):
         for index in range(2):
             stride = 2 if stage > 1 and index == 0 else 1
             x = basic_block(x, 32 * 2**stage, f"{name}.layer{stage}.{index}", stride)
-        stages.append(x)
-    return stages[1:]
+        if stage in (2, 3):
+            x, kept = blocks.fork(x)
+            stages.append(kept)
+    return [*stages, x]
 
 
 def score(x, num_classes: int, name: str):
@@ -156,9 +158,12 @@ def conv_lstm(scores, frames: int):
 
 def pyramid_pooling(x, num_classes: int):
     """The optional head: means over 1, 4, 9, 36 areas of the class scores, (B, H, W, C) to same."""
+    x, *branches = blocks.fork(x, 5)
     views = [x]
     for index, bins in enumerate((1, 2, 3, 6)):
-        view = blocks.conv(blocks.AveragePoolBins(bins)(x), 16, 1, f"psp.psp.{index}.1")
+        view = blocks.conv(
+            blocks.AveragePoolBins(bins)(branches[index]), 16, 1, f"psp.psp.{index}.1"
+        )
         views.append(blocks.resize_like(blocks.relu(view), x))
     x = layers.Concatenate()(views)
     return blocks.conv(x, num_classes, 1, "psp.conv_last.0", bias=True, dtype=blocks.logits_dtype())

@@ -46,9 +46,10 @@ def residual(x, name: str):
 
 def context(x, name: str):
     """Adds what the whole picture and its sixteenths say, as pyramid pooling does."""
+    x, *branches = blocks.fork(x, 1 + len(CONTEXT_BINS))
     views = [x]
-    for bins in CONTEXT_BINS:
-        view = blocks.AveragePoolBins(bins)(x)
+    for bins, branch in zip(CONTEXT_BINS, branches, strict=True):
+        view = blocks.AveragePoolBins(bins)(branch)
         view = blocks.relu(blocks.conv(view, x.shape[-1], 1, f"{name}.{bins}", bias=True))
         views.append(blocks.resize_like(view, x))
     return layers.Add()(views)
