@@ -136,7 +136,7 @@ def main() -> None:
     print(f"{'mix_skies':<34}{own:>8.2f}{'':>8}")
     print(f"{'all that Keras has':<34}{'':>8}{keras_ms('all of these', measure, nothing):>8}")
     print(f"\n{'preset':<34}{'ours':>8}")
-    for preset in ("light", "default", "strong"):
+    for preset in ("light", "geometric", "default", "strong"):
         own = measure(ours(AUGMENTATIONS[preset])) - nothing
         chance = AUGMENTATIONS[preset].mix_skies
         batch = cpu_ms(partial(mixed, chance), **options) - nothing if chance else 0.0

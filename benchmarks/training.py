@@ -41,7 +41,8 @@ from skyseg_tf.labels import get_scheme
 SCHEME = get_scheme("cityscapes19")
 SKY = SCHEME.class_names.index("sky")
 RECIPE = [
-    "--model", "unet_efficientnet_b2", "--loss", "ce_dice", "--augment", "default", "--ema", "0.998",
+    "--model", "unet_efficientnet_b2", "--loss", "ce_dice", "--augment", "geometric",
+    "--ema", "0.998",
 ]  # fmt: skip
 
 

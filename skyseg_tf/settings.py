@@ -97,8 +97,8 @@ class TrainConfig:
     saved is then the average. 0: none."""
     augment: str | None = None
     """How much geometry, light and weather of the training photos are changed: none, flip, light
-    (for minutes of training), default or strong, see data/augment.py. Default: light; for the demo,
-    whose scenes are drawn in every light, flip."""
+    (for minutes of training), geometric (for several classes), default or strong, see
+    data/augment.py. Default: light; for the demo, whose scenes are drawn in every light, flip."""
     accumulate: int = 1
     """Batches whose gradients make one step: for a batch that memory does not hold."""
     patience: int = 0

@@ -158,7 +158,10 @@ def test_averaged_weights_are_what_is_saved(records, tmp_path):
         ({"model": "resnet99"}, "no network 'resnet99'"),
         ({"optimizer": "adamm"}, "no optimizer 'adamm': there are adam"),
         ({"loss": "mse"}, "no loss 'mse'"),
-        ({"augment": "wild"}, "no augment 'wild': there are none, flip, light, default, strong"),
+        (
+            {"augment": "wild"},
+            "no augment 'wild': there are none, flip, light, geometric, default, strong",
+        ),
         ({"ema": 1.0}, "--ema is 1.0: a decay from 0 to below 1"),
         ({"epochs": 0}, "--epochs is 0: at least 1"),
         ({"extra_records": ("/nowhere",)}, "no dataset.json"),

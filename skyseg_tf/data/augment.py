@@ -130,6 +130,20 @@ _DEFAULT = _LIGHT | {
     "brightness": Range(-20.0, 20.0, 0.5),
     "jpeg": Range(25.0, 90.0, 0.3),
 }
+_GEOMETRIC = {  # texture tells buildings from trees: little is done to it
+    "flip": 0.5,
+    "scales": Range(0.5, 2.0),
+    "angle": Range(-8.0, 8.0, 0.5),
+    "perspective": Range(-0.2, 0.2, 0.4),
+    "exposure": Range(-0.3, 0.3),
+    "tint": Range(0.0, 0.05),
+    "gamma": Range(0.7, 1.3),
+    "saturation": Range(0.7, 1.3),
+    "contrast": Range(0.7, 1.3),
+    "hue": Range(-18.0, 18.0, 0.8),
+    "defocus": Range(0.002, 0.008, 0.1),
+    "noise": Range(2.0, 12.0, 0.1),
+}
 _STRONG = _DEFAULT | {
     "scales": Range(0.5, 2.0),
     "angle": Range(-10.0, 10.0, 0.5),
@@ -151,6 +165,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "none": Augmentation(),
     "flip": Augmentation(flip=0.5),
     "light": Augmentation(**_LIGHT),
+    "geometric": Augmentation(**_GEOMETRIC),
     "default": Augmentation(**_DEFAULT),
     "strong": Augmentation(**_STRONG),
 }

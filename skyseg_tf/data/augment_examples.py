@@ -71,7 +71,7 @@ def effect_examples(
         options = {"sky_class_id": sky_class_id, "chance": 1.0, "synthetic": 0.0}
         mixed, _ = mix_skies(*pair, tf.constant([seed, number]), **options)
         panels.append((f"sky of another photo {number + 1}", mixed[0], labels))
-    for first, preset in enumerate(("light", "default", "strong")):
+    for first, preset in enumerate(("light", "geometric", "default", "strong")):
         for number in range(4):
             add(f"preset {preset} {number + 1}", AUGMENTATIONS[preset], 10 * (first + 1) + number)
     return [(name, picture.numpy(), moved.numpy()) for name, picture, moved in panels]
