@@ -53,12 +53,17 @@ def conv(x, filters: int, kernel: int, name: str, *, stride=1, dilation=1, bias=
     )(x)
 
 
-def depthwise(x, kernel: int, name: str, *, stride=1, dilation=1, multiplier=1):
-    """A depthwise convolution without bias, padded like `conv`; (B, H', W', C x multiplier)."""
+def depthwise(
+    x, kernel: int, name: str, *, stride=1, dilation=1, multiplier=1, gain: float = math.sqrt(2)
+):
+    """A depthwise convolution without bias, padded like `conv`; (B, H', W', C x multiplier).
+
+    Its weights start with a standard deviation of gain / sqrt(fan-in).
+    """
     if stride > 1:
         x = layers.ZeroPadding2D((kernel - 1) // 2 * dilation)(x)
     # Keras would count all channels as fan-in, though each output sees one.
-    initializer = keras.initializers.TruncatedNormal(stddev=math.sqrt(2) / kernel)
+    initializer = keras.initializers.TruncatedNormal(stddev=gain / kernel)
     return layers.DepthwiseConv2D(
         kernel,
         stride,

@@ -19,9 +19,21 @@ SKIPS = (1, 2, 4)  # stages whose output the decoder sees, beside the stem
 DROP_PATH = 0.2  # of the last block, rising linearly from 0
 
 
-def conv_bn(x, filters: int, kernel: int, conv_name: str, bn_name: str, *, stride=1):
-    """Convolution without bias and batch normalization."""
-    return blocks.batch_norm(blocks.conv(x, filters, kernel, conv_name, stride=stride), bn_name)
+# Of the encoder's start weights: standard deviation x sqrt(fan-in), PyTorch's default. Batch
+# normalization takes their size away, but Adam's steps turn small weights faster than large ones:
+# CamVid's mean IoU at 96x128 is 0.30 after 540 steps, with He's sqrt(2) after 900.
+GAIN = 3**-0.5
+
+
+def encoder_conv(x, filters: int, kernel: int, name: str, **options):
+    """`blocks.conv` with the encoder's start weights."""
+    start = keras.initializers.VarianceScaling(GAIN**2, "fan_in", "uniform")
+    return blocks.conv(x, filters, kernel, name, kernel_initializer=start, **options)
+
+
+def encoder_conv_bn(x, filters: int, kernel: int, conv_name: str, bn_name: str, *, stride=1):
+    """`encoder_conv` without bias and batch normalization."""
+    return blocks.batch_norm(encoder_conv(x, filters, kernel, conv_name, stride=stride), bn_name)
 
 
 def silu(x):
@@ -32,8 +44,8 @@ def silu(x):
 def squeeze_excite(x, reduced: int, name: str):
     """Scales each channel by what the image's mean says: (B, H, W, C) to the same."""
     mean = layers.GlobalAveragePooling2D(keepdims=True)(x)  # (B, 1, 1, C)
-    gate = silu(blocks.conv(mean, reduced, 1, f"{name}.conv_reduce", bias=True))
-    gate = blocks.conv(gate, x.shape[-1], 1, f"{name}.conv_expand", bias=True)
+    gate = silu(encoder_conv(mean, reduced, 1, f"{name}.conv_reduce", bias=True))
+    gate = encoder_conv(gate, x.shape[-1], 1, f"{name}.conv_expand", bias=True)
     return layers.Multiply()([x, layers.Activation("sigmoid")(gate)])
 
 
@@ -55,12 +67,12 @@ def inverted_bottleneck(x, filters: int, kernel: int, stride: int, expand: int, 
     start, width = x, x.shape[-1]
     bn, project = 1, "conv_pw"  # without an expansion the names move up by one
     if expand > 1:
-        x = silu(conv_bn(x, expand * width, 1, f"{name}.conv_pw", f"{name}.bn1"))
+        x = silu(encoder_conv_bn(x, expand * width, 1, f"{name}.conv_pw", f"{name}.bn1"))
         bn, project = 2, "conv_pwl"
-    x = blocks.depthwise(x, kernel, f"{name}.conv_dw", stride=stride)
+    x = blocks.depthwise(x, kernel, f"{name}.conv_dw", stride=stride, gain=GAIN)
     x = silu(blocks.batch_norm(x, f"{name}.bn{bn}"))
     x = squeeze_excite(x, width // 4, f"{name}.se")
-    x = conv_bn(x, filters, 1, f"{name}.{project}", f"{name}.bn{bn + 1}")
+    x = encoder_conv_bn(x, filters, 1, f"{name}.{project}", f"{name}.bn{bn + 1}")
     if stride > 1 or filters != width:
         return x
     return layers.Add()([layers.Dropout(drop, noise_shape=(None, 1, 1, 1))(x), start])
@@ -68,7 +80,7 @@ def inverted_bottleneck(x, filters: int, kernel: int, stride: int, expand: int, 
 
 def encoder(image):
     """EfficientNet-B2 without its top: five maps of strides 2, 4, 8, 16, 32."""
-    x = silu(conv_bn(image, 32, 3, "encoder.conv_stem", "encoder.bn1", stride=2))
+    x = silu(encoder_conv_bn(image, 32, 3, "encoder.conv_stem", "encoder.bn1", stride=2))
     features = [x]  # (B, H/2, W/2, 32)
     total, done = sum(repeats for repeats, *_ in STAGES), 0
     for stage, (repeats, kernel, stride, filters) in enumerate(STAGES):
@@ -114,7 +126,8 @@ def unet_efficientnet_b2(num_classes: int, size: tuple[int | None, int | None]) 
         x = x if skip is None else layers.Concatenate()([x, skip])
         for part in ("conv1", "conv2"):  # (B, H/16, W/16, 256) to (B, H, W, 16)
             name = f"decoder.blocks.{index}.{part}"
-            x = blocks.relu(conv_bn(x, filters, 3, f"{name}.0", f"{name}.1"))
+            x = blocks.conv(x, filters, 3, f"{name}.0")
+            x = blocks.relu(blocks.batch_norm(x, f"{name}.1"))
     dtype = blocks.logits_dtype()
     logits = blocks.conv(x, num_classes, 3, "segmentation_head.0", bias=True, dtype=dtype)
     return keras.Model(image, {"logits": logits}, name="unet_efficientnet_b2")
