@@ -119,13 +119,15 @@ def load_fastest(
     """`load_runtime` with the backend that is faster here, by a second of trials: for long work.
 
     Args:
-      model, backend, threads, streams: see load_runtime; with `backend` nothing is tried.
+      model, backend, threads, streams: see load_runtime. Nothing is tried with `backend`, nor
+        where each backend has a file of its own: which one serves must not hang on a clock.
 
     Raises:
       InputError: see load_runtime.
     """
-    rivals = [name for name in _RIVALS if name in _model_files(model) and installed(name)]
-    if backend is not None or len(rivals) < 2:
+    files = _model_files(model)
+    rivals = [name for name in _RIVALS if name in files and installed(name)]
+    if backend is not None or len(rivals) < 2 or len({files[name] for name in rivals}) > 1:
         return load_runtime(model, backend, threads=threads, streams=streams)
     loaded = [load_runtime(model, name, threads=threads, streams=streams) for name in rivals]
     best = dict.fromkeys(loaded, math.inf)

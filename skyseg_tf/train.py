@@ -64,6 +64,9 @@ def train(config: TrainConfig, on_epoch: Callable[[dict[str, float]], None] | No
       InputError: a setting or the data cannot be used; nothing has been written into the run then.
       SystemExit: SIGTERM came; all is saved, and `resume` goes on.
     """
+    # It would merge additions into AddN, whose order of summing changes (see models.blocks.Fork).
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+
     # ---------------------------------------------------------------- data
     if config.resume:
         config = resumed(config, TrainConfig())
@@ -74,8 +77,6 @@ def train(config: TrainConfig, on_epoch: Callable[[dict[str, float]], None] | No
         return find_learning_rate(config, manifest)
     if config.seeds > 1:
         return train_seeds(config)
-    # It would merge additions into AddN, whose order of summing changes (see models.blocks.Fork).
-    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     with use_devices(config.devices, config.batch_size):
         return _train_one(config, manifest, on_epoch or (lambda row: None))
 

@@ -46,6 +46,8 @@ def test_calls_of_several_threads_keep_their_answers_apart(tmp_path, backend):
 
 @pytest.mark.parametrize("faster", ["onnxruntime", "openvino"])
 def test_long_work_goes_to_the_backend_that_is_faster_here(tmp_path, monkeypatch, faster):
+    import openvino as ov
+
     calls = []
 
     def slowed(name):
@@ -72,6 +74,14 @@ def test_long_work_goes_to_the_backend_that_is_faster_here(tmp_path, monkeypatch
     assert {shape for _, shape in calls} == {(1, 288, 512, 3)}  # of a wide photo
     calls.clear()
     assert load_fastest(path, "openvino").backend == "openvino"
+    exports = tmp_path / "run" / "exports"
+    exports.mkdir(parents=True)
+    path.rename(exports / "model-f32.onnx")
+    network = ov.convert_model(exports / "model-f32.onnx")
+    for key, text in read_metadata(exports / "model-f32.onnx").items():
+        network.set_rt_info(text, [key])
+    ov.save_model(network, exports / "model-int8.xml")
+    assert load_fastest(tmp_path / "run").path.name == "model-int8.xml"  # not by its pace
     assert not calls
 
 
