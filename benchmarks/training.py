@@ -42,7 +42,7 @@ SCHEME = get_scheme("cityscapes19")
 SKY = SCHEME.class_names.index("sky")
 RECIPE = [
     "--model", "unet_efficientnet_b2", "--loss", "ce_dice", "--augment", "geometric",
-    "--ema", "0.998",
+    "--ema", "0.998", "--learning-rate", "2e-3",
 ]  # fmt: skip
 
 
