@@ -2,7 +2,8 @@
 
 Two generations lie in a run, `last.npz` and `previous.npz`, each written aside, flushed to disk and
 renamed. Each holds a SHA-256 of its content, so that a torn one is recognised; the older one then
-serves. `best.npz` is of the epoch with the best val IoU.
+serves. `best.npz` is of the epoch with the best val IoU and holds the network's variables alone:
+those of the optimizer are two or three times as many, and nothing goes on from there.
 """
 
 import hashlib
@@ -23,15 +24,19 @@ from skyseg_tf.images import write_aside
 GENERATIONS = ("newest.npz", "last.npz", "previous.npz")  # the first only amid the renaming
 
 
-def save_checkpoint(path: str | Path, model: keras.Model, facts: dict[str, Any]) -> None:
+def save_checkpoint(
+    path: str | Path, model: keras.Model, facts: dict[str, Any], *, optimizer: bool = True
+) -> None:
     """Writes the variables of a training, whole or not at all.
 
     Args:
       path: the file.
-      model: compiled; its variables (random states of Dropout included) and its optimizer's.
+      model: compiled; its variables (random states of Dropout included).
       facts: JSON-able, such as the epoch and the history.
+      optimizer: also its variables.
     """
-    arrays = {f"v{i}:{v.name}": keras.ops.convert_to_numpy(v) for i, v in _variables(model)}
+    variables = _variables(model, optimizer)
+    arrays = {name: keras.ops.convert_to_numpy(v) for name, v in variables.items()}
     arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     arrays["sha256"] = _digest(arrays)
     with write_aside(path) as aside, open(aside, "wb") as file:
@@ -40,13 +45,20 @@ def save_checkpoint(path: str | Path, model: keras.Model, facts: dict[str, Any])
         os.fsync(file.fileno())  # renamed before its content is on the disk, it could end up torn
 
 
-def load_checkpoint(path: str | Path, model: keras.Model) -> dict[str, Any]:
+def load_checkpoint(
+    path: str | Path, model: keras.Model, *, optimizer: bool = True
+) -> dict[str, Any]:
     """Inverts `save_checkpoint`; returns the facts.
+
+    Args:
+      path: the file.
+      model: compiled like the one that was saved.
+      optimizer: also its variables; without, those in the file are left there.
 
     Raises:
       InputError: torn, or of another network or optimizer; the model is as it was then.
     """
-    return _assign(path, _read(path), model)
+    return _assign(path, _read(path), model, optimizer)
 
 
 def save_generation(folder: str | Path, model: keras.Model, facts: dict[str, Any]) -> None:
@@ -161,9 +173,13 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.frombuffer(digest.digest(), np.uint8)
 
 
-def _assign(path: str | Path, arrays: dict[str, np.ndarray], model: keras.Model) -> dict[str, Any]:
+def _assign(
+    path: str | Path, arrays: dict[str, np.ndarray], model: keras.Model, optimizer: bool = True
+) -> dict[str, Any]:
     facts = json.loads(arrays.pop("facts").tobytes())
-    variables = {f"v{i}:{v.name}": v for i, v in _variables(model)}
+    variables = _variables(model, optimizer)
+    if not optimizer:
+        arrays = {name: arrays[name] for name in arrays if name in variables}
     wrong = sorted(variables.keys() ^ arrays.keys()) or [
         name for name in variables if arrays[name].shape != tuple(variables[name].shape)
     ]
@@ -177,6 +193,7 @@ def _assign(path: str | Path, arrays: dict[str, np.ndarray], model: keras.Model)
     return facts
 
 
-def _variables(model: keras.Model) -> list:
-    found = [*model.variables, *model.optimizer.variables]
-    return list(enumerate({id(v): v for v in found}.values()))
+def _variables(model: keras.Model, optimizer: bool) -> dict[str, Any]:
+    """By the names that they have in a checkpoint; a network's come first."""
+    found = [*model.variables, *(model.optimizer.variables if optimizer else ())]
+    return {f"v{i}:{v.name}": v for i, v in enumerate({id(v): v for v in found}.values())}

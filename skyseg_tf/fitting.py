@@ -148,7 +148,8 @@ def fit(
                 with model.averaged():
                     row = _validate(model, val_data, progress, keeping)
                     if row["val_iou"] > max((r["val_iou"] for r in progress.history), default=-1.0):
-                        save_checkpoint(run / "checkpoints" / "best.npz", model, {"row": row})
+                        best = run / "checkpoints" / "best.npz"
+                        save_checkpoint(best, model, {"row": row}, optimizer=False)
                     progress.finish_epoch(row)
                     watching.on_epoch_end(progress.epoch - 1, row)
                 keeping.save()

@@ -121,7 +121,7 @@ def _train_one(
 
     # -------------------------------------------------------------- result
     if progress.history:
-        load_checkpoint(run / "checkpoints" / "best.npz", model)
+        load_checkpoint(run / "checkpoints" / "best.npz", model, optimizer=False)
     save_model(run / "model.keras", model, manifest.rgb_stats)
     scores = score(model, val_data, scheme, _protocol(manifest, config.records))
     write_plots(config, scores, progress.history, model, val_data, manifest)

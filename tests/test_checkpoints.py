@@ -38,6 +38,21 @@ def test_checkpoints_round_trip(pair, tmp_path):
     assert same(first, second)
 
 
+@pytest.mark.parametrize("saved", [True, False])
+def test_weights_alone(pair, tmp_path, saved):
+    first, second = pair
+    first.train_on_batch(*BATCH)
+    save_checkpoint(tmp_path / "c.npz", first, {"epoch": 3}, optimizer=saved)
+    state = [v.numpy() for v in second.optimizer.variables]
+    assert load_checkpoint(tmp_path / "c.npz", second, optimizer=False) == {"epoch": 3}
+    assert same(first, second)
+    kept = (v.numpy() for v in second.optimizer.variables)
+    assert all(np.array_equal(a, b) for a, b in zip(state, kept, strict=True))
+    if not saved:
+        with pytest.raises(InputError, match="of another network or optimizer"):
+            load_checkpoint(tmp_path / "c.npz", second)
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "another network"])
 def test_damage_is_recognised(pair, tmp_path, damage):
     path = tmp_path / "c.npz"
