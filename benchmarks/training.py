@@ -19,6 +19,7 @@ kept in --work and not trained again, so a stopped benchmark goes on.
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -58,15 +59,18 @@ def prepare(tree: Path, size: tuple[int, int], work: Path) -> Path:
 
 
 def skyseg(verb: str, *flags) -> None:
-    """A command that users type."""
-    subprocess.run([sys.executable, "-m", f"skyseg_tf.{verb}", *map(str, flags)], check=True)
+    """A command that users type; where it fails it has said why."""
+    done = subprocess.run([sys.executable, "-m", f"skyseg_tf.{verb}", *map(str, flags)])
+    if done.returncode:
+        raise SystemExit(done.returncode)
 
 
 def train_ours(
     photos: Path, size: list[int], scenes: int, epochs: int, seed: int, run: Path
 ) -> None:
     """Draws scenes (four of five are for training) and trains on them and the photos."""
-    # A stopped benchmark that goes on draws them again: their time counts.
+    # A stopped training begins anew, drawing included: all its time counts.
+    shutil.rmtree(run, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=run.parent) as aside:
         mixed = []
         if scenes:
