@@ -43,8 +43,8 @@ from skyseg_tf.trials import Plan, TrialRow, Trials, exclusive, import_optuna, t
 
 # Scores must be comparable, so the data is the same for all trials.
 _NOT_SEARCHED = (
-    "records", "extra_records", "source", "data", "scheme", "image_size", "devices", "seeds",
-    "find_lr", "run", "resume", "checkpoint_steps", "track", "plots", "quiet",
+    "records", "extra_records", "extra_classes", "source", "data", "scheme", "image_size",
+    "devices", "seeds", "find_lr", "run", "resume", "checkpoint_steps", "track", "plots", "quiet",
 )  # fmt: skip
 SEARCHABLE = tuple(f.name for f in fields(TrainConfig) if f.name not in _NOT_SEARCHED)
 _MAY_CHANGE = ("run", "trials", "quiet")  # when a search goes on

@@ -52,6 +52,9 @@ class TrainConfig:
     """Folder of `skyseg build`; default: the demo records, drawn and built if absent."""
     extra_records: tuple[Path, ...] = ()
     """Folders whose train splits are mixed in, such as drawn scenes beside photos."""
+    extra_classes: str = "all"
+    """Classes that the extra records teach: all, or known: those that the train split of the
+    records shows too. Pixels of others are ignored."""
     source: Path | None = None
     """Dataset tree: its records are built first, beside it in --data."""
     data: Path = Path("data")

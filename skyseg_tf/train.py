@@ -231,11 +231,16 @@ def make_streams(config: TrainConfig, scheme: LabelScheme):
     if config.augment != "none":  # its records go through as they are, without a detour by 0-255
         augment, mix = make_augment(config.augment, sky), make_mix(config.augment, sky)
 
+    known = None
+    if config.extra_classes == "known":
+        shown = read_manifest(config.records).splits["train"].class_pixels
+        known = [class_id for class_id, pixels in enumerate(shown) if pixels]
+
     def train_data(epoch: int, skip_batches: int) -> tf.data.Dataset:
         return make_dataset(
             config.records, "train", config.batch_size, shuffle=True, seed=config.seed,
             epoch=epoch, augment=augment, mix=mix, extra=config.extra_records,
-            drop_remainder=True, skip_batches=skip_batches,
+            classes=known, drop_remainder=True, skip_batches=skip_batches,
         )  # fmt: skip
 
     return train_data, make_dataset(config.records, "val", config.batch_size)

@@ -48,6 +48,7 @@ def check_flags(config: TrainConfig) -> None:
         ("loss", config.loss, (None, *LOSSES)),
         ("augment", config.augment, (None, *AUGMENTATIONS)),
         ("precision", config.precision, ("auto", *PRECISIONS)),
+        ("extra classes", config.extra_classes, ("all", "known")),
         ("track", config.track, (None, *TRACKERS)),
     ):
         if value not in known:

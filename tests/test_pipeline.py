@@ -74,3 +74,12 @@ def test_clips_stream_and_augment_alike(tree, tmp_path):
     images, masks = next(iter(make_dataset(out, "train", 3, augment=augment)))
     assert images.shape == (3, 2, 32, 64, 3)
     assert masks.shape == (3, 32, 64)
+
+
+def test_masks_keep_the_classes_asked_for(records):
+    (images, masks), (same_images, kept) = epoch(records), epoch(records, classes=[1])
+    assert same([images], [same_images])
+    masks, kept = np.concatenate(masks), np.concatenate(kept)
+    assert (masks == 0).any()
+    assert kept.dtype == np.uint8
+    assert np.array_equal(kept, np.where(masks == 1, 1, 255))

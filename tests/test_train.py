@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from drawn_trees import cityscapes, flat
+from drawn_trees import add_scene, cityscapes, flat
 
 from skyseg_tf.box import BoxConfig, box
 from skyseg_tf.build import BuildConfig, build
@@ -21,10 +21,11 @@ from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError
 from skyseg_tf.evaluate import EvaluateConfig, evaluate
+from skyseg_tf.labels import get_scheme
 from skyseg_tf.models import MODELS, Network, blocks, build_model
 from skyseg_tf.runs import read_run_data
 from skyseg_tf.runtime import load_runtime
-from skyseg_tf.train import TrainConfig, main, train
+from skyseg_tf.train import TrainConfig, main, make_streams, train
 from skyseg_tf.train_config import augment_of
 
 
@@ -135,6 +136,24 @@ def test_same_seed_same_weights(records, tmp_path):
     assert not np.array_equal(weights[0], weights[2])
 
 
+@pytest.mark.parametrize(("teach", "ids"), [("all", [0, 2, 10]), ("known", [0, 10, 255])])
+def test_extra_records_teach_all_or_the_known_classes(tmp_path, teach, ids):
+    for name, values in (("photos", (7, 23)), ("scenes", (7, 11, 23))):  # 11: building
+        for seed, split in enumerate(("train", "val")):
+            add_scene(tmp_path / name, split, "ulm", seed, values)
+        build(BuildConfig(
+            source=tmp_path / name, out=tmp_path / f"{name}_records", scheme="cityscapes19",
+            image_size=(8, 16), storage="uint8", quiet=True,
+        ))  # fmt: skip
+    config = TrainConfig(
+        records=tmp_path / "photos_records", extra_records=(tmp_path / "scenes_records",),
+        extra_classes=teach, augment="none", batch_size=2,
+    )  # fmt: skip
+    train_data, _ = make_streams(config, get_scheme("cityscapes19"))
+    ((_, masks),) = train_data(0, 0)
+    assert np.unique(masks).tolist() == ids
+
+
 def test_averaged_weights_are_what_is_saved(records, tmp_path):
     config = TrainConfig(
         records=records, model="skynet", epochs=1, batch_size=4, ema=0.9, run=tmp_path / "run",
@@ -165,6 +184,7 @@ def test_averaged_weights_are_what_is_saved(records, tmp_path):
         ({"ema": 1.0}, "--ema is 1.0: a decay from 0 to below 1"),
         ({"epochs": 0}, "--epochs is 0: at least 1"),
         ({"extra_records": ("/nowhere",)}, "no dataset.json"),
+        ({"extra_classes": "some"}, "no extra classes 'some': there are all, known"),
         ({"batch_size": 99}, "fewer than one batch of 99"),
     ],
 )

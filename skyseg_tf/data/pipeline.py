@@ -18,6 +18,7 @@ from skyseg_tf.data.records import (
     read_manifest,
 )
 from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.labels import IGNORE
 
 SHUFFLE_BYTES = 256_000_000  # of encoded records held in memory
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -34,6 +35,7 @@ def make_dataset(
     augment: Augment | None = None,
     mix: Augment | None = None,
     extra: Sequence[str | Path] = (),
+    classes: Sequence[int] | None = None,
     drop_remainder: bool = False,
     skip_batches: int = 0,
 ) -> tf.data.Dataset:
@@ -52,6 +54,7 @@ def make_dataset(
         augment.make_mix gives; comes after `augment`.
       extra: further folders whose records of this split are mixed in; they are normalized by the
         statistics of `records`.
+      classes: class ids that the masks keep, pixels of others are ignored; default: all.
       drop_remainder: leave out the last incomplete batch.
       skip_batches: batches of this epoch that were had already.
 
@@ -83,10 +86,14 @@ def make_dataset(
     # Skipping before decoding costs reading alone.
     dataset = dataset.enumerate().skip(skip_batches * batch_size)
     augment_seed, mix_seed = (int(number) for number in order.integers(2**31, size=2))
+    ids = np.arange(256, dtype=np.uint8)
+    kept = ids if classes is None else np.where(np.isin(ids, classes), ids, np.uint8(IGNORE))
 
     def prepare(index, serialized):
         pair = parse_record(serialized, manifest.spec)
         image, mask = pair["image"], pair["mask"]
+        if classes is not None:
+            mask = tf.gather(kept, tf.cast(mask, tf.int32))
         if augment is None and mix is None and manifest.storage == "normalized":
             return image, mask
         if manifest.storage == "normalized":
