@@ -86,14 +86,12 @@ def make_dataset(
     # Skipping before decoding costs reading alone.
     dataset = dataset.enumerate().skip(skip_batches * batch_size)
     augment_seed, mix_seed = (int(number) for number in order.integers(2**31, size=2))
-    ids = np.arange(256, dtype=np.uint8)
-    kept = ids if classes is None else np.where(np.isin(ids, classes), ids, np.uint8(IGNORE))
 
     def prepare(index, serialized):
         pair = parse_record(serialized, manifest.spec)
         image, mask = pair["image"], pair["mask"]
         if classes is not None:
-            mask = tf.gather(kept, tf.cast(mask, tf.int32))
+            mask = tf.gather(_kept(classes), tf.cast(mask, tf.int32))
         if augment is None and mix is None and manifest.storage == "normalized":
             return image, mask
         if manifest.storage == "normalized":
@@ -117,6 +115,12 @@ def make_dataset(
     batches = count // batch_size if drop_remainder else -(-count // batch_size)
     dataset = dataset.with_options(options)
     return dataset.apply(tf.data.experimental.assert_cardinality(batches - skip_batches))
+
+
+def _kept(classes: Sequence[int]) -> np.ndarray:
+    """(256,) uint8: what each value of a mask becomes."""
+    ids = np.arange(256, dtype=np.uint8)
+    return np.where(np.isin(ids, classes), ids, np.uint8(IGNORE))
 
 
 def _seed(number: int, index: tf.Tensor) -> tf.Tensor:
