@@ -122,6 +122,7 @@ def _train_one(
     # -------------------------------------------------------------- result
     if progress.history:
         load_checkpoint(run / "checkpoints" / "best.npz", model, optimizer=False)
+    model = _in_float32(model, config, manifest)
     save_model(run / "model.keras", model, manifest.rgb_stats)
     scores = score(model, val_data, scheme, _protocol(manifest, config.records))
     write_plots(config, scores, progress.history, model, val_data, manifest)
@@ -259,11 +260,7 @@ def compiled_network(
       schedule: learning rate by step, in place of the settings'.
     """
     scheme = get_scheme(manifest.scheme)
-    keras.config.set_dtype_policy(config.precision)
-    # Only sequence models need to know the size; the others then take photos of any.
-    clips = {"size": manifest.image_size, "frames": manifest.frames}
-    options = clips if MODELS[config.model].sequence else {}
-    model = TrainedModel.of(build_model(config.model, scheme.num_logits, **options))
+    model = TrainedModel.of(_network(config, manifest, config.precision))
     if str(config.init) == IMAGENET and not config.resume:
         origin = load_imagenet(model, manifest.rgb_stats)
         print(f"encoder of {origin}, trained on ImageNet", flush=True)
@@ -279,6 +276,25 @@ def compiled_network(
     if config.ema:
         model.average_weights(config.ema, config.accumulate)
     return model
+
+
+def _network(config: TrainConfig, manifest: Manifest, precision: str) -> keras.Model:
+    """The network with its start weights, computing in `precision`."""
+    keras.config.set_dtype_policy(precision)
+    # Only sequence models need to know the size; the others then take photos of any.
+    clips = {"size": manifest.image_size, "frames": manifest.frames}
+    options = clips if MODELS[config.model].sequence else {}
+    return build_model(config.model, get_scheme(manifest.scheme).num_logits, **options)
+
+
+def _in_float32(model: TrainedModel, config: TrainConfig, manifest: Manifest) -> keras.Model:
+    """What others get of a training in mixed precision: ONNX Runtime, for one, has no bfloat16."""
+    if config.precision == "float32":
+        return model
+    network = _network(config, manifest, "float32")
+    for variable, trained in zip(network.variables, model.variables, strict=True):
+        variable.assign(trained)
+    return network
 
 
 def _start_or_go_on(config: TrainConfig, model: TrainedModel, manifest: Manifest) -> Progress:

@@ -59,3 +59,25 @@ def test_fused_batch_norm_under_bfloat16_keeps_float32_statistics():
     assert y.dtype == tf.bfloat16
     assert layer.moving_mean.dtype == "float32"
     assert abs(float(tf.reduce_mean(tf.cast(y, tf.float32)))) < 0.05
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="not measured on JAX")
+@pytest.mark.parametrize(
+    ("policy", "gpus", "wanted"),
+    [
+        ("mixed_bfloat16", [], "float32"),
+        ("mixed_bfloat16", ["GPU:0"], "bfloat16"),
+        ("mixed_float16", [], "float16"),
+        ("float32", [], "float32"),
+    ],
+)
+def test_depthwise_convolutions_compute_in_float32_on_cpus(monkeypatch, policy, gpus, wanted):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        image = keras.Input((8, 8, 4))
+        model = keras.Model(image, blocks.depthwise(image, 3, "dw"))
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model.get_layer("dw").compute_dtype == wanted

@@ -154,6 +154,21 @@ def test_extra_records_teach_all_or_the_known_classes(tmp_path, teach, ids):
     assert np.unique(masks).tolist() == ids
 
 
+def test_mixed_precision_trains_what_computes_in_float32(records, tmp_path):
+    """ONNX Runtime has no bfloat16, and photos are masked where nobody trains."""
+    config = TrainConfig(
+        records=records, model="skynet", epochs=1, batch_size=4, precision="mixed_bfloat16",
+        run=tmp_path / "run", plots=tmp_path / "p", quiet=True,
+    )  # fmt: skip
+    train(config)
+    saved = keras.models.load_model(tmp_path / "run" / "model.keras")
+    assert {layer.compute_dtype for layer in saved._flatten_layers()} == {"float32"}
+    trained = build_model("skynet", 1)
+    load_initial_weights(tmp_path / "run", trained)  # of the checkpoint
+    for ours, theirs in zip(saved.variables, trained.variables, strict=True):
+        assert np.array_equal(ours, theirs)
+
+
 def test_averaged_weights_are_what_is_saved(records, tmp_path):
     config = TrainConfig(
         records=records, model="skynet", epochs=1, batch_size=4, ema=0.9, run=tmp_path / "run",

@@ -19,6 +19,20 @@ def logits_dtype() -> str:
     return keras.config.floatx()
 
 
+def depthwise_dtype() -> str | None:
+    """float32 in place of bfloat16 where TensorFlow runs on a CPU; else None, the policy's.
+
+    In bfloat16 the two gradients of a depthwise convolution take twice as long there
+    (benchmarks/training_step.py).
+    """
+    rounded = keras.config.dtype_policy().compute_dtype == "bfloat16"
+    if not rounded or keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    return None if tf.config.list_physical_devices("GPU") else "float32"
+
+
 def conv(x, filters: int, kernel: int, name: str, *, stride=1, dilation=1, bias=False, **options):
     """A convolution with (kernel - 1) / 2 x dilation zeros on all sides, as PyTorch pads.
 
@@ -72,6 +86,7 @@ def depthwise(
         dilation_rate=dilation,
         use_bias=False,
         depthwise_initializer=initializer,
+        dtype=depthwise_dtype(),
         name=name,
     )(x)
 
@@ -81,7 +96,8 @@ class BatchNormalization(layers.BatchNormalization):
     """Keras' batch normalization, trained through TensorFlow's fused kernel where there is one.
 
     Keras composes it from a dozen elementwise operations, which on a CPU cost more than the
-    convolutions of U2-Net between them (benchmarks/batch_norm.py measures a training step with both). Inference and the other backends are Keras' own. The fused kernel keeps
+    convolutions of U2-Net between them (benchmarks/training_step.py measures a training step with
+    both). Inference and the other backends are Keras' own. The fused kernel keeps
     the unbiased variance for the moving average, as PyTorch does.
     """
 
