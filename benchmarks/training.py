@@ -46,6 +46,7 @@ SKY = SCHEME.class_names.index("sky")
 RECIPE = [
     "--model", "unet_efficientnet_b2", "--loss", "ce_dice", "--augment", "geometric",
     "--ema", "0.998", "--learning-rate", "2e-3", "--extra-classes", "known",
+    "--precision", "mixed_bfloat16",
 ]  # fmt: skip
 
 
@@ -113,7 +114,7 @@ def main() -> None:
     )
     parser.add_argument("--only", choices=("ours", "peer"))
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--scenes", type=int, default=360)
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--size", type=int, nargs=2, default=(192, 256))

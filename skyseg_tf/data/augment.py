@@ -111,16 +111,20 @@ _LIGHT = {  # for trainings of minutes, which have no time for much variety
     "gamma": Range(0.5, 1.5),
     "saturation": Range(0.5, 1.5),
 }
-_DEFAULT = _LIGHT | {
+_SKIES = {
+    "mix_skies": 0.25,
+    "new_sky": 0.1,
+    "overexposed_sky": Range(200.0, 300.0, 0.2),
+}
+_DEFAULT = {
+    **_LIGHT,
+    **_SKIES,
     "scales": Range(0.75, 2.0),
     "angle": Range(-5.0, 5.0, 0.25),
     "exposure": Range(-0.5, 0.6),
     "tint": Range(0.0, 0.1),
     "contrast": Range(0.6, 1.3),
     "perspective": Range(-0.1, 0.1, 0.1),
-    "mix_skies": 0.25,
-    "new_sky": 0.1,
-    "overexposed_sky": Range(200.0, 300.0, 0.2),
     "fog": Range(0.3, 2.0, 0.06),
     "night": Range(0.15, 0.45, 0.03),
     "defocus": Range(0.002, 0.008, 0.15),
@@ -131,6 +135,7 @@ _DEFAULT = _LIGHT | {
     "jpeg": Range(25.0, 90.0, 0.3),
 }
 _GEOMETRIC = {  # texture tells buildings from trees: little is done to it
+    **_SKIES,
     "flip": 0.5,
     "scales": Range(0.5, 2.0),
     "angle": Range(-8.0, 8.0, 0.5),
@@ -144,7 +149,8 @@ _GEOMETRIC = {  # texture tells buildings from trees: little is done to it
     "defocus": Range(0.002, 0.008, 0.1),
     "noise": Range(2.0, 12.0, 0.1),
 }
-_STRONG = _DEFAULT | {
+_STRONG = {
+    **_DEFAULT,
     "scales": Range(0.5, 2.0),
     "angle": Range(-10.0, 10.0, 0.5),
     "perspective": Range(-0.2, 0.2, 0.4),
