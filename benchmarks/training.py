@@ -46,7 +46,7 @@ SKY = SCHEME.class_names.index("sky")
 RECIPE = [
     "--model", "unet_efficientnet_b2", "--loss", "ce_dice", "--augment", "geometric",
     "--ema", "0.998", "--learning-rate", "2e-3", "--extra-classes", "known",
-    "--precision", "mixed_bfloat16",
+    "--open-crowns", "--precision", "mixed_bfloat16",
 ]  # fmt: skip
 
 

@@ -102,6 +102,9 @@ class TrainConfig:
     """How much geometry, light and weather of the training photos are changed: none, flip, light
     (for minutes of training), geometric (for several classes), default or strong, see
     data/augment.py. Default: light; for the demo, whose scenes are drawn in every light, flip."""
+    open_crowns: bool = False
+    """Train as sky what shines through trees: pixels labeled vegetation that lie next to the sky
+    and have its color. For labels that draw bare trees as blobs, such as CamVid's."""
     accumulate: int = 1
     """Batches whose gradients make one step: for a batch that memory does not hold."""
     patience: int = 0

@@ -38,7 +38,7 @@ def test_replaced_sky_equals_the_composition():
     alpha = rng.uniform(0, 1, (1, *SIZE, 1)).astype(np.float32).repeat(3, -1)
     old, new = (rng.uniform(50, 200, (1, *SIZE, 3)).astype(np.float32) for _ in range(2))
     thing = rng.uniform(50, 200, (1, *SIZE, 3)).astype(np.float32)
-    matte = skies.Matte(alpha, alpha, np.zeros_like(alpha), old)
+    matte = skies.Matte(alpha, alpha, np.zeros_like(alpha), old, alpha)
     replaced = skies.replace_sky(alpha * old + (1 - alpha) * thing, matte, new, 0.3)
     np.testing.assert_allclose(replaced, alpha * new + (1 - alpha) * thing, atol=1e-3)
 
@@ -153,3 +153,19 @@ def test_mixing_inside_tf_data_is_the_same(batch):
     dataset = tf.data.Dataset.from_tensor_slices((images, masks)).batch(4).map(mix)
     streamed, _ = next(iter(dataset))
     np.testing.assert_allclose(streamed, mix(*map(tf.constant, (images, masks)))[0], atol=1e-2)
+
+
+def test_open_crowns_gives_the_sky_what_shines_through_trees(scene):
+    """Twigs stay trees, and so does a pixel of the sky's color far from any sky."""
+    image, sky = (x.copy() for x in scene)
+    masks = np.where(sky > 0, 10, 8).astype(np.uint8)
+    image[0, -4:, 10:20] = [150, 180, 230]
+    opened = skies.open_crowns(image, masks, sky_class_id=10, crown_class_id=8)[0].numpy()
+    assert (opened[8:16, 41:47:2] == 10).all()
+    assert (opened[8:16, 42:46:2] == 8).all()
+    assert (opened[-4:] == 8).all()
+    assert (opened[masks[0] == 10] == 10).all()
+    built = np.full_like(masks, 2)
+    built[masks == 10] = 10
+    unchanged = skies.open_crowns(image, built, sky_class_id=10, crown_class_id=8)
+    assert np.array_equal(unchanged, built)

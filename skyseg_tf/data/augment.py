@@ -32,6 +32,7 @@ from skyseg_tf.data.skies import (
     fog,
     mix_skies,
     night,
+    open_crowns,
     overexpose_sky,
     replace_sky,
     sky_matte,
@@ -184,6 +185,19 @@ def sky_class(scheme: LabelScheme) -> int | None:
     return next((i for i, names in enumerate(scheme.members) if names == ("sky",)), None)
 
 
+def crown_class(scheme: LabelScheme) -> int | None:
+    """The class of trees, with or without what grows on the ground, or None."""
+    plants = {"vegetation", "terrain"}
+    return next(
+        (
+            i
+            for i, names in enumerate(scheme.members)
+            if "vegetation" in names and plants >= {*names}
+        ),
+        None,
+    )
+
+
 def _draw(seed: tf.Tensor, settings: Augmentation) -> tuple[dict, dict]:
     """Strength of each effect (neutral where it does not happen; log of the scale), and if it does."""
     scales = settings.scales._replace(
@@ -326,13 +340,17 @@ def _weather(clip, sky, seed, settings: Augmentation, strength: dict, maybe: Cal
 
 
 def make_augment(
-    preset: str | Augmentation, sky_class_id: int | None = None
+    preset: str | Augmentation,
+    sky_class_id: int | None = None,
+    crown_class_id: int | None = None,
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """The augmentation of a training.
 
     Args:
       preset: key of AUGMENTATIONS, or settings of your own.
       sky_class_id: of the sky (`sky_class(scheme)`); None leaves the effects on the sky out.
+      crown_class_id: of trees (`crown_class(scheme)`) that are first looked through, see
+        skies.open_crowns; None leaves the masks as they are.
 
     Returns:
       (image, mask, seed) -> (image, mask), see `augment`.
@@ -340,7 +358,16 @@ def make_augment(
     Raises:
       InputError: no such preset.
     """
-    return partial(augment, settings=_settings(preset), sky_class_id=sky_class_id)
+    effects = partial(augment, settings=_settings(preset), sky_class_id=sky_class_id)
+    if crown_class_id is None:
+        return effects
+
+    def opened(image, mask, seed):
+        last = image if image.shape.rank == 3 else image[-1]  # the mask is of a clip's last frame
+        classes = {"sky_class_id": sky_class_id, "crown_class_id": crown_class_id}
+        return effects(image, open_crowns(last[None], mask[None], **classes)[0], seed)
+
+    return opened
 
 
 def make_mix(preset: str | Augmentation, sky_class_id: int | None) -> Callable | None:

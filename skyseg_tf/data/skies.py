@@ -40,12 +40,14 @@ class Matte(NamedTuple):
       alpha: (B, H, W, 3) share of sky in a pixel, 0-1.
       near: (B, H, W, 3) share of sky around a pixel, 0-1, smooth.
       color: (B, H, W, 3) the sky's color, smooth, carried on behind what stands before it.
+      like: (B, H, W, 3) how much a pixel near the sky has its color, 0-0.9.
     """
 
     sky: tf.Tensor
     alpha: tf.Tensor
     near: tf.Tensor
     color: tf.Tensor
+    like: tf.Tensor
 
 
 def derived_seed(seed: tf.Tensor, salt: int) -> tf.Tensor:
@@ -89,7 +91,26 @@ def sky_matte(images: tf.Tensor, sky: tf.Tensor) -> Matte:
     squares = tf.reshape(tf.math.squared_difference(images, color), (-1, 3))
     distance = tf.matmul(squares, tf.ones((3, 3)) / _LIKE_SKY**2)
     like = tf.minimum(3.0 * near, 0.9) * tf.nn.relu(1.0 - tf.reshape(distance, tf.shape(images)))
-    return Matte(sky, tf.maximum(feathered, like), near, color)
+    return Matte(sky, tf.maximum(feathered, like), near, color, like)
+
+
+def open_crowns(
+    images: tf.Tensor, masks: tf.Tensor, *, sky_class_id: int, crown_class_id: int
+) -> tf.Tensor:
+    """Labels as sky what shines through trees that are labeled as one blob, as CamVid's are.
+
+    Args:
+      images: (B, H, W, 3) float32 on 0-255.
+      masks: (B, H, W) uint8.
+      sky_class_id: of the sky in the masks.
+      crown_class_id: of trees in the masks.
+
+    Returns:
+      (B, H, W) uint8: pixels of trees next to the sky that have its color belong to it.
+    """
+    matte = sky_matte(images, tf.cast(masks == sky_class_id, tf.float32))
+    shines = (masks == crown_class_id) & (matte.like[..., 0] > 0.5)
+    return tf.where(shines, tf.cast(sky_class_id, masks.dtype), masks)
 
 
 def replace_sky(images: tf.Tensor, matte: Matte, new: tf.Tensor, spill: tf.Tensor) -> tf.Tensor:
