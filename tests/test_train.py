@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 from drawn_trees import add_scene, cityscapes, flat
+from PIL import Image
 
 from skyseg_tf.box import BoxConfig, box
 from skyseg_tf.build import BuildConfig, build
@@ -184,6 +185,26 @@ def test_averaged_weights_are_what_is_saved(records, tmp_path):
     assert not any(np.array_equal(kernel, a) for n, a in last.items() if n == "kernel")
 
 
+@pytest.mark.parametrize("augment", ["none", "flip"])
+@pytest.mark.parametrize(("opens", "ids"), [(False, {8, 10}), (True, {10})])
+def test_open_crowns_changes_what_is_trained_alone(tmp_path, augment, opens, ids):
+    """All is white, so that all that is labeled vegetation has the color of the sky beside it."""
+    for seed, split in enumerate(("train", "val")):
+        name = add_scene(tmp_path / "tree", split, "ulm", seed, (21, 23))
+        photo = tmp_path / "tree" / "leftImg8bit" / split / "ulm" / f"{name}_leftImg8bit.png"
+        Image.new("RGB", (16, 8), (250, 250, 250)).save(photo)
+    records = tmp_path / "records"
+    build(BuildConfig(
+        source=tmp_path / "tree", out=records, scheme="cityscapes19", image_size=(8, 16),
+        storage="uint8", quiet=True,
+    ))  # fmt: skip
+    config = TrainConfig(records=records, augment=augment, batch_size=1, open_crowns=opens)
+    train_data, val_data = make_streams(config, get_scheme("cityscapes19"))
+    ((_, masks),) = train_data(0, 0)
+    assert set(np.unique(masks)) == ids
+    assert set(np.unique(next(iter(val_data))[1])) == {8, 10}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -200,6 +221,7 @@ def test_averaged_weights_are_what_is_saved(records, tmp_path):
         ({"epochs": 0}, "--epochs is 0: at least 1"),
         ({"extra_records": ("/nowhere",)}, "no dataset.json"),
         ({"extra_classes": "some"}, "no extra classes 'some': there are all, known"),
+        ({"open_crowns": True}, "--open-crowns needs classes of the sky and of vegetation, 'sky'"),
         ({"batch_size": 99}, "fewer than one batch of 99"),
     ],
 )
