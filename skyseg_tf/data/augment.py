@@ -353,21 +353,22 @@ def make_augment(
         skies.open_crowns; None leaves the masks as they are.
 
     Returns:
-      (image, mask, seed) -> (image, mask), see `augment`.
+      (image, mask, seed) -> (image, mask), see `augment`; a tf.function, so that the datasets of
+      all epochs share one trace.
 
     Raises:
       InputError: no such preset.
     """
     effects = partial(augment, settings=_settings(preset), sky_class_id=sky_class_id)
     if crown_class_id is None:
-        return effects
+        return tf.function(effects)
 
     def opened(image, mask, seed):
         last = image if image.shape.rank == 3 else image[-1]  # the mask is of a clip's last frame
         classes = {"sky_class_id": sky_class_id, "crown_class_id": crown_class_id}
         return effects(image, open_crowns(last[None], mask[None], **classes)[0], seed)
 
-    return opened
+    return tf.function(opened)
 
 
 def make_mix(preset: str | Augmentation, sky_class_id: int | None) -> Callable | None:
@@ -387,7 +388,7 @@ def make_mix(preset: str | Augmentation, sky_class_id: int | None) -> Callable |
     chance = _settings(preset).mix_skies
     if sky_class_id is None or chance <= 0:
         return None
-    return partial(mix_skies, sky_class_id=sky_class_id, chance=chance)
+    return tf.function(partial(mix_skies, sky_class_id=sky_class_id, chance=chance))
 
 
 def _settings(preset: str | Augmentation) -> Augmentation:
