@@ -6,7 +6,8 @@
 TREE is a labeled dataset that `skyseg check` understands (CamVid), classes cityscapes19. U-Net with
 EfficientNet-B2 from random weights, at --size: by `skyseg train` with the recipe below, and by
 segmentation_models.pytorch (benchmarks/torch_training.py, by a Python that has it). Ours also takes
---scenes drawn scenes, since the photos are few; its minutes count the drawing. Decoding the photos
+--scenes drawn scenes, since the photos are few, and opens the crowns that CamVid labels as blobs; its
+minutes count the drawing. Decoding the photos
 is counted for neither. --epochs is what fits into --minutes on the machine at hand; a training of
 ours that takes longer is refused. Each training runs alone; both keep the weights that did best on
 the val split.
