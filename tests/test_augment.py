@@ -155,6 +155,18 @@ def test_the_sky_is_left_alone_where_no_class_is_the_sky(scene):
     assert np.abs(image - scene[0]).mean() > 20
 
 
+def test_bare_trees_stand_before_some_skies_where_crowns_are_opened():
+    """The photo is all sky, so that nothing else than a drawn tree can be dark."""
+    sky = tf.fill((64, 96, 3), 230.0), tf.fill((64, 96), np.uint8(1))
+    made = stream(sky, make_augment("flip", 1, 0), 40)
+    drawn = [(mask == 0).any() for _, mask in made]
+    assert 4 < sum(drawn) < 20
+    for (image, mask), tree in zip(made, drawn, strict=True):
+        assert (image.min() < 200) == tree
+        assert set(np.unique(mask)) == ({0, 1} if tree else {1})
+    assert all((mask == 1).all() for _, mask in stream(sky, make_augment("none", 1, 0), 20))
+
+
 def test_which_class_is_the_sky():
     found = {name: aug.sky_class(scheme) for name, scheme in SCHEMES.items()}
     assert found == {"sky": 1, "streets11": None, "cityscapes19": 10}

@@ -60,6 +60,7 @@ FLOORS = [
     ["video", "stages", "smoothing", "video_settings"],
     ["video_write", "video_compose", "camera"],
     ["data.listing", "data.encodings", "data.layouts", "data.check_report", "data.checks"],
+    ["data.branches"],
     ["data.skies", "data.effects"],
     [
         "data.scenes",

@@ -169,3 +169,25 @@ def test_open_crowns_gives_the_sky_what_shines_through_trees(scene):
     built[masks == 10] = 10
     unchanged = skies.open_crowns(image, built, sky_class_id=10, crown_class_id=8)
     assert np.array_equal(unchanged, built)
+
+
+def test_bare_trees_are_drawn_before_the_sky_and_marked():
+    sky = np.zeros(SIZE, bool)
+    sky[:30] = True
+    image = np.where(sky[..., None], np.float32([240, 240, 240]), STREET)[None].repeat(2, 0)
+    mask = np.where(sky, 10, 2).astype(np.uint8)
+    changed = 0
+    for number in range(8):
+        made = skies.draw_bare_trees(
+            tf.constant(image), tf.constant(mask), tf.constant([1, number]),
+            sky_class_id=10, crown_class_id=8,
+        )  # fmt: skip
+        pictures, marked = (x.numpy() for x in made)
+        assert np.array_equal(pictures[0], pictures[1])
+        assert np.array_equal(pictures[:, ~sky], image[:, ~sky])
+        assert np.array_equal(marked[~sky], mask[~sky])
+        wood = (240 - pictures[0, ..., 0]) / 240  # at most: bark is not black
+        assert (wood[marked == 8] > 0.25 * (1 - 95 / 240)).all()
+        assert (wood[marked == 10] < 0.25).all()
+        changed += (marked == 8).any()
+    assert changed > 4

@@ -29,6 +29,7 @@ from skyseg_tf.data.effects import (
 )
 from skyseg_tf.data.skies import (
     derived_seed,
+    draw_bare_trees,
     fog,
     mix_skies,
     night,
@@ -51,6 +52,7 @@ class Range(NamedTuple):
     chance: float = 1.0
 
 
+_BARE_TREES = 0.3  # chance, where crowns are opened
 _NEVER = Range(0.0, 0.0, 0.0)
 _NO_FACTOR = Range(1.0, 1.0, 0.0)
 
@@ -349,8 +351,9 @@ def make_augment(
     Args:
       preset: key of AUGMENTATIONS, or settings of your own.
       sky_class_id: of the sky (`sky_class(scheme)`); None leaves the effects on the sky out.
-      crown_class_id: of trees (`crown_class(scheme)`) that are first looked through, see
-        skies.open_crowns; None leaves the masks as they are.
+      crown_class_id: of trees (`crown_class(scheme)`) that are looked through: first
+        skies.open_crowns, then, but for the preset "none", skies.draw_bare_trees in three photos
+        of ten; None leaves the masks as they are.
 
     Returns:
       (image, mask, seed) -> (image, mask), see `augment`; a tf.function, so that the datasets of
@@ -359,14 +362,25 @@ def make_augment(
     Raises:
       InputError: no such preset.
     """
-    effects = partial(augment, settings=_settings(preset), sky_class_id=sky_class_id)
+    settings = _settings(preset)
+    effects = partial(augment, settings=settings, sky_class_id=sky_class_id)
     if crown_class_id is None:
         return tf.function(effects)
+    classes = {"sky_class_id": sky_class_id, "crown_class_id": crown_class_id}
+    chance = 0.0 if settings == AUGMENTATIONS["none"] else _BARE_TREES
 
     def opened(image, mask, seed):
-        last = image if image.shape.rank == 3 else image[-1]  # the mask is of a clip's last frame
-        classes = {"sky_class_id": sky_class_id, "crown_class_id": crown_class_id}
-        return effects(image, open_crowns(last[None], mask[None], **classes)[0], seed)
+        clip = image if image.shape.rank == 4 else image[None]
+        mask = open_crowns(clip[-1:], mask[None], **classes)[0]  # the mask is of the last frame
+        drawn, marked = tf.cond(
+            uniform(derived_seed(seed, 20), ()) < chance,
+            lambda: draw_bare_trees(clip, mask, derived_seed(seed, 21), **classes),
+            lambda: (clip, mask),
+        )
+        drawn = drawn if image.shape.rank == 4 else drawn[0]
+        return effects(
+            tf.ensure_shape(drawn, image.shape), tf.ensure_shape(marked, mask.shape), seed
+        )
 
     return tf.function(opened)
 

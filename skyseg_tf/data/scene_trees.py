@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from skyseg_tf.data.branches import grow_branches
 from skyseg_tf.data.scene_canvas import Canvas, cross, noise
 
 UP = np.array([0.0, 1.0, 0.0])
@@ -57,9 +58,9 @@ def draw_tree(canvas: Canvas, tree: Tree) -> None:
     light = canvas.light
     trunk_light = light.ambient * 0.9 + light.sun * 0.35
     if tree.kind in ("bare", "thin"):
-        starts, ends, widths = _branches(grow, levels - (tree.kind == "thin"), 0.27)
+        starts, ends, widths = grow_branches(grow, levels - (tree.kind == "thin"), 0.27)
     elif tree.kind in ("round", "tall"):
-        starts, ends, widths = _branches(grow, min(levels, 5), 0.28)
+        starts, ends, widths = grow_branches(grow, min(levels, 5), 0.28)
     else:
         starts, ends, widths = np.zeros((1, 2)), np.array([[0.0, 0.5]]), np.array([0.02])
     if tree.kind in ("round", "tall"):  # the crown hides the tips
@@ -71,48 +72,6 @@ def draw_tree(canvas: Canvas, tree: Tree) -> None:
         canvas.lines(*world, widths * tree.height, bark, "vegetation", trunk_light)
     if tree.kind != "bare":
         _crown(canvas, tree, right, rng)
-
-
-def _branches(rng, levels: int, first: float):
-    """Grows a tree of unit height: starts (N, 2), ends (N, 2), widths (N,)."""
-    position = np.zeros((1, 2))
-    angle, length, width = np.array([rng.normal(0, 0.04)]), np.array([first]), np.array([0.032])
-    starts, ends, widths = [], [], []
-    spread, split = rng.uniform(0.35, 0.75), rng.uniform(0.55, 0.72)
-    for level in range(levels):
-        steps = 4
-        nodes = []
-        for step in range(steps):
-            angle = (
-                angle + rng.normal(0, 0.05 + 0.03 * level, len(angle)) - 0.03 * angle * (level > 0)
-            )
-            move = np.stack([np.sin(angle), np.cos(angle)], 1) * (length / steps)[:, None]
-            starts.append(position)
-            position = position + move
-            ends.append(position)
-            widths.append(width * (1 - 0.1 * step))
-            nodes.append((position, angle))
-        if level == levels - 1:  # the next twigs would grow for nobody
-            break
-        children = 3
-        pick = rng.integers(1 if level else 2, steps, (children, len(length)))
-        pick[0] = steps - 1
-        place = np.stack([node[0] for node in nodes])  # (steps, n, 2)
-        heading = np.stack([node[1] for node in nodes])
-        row = np.arange(len(length))[None].repeat(children, 0)
-        position = place[pick, row].reshape(-1, 2)
-        side = rng.choice([-1, 1], pick.shape)
-        turn = side * np.abs(rng.normal(spread, 0.22, pick.shape))
-        turn[0] *= 0.4
-        angle = (heading[pick, row] + turn).ravel()
-        length = (length * rng.uniform(split, 0.92, pick.shape)).ravel()
-        width = (width * np.array([0.74, *[0.5] * (children - 1)])[:, None]).ravel()
-        width = np.broadcast_to(width, length.shape)
-        alive = rng.random(len(length)) < (0.93 if level < 4 else 0.78)
-        position, angle, length, width = position[alive], angle[alive], length[alive], width[alive]
-    starts, ends, widths = np.concatenate(starts), np.concatenate(ends), np.concatenate(widths)
-    size = max(ends[:, 1].max(), 1e-3)
-    return starts / size, ends / size, np.maximum(widths / size, 0.0009)
 
 
 def _blobs(rng, tree: Tree):

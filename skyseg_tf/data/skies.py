@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from skyseg_tf.data.branches import bare_trees
+
 _LIKE_SKY = 50.0  # color distance (0-255) beyond which a pixel next to the sky is no sky
 _SALT = 1_000_003  # seeds are (number, record index): further draws lie beyond all indices
 
@@ -111,6 +113,48 @@ def open_crowns(
     matte = sky_matte(images, tf.cast(masks == sky_class_id, tf.float32))
     shines = (masks == crown_class_id) & (matte.like[..., 0] > 0.5)
     return tf.where(shines, tf.cast(sky_class_id, masks.dtype), masks)
+
+
+def draw_bare_trees(
+    images: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, *, sky_class_id: int, crown_class_id: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws one to four bare trees before the sky, and before nothing else.
+
+    Args:
+      images: (T, H, W, 3) frames of a clip, or one photo.
+      mask: (H, W) uint8 of all of them.
+      seed: (2,) of the trees.
+      sky_class_id: of the sky in the mask.
+      crown_class_id: of trees in the mask.
+
+    Returns:
+      Images and mask; a pixel belongs to a tree from a quarter of wood on, about what people mark.
+    """
+    height, width = mask.shape
+    size, most = 192, 4
+    trees = tf.constant(bare_trees(64, size))
+    chosen, tall, right, down, turned = tf.unstack(uniform(derived_seed(seed, 1), (5, most)))
+    few, warm, cool, light = tf.unstack(uniform(derived_seed(seed, 2), (4,)))
+    tall = height * 0.35 * (1.8 / 0.35) ** tall  # of 0.35 to 1.8 pictures, log-uniform
+    x, y = width * (1.2 * right - 0.1), height * (0.4 + 0.35 * down)  # of the feet
+    zoom = size / tall
+    across = tf.where(turned < 0.5, -zoom, zoom)
+    none = tf.zeros(most)
+    rows = [across, none, size / 2 - x * across, none, zoom, size - y * zoom, none, none]
+    wood = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(tf.gather(trees, tf.cast(chosen * 64.0, tf.int32)), tf.float32) / 255.0,
+        transforms=tf.stack(rows, 1),
+        output_shape=[height, width],
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+        fill_value=0.0,
+    )
+    stands = tf.cast(tf.range(most) <= tf.cast(few * most, tf.int32), tf.float32)
+    wood = 1.0 - tf.reduce_prod(1.0 - wood * stands[:, None, None, None], 0)  # (H, W, 1)
+    wood *= tf.cast(mask == sky_class_id, tf.float32)[..., None]
+    bark = (15.0 + 80.0 * light) * tf.stack([1.0, 0.93 + 0.07 * warm, 0.85 + 0.15 * cool])
+    tree = tf.cast(crown_class_id, mask.dtype)
+    return images + wood * (bark - images), tf.where(wood[..., 0] > 0.25, tree, mask)
 
 
 def replace_sky(images: tf.Tensor, matte: Matte, new: tf.Tensor, spill: tf.Tensor) -> tf.Tensor:
