@@ -25,7 +25,14 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from skyseg_tf.data.augment import AUGMENTATIONS, Augmentation, Range, make_augment, make_mix
+from skyseg_tf.data.augment import (
+    AUGMENTATIONS,
+    Augmentation,
+    Classes,
+    Range,
+    make_augment,
+    make_mix,
+)
 from skyseg_tf.data.scenes import draw_scene
 from skyseg_tf.labels import LABEL_ID
 
@@ -87,7 +94,7 @@ def used() -> float:
 
 def ours(settings: Augmentation) -> Callable:
     """(image, mask, number) -> (image, mask) by these settings."""
-    augment = make_augment(settings, 1)
+    augment = make_augment(settings, Classes(sky=1))
     return lambda image, mask, number: augment(
         image, mask, tf.stack([7, tf.cast(number, tf.int32)])
     )

@@ -1,16 +1,16 @@
 """An hour of training, ours beside PyTorch's: one network, the same photos, cores and minutes.
 
     python benchmarks/training.py TREE --torch-python PATH [--minutes 60] [--seeds 0 1 2]
-                                  [--epochs N] [--scenes N] [--work FOLDER] [--only ours]
+                                  [--epochs N M] [--scenes N] [--work FOLDER] [--only ours]
 
 TREE is a labeled dataset that `skyseg check` understands (CamVid), classes cityscapes19. U-Net with
-EfficientNet-B2 from random weights, at --size: by `skyseg train` with the recipe below, and by
-segmentation_models.pytorch (benchmarks/torch_training.py, by a Python that has it). Ours also takes
---scenes drawn scenes, since the photos are few, opens the crowns that CamVid labels as blobs, and
-draws bare trees before the photos' skies; its minutes count the drawing. Decoding the photos is
-counted for neither. --epochs is what fits into --minutes on the machine at hand; a training of ours
-that takes longer is refused. Each training runs alone; both keep the weights that did best on the
-val split.
+EfficientNet-B2 from random weights: by `skyseg train` with the recipe below, and by
+segmentation_models.pytorch (benchmarks/torch_training.py, by a Python that has it) at --size. Ours
+trains N epochs at --size and M at --fine-size. It also takes --scenes drawn scenes, since the photos
+are few, opens the crowns that CamVid labels as blobs, and draws bare trees and pale walls before the
+photos' skies; its minutes count the drawing. Decoding the photos is counted for neither. --epochs
+are what fits into --minutes on the machine at hand; a training of ours that takes longer is refused.
+Each training runs alone; both keep the weights that did best on the val split.
 
 Both are scored alike: probabilities at --size are brought to the labels' own size, void left out,
 one confusion matrix over the val split; sky IoU and the mean over the classes that occur. A row is
@@ -46,9 +46,10 @@ SCHEME = get_scheme("cityscapes19")
 SKY = SCHEME.class_names.index("sky")
 RECIPE = [
     "--model", "unet_efficientnet_b2", "--loss", "ce_dice", "--augment", "geometric",
-    "--ema", "0.998", "--learning-rate", "2e-3", "--extra-classes", "known",
-    "--open-crowns", "--precision", "mixed_bfloat16",
+    "--extra-classes", "known", "--open-crowns", "--precision", "mixed_bfloat16",
 ]  # fmt: skip
+COARSE = ["--learning-rate", "2e-3", "--ema", "0.998"]
+FINE = ["--learning-rate", "5e-4", "--ema", "0.99"]
 
 
 def prepare(tree: Path, size: tuple[int, int], work: Path) -> Path:
@@ -67,24 +68,36 @@ def skyseg(verb: str, *flags) -> None:
         raise SystemExit(done.returncode)
 
 
-def train_ours(
-    photos: Path, size: list[int], scenes: int, epochs: int, seed: int, run: Path
-) -> None:
-    """Draws scenes (four of five are for training) and trains on them and the photos."""
+def train_ours(stages: list[tuple[Path, int, list]], scenes: int, seed: int, run: Path) -> None:
+    """Draws scenes and trains on them and the photos, at one size after the other.
+
+    Args:
+      stages: records of the photos, epochs and flags of each.
+      scenes: drawn for training, at each size.
+      seed: of everything.
+      run: the run folder of the last stage; those before it lie beside it.
+    """
+    folders = [run.with_name(f"{run.name}_stage{i}") for i in range(1, len(stages))] + [run]
     # A stopped training begins anew, drawing included: all its time counts.
-    shutil.rmtree(run, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=run.parent) as aside:
-        mixed = []
-        if scenes:
-            tree, records = Path(aside) / "tree", Path(aside) / "records"
-            skyseg("scenes", "--out", tree, "--count", scenes * 5 // 4, "--size", *size,
-                   "--seed", seed, "--conditions", "cityscapes")  # fmt: skip
-            skyseg("build", "--source", tree, "--out", records, "--scheme", SCHEME.name,
-                   "--image-size", *size, "--storage", "uint8",
-                   "--rgb-stats", photos / "rgb_stats.json")  # fmt: skip
-            mixed = ["--extra-records", records]
-        skyseg("train", "--records", photos, *mixed, *RECIPE, "--epochs", epochs, "--seed", seed,
-               "--run", run, "--plots", run / "plots", "--quiet")  # fmt: skip
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    init = []
+    for number, ((photos, epochs, flags), folder) in enumerate(zip(stages, folders, strict=True)):
+        size = read_manifest(photos).image_size
+        with tempfile.TemporaryDirectory(dir=run.parent) as aside:
+            mixed = []
+            if scenes:
+                tree, records = Path(aside) / "tree", Path(aside) / "records"
+                # Four of five are for training.
+                skyseg("scenes", "--out", tree, "--count", scenes * 5 // 4, "--size", *size,
+                       "--seed", seed + 1000 * number, "--conditions", "cityscapes")  # fmt: skip
+                skyseg("build", "--source", tree, "--out", records, "--scheme", SCHEME.name,
+                       "--image-size", *size, "--storage", "uint8",
+                       "--rgb-stats", photos / "rgb_stats.json")  # fmt: skip
+                mixed = ["--extra-records", records]
+            skyseg("train", "--records", photos, *mixed, *RECIPE, *flags, *init, "--epochs", epochs,
+                   "--seed", seed, "--run", folder, "--plots", folder / "plots", "--quiet")  # fmt: skip
+        init = ["--init", folder]
 
 
 def our_probs(run: Path, photos: list) -> np.ndarray:
@@ -115,10 +128,11 @@ def main() -> None:
     )
     parser.add_argument("--only", choices=("ours", "peer"))
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--epochs", type=int, default=28)
+    parser.add_argument("--epochs", type=int, nargs=2, default=(18, 5), metavar=("N", "M"))
     parser.add_argument("--scenes", type=int, default=360)
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--size", type=int, nargs=2, default=(192, 256))
+    parser.add_argument("--fine-size", type=int, nargs=2, default=(288, 384))
     parser.add_argument("--work", type=Path, default=Path("runs/training_benchmark"))
     args = parser.parse_args()
     sides = [args.only] if args.only else ["ours", "peer"]
@@ -126,6 +140,8 @@ def main() -> None:
         parser.error("--torch-python: name a Python that has PyTorch, or give --only ours")
     args.work.mkdir(parents=True, exist_ok=True)
     photos = prepare(args.tree, tuple(args.size), args.work)
+    fine = prepare(args.tree, tuple(args.fine_size), args.work) if "ours" in sides else photos
+    stages = [(photos, args.epochs[0], COARSE), (fine, args.epochs[1], FINE)]
     val = list(photos_of_records(photos, "val"))
     pairs = find_pairs(args.tree, splits=["val"])
     truths = {
@@ -141,7 +157,7 @@ def main() -> None:
                 begun = time.perf_counter()
                 if side == "ours":
                     run = args.work / f"ours_{seed}"
-                    train_ours(photos, args.size, args.scenes, args.epochs, seed, run)
+                    train_ours(stages, args.scenes, seed, run)
                     minutes = (time.perf_counter() - begun) / 60
                     if minutes > args.minutes:
                         parser.error(f"{minutes:.1f} minutes: give fewer --epochs")

@@ -104,8 +104,8 @@ class TrainConfig:
     data/augment.py. Default: light; for the demo, whose scenes are drawn in every light, flip."""
     open_crowns: bool = False
     """Train as sky what shines through trees: pixels labeled vegetation that lie next to the sky
-    and have its color; and bare trees are drawn before the sky of three photos in ten, unless
-    nothing is augmented. For labels that draw bare trees as blobs, such as CamVid's."""
+    and have its color; with geometric augmentation also draw bare trees before the sky of every
+    fifth photo. For labels that draw bare trees as blobs, such as CamVid's."""
     accumulate: int = 1
     """Batches whose gradients make one step: for a batch that memory does not hold."""
     patience: int = 0

@@ -20,7 +20,7 @@ from skyseg_tf import plots
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.checkpoints import load_checkpoint, load_initial_weights
 from skyseg_tf.cli import parse_flags, run_command
-from skyseg_tf.data.augment import crown_class, make_augment, make_mix, sky_class
+from skyseg_tf.data.augment import Classes, make_augment, make_mix
 from skyseg_tf.data.layouts import find_pairs, source_root
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import Manifest, read_manifest
@@ -228,11 +228,10 @@ def fastest_arithmetic(config: TrainConfig, manifest: Manifest) -> TrainConfig:
 
 def make_streams(config: TrainConfig, scheme: LabelScheme):
     """The train split as a function of (epoch, batches to skip), and the val split."""
-    sky, augment, mix = sky_class(scheme), None, None
-    crowns = crown_class(scheme) if config.open_crowns else None
+    classes, augment, mix = Classes.of(scheme), None, None
     if config.augment != "none" or config.open_crowns:  # else records go through without a detour
-        augment = make_augment(config.augment, sky, crowns)
-        mix = make_mix(config.augment, sky)
+        augment = make_augment(config.augment, classes, open_trees=config.open_crowns)
+        mix = make_mix(config.augment, classes.sky)
 
     known = None
     if config.extra_classes == "known":

@@ -4,7 +4,7 @@ import math
 from dataclasses import fields, replace
 from pathlib import Path
 
-from skyseg_tf.data.augment import AUGMENTATIONS, crown_class, sky_class
+from skyseg_tf.data.augment import AUGMENTATIONS, Classes
 from skyseg_tf.data.records import Manifest
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.imagenet import IMAGENET, check_imagenet
@@ -77,7 +77,8 @@ def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> No
     if tuple(SCHEMES[manifest.scheme].class_names) != tuple(manifest.class_names):
         raise InputError(f"{records}: the classes of '{manifest.scheme}' have changed; build again")
     scheme = SCHEMES[manifest.scheme]
-    if config.open_crowns and None in (sky_class(scheme), crown_class(scheme)):
+    classes = Classes.of(scheme)
+    if config.open_crowns and None in (classes.sky, classes.crowns):
         raise InputError(
             f"{records}: --open-crowns needs classes of the sky and of vegetation, "
             f"'{manifest.scheme}' has {', '.join(scheme.class_names)}; build the records with "

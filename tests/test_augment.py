@@ -5,14 +5,23 @@ import pytest
 import tensorflow as tf
 
 from skyseg_tf.data import augment as aug
-from skyseg_tf.data.augment import AUGMENTATIONS, Augmentation, Range, make_augment, make_mix
+from skyseg_tf.data.augment import (
+    AUGMENTATIONS,
+    Augmentation,
+    Classes,
+    Range,
+    make_augment,
+    make_mix,
+)
 from skyseg_tf.data.scenes import draw_scene
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import IGNORE, LABEL_ID, SCHEMES
 
+SKY = Classes(sky=1)
 ALL = dataclasses.replace(
     AUGMENTATIONS["strong"],
     new_sky=1.0,
+    glare=1.0,
     **{name: getattr(AUGMENTATIONS["strong"], name)._replace(chance=1.0) for name in aug._RANGES},
 )
 QUIET = dataclasses.replace(ALL, noise=Range(0.0, 0.0, 0.0))
@@ -39,13 +48,13 @@ def stream(scene, augment, count):
 
 
 def test_without_augmentation_nothing_happens(scene):
-    image, mask = make_augment("none", 1)(*scene, tf.constant([3, 4]))
+    image, mask = make_augment("none", SKY)(*scene, tf.constant([3, 4]))
     assert np.array_equal(image, scene[0])
     assert np.array_equal(mask, scene[1])
 
 
 def test_flip_mirrors_half_of_the_pictures_and_nothing_else(scene):
-    made = stream(scene, make_augment("flip", 1), 20)
+    made = stream(scene, make_augment("flip", SKY), 20)
     mirrored = [np.array_equal(mask, np.asarray(scene[1])[:, ::-1]) for _, mask in made]
     assert 4 < sum(mirrored) < 16
     for (image, mask), turned in zip(made, mirrored, strict=True):
@@ -56,7 +65,7 @@ def test_flip_mirrors_half_of_the_pictures_and_nothing_else(scene):
 
 @pytest.mark.parametrize("settings", [AUGMENTATIONS["default"], ALL], ids=["default", "all"])
 def test_pictures_stay_pictures_and_masks_keep_their_ids(scene, settings):
-    augment = make_augment(settings, 1)
+    augment = make_augment(settings, SKY)
     made = stream(scene, augment, 12)
     for image, mask in made:
         assert image.shape == (64, 96, 3)
@@ -74,7 +83,7 @@ def test_pictures_stay_pictures_and_masks_keep_their_ids(scene, settings):
 
 
 def test_the_same_seed_is_the_same_picture_to_the_bit(scene):
-    first, second = (stream(scene, make_augment("strong", 1), 4) for _ in range(2))
+    first, second = (stream(scene, make_augment("strong", SKY), 4) for _ in range(2))
     for (image, mask), (again, mask_again) in zip(first, second, strict=True):
         assert np.array_equal(image, again)
         assert np.array_equal(mask, mask_again)
@@ -135,8 +144,8 @@ def test_scales_are_those_given(scene):
 
 def test_frames_of_a_clip_are_treated_alike(scene):
     image, mask = scene
-    clips = stream((tf.stack([image, image, image]), mask), make_augment(QUIET, 1), 3)
-    photos = stream(scene, make_augment(QUIET, 1), 3)
+    clips = stream((tf.stack([image, image, image]), mask), make_augment(QUIET, SKY), 3)
+    photos = stream(scene, make_augment(QUIET, SKY), 3)
     for (made, moved), (single, mask_of_single) in zip(clips, photos, strict=True):
         assert made.shape == (3, 64, 96, 3)
         assert np.array_equal(made[0], made[1])
@@ -149,27 +158,51 @@ def test_the_sky_is_left_alone_where_no_class_is_the_sky(scene):
     weather = Augmentation(
         new_sky=1.0, night=Range(0.2, 0.2), fog=Range(2.0, 2.0), overexposed_sky=Range(250.0, 250.0)
     )
-    image, _ = make_augment(weather, None)(*scene, tf.constant([3, 1]))
+    image, _ = make_augment(weather)(*scene, tf.constant([3, 1]))
     np.testing.assert_allclose(image, scene[0], atol=0.05)
-    image, _ = make_augment(weather, 1)(*scene, tf.constant([3, 1]))
+    image, _ = make_augment(weather, SKY)(*scene, tf.constant([3, 1]))
     assert np.abs(image - scene[0]).mean() > 20
 
 
-def test_bare_trees_stand_before_some_skies_where_crowns_are_opened():
-    """The photo is all sky, so that nothing else than a drawn tree can be dark."""
+@pytest.mark.parametrize("field", ["pale_walls", "bare_trees"])
+def test_what_stands_before_some_skies(field):
+    """The photo is all sky, so that nothing else than what is drawn can be of another class."""
     sky = tf.fill((64, 96, 3), 230.0), tf.fill((64, 96), np.uint8(1))
-    made = stream(sky, make_augment("flip", 1, 0), 40)
+    settings, classes = Augmentation(**{field: 0.3}), Classes(1, 0, 0)
+    made = stream(sky, make_augment(settings, classes, open_trees=field == "bare_trees"), 40)
     drawn = [(mask == 0).any() for _, mask in made]
     assert 4 < sum(drawn) < 20
-    for (image, mask), tree in zip(made, drawn, strict=True):
-        assert (image.min() < 200) == tree
-        assert set(np.unique(mask)) == ({0, 1} if tree else {1})
-    assert all((mask == 1).all() for _, mask in stream(sky, make_augment("none", 1, 0), 20))
+    for (image, mask), there in zip(made, drawn, strict=True):
+        assert (image.min() < 215) == there
+        assert set(np.unique(mask)) == ({0, 1} if there else {1})
+    if field == "bare_trees":  # labels that fill crowns would contradict them
+        closed = stream(sky, make_augment(settings, classes), 20)
+        assert all((mask == 1).all() for _, mask in closed)
 
 
-def test_which_class_is_the_sky():
-    found = {name: aug.sky_class(scheme) for name, scheme in SCHEMES.items()}
-    assert found == {"sky": 1, "streets11": None, "cityscapes19": 10}
+def test_crowns_are_opened_after_glare():
+    """A twig half before a grey sky is dark; the longer exposure leaves of it what was darkest."""
+    image = np.full((64, 96, 3), 150, np.float32)
+    mask = np.full((64, 96), 1, np.uint8)
+    image[10:20, 20:60], mask[10:20, 20:60] = 85, 2
+    image[10:20, 30:50] = 20
+    pair = tf.constant(image), tf.constant(mask)
+    classes, seed = Classes(sky=1, crowns=2), tf.constant([3, 4])
+    _, dull = make_augment(Augmentation(), classes, open_trees=True)(*pair, seed)
+    assert np.array_equal(dull, mask)
+    settings = Augmentation(glare=1.0)
+    bright, opened = make_augment(settings, classes, open_trees=True)(*pair, seed)
+    assert bright.numpy()[40:].min() == 255
+    assert (opened.numpy()[12:18, 32:48] == 2).all()
+
+
+def test_classes_that_the_augmentation_knows():
+    found = {name: Classes.of(scheme) for name, scheme in SCHEMES.items()}
+    assert found == {
+        "sky": Classes(1, 0, None),
+        "streets11": Classes(None, 2, None),
+        "cityscapes19": Classes(10, 2, 8),
+    }
 
 
 def test_presets():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.data.augment import augment, make_augment, make_mix
+from skyseg_tf.data.augment import Classes, augment, make_augment, make_mix
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import STORAGES, read_manifest
 from skyseg_tf.errors import InputError
@@ -47,7 +47,7 @@ def test_all_storages_stream_the_same_pairs(tree, tmp_path):
     for storage in STORAGES:
         out = tmp_path / storage
         build(BuildConfig(out=out, source=tree, image_size=(32, 64), storage=storage, quiet=True))
-        effects = {"augment": make_augment("strong", 1), "mix": make_mix("strong", 1)}
+        effects = {"augment": make_augment("strong", Classes(sky=1)), "mix": make_mix("strong", 1)}
         streams[storage] = [epoch(out), epoch(out, seed=7, **effects)]
     for storage in ("uint8", "png"):
         for plain_or_augmented in range(2):

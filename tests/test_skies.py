@@ -191,3 +191,39 @@ def test_bare_trees_are_drawn_before_the_sky_and_marked():
         assert (wood[marked == 10] < 0.25).all()
         changed += (marked == 8).any()
     assert changed > 4
+
+
+def test_a_pale_wall_stands_before_the_sky_under_a_roof():
+    sky = np.zeros(SIZE, bool)
+    sky[:40] = True
+    image = np.where(sky[..., None], np.float32([240, 240, 240]), STREET)[None].repeat(2, 0)
+    mask = np.where(sky, 10, 8).astype(np.uint8)
+    seen = []
+    for number in range(12):
+        made = skies.draw_pale_wall(
+            tf.constant(image), tf.constant(mask), tf.constant([1, number]),
+            sky_class_id=10, wall_class_id=2,
+        )  # fmt: skip
+        pictures, marked = (x.numpy() for x in made)
+        wall = marked == 2
+        assert np.array_equal(pictures[:, ~wall], image[:, ~wall])
+        assert np.array_equal(marked[~wall], mask[~wall])
+        assert np.array_equal(pictures[0], pictures[1])
+        assert 0 <= pictures.min() <= pictures.max() <= 255
+        for column in wall[:40].T:  # nothing but wall below its roof
+            assert not wall.any() or (np.diff(column.astype(int)) >= 0).all()
+        seen.append(wall.mean())
+        if wall.any():
+            assert np.median(pictures[0][wall]) < 252
+    assert np.mean(np.array(seen) > 0.05) > 0.5
+
+
+def test_glare_brings_the_sky_to_its_level_and_leaves_the_night(scene):
+    image, sky = scene
+    bright = skies.glare(image, sky, level=tf.constant(300.0)).numpy()
+    assert (bright[0] * sky[0][..., None]).sum() / sky.sum() / 3 == pytest.approx(300, rel=0.01)
+    np.testing.assert_allclose(bright / image, (bright / image).mean(), rtol=1e-4)
+    most = skies.glare(0.2 * image, sky, level=tf.constant(300.0))
+    np.testing.assert_allclose(most, 3 * 0.2 * image, rtol=1e-4)
+    night = 0.05 * image
+    np.testing.assert_allclose(skies.glare(night, sky, level=tf.constant(300.0)), night)

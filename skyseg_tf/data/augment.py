@@ -3,8 +3,8 @@
 Images are float32 on 0-255, (H, W, 3) or for clips (T, H, W, 3), whose frames are all treated
 alike; masks uint8 (H, W). The same seed gives the same result.
 
-The order is a camera's: where it stands (warp), what it sees (sky, fog, night), lens (blur),
-sensor (exposure, noise), and its picture processing (gamma, colors, JPEG). What costs much runs
+The order is a camera's: what there is (walls, trees), where it stands (warp), what it sees (sky,
+fog, night), lens (blur), sensor (exposure, noise), and its picture processing (gamma, colors, JPEG). What costs much runs
 only for the pictures that draw it, and all of color is one matrix: most of the training's cores
 belong to the network.
 """
@@ -30,7 +30,9 @@ from skyseg_tf.data.effects import (
 from skyseg_tf.data.skies import (
     derived_seed,
     draw_bare_trees,
+    draw_pale_wall,
     fog,
+    glare,
     mix_skies,
     night,
     open_crowns,
@@ -52,7 +54,6 @@ class Range(NamedTuple):
     chance: float = 1.0
 
 
-_BARE_TREES = 0.3  # chance, where crowns are opened
 _NEVER = Range(0.0, 0.0, 0.0)
 _NO_FACTOR = Range(1.0, 1.0, 0.0)
 
@@ -62,14 +63,17 @@ class Augmentation:
     """What happens to a picture, how strongly, and how often.
 
     Attributes:
+      pale_walls: chance of a pale building before the sky (needs the classes of both).
+      bare_trees: chance of bare trees before the sky, where crowns are opened (needs both classes).
       flip: chance of left to right.
       scales: enlargement, log-uniform; a crop of the enlarged picture, or a shrunken one somewhere
         in the frame.
       angle: of the camera's roll, degrees.
       perspective: of the camera's pan and tilt: largest share by which edges grow and shrink.
       mix_skies: chance of a sky from another picture of the batch, or a drawn one (make_mix).
-      new_sky: chance of a drawn sky (needs the sky's class, as do mix_skies and the next three).
+      new_sky: chance of a drawn sky (needs the sky's class, as do mix_skies and the next four).
       overexposed_sky: level of a blown out sky, 0-255 and beyond (skies.overexpose_sky).
+      glare: chance of an exposure that brings the sky to 255-375.
       fog: optical depth at the vanishing point.
       night: share of daylight left.
       defocus: standard deviation of a Gaussian, as a share of the height.
@@ -85,6 +89,8 @@ class Augmentation:
       jpeg: quality, 0-100.
     """
 
+    pale_walls: float = 0.0
+    bare_trees: float = 0.0
     flip: float = 0.0
     scales: Range = _NO_FACTOR
     angle: Range = _NEVER
@@ -92,6 +98,7 @@ class Augmentation:
     mix_skies: float = 0.0
     new_sky: float = 0.0
     overexposed_sky: Range = _NEVER
+    glare: float = 0.0
     fog: Range = _NEVER
     night: Range = _NEVER
     defocus: Range = _NEVER
@@ -139,6 +146,9 @@ _DEFAULT = {
 }
 _GEOMETRIC = {  # texture tells buildings from trees: little is done to it
     **_SKIES,
+    "pale_walls": 0.3,
+    "bare_trees": 0.2,
+    "glare": 0.35,
     "flip": 0.5,
     "scales": Range(0.5, 2.0),
     "angle": Range(-8.0, 8.0, 0.5),
@@ -182,22 +192,34 @@ _RANGES = [field.name for field in fields(Augmentation) if field.type is Range]
 _NEUTRAL = {"gamma": 1.0, "saturation": 1.0, "contrast": 1.0}
 
 
-def sky_class(scheme: LabelScheme) -> int | None:
-    """The class that is the sky and nothing else, or None if a scheme has none."""
-    return next((i for i, names in enumerate(scheme.members) if names == ("sky",)), None)
+class Classes(NamedTuple):
+    """Ids in a scheme's masks of what the augmentation knows; None where no class is that.
+
+    Attributes:
+      sky: the sky and nothing else.
+      walls: the class of buildings, whatever else it holds.
+      crowns: trees, with or without what grows on the ground.
+    """
+
+    sky: int | None = None
+    walls: int | None = None
+    crowns: int | None = None
+
+    @classmethod
+    def of(cls, scheme: LabelScheme) -> "Classes":
+        """Those of a scheme."""
+
+        def first(fits: Callable[[set], bool]) -> int | None:
+            return next((i for i, names in enumerate(scheme.members) if fits({*names})), None)
+
+        return cls(
+            first(lambda names: names == {"sky"}),
+            first(lambda names: "building" in names),
+            first(lambda names: {"vegetation"} <= names <= {"vegetation", "terrain"}),
+        )
 
 
-def crown_class(scheme: LabelScheme) -> int | None:
-    """The class of trees, with or without what grows on the ground, or None."""
-    plants = {"vegetation", "terrain"}
-    return next(
-        (
-            i
-            for i, names in enumerate(scheme.members)
-            if "vegetation" in names and plants >= {*names}
-        ),
-        None,
-    )
+_NO_CLASSES = Classes()
 
 
 def _draw(seed: tf.Tensor, settings: Augmentation) -> tuple[dict, dict]:
@@ -222,7 +244,8 @@ def augment(
     seed: tf.Tensor,
     *,
     settings: Augmentation = AUGMENTATIONS["light"],
-    sky_class_id: int | None = None,
+    classes: Classes = _NO_CLASSES,
+    open_trees: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """One picture's augmentation.
 
@@ -231,15 +254,25 @@ def augment(
       mask: (H, W) uint8.
       seed: (2,) int32.
       settings: what may happen.
-      sky_class_id: of the sky in the mask; without it the effects on the sky are left out. All
-        frames of a clip take the mask's sky.
+      classes: of the mask; without the sky's the effects on the sky are left out. All frames of a
+        clip take the mask's sky.
+      open_trees: look through bare trees: settings.bare_trees, and skies.open_crowns at the end.
 
     Returns:
       Image and mask of the same shapes; the mask holds ids of the given one, and 255.
     """
-    if settings == AUGMENTATIONS["none"]:
-        return image, mask
     clip = image if image.shape.rank == 4 else image[None]
+    if settings != AUGMENTATIONS["none"]:
+        clip, mask = _photograph(clip, mask, seed, settings, classes, open_trees)
+    if open_trees:  # last, so that glare shows what lies behind twigs
+        names = {"sky_class_id": classes.sky, "crown_class_id": classes.crowns}
+        mask = open_crowns(clip[-1:], mask[None], **names)[0]
+    return (clip if image.shape.rank == 4 else clip[0]), mask
+
+
+def _photograph(clip, mask, seed, settings: Augmentation, classes: Classes, open_trees: bool):
+    """Everything that changes the picture."""
+    clip, mask = _build_and_plant(clip, mask, seed, settings, classes, open_trees)
     strength, happens = _draw(seed, settings)
     clip, mask = _move(clip, mask, seed, settings, strength)
 
@@ -250,10 +283,9 @@ def augment(
             tf.cond(happens[name], lambda: effect(clip), lambda: clip), clip.shape
         )
 
-    if sky_class_id is not None:
-        clip = _weather(
-            clip, tf.cast(mask == sky_class_id, tf.float32), seed, settings, strength, maybe
-        )
+    sky = None if classes.sky is None else tf.cast(mask == classes.sky, tf.float32)
+    if sky is not None:
+        clip = _weather(clip, sky, seed, settings, strength, maybe)
     height = mask.shape[0]
     clip = maybe(
         "defocus",
@@ -269,6 +301,12 @@ def augment(
         clip,
     )
     clip = clip * tf.exp(strength["exposure"])
+    if sky is not None and settings.glare > 0:
+        chance, level = tf.unstack(uniform(derived_seed(seed, 20), (2,)))
+        skies, level = tf.repeat(sky[None], clip.shape[0], 0), 255.0 + 120.0 * level
+        clip = tf.cond(
+            chance < settings.glare, lambda: glare(clip, skies, level=level), lambda: clip
+        )
     clip = maybe("noise", lambda x: sensor_noise(x, derived_seed(seed, 4), strength["noise"]), clip)
     clip = gamma(clip, strength["gamma"])  # it clips, as the sensor does
     clip = adjust_colors(
@@ -279,8 +317,29 @@ def augment(
         brightness=strength["brightness"],
         tint=1.0 + strength["tint"] * (2.0 * tf.stack(gains) - 1.0),
     )
-    clip = maybe("jpeg", lambda x: jpeg(x, tf.cast(strength["jpeg"], tf.int32)), clip)
-    return (clip if image.shape.rank == 4 else clip[0]), mask
+    return maybe("jpeg", lambda x: jpeg(x, tf.cast(strength["jpeg"], tf.int32)), clip), mask
+
+
+def _build_and_plant(clip, mask, seed, settings: Augmentation, classes: Classes, open_trees: bool):
+    """What stands before the sky."""
+    chances = tf.unstack(uniform(derived_seed(seed, 21), (2,)))
+    effects = (
+        (settings.pale_walls, draw_pale_wall, "wall_class_id", classes.walls),
+        (settings.bare_trees * open_trees, draw_bare_trees, "crown_class_id", classes.crowns),
+    )
+    for number, (chance, draw, name, class_id) in enumerate(effects):
+        if chance <= 0 or None in (classes.sky, class_id):
+            continue
+        ids = {"sky_class_id": classes.sky, name: class_id}
+        drawn, marked = tf.cond(
+            chances[number] < chance,
+            lambda clip=clip, mask=mask, draw=draw, ids=ids, number=number: draw(
+                clip, mask, derived_seed(seed, 30 + 8 * number), **ids
+            ),
+            lambda clip=clip, mask=mask: (clip, mask),
+        )
+        clip, mask = tf.ensure_shape(drawn, clip.shape), tf.ensure_shape(marked, mask.shape)
+    return clip, mask
 
 
 def _move(clip, mask, seed, settings: Augmentation, strength: dict) -> tuple:
@@ -342,18 +401,14 @@ def _weather(clip, sky, seed, settings: Augmentation, strength: dict, maybe: Cal
 
 
 def make_augment(
-    preset: str | Augmentation,
-    sky_class_id: int | None = None,
-    crown_class_id: int | None = None,
+    preset: str | Augmentation, classes: Classes = _NO_CLASSES, *, open_trees: bool = False
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """The augmentation of a training.
 
     Args:
       preset: key of AUGMENTATIONS, or settings of your own.
-      sky_class_id: of the sky (`sky_class(scheme)`); None leaves the effects on the sky out.
-      crown_class_id: of trees (`crown_class(scheme)`) that are looked through: first
-        skies.open_crowns, then, but for the preset "none", skies.draw_bare_trees in three photos
-        of ten; None leaves the masks as they are.
+      classes: of the masks (`Classes.of(scheme)`); those that are None leave their effects out.
+      open_trees: label as sky what shines through trees, see `augment`.
 
     Returns:
       (image, mask, seed) -> (image, mask), see `augment`; a tf.function, so that the datasets of
@@ -362,27 +417,9 @@ def make_augment(
     Raises:
       InputError: no such preset.
     """
-    settings = _settings(preset)
-    effects = partial(augment, settings=settings, sky_class_id=sky_class_id)
-    if crown_class_id is None:
-        return tf.function(effects)
-    classes = {"sky_class_id": sky_class_id, "crown_class_id": crown_class_id}
-    chance = 0.0 if settings == AUGMENTATIONS["none"] else _BARE_TREES
-
-    def opened(image, mask, seed):
-        clip = image if image.shape.rank == 4 else image[None]
-        mask = open_crowns(clip[-1:], mask[None], **classes)[0]  # the mask is of the last frame
-        drawn, marked = tf.cond(
-            uniform(derived_seed(seed, 20), ()) < chance,
-            lambda: draw_bare_trees(clip, mask, derived_seed(seed, 21), **classes),
-            lambda: (clip, mask),
-        )
-        drawn = drawn if image.shape.rank == 4 else drawn[0]
-        return effects(
-            tf.ensure_shape(drawn, image.shape), tf.ensure_shape(marked, mask.shape), seed
-        )
-
-    return tf.function(opened)
+    return tf.function(
+        partial(augment, settings=_settings(preset), classes=classes, open_trees=open_trees)
+    )
 
 
 def make_mix(preset: str | Augmentation, sky_class_id: int | None) -> Callable | None:
@@ -390,7 +427,7 @@ def make_mix(preset: str | Augmentation, sky_class_id: int | None) -> Callable |
 
     Args:
       preset: key of AUGMENTATIONS, or settings of your own.
-      sky_class_id: of the sky (`sky_class(scheme)`).
+      sky_class_id: of the sky (`Classes.of(scheme).sky`).
 
     Returns:
       (images, masks, seed) -> (images, masks), see skies.mix_skies; None where there is nothing

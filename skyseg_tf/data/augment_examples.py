@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from skyseg_tf.data.augment import AUGMENTATIONS, Augmentation, Range, make_augment
+from skyseg_tf.data.augment import AUGMENTATIONS, Augmentation, Classes, Range, make_augment
 from skyseg_tf.data.skies import mix_skies
 
 # Caption, field of Augmentation, strengths to show.
@@ -32,7 +32,7 @@ _OF_THE_SKY = ("fog", "overexposed_sky", "night")
 def effect_examples(
     image: np.ndarray,
     mask: np.ndarray,
-    sky_class_id: int | None,
+    classes: Classes,
     *,
     others: tuple[np.ndarray, np.ndarray],
     seed: int = 0,
@@ -42,7 +42,7 @@ def effect_examples(
     Args:
       image: (H, W, 3) on 0-255.
       mask: (H, W) uint8.
-      sky_class_id: of the sky in the masks; None leaves the effects on the sky out.
+      classes: of the masks; those that are None leave their effects out.
       others: images (N, H, W, 3) and masks (N, H, W) whose skies are mixed in.
       seed: of all draws.
 
@@ -53,22 +53,30 @@ def effect_examples(
     panels = [("photo", photo, labels)]
 
     def add(name: str, settings: Augmentation, number: int) -> None:
-        made = make_augment(settings, sky_class_id)(photo, labels, tf.constant([seed, number]))
+        changed = make_augment(settings, classes, open_trees=settings.bare_trees == 1.0)
+        made = changed(photo, labels, tf.constant([seed, number]))
         panels.append((name, *made))
 
     add("flip", Augmentation(flip=1.0), 0)
+    before_the_sky = (("pale wall", "pale_walls", classes.walls),
+                      ("bare trees", "bare_trees", classes.crowns))  # fmt: skip
+    for caption, field, class_id in before_the_sky:
+        for number in range(0 if None in (classes.sky, class_id) else 2):
+            add(f"{caption} {number + 1}", Augmentation(**{field: 1.0}), number)
     for caption, field, strengths in SHOWN:
-        if sky_class_id is None and field in _OF_THE_SKY:
+        if classes.sky is None and field in _OF_THE_SKY:
             continue
         for strength in strengths:
             settings = Augmentation(**{field: Range(strength, strength)})
             add(caption.format(strength), settings, 2)
-    for number in range(0 if sky_class_id is None else 3):
+    for number in range(0 if classes.sky is None else 3):
         add(f"drawn sky {number + 1}", Augmentation(new_sky=1.0), number)
-    others = ((), ()) if sky_class_id is None else others
+    if classes.sky is not None:
+        add("glare", Augmentation(glare=1.0), 0)
+    others = ((), ()) if classes.sky is None else others
     for number, (other, other_mask) in enumerate(zip(*others, strict=True)):
         pair = tf.stack([photo, tf.cast(other, tf.float32)]), tf.stack([labels, other_mask])
-        options = {"sky_class_id": sky_class_id, "chance": 1.0, "synthetic": 0.0}
+        options = {"sky_class_id": classes.sky, "chance": 1.0, "synthetic": 0.0}
         mixed, _ = mix_skies(*pair, tf.constant([seed, number]), **options)
         panels.append((f"sky of another photo {number + 1}", mixed[0], labels))
     for first, preset in enumerate(("light", "geometric", "default", "strong")):

@@ -157,6 +157,74 @@ def draw_bare_trees(
     return images + wood * (bark - images), tf.where(wood[..., 0] > 0.25, tree, mask)
 
 
+def draw_pale_wall(
+    images: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, *, sky_class_id: int, wall_class_id: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Puts a pale building before the lower part of the sky, as the light fascia of a hall is.
+
+    A smooth wall almost as bright as the sky above it is what networks take for sky most. Below
+    the fascia, mostly, the wall is dark, as glass is.
+
+    Args:
+      images: (T, H, W, 3) frames of a clip, or one photo.
+      mask: (H, W) uint8 of all of them.
+      seed: (2,) of the wall.
+      sky_class_id: of the sky in the mask.
+      wall_class_id: of buildings in the mask.
+
+    Returns:
+      Images and mask.
+    """
+    height, width = mask.shape
+    edge = tf.unstack(uniform(derived_seed(seed, 1), (5,)))
+    look = tf.unstack(uniform(derived_seed(seed, 2), (10,)))
+    rows = tf.range(height, dtype=tf.float32)[:, None]
+    columns = tf.range(width, dtype=tf.float32)[None]
+    sky = mask == sky_class_id
+    area = tf.cast(sky, tf.float32)
+    amount = tf.reduce_sum(area) + 1e-3
+    lowest = tf.reduce_max(tf.where(tf.reduce_mean(area, 1, keepdims=True) > 0.02, rows, 0.0))
+    middle = tf.reduce_sum(area * columns) / amount
+    # A roof of any slope to a fifth, anywhere above the skyline; one end or both may be in sight.
+    roof = lowest * (0.15 + 0.8 * edge[0]) + 0.4 * (edge[1] - 0.5) * (columns - middle)
+    left, right = middle - width * (0.05 + edge[2]), middle + width * (0.05 + edge[3])
+    wall = sky & (rows > roof) & (columns > left) & (columns < right)
+    fascia = height * (0.03 + 0.25 * edge[4] ** 2)
+
+    light = tf.reduce_sum(images[-1] * area[..., None]) / (3.0 * amount)
+    pale = light * (0.6 + 0.38 * look[0])
+    shade = 0.16 * look[1] * tf.clip_by_value((rows - roof) / fascia, 0.0, 1.0)
+    shade += 0.12 * look[2] * (columns / width)
+    apart = 6.0 + 40.0 * look[3]  # pixels between the seams of its panels
+    seams = tf.cast(tf.math.floormod(columns + 100.0 * look[4], apart) < 1.0, tf.float32)
+    pale *= (1.0 - shade) * (1.0 - 0.12 * look[5] * seams)
+    dark = (
+        (0.08 + 0.3 * look[6]) * light * uniform(derived_seed(seed, 3), (height, width), 0.85, 1.15)
+    )
+    gray = tf.where((rows - roof > fascia) & (look[7] < 0.7), dark, pale)
+    tint = tf.stack([1.0, 1.0 - 0.03 * look[8], 1.0 - 0.06 * look[8] + 0.05 * look[9]])
+    grain = tf.random.stateless_normal((height, width, 1), derived_seed(seed, 4), alg="philox")
+    paint = tf.clip_by_value(gray[..., None] * tint + 2.0 * grain, 0.0, 255.0)
+    return (
+        tf.where(wall[..., None], paint, images),
+        tf.where(wall, tf.cast(wall_class_id, mask.dtype), mask),
+    )
+
+
+def glare(images: tf.Tensor, sky: tf.Tensor, *, level: tf.Tensor) -> tf.Tensor:
+    """A longer exposure: the sky's mean comes to `level`, and what is as bright with it.
+
+    Args:
+      images: (B, H, W, 3); the result is not clipped, as the sensor comes later.
+      sky: (B, H, W).
+      level: 0-255 and beyond; at most three times what it was. Skies darker than 20 are left.
+    """
+    light = tf.reduce_sum(images * sky[..., None], (1, 2, 3), keepdims=True)
+    light /= 3.0 * tf.reduce_sum(sky, (1, 2))[:, None, None, None] + 1e-3
+    gain = tf.clip_by_value(level / tf.maximum(light, 1e-3), 1.0, 3.0)
+    return images * tf.where(light > 20.0, gain, 1.0)
+
+
 def replace_sky(images: tf.Tensor, matte: Matte, new: tf.Tensor, spill: tf.Tensor) -> tf.Tensor:
     """Puts another sky behind the things of a picture.
 
