@@ -4,9 +4,9 @@ Images are float32 on 0-255, (H, W, 3) or for clips (T, H, W, 3), whose frames a
 alike; masks uint8 (H, W). The same seed gives the same result.
 
 The order is a camera's: what there is (walls, trees), where it stands (warp), what it sees (sky,
-fog, night), lens (blur), sensor (exposure, noise), and its picture processing (gamma, colors, JPEG). What costs much runs
-only for the pictures that draw it, and all of color is one matrix: most of the training's cores
-belong to the network.
+fog, night), lens (blur), sensor (exposure, noise), and its picture processing (gamma, colors,
+JPEG). What costs much runs only for the pictures that draw it, and all of color is one matrix: most
+of the training's cores belong to the network.
 """
 
 from collections.abc import Callable
