@@ -23,6 +23,7 @@ import numpy as np
 from smp_peer import torch_python, train_peer
 
 from skyseg_tf import metrics
+from skyseg_tf.cli import one_line_errors
 from skyseg_tf.data.layouts import guess_mask_encoding, scan_tree
 from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs
 from skyseg_tf.images import resize_image, resize_mask
@@ -132,4 +133,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("boxed_model.py"):
+        main()

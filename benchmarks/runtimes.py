@@ -31,6 +31,7 @@ from keras import layers
 
 from skyseg_tf.agreement import agreement
 from skyseg_tf.build import BuildConfig, build
+from skyseg_tf.cli import one_line_errors
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
@@ -360,4 +361,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("runtimes.py"):
+        main()

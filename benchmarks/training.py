@@ -35,6 +35,7 @@ from smp_peer import torch_python, train_peer
 
 from skyseg_tf import metrics
 from skyseg_tf.build import BuildConfig, build
+from skyseg_tf.cli import one_line_errors
 from skyseg_tf.data.layouts import find_pairs, guess_mask_encoding
 from skyseg_tf.data.photos import photos_of_pairs, photos_of_records
 from skyseg_tf.data.records import read_manifest
@@ -186,4 +187,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("training.py"):
+        main()

@@ -27,6 +27,7 @@ from statistics import median
 import av
 import numpy as np
 
+from skyseg_tf.cli import one_line_errors
 from skyseg_tf.data.scenes import draw_scene
 from skyseg_tf.images import overlay, overlay_sky, resize_image
 from skyseg_tf.predict_video import Report, VideoConfig, predict_video, streams_for
@@ -181,4 +182,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("video.py"):
+        main()

@@ -5,8 +5,8 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stderr
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import is_dataclass
 from typing import Any, NoReturn
 
@@ -58,7 +58,7 @@ def run_command(
 ):
     """Parses flags into a config dataclass, runs the command, and exits with its status.
 
-    Bad input and a failing disk end in one line on stderr and status 2; Ctrl-C in status 130.
+    Errors end as in `one_line_errors`.
 
     Args:
       command: takes the config; returns an exit status, or anything else where all went well.
@@ -66,9 +66,20 @@ def run_command(
       argv: the flags, or None for those of the process.
       prog: the name shown in the help.
     """
-    try:
+    with one_line_errors(prog):
         result = command(parse_flags(config, argv, prog))
         sys.exit(result if isinstance(result, int) else 0)
+
+
+@contextmanager
+def one_line_errors(prog: str) -> Iterator[None]:
+    """Bad input and a failing disk end the process: one line on stderr, status 2; Ctrl-C: 130.
+
+    Args:
+      prog: the name that the line begins with.
+    """
+    try:
+        yield
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `skyseg ... | head` is no error
     except (InputError, OSError) as error:
@@ -139,10 +150,8 @@ def print_help(verb: str) -> None:
 
 def _print_completion(shells: list[str]) -> None:
     completion = importlib.import_module("skyseg_tf.completion")  # needs all verbs' settings
-    try:
+    with one_line_errors("skyseg"):
         print(completion.completion(" ".join(shells)), end="")
-    except InputError as error:
-        _refuse("skyseg", str(error))
 
 
 def main(argv: list[str] | None = None) -> None:
