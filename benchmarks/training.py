@@ -129,7 +129,7 @@ def main() -> None:
     )
     parser.add_argument("--only", choices=("ours", "peer"))
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--epochs", type=int, nargs=2, default=(16, 4), metavar=("N", "M"))
+    parser.add_argument("--epochs", type=int, nargs=2, default=(24, 2), metavar=("N", "M"))
     parser.add_argument("--scenes", type=int, default=360)
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
     parser.add_argument("--size", type=int, nargs=2, default=(192, 256))
