@@ -29,6 +29,7 @@ import numpy as np
 
 from skyseg_tf.cli import one_line_errors
 from skyseg_tf.data.scenes import draw_scene
+from skyseg_tf.errors import InputError
 from skyseg_tf.images import overlay, overlay_sky, resize_image
 from skyseg_tf.predict_video import Report, VideoConfig, predict_video, streams_for
 from skyseg_tf.runtime import ModelFacts, Runtime, class_ids, load_fastest, load_runtime
@@ -146,6 +147,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=None, help="at most so many")
     parser.add_argument("--no-network", action="store_true", help="only what everything else costs")
     args = parser.parse_args()
+    if args.video and not args.video.is_file():  # before the runtimes are measured
+        raise InputError(f"{args.video} is no file; check the path")
     with tempfile.TemporaryDirectory() as folder:
         source = args.video or draw_clip(Path(folder) / "drawn.mp4", args.frames or 200)
         config = VideoConfig(out=str(Path(folder) / "ours.mp4"), max_frames=args.frames, quiet=True)
