@@ -6,11 +6,12 @@
 TREE is a labeled dataset that `skyseg check` understands (CamVid), classes cityscapes19. U-Net with
 EfficientNet-B2 from random weights: by `skyseg train` with the recipe below, and by
 segmentation_models.pytorch (benchmarks/torch_training.py, by a Python that has it) at --size. Ours
-trains N epochs at --size and M at --fine-size. It also takes --scenes drawn scenes, since the photos
-are few, opens the crowns that CamVid labels as blobs, and draws bare trees and pale walls before the
-photos' skies; its minutes count the drawing. Decoding the photos is counted for neither. --epochs
-are what fits into --minutes on the machine at hand; a training of ours that takes longer is refused.
-Each training runs alone; both keep the weights that did best on the val split.
+trains N epochs at --size, then M at --fine-size or as many of them as --minutes still hold. It also
+takes --scenes drawn scenes, since the photos are few, opens the crowns that CamVid labels as blobs,
+and draws bare trees and pale walls before the photos' skies; its minutes count the drawing.
+Decoding the photos is counted for neither. A training of ours that takes longer than --minutes is
+refused: give N that leaves time on the machine at hand. Each training runs alone; both keep the
+weights that did best on the val split.
 
 Both are scored alike: probabilities at --size are brought to the labels' own size, void left out,
 one confusion matrix over the val split; sky IoU and the mean over the classes that occur. A row is
@@ -18,7 +19,9 @@ kept in --work and not trained again, so a stopped benchmark goes on.
 """
 
 import argparse
+import csv
 import json
+import math
 import os
 import shutil
 import statistics
@@ -69,36 +72,71 @@ def skyseg(verb: str, *flags) -> None:
         raise SystemExit(done.returncode)
 
 
-def train_ours(stages: list[tuple[Path, int, list]], scenes: int, seed: int, run: Path) -> None:
-    """Draws scenes and trains on them and the photos, at one size after the other.
+def still_fitting(coarse: Path, spent: float, minutes: float, growth: float) -> int:
+    """How many fine epochs the minutes still hold, as the epochs before them tell.
 
     Args:
-      stages: records of the photos, epochs and flags of each.
-      scenes: drawn for training, at each size.
-      seed: of everything.
-      run: the run folder of the last stage; those before it lie beside it.
+      coarse: the run of the first stage.
+      spent: its minutes; what it spent beside its epochs (drawing, saving) a second one spends too.
+      minutes: of both.
+      growth: pixels of the second stage for each of the first.
     """
-    folders = [run.with_name(f"{run.name}_stage{i}") for i in range(1, len(stages))] + [run]
+    with open(coarse / "history.csv", newline="") as file:
+        epochs = [float(line["seconds"]) / 60 for line in csv.DictReader(file)]
+    aside = spent - sum(epochs)
+    return max(0, int((minutes - spent - aside) / (growth * statistics.mean(epochs))))
+
+
+def train_stage(photos: Path, scenes: int, drawing: int, run: Path, *flags) -> None:
+    """Draws scenes of the photos' size, by the seed ``drawing``, and trains on both."""
+    size = read_manifest(photos).image_size
+    with tempfile.TemporaryDirectory(dir=run.parent) as aside:
+        mixed = []
+        if scenes:
+            tree, records = Path(aside) / "tree", Path(aside) / "records"
+            # Four of five are for training.
+            skyseg("scenes", "--out", tree, "--count", scenes * 5 // 4, "--size", *size,
+                   "--seed", drawing, "--conditions", "cityscapes")  # fmt: skip
+            skyseg("build", "--source", tree, "--out", records, "--scheme", SCHEME.name,
+                   "--image-size", *size, "--storage", "uint8",
+                   "--rgb-stats", photos / "rgb_stats.json")  # fmt: skip
+            mixed = ["--extra-records", records]
+        skyseg("train", "--records", photos, *mixed, *RECIPE, *flags,
+               "--run", run, "--plots", run / "plots", "--quiet")  # fmt: skip
+
+
+def train_ours(
+    photos: Path, fine: Path, epochs: list[int], scenes: int, seed: int, run: Path, minutes: float
+) -> str:
+    """Trains at one size, then at a larger one as long as the minutes last.
+
+    Args:
+      photos: records of the first size.
+      fine: of the second.
+      epochs: at each, at most.
+      scenes: drawn for training, at each.
+      seed: of everything.
+      run: will be the run folder of the last stage; a first one lies beside it.
+      minutes: of both.
+
+    Returns:
+      The epochs trained, such as "24 + 2".
+    """
+    begun = time.perf_counter()
+    coarse = run.with_name(f"{run.name}_coarse")
     # A stopped training begins anew, drawing included: all its time counts.
-    for folder in folders:
+    for folder in (coarse, run):
         shutil.rmtree(folder, ignore_errors=True)
-    init = []
-    for number, ((photos, epochs, flags), folder) in enumerate(zip(stages, folders, strict=True)):
-        size = read_manifest(photos).image_size
-        with tempfile.TemporaryDirectory(dir=run.parent) as aside:
-            mixed = []
-            if scenes:
-                tree, records = Path(aside) / "tree", Path(aside) / "records"
-                # Four of five are for training.
-                skyseg("scenes", "--out", tree, "--count", scenes * 5 // 4, "--size", *size,
-                       "--seed", seed + 1000 * number, "--conditions", "cityscapes")  # fmt: skip
-                skyseg("build", "--source", tree, "--out", records, "--scheme", SCHEME.name,
-                       "--image-size", *size, "--storage", "uint8",
-                       "--rgb-stats", photos / "rgb_stats.json")  # fmt: skip
-                mixed = ["--extra-records", records]
-            skyseg("train", "--records", photos, *mixed, *RECIPE, *flags, *init, "--epochs", epochs,
-                   "--seed", seed, "--run", folder, "--plots", folder / "plots", "--quiet")  # fmt: skip
-        init = ["--init", folder]
+    seeded = ["--seed", seed]
+    train_stage(photos, scenes, seed, coarse, *seeded, *COARSE, "--epochs", epochs[0])
+    growth = math.prod(read_manifest(fine).image_size) / math.prod(read_manifest(photos).image_size)
+    spent = (time.perf_counter() - begun) / 60
+    more = min(epochs[1], still_fitting(coarse, spent, minutes, growth))
+    if not more:
+        coarse.rename(run)
+        return f"{epochs[0]}"
+    train_stage(fine, scenes, seed + 1000, run, *seeded, *FINE, "--init", coarse, "--epochs", more)
+    return f"{epochs[0]} + {more}"
 
 
 def our_probs(run: Path, photos: list) -> np.ndarray:
@@ -142,14 +180,14 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     photos = prepare(args.tree, tuple(args.size), args.work)
     fine = prepare(args.tree, tuple(args.fine_size), args.work) if "ours" in sides else photos
-    stages = [(photos, args.epochs[0], COARSE), (fine, args.epochs[1], FINE)]
     val = list(photos_of_records(photos, "val"))
     pairs = find_pairs(args.tree, splits=["val"])
     truths = {
         photo.name: photo.truth
         for photo in photos_of_pairs(pairs, guess_mask_encoding(pairs), SCHEME)
     }
-    print(f"{'':<10}{'seed':>5}{'minutes':>9}{'sky IoU':>9}{'mean IoU':>10}", flush=True)
+    names = f"{'epochs':>8}{'minutes':>9}{'sky IoU':>9}{'mean IoU':>10}"
+    print(f"{'':<10}{'seed':>5}{names}", flush=True)
     rows = {side: [] for side in sides}
     for seed in args.seeds:
         for side in sides:
@@ -158,7 +196,9 @@ def main() -> None:
                 begun = time.perf_counter()
                 if side == "ours":
                     run = args.work / f"ours_{seed}"
-                    train_ours(stages, args.scenes, seed, run)
+                    epochs = train_ours(
+                        photos, fine, args.epochs, args.scenes, seed, run, args.minutes
+                    )
                     minutes = (time.perf_counter() - begun) / 60
                     if minutes > args.minutes:
                         parser.error(f"{minutes:.1f} minutes: give fewer --epochs")
@@ -170,12 +210,13 @@ def main() -> None:
                         args.torch_python, train, val, stats, SCHEME.num_logits, args.minutes, seed,
                         args.work / f"peer_{seed}.npy",
                     )  # fmt: skip
-                    minutes = (time.perf_counter() - begun) / 60
-                kept.write_text(json.dumps({"minutes": minutes} | score(probs, val, truths)))
+                    minutes, epochs = (time.perf_counter() - begun) / 60, "-"
+                row = {"epochs": epochs, "minutes": minutes} | score(probs, val, truths)
+                kept.write_text(json.dumps(row))
             row = json.loads(kept.read_text())
             rows[side].append(row)
-            print(f"{side:<10}{seed:>5}{row['minutes']:>9.1f}{row['sky']:>9.4f}{row['mean']:>10.4f}",
-                  flush=True)  # fmt: skip
+            print(f"{side:<10}{seed:>5}{row['epochs']:>8}{row['minutes']:>9.1f}"
+                  f"{row['sky']:>9.4f}{row['mean']:>10.4f}", flush=True)  # fmt: skip
     for side, results in rows.items():
         if len(results) > 1:
             text = ", ".join(
