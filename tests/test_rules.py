@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "skyseg_tf"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NO_TENSORFLOW = (
+    "dependencies",
     "errors",
     "labels",
     "images",
@@ -54,7 +55,7 @@ NO_TENSORFLOW = (
 
 # A module may import only modules of lower floors, or of its own where it says so.
 FLOORS = [
-    ["errors", "quiet", "png", "settings"],
+    ["dependencies", "errors", "quiet", "png", "settings"],
     ["port"],
     ["labels", "images", "onnx_file", "refine", "search_space", "state_dicts"],
     ["video", "stages", "smoothing", "video_settings"],
