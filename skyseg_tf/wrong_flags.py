@@ -24,7 +24,7 @@ def in_one_line(told: str, config: type, argv: Sequence[str]) -> str:
     Returns:
       One line: the flag, what is wrong with it, and the nearest one that there is.
     """
-    flags = {flag.name: flag for flag in flags_of(config)}
+    flags = {name: flag for flag in flags_of(config) for name in (flag.name, *flag.aliases)}
     for word, value in zip(argv, [*argv, ""][1:], strict=True):
         name, equals, given = word.partition("=")
         name, given = name.replace("_", "-"), given if equals else value

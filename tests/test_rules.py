@@ -34,6 +34,7 @@ NO_TENSORFLOW = (
     "scenes",
     "check",
     "flatten",
+    "model_folders",
     "model_facts",
     "backends",
     "runtime",
@@ -56,7 +57,7 @@ NO_TENSORFLOW = (
 # A module may import only modules of lower floors, or of its own where it says so.
 FLOORS = [
     ["dependencies", "errors", "quiet", "png", "settings"],
-    ["port"],
+    ["port", "model_folders"],
     ["labels", "images", "onnx_file", "refine", "search_space", "state_dicts"],
     ["video", "stages", "smoothing", "video_settings"],
     ["video_write", "video_compose", "camera"],

@@ -89,7 +89,7 @@ def test_a_run_stands_alone_when_its_records_are_gone(run, records, tree, tmp_pa
     assert data.rgb_stats == manifest.rgb_stats
     assert data.photos == {name: split.count for name, split in manifest.splits.items()}
     assert load_runtime(alone / "model.keras", "keras").facts.long_side == 64
-    folder = evaluate(EvaluateConfig(run=alone, source=tree, worst=0, quiet=True))
+    folder = evaluate(EvaluateConfig(model=alone, source=tree, worst=0, quiet=True))
     assert json.loads((folder / "metrics.json").read_text())["input_size"] == [32, 64]
     boxed = []
     monkeypatch.setattr(
@@ -98,7 +98,7 @@ def test_a_run_stands_alone_when_its_records_are_gone(run, records, tree, tmp_pa
     box(BoxConfig(run=alone, name="a", data="drawn", terms="none", out=tmp_path / "box"))
     assert boxed == [manifest.rgb_stats]
     with pytest.raises(InputError, match=r"its records \(gone\) are not there; give --records or"):
-        evaluate(EvaluateConfig(run=alone, quiet=True))
+        evaluate(EvaluateConfig(model=alone, quiet=True))
     (alone / "dataset.json").unlink()
     assert read_run_data(alone) is None
     (alone / "config.json").write_text(json.dumps(config))  # as runs were before
