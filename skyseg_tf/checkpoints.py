@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,8 +115,8 @@ def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
     path = Path(run) / "checkpoints" / "best.npz" if Path(run).is_dir() else Path(run)
     if not path.is_file():
         raise InputError(
-            f"{run}: no run to start from ({path.name} is missing); give a run of `skyseg train` "
-            "or a file of `skyseg import_weights`"
+            f"{run}: no run to start from ({path.name} is missing); give a run of `skyseg train`, "
+            "a file of `skyseg import_weights` or the name of a boxed model"
         )
     if path.suffix == ".keras":
         try:
@@ -131,8 +131,28 @@ def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
         with _open(path) as file:
             arrays = [file[name] for name in file.files[: len(model.variables)]]
             names = [name.split(":")[-1] for name in file.files]
+    return copy_weights(arrays, names, model, path)
+
+
+def copy_weights(
+    arrays: Sequence[np.ndarray], names: Sequence[str], model: keras.Model, where: str | Path
+) -> list[str]:
+    """Copies the variables of a network of the same kind, but for those of another shape.
+
+    Args:
+      arrays: one per variable, in the order of `model.variables`; more are passed over.
+      names: of the variables.
+      model: see `load_initial_weights`.
+      where: what they are from, for errors.
+
+    Returns:
+      See `load_initial_weights`.
+
+    Raises:
+      InputError: of another network.
+    """
     variables = model.variables
-    other = InputError(f"{path}: of another network than {model.name}; give a run of that one")
+    other = InputError(f"{where}: of another network than {model.name}; give one of that network")
     if len(arrays) < len(variables) or names[: len(variables)] != [v.name for v in variables]:
         raise other
     fits = [a.shape == tuple(v.shape) for a, v in zip(arrays, variables, strict=False)]

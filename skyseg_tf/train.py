@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from skyseg_tf import plots
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.checkpoints import load_checkpoint, load_initial_weights
+from skyseg_tf.checkpoints import copy_weights, load_checkpoint, load_initial_weights
 from skyseg_tf.cli import parse_flags, run_command
 from skyseg_tf.data.augment import Classes, make_augment, make_mix
 from skyseg_tf.data.layouts import find_pairs, source_root
@@ -35,9 +35,11 @@ from skyseg_tf.labels import LabelScheme, get_scheme
 from skyseg_tf.learning_rate import RisingRate, find_rate, plot_rate_curve
 from skyseg_tf.losses import class_weights, weighted_cross_entropy
 from skyseg_tf.models import MODELS, build_model
+from skyseg_tf.models.folded import restore_statistics
 from skyseg_tf.precision import Arithmetic, candidates, choose_arithmetic
 from skyseg_tf.recipes import compile_model
-from skyseg_tf.runs import RunData, environment, read_config, save_model, write_json
+from skyseg_tf.runs import RunData, environment, read_config, read_json, save_model, write_json
+from skyseg_tf.runtime import boxed, load_boxed
 from skyseg_tf.scores import Scores, predict_masks, score
 from skyseg_tf.seeds import summarize, table
 from skyseg_tf.settings import TrainConfig
@@ -47,6 +49,7 @@ from skyseg_tf.watching import Board, LiveCurves, make_tracker
 
 # Drawn at the size of the records: shrinking would blur the photos but not the masks.
 DEMO_SCENES, DEMO_SIZE = 900, (128, 256)
+_BOXED_PHOTOS = 64  # that batch normalizations of a boxed network are told of
 
 
 def train(config: TrainConfig, on_epoch: Callable[[dict[str, float]], None] | None = None) -> Path:
@@ -144,6 +147,8 @@ def prepare(config: TrainConfig) -> tuple[TrainConfig, Manifest]:
     Raises:
       InputError: a setting or the data cannot be used.
     """
+    if config.init and config.model == TrainConfig.model:
+        config = replace(config, model=_network_of(config.init) or config.model)
     check_flags(config)  # first, for building records may take long
     records, manifest = find_records(config)
     check_settings(config, manifest, records)
@@ -155,6 +160,13 @@ def prepare(config: TrainConfig) -> tuple[TrainConfig, Manifest]:
         check_folder(folder)
     make_streams(config, scheme)[0](0, 0)  # refuses what cannot be mixed or fills no batch
     return config, manifest
+
+
+def _network_of(init: Path) -> str | None:
+    """The network that a run or a boxed model is of, as far as it says so."""
+    if entry := boxed(init):
+        return entry["network"]
+    return read_json(init / "config.json").get("model") if init.is_dir() else None
 
 
 def train_seeds(config: TrainConfig) -> Path:
@@ -266,7 +278,11 @@ def compiled_network(
         origin = load_imagenet(model, manifest.rgb_stats)
         print(f"encoder of {origin}, trained on ImageNet", flush=True)
     elif config.init and not config.resume:
-        fresh = load_initial_weights(config.init, model)
+        fresh = (
+            _load_boxed_weights(config, model)
+            if boxed(config.init)
+            else load_initial_weights(config.init, model)
+        )
         print(f"weights of {config.init}; fresh: {', '.join(fresh) or 'none'}", flush=True)
     weights = class_weights(manifest.splits["train"].class_pixels) if config.class_weights else None
     compile_model(
@@ -277,6 +293,15 @@ def compiled_network(
     if config.ema:
         model.average_weights(config.ema, config.accumulate)
     return model
+
+
+def _load_boxed_weights(config: TrainConfig, model: keras.Model) -> list[str]:
+    """As load_initial_weights, from the box, whose files hold no statistics to be trained on."""
+    source = load_boxed(config.init)
+    photos = make_dataset(config.records, "train", 1, shuffle=True, seed=config.seed)
+    restore_statistics(source, (image.numpy() for image, _ in photos.take(_BOXED_PHOTOS)))
+    arrays = [keras.ops.convert_to_numpy(v) for v in source.variables]
+    return copy_weights(arrays, [v.name for v in source.variables], model, config.init)
 
 
 def _network(config: TrainConfig, manifest: Manifest, precision: str) -> keras.Model:

@@ -336,6 +336,24 @@ def test_init_takes_the_weights_and_leaves_a_head_that_does_not_fit(run, capsys)
         load_initial_weights(run / "plots", same)
 
 
+def test_init_takes_a_boxed_model_by_its_name(run, records, tmp_path, monkeypatch, capsys):
+    """Its network is trained, and it is as good as it was before the first step."""
+    box(BoxConfig(run=run, name="small", data="drawn", terms="none", out=tmp_path / "box"))
+    monkeypatch.setattr("skyseg_tf.runtime.BOX", tmp_path / "box")
+    again = train(
+        TrainConfig(
+            records=records, init=Path("small"), epochs=1, batch_size=4, learning_rate=1e-9,
+            ema=0, augment="none", run=tmp_path / "run", plots=tmp_path / "plots", quiet=True,
+        )
+    )  # fmt: skip
+    assert "weights of small; fresh: none" in capsys.readouterr().out
+    assert json.loads((again / "config.json").read_text())["model"] == "skynet"
+    before, after = (json.loads((r / "metrics.json").read_text()) for r in (run, again))
+    assert after["mean_iou"] == pytest.approx(before["mean_iou"], abs=0.05)
+    with pytest.raises(InputError, match="of another network than u2netp"):
+        train(TrainConfig(records=records, model="u2netp", init=Path("small"), run=tmp_path / "b"))
+
+
 def test_a_sequence_model_trains_on_clips_and_on_nothing_else(tree, records, tmp_path):
     clips = tmp_path / "clips"
     build(BuildConfig(out=clips, source=tree, image_size=(32, 64), frames=2, quiet=True))
