@@ -12,6 +12,9 @@ PACKAGE = ROOT / "skyseg_tf"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NO_TENSORFLOW = (
     "errors",
+    "locks",
+    "json_file",
+    "foreign_flags",
     "labels",
     "images",
     "metrics",
@@ -54,8 +57,8 @@ NO_TENSORFLOW = (
 
 # A module may import only modules of lower floors, or of its own where it says so.
 FLOORS = [
-    ["errors", "quiet", "png", "settings"],
-    ["port"],
+    ["errors", "quiet", "png", "settings", "locks", "foreign_flags"],
+    ["port", "json_file"],
     ["labels", "images", "onnx_file", "refine", "search_space", "state_dicts"],
     ["video", "stages", "smoothing", "video_settings"],
     ["video_write", "video_compose", "camera"],
