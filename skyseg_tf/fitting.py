@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from skyseg_tf.checkpoints import load_latest, save_checkpoint, save_generation
 from skyseg_tf.errors import InputError
-from skyseg_tf.runs import typed, write_history
+from skyseg_tf.history import write_history
+from skyseg_tf.json_types import typed
 from skyseg_tf.trained_model import TrainedModel
 
 

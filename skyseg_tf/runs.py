@@ -11,18 +11,16 @@ plots/
 metrics.json       scores with their protocol; written last, it makes a run a finished one
 """
 
-import csv
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import keras
 import numpy as np
@@ -32,6 +30,8 @@ from skyseg_tf.data.rgb_stats import mean_and_std
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_aside
 from skyseg_tf.json_file import read_object
+from skyseg_tf.json_types import typed
+from skyseg_tf.labels import LabelScheme, stored_scheme
 from skyseg_tf.locks import lock
 
 _PACKAGES = ("skyseg_tf", "tensorflow", "keras", "numpy", "jax", "opencv-python-headless", "pillow")
@@ -41,8 +41,10 @@ def write_json(path: str | Path, content: Any) -> None:
     """Writes a dict or dataclass as JSON, whole or not at all; NaN becomes null."""
 
     def plain(value: Any) -> Any:
+        if isinstance(value, LabelScheme):
+            value = value.as_dict()
         if is_dataclass(value):
-            value = asdict(value)
+            value = {field.name: getattr(value, field.name) for field in fields(value)}
         if isinstance(value, dict):
             return {str(key): plain(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
@@ -110,58 +112,18 @@ def read_config(run: str | Path, config: type) -> Any:
     return config(**values)
 
 
-def typed(value: Any, kind: Any, path: str | Path, name: str) -> Any:
-    """What JSON has made of a path, a tuple or a number, as it was.
-
-    Args:
-      value: as JSON has it.
-      kind: its type: a scalar, a tuple, a list, a dict of str, or a union of these.
-      path: the file, for the error message.
-      name: its name there.
-
-    Raises:
-      InputError: it cannot have been of that type.
-    """
-    try:
-        return _as_it_was(value, kind)
-    except ValueError:
-        shown = json.dumps(value)[:60]
-        raise InputError(
-            f"{path}: damaged: {name} is {shown}; restore the file or train again"
-        ) from None
-
-
-def _as_it_was(value: Any, kind: Any) -> Any:
-    parts, origin = get_args(kind), get_origin(kind)
-    if origin in (Union, UnionType):
-        for part in parts:
-            with suppress(ValueError):
-                return _as_it_was(value, part)
-    elif origin in (tuple, list) and isinstance(value, list):
-        kinds = parts if origin is tuple and Ellipsis not in parts else parts[:1] * len(value)
-        return origin(_as_it_was(item, one) for item, one in zip(value, kinds, strict=True))
-    elif origin is dict and isinstance(value, dict):
-        return {key: _as_it_was(item, parts[1]) for key, item in value.items()}
-    elif kind is Path and isinstance(value, str) and "\0" not in value:
-        return Path(value)
-    elif type(value) is kind or (kind is float and type(value) is int and abs(value) < 2**53):
-        return value
-    raise ValueError
-
-
 @dataclass(frozen=True)
 class RunData:
     """What a run was trained on, so that the run stands alone when its records are gone.
 
     Attributes:
-      scheme, class_names, image_size, frames, rgb_stats, layout, source_sha256: of the records'
+      scheme, image_size, frames, rgb_stats, layout, source_sha256: of the records'
         manifest, see data.records.Manifest.
       photos: by split, how many.
       records_sha256: of the content of all records, those mixed in included.
     """
 
-    scheme: str
-    class_names: tuple[str, ...]
+    scheme: LabelScheme
     image_size: tuple[int, int]
     frames: int
     rgb_stats: dict[str, float]
@@ -207,7 +169,10 @@ def read_run_data(run: str | Path) -> RunData | None:
         missing = [f.name for f in fields(RunData) if f.name not in values and f.default is MISSING]
         if missing:
             raise InputError(f"{path}: damaged: no {missing[0]} in it; restore it or train again")
-        return RunData(**{n: typed(values[n], hints[n], path, n) for n in hints if n in values})
+        names = typed(values.get("class_names"), tuple[str, ...] | None, path, "class_names")
+        scheme = stored_scheme(values.pop("scheme"), names, path)
+        kept = {n: typed(values[n], hints[n], path, n) for n in hints if n in values}
+        return RunData(scheme, **kept)
     return None
 
 
@@ -231,14 +196,6 @@ def environment(seed: int) -> dict[str, Any]:
         "machine": platform.machine(),
         "cores": os.cpu_count(),
     }
-
-
-def write_history(path: str | Path, history: Sequence[dict]) -> None:
-    """Writes history.csv: one line per epoch."""
-    with write_aside(path) as aside, open(aside, "w", newline="") as file:
-        writer = csv.DictWriter(file, history[0])
-        writer.writeheader()
-        writer.writerows(history)
 
 
 @contextmanager

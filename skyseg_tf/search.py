@@ -14,7 +14,7 @@ shares the trials out among them.
 """
 
 import csv
-import json
+import math
 import shlex
 import signal
 import threading
@@ -32,11 +32,13 @@ import keras
 
 from skyseg_tf import plots
 from skyseg_tf.cli import run_command
+from skyseg_tf.comparison import read_scores
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import check_folder, write_aside
 from skyseg_tf.models import MODELS
 from skyseg_tf.models.options import options_of
 from skyseg_tf.plots_search import plot_heat_map, plot_parallel_coordinates
+from skyseg_tf.history import read_history
 from skyseg_tf.runs import read_config, write_json
 from skyseg_tf.search_space import Parameter, parse_space
 from skyseg_tf.settings import SearchConfig, TrainConfig
@@ -129,9 +131,9 @@ def train_trial(config: TrainConfig, report: Callable, train: Callable = train) 
     if not (run / "metrics.json").exists():
         started = (run / "config.json").exists()
         if started and (run / "history.csv").exists():
-            with open(run / "history.csv") as file:
-                for row in csv.DictReader(file):
-                    report(int(row["epoch"]), float(row["val_iou"]), float(row["seconds"]))
+            history = read_history(run)
+            for row in zip(*(history[n] for n in ("epoch", "val_iou", "seconds")), strict=True):
+                report(int(row[0]), *row[1:])
         try:
             train(
                 TrainConfig(resume=run, quiet=config.quiet) if started else config,
@@ -139,7 +141,8 @@ def train_trial(config: TrainConfig, report: Callable, train: Callable = train) 
             )
         finally:
             keras.backend.clear_session()
-    return json.loads((run / "metrics.json").read_text())["mean_iou"]
+    score = read_scores(run / "metrics.json")["mean_iou"]
+    return math.nan if score is None else score
 
 
 def _defaults(config: SearchConfig, space: Sequence[Parameter]) -> dict:
@@ -300,7 +303,7 @@ def write_report(folder: Path, rows: Sequence[TrialRow], space: Sequence[Paramet
     if running:
         print(f"{running} trials are still at work in other processes: the last one to end reports")
     run = trial_folder(folder, best.number)
-    protocol = json.loads((run / "metrics.json").read_text()).get("protocol", "")
+    protocol = read_scores(run / "metrics.json")["protocol"]
     title = f"{folder.name}, {len(rows)} trials"
     pair = heat_map_axes(space)
     if pair:

@@ -14,6 +14,8 @@ NO_TENSORFLOW = (
     "errors",
     "locks",
     "json_file",
+    "json_types",
+    "history",
     "foreign_flags",
     "labels",
     "images",
@@ -58,9 +60,9 @@ NO_TENSORFLOW = (
 # A module may import only modules of lower floors, or of its own where it says so.
 FLOORS = [
     ["errors", "quiet", "png", "settings", "locks", "foreign_flags"],
-    ["port", "json_file"],
+    ["port", "json_file", "json_types"],
     ["labels", "images", "onnx_file", "refine", "search_space", "state_dicts"],
-    ["video", "stages", "smoothing", "video_settings"],
+    ["video", "stages", "smoothing", "video_settings", "history"],
     ["video_write", "video_compose", "camera"],
     ["data.listing", "data.encodings", "data.layouts", "data.check_report", "data.checks"],
     ["data.branches"],
