@@ -12,6 +12,7 @@ PACKAGE = ROOT / "skyseg_tf"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NO_TENSORFLOW = (
     "errors",
+    "json_file",
     "labels",
     "images",
     "metrics",
@@ -55,6 +56,7 @@ NO_TENSORFLOW = (
 # A module may import only modules of lower floors, or of its own where it says so.
 FLOORS = [
     ["errors", "quiet", "png", "settings"],
+    ["json_file"],
     ["port"],
     ["labels", "images", "onnx_file", "refine", "search_space", "state_dicts"],
     ["video", "stages", "smoothing", "video_settings"],
@@ -73,6 +75,9 @@ FLOORS = [
         "plots",
         "trials",
     ],
+    ["data.examples"],
+    ["data.manifest"],
+    ["data.integrity"],
     ["data.records", "data.augment_examples", "scores", "plots_scores", "plots_search"],
     [
         "data.pipeline",
