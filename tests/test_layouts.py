@@ -123,14 +123,83 @@ def test_classes_json_gives_the_meaning(tmp_path):
         labels.decode_mask(stored + 1, encoding, labels.get_scheme("sky"), "x")
 
 
-@pytest.mark.parametrize("place", ["labels/a.png", "a.png", "annotations/a.png"])
-def test_masks_outside_every_layout(tmp_path, place):
-    mask = tmp_path / place
-    mask.parent.mkdir(exist_ok=True)
-    images.write_image(mask, np.array([[0, 23]], np.uint8))
+def test_masks_outside_every_layout(tmp_path):
+    mask = trees.write_mask(tmp_path / "a.bmp")
     pair = layouts.Pair(str(tmp_path / "a.jpg"), str(mask), "train", "", "a")
-    with pytest.raises(InputError, match=r"a\.png: lies in no known layout.* name its encoding"):
+    with pytest.raises(InputError, match=r"a\.bmp: lies in no known layout.* name its encoding"):
         guess_mask_encoding([pair])
+
+
+GENERAL = {  # (photo, mask) of each way to lay out photos beside masks, and the layout's name
+    "annotations": ("images/{}.jpg", "annotations/{}.png", "flat"),
+    "labels": ("images/{}.jpg", "labels/{}.png", "flat"),
+    "masks": ("images/{}.png", "masks/{}.png", "flat"),
+    "singular": ("image/{}.jpg", "label/{}.png", "flat"),
+    "imgs": ("imgs/{}.jpg", "masks/{}.png", "flat"),
+    "capitals": ("Images/{}.JPG", "Labels/{}.PNG", "flat"),
+    "voc": ("JPEGImages/{}.jpg", "SegmentationClass/{}.png", "flat"),
+    "splits below": ("images/train/{}.jpg", "masks/train/{}.png", "flat"),
+    "splits and cities below": ("images/train/ulm/{}.jpg", "labels/train/ulm/{}.png", "flat"),
+    "other words for splits": ("images/training/{}.jpg", "annotations/training/{}.png", "flat"),
+    "splits above": ("train/images/{}.jpg", "train/masks/{}.png", "flattened"),
+    "splits above, imgs": ("train/imgs/{}.jpg", "train/labels/{}.png", "flattened"),
+    "marked _mask": ("images/{}.jpg", "masks/{}_mask.png", "flat"),
+    "marked _label": ("images/{}.jpg", "labels/{}_label.png", "flat"),
+    "marked _gt": ("images/{}.jpg", "annotations/{}_gt.png", "flat"),
+    "marked -GT": ("images/{}.jpg", "annotations/{}-GT.png", "flat"),
+    "both marked": ("images/{}_img.jpg", "masks/{}_mask.png", "flat"),
+    "marked, splits above": ("train/images/{}.jpg", "train/masks/{}_mask.png", "flattened"),
+    "one folder": ("{}.jpg", "{}.png", "mixed"),
+    "one folder per split": ("train/{}.jpeg", "train/{}.png", "mixed"),
+    "one folder, marked": ("{}.jpg", "{}_mask.png", "mixed"),
+}
+
+
+@pytest.mark.parametrize("way", GENERAL)
+def test_photos_beside_masks(tmp_path, way):
+    photo, mask, layout = GENERAL[way]
+    numbers = ("one", "two", "aachen_000000_000019")
+    for seed, name in enumerate(numbers):
+        trees.write_photo(tmp_path / photo.format(name), seed)
+        trees.write_mask(tmp_path / mask.format(name), (0, 4, 6))
+    (tmp_path / "classes.json").write_text(json.dumps({"0": "various", "4": "road", "6": "Sky"}))
+    scan = layouts.scan_tree(tmp_path)
+    assert (scan.layout, len(scan.pairs), scan.masks_alone, scan.clashes) == (layout, 3, [], [])
+    for pair in scan.pairs:
+        name = next(name for name in numbers if pair.name.startswith(name))
+        assert pair.mask == str(tmp_path / mask.format(name))
+    assert {pair.split for pair in scan.pairs} <= {"train", "val"}
+    assert scan.has_splits == ("train" in photo)
+    assert guess_mask_encoding(scan.pairs) == ((0, "unlabeled"), (4, "road"), (6, "sky"))
+
+
+def test_exact_names_come_before_marked_ones(tmp_path):
+    for name in ("a", "a_mask", "b"):
+        trees.write_photo(tmp_path / "images" / f"{name}.jpg", 0)
+    for name in ("a", "a_mask", "b_gt", "b_label", "c_mask"):
+        trees.write_mask(tmp_path / "masks" / f"{name}.png")
+    scan = layouts.scan_tree(tmp_path)
+    assert {pair.name: pair.mask.rsplit("/")[-1] for pair in scan.pairs} == {
+        "a": "a.png", "a_mask": "a_mask.png", "b": "b_gt.png"
+    }  # fmt: skip
+    assert [path.rsplit("/")[-1] for path in scan.masks_alone] == ["b_label.png", "c_mask.png"]
+    assert len(scan.clashes) == 1
+    with pytest.raises(InputError, match=r"b_gt\.png and .*b_label\.png have the same name"):
+        find_pairs(tmp_path)
+
+
+def test_a_folder_of_photos_alone_is_no_dataset(tmp_path):
+    trees.write_photo(tmp_path / "a.jpg", 0)
+    trees.write_photo(tmp_path / "b.png", 1)
+    with pytest.raises(InputError, match=r"no dataset here.*\[flat\] images/ with masks/"):
+        find_pairs(tmp_path)
+
+
+def test_every_layout_is_told_of(tmp_path):
+    with pytest.raises(InputError) as error:
+        detect_layout(tmp_path)
+    for name, layout in layouts.LAYOUTS.items():
+        assert f"[{name}] {layout.about}" in str(error.value)
 
 
 def test_classes_json_is_found_from_a_relative_path(tmp_path, monkeypatch):

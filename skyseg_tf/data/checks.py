@@ -177,7 +177,7 @@ def _count_pixels(mask: np.ndarray, encoding: Encoding, path: str) -> dict[str, 
     """Pixels per label name; raises InputError for values without a name."""
     if encoding == "color":
         mask = label_ids_from_color(mask, path)
-    elif encoding == "binary255":
+    elif encoding in ("binary255", "binary255_void"):
         mask = single_channel(mask)
     if mask.ndim != 2:
         raise InputError(f"{path}: {mask.shape[-1]} channels, where the other masks have one")
