@@ -43,7 +43,8 @@ _ANY_MASK = rf"(?P<name>[^/]+?)(?:_gtFine_(?P<kind>{'|'.join(MASK_KINDS)}))?{_SU
 _OTHER_MASK = re.compile(r"_gtFine_(?:instanceIds|polygons)|_instanceTrainIds")
 # What tools add to a mask's or a photo's name; what is left makes the two a pair.
 _MASK_MARK = re.compile(
-    r"[_-](?:masks?|labels?|gt|seg|segmentation|annotation|ground_?truth|labelIds|L)$", re.IGNORECASE
+    r"[_-](?:masks?|labels?|gt|seg|segmentation|annotation|ground_?truth|labelIds|L)$",
+    re.IGNORECASE,
 )
 _PHOTO_MARK = re.compile(r"[_-](?:image|img|photo|rgb|sat)$", re.IGNORECASE)
 _FRAME = re.compile(r"(?P<city>.+)_(?P<sequence>\d{6})_(?P<frame>\d{6})")

@@ -63,7 +63,7 @@ class Manifest:
       rgb_stats: the six numbers that the images are normalized by.
       seed: of the order.
       layout, encoding: of the source.
-      source_sha256: of the source's file names and sizes.
+      source_sha256: of the source's file names and contents.
       splits: by name.
     """
 

@@ -4,7 +4,7 @@ What one record holds is in examples.py, what a folder of them has in common in 
 what is done about damaged ones in integrity.py.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,10 @@ from skyseg_tf.data.manifest import (
 from skyseg_tf.data.rgb_stats import check_rgb_stats, read_rgb_stats
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import (
+    decode_image,
+    decode_mask_file,
     image_size,
-    read_image,
-    read_mask,
+    read_bytes,
     resize_image,
     resize_mask,
     write_aside,
@@ -61,6 +62,7 @@ __all__ = [
     "parse_record",
     "read_manifest",
     "read_tfrecord",
+    "source_bytes",
     "stored_pixels",
     "write_manifest",
     "write_records",
@@ -160,13 +162,19 @@ def load_image_rgb_data(path: str | Path) -> dict[str, float]:
 # --- one record ---
 
 
-def load_pair(info: dict, size: tuple[int, int] | None, scheme: LabelScheme):
+def load_pair(
+    info: dict,
+    size: tuple[int, int] | None,
+    scheme: LabelScheme,
+    on_bytes: Callable[[bytes], None] = lambda content: None,
+):
     """Reads and resizes one photo (or clip) and its mask.
 
     Args:
       info: one dict of `extract_cityscape_data_info`.
       size: (height, width) of the result; None: as stored.
       scheme: the wanted classes.
+      on_bytes: gets the content of each file, the mask last, as `source_bytes` gives them.
 
     Returns:
       image (T, H, W, 3) uint8, mask (H, W) uint8 class ids.
@@ -175,13 +183,24 @@ def load_pair(info: dict, size: tuple[int, int] | None, scheme: LabelScheme):
       InputError: a file is damaged, or a mask value is unknown.
     """
     size = size or (info["height"], info["width"])
-    image = np.stack([resize_image(read_image(path), size) for path in info["frame_paths"]])
-    stored = read_mask(info["mask_path"])
+    image, mask_path = [], info["mask_path"]
+    for path in info["frame_paths"]:
+        content = read_bytes(path)
+        on_bytes(content)
+        image.append(resize_image(decode_image(content, path), size))
+    content = read_bytes(mask_path)
+    on_bytes(content)
+    stored = decode_mask_file(content, mask_path)
     if stored.ndim == 2:
         # Nearest neighbour picks ids, so it commutes with the lookup: resize first, 16x cheaper.
         stored = resize_mask(stored, size)
-    mask = decode_mask(stored, info["encoding"], scheme, info["mask_path"])
-    return image, resize_mask(mask, size)
+    mask = decode_mask(stored, info["encoding"], scheme, mask_path)
+    return np.stack(image), resize_mask(mask, size)
+
+
+def source_bytes(info: dict) -> Iterator[bytes]:
+    """The content of each file of one dict of `extract_cityscape_data_info`, the mask last."""
+    yield from map(read_bytes, [*info["frame_paths"], info["mask_path"]])
 
 
 # --- one file of records ---
