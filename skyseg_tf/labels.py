@@ -142,6 +142,11 @@ def _scheme_sky() -> LabelScheme:
 
 
 def _scheme_streets11() -> LabelScheme:
+    """Ten classes of streets, and "void": whatever was labeled and is none of them.
+
+    So "void" is a class like the others, trained and scored; what nobody labeled is ignored here
+    as in every scheme.
+    """
     classes = {name: (name,) for name in ("person", "road", "building", "car", "motorcycle")}
     classes["person"] = ("person", "rider")
     classes |= {name: (name,) for name in ("bicycle", "truck", "bus")}

@@ -295,7 +295,7 @@ def test_damaged_settings_are_one_line(tmp_path):
     root, out = trees.flat(tmp_path / "own"), tmp_path / "r"
     build(small(root, out))
     (out / "build.json").write_text("{")
-    with pytest.raises(InputError, match=r"build\.json: not JSON.*delete that folder"):
+    with pytest.raises(InputError, match=r"build\.json: damaged, not JSON.*delete that folder"):
         build(small(root, out))
 
 
