@@ -48,7 +48,7 @@ from skyseg_tf.data.rgb_stats import RgbSums, read_rgb_stats, rgb_stats, sum_ima
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import ZIP_MARK, write_aside
 from skyseg_tf.json_file import read_object
-from skyseg_tf.labels import IGNORE, LabelScheme, get_scheme
+from skyseg_tf.labels import IGNORE, SCHEMES, LabelScheme, get_scheme
 from skyseg_tf.settings import BuildConfig
 
 SHARD_BYTES = 100_000_000
@@ -136,7 +136,9 @@ def build(config: BuildConfig) -> Manifest:
 def _identity(config: BuildConfig, layout: str, infos: list[dict], stats: dict | None) -> dict:
     """All that decides about the records' bytes but the content of the source."""
     identity = {
-        "scheme": config.scheme,
+        "scheme": config.scheme
+        if config.scheme in SCHEMES
+        else get_scheme(config.scheme).as_dict(),
         "storage": config.storage,
         "image_size": list(config.image_size),
         "frames": config.frames,
@@ -395,10 +397,10 @@ def _manifest(
     digests = {key: digest for note in first.values() for key, digest in note["source"].items()}
     facts = {key: value for key, value in identity.items() if not key.startswith("given_")}
     facts["image_size"] = tuple(facts["image_size"])  # JSON has made a list of it
+    facts["scheme"] = scheme
     return Manifest(
         **facts,
         source_sha256=_source_sha256(digests),
-        class_names=list(scheme.class_names),
         image_depth=3,
         mask_depth=1,
         image_dtype="float32" if identity["storage"] == "normalized" else "uint8",

@@ -16,9 +16,10 @@ from skyseg_tf.data.rgb_stats import check_rgb_stats
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import MAX_PIXELS, write_aside
 from skyseg_tf.json_file import read_object
+from skyseg_tf.labels import SCHEMES, LabelScheme, stored_scheme
 
 MANIFEST = "dataset.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 named the scheme alone
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,7 @@ class Manifest:
     """dataset.json: all that a reader must know, and what the records were made from.
 
     Attributes:
-      scheme: key of labels.SCHEMES.
-      class_names: its classes, so that records outlive a change of the code.
+      scheme: the classes, whole, so that records outlive a change of the code.
       storage: key of STORAGES.
       image_size: (height, width).
       image_depth, mask_depth: 3 and 1.
@@ -67,8 +67,7 @@ class Manifest:
       splits: by name.
     """
 
-    scheme: str
-    class_names: list[str]
+    scheme: LabelScheme
     storage: str
     image_size: tuple[int, int]
     image_depth: int
@@ -84,6 +83,11 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the scheme."""
+        return self.scheme.class_names
+
+    @property
     def spec(self) -> RecordSpec:
         """The part that `parse_record` needs."""
         return RecordSpec(self.storage, self.image_size, self.frames)
@@ -92,7 +96,8 @@ class Manifest:
 def write_manifest(folder: str | Path, manifest: Manifest) -> None:
     """Writes dataset.json aside and renames it."""
     with write_aside(Path(folder) / MANIFEST) as aside:
-        aside.write_text(json.dumps(asdict(manifest), indent=1) + "\n")
+        content = asdict(manifest) | {"scheme": manifest.scheme.as_dict()}
+        aside.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def read_manifest(folder: str | Path) -> Manifest:
@@ -110,12 +115,15 @@ def read_manifest(folder: str | Path) -> Manifest:
         )
     raw = read_object(path, "build the records again")
     version = raw.pop("schema_version", None)
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise InputError(
-            f"{path}: schema version {version}, this program reads {SCHEMA_VERSION}; "
-            "build the records again"
+            f"{path}: schema version {str(version)[:20]}, this program reads 1 to "
+            f"{SCHEMA_VERSION}; build the records again"
         )
-    manifest = _parse(raw, str(path))
+    names = raw.pop("class_names", None)
+    if names is not None and not _are_texts(names):
+        raise InputError(f"{path}: 'class_names' are no list of names; build the records again")
+    manifest = _parse(raw, names, str(path))
     for split in manifest.splits.values():
         for shard in split.shards:
             file = path.parent / shard.file
@@ -159,8 +167,10 @@ def _is_text(value: object) -> bool:
 
 _Check = Callable[[Any], bool]
 _FIELDS: dict[str, tuple[_Check, str]] = {
-    "scheme": (_is_text, "a name"),
-    "class_names": (_are_texts, "a list of names"),
+    "scheme": (
+        lambda value: isinstance(value, dict) or (_is_text(value) and value in SCHEMES),
+        "a table of classes, or the name of a known one",
+    ),
     "storage": (
         lambda value: _is_text(value) and value in STORAGES,
         f"one of {', '.join(STORAGES)}",
@@ -220,20 +230,27 @@ def _check_fields(raw: object, wanted: dict[str, tuple[_Check, str]], where: str
     return raw
 
 
-def _parse(raw: dict, where: str) -> Manifest:
+def _parse(raw: dict, class_names: list[str] | None, where: str) -> Manifest:
     """A manifest whose every field is what it must be."""
     _check_fields(raw, _FIELDS, where)
     stats = check_rgb_stats(raw["rgb_stats"], f"{where}: 'rgb_stats'", "build the records again")
+    try:
+        scheme = stored_scheme(raw["scheme"], class_names, where)
+    except InputError as error:
+        again = "; build the records again"
+        raise InputError(f"{str(error).removesuffix(again)}{again}") from None
     pixels = raw["image_size"][0] * raw["image_size"][1]
     splits = {
-        name: _parse_split(split, len(raw["class_names"]), pixels, f"{where}: split '{name}'")
+        name: _parse_split(split, scheme.num_classes, pixels, f"{where}: split '{name}'")
         for name, split in raw["splits"].items()
     }
     files = [shard.file for split in splits.values() for shard in split.shards]
     if len(set(files)) < len(files):
         raise InputError(f"{where}: names one file of records twice; build the records again")
     size = tuple(raw["image_size"])
-    return Manifest(**(raw | {"rgb_stats": stats, "image_size": size, "splits": splits}))
+    return Manifest(
+        **(raw | {"scheme": scheme, "rgb_stats": stats, "image_size": size, "splits": splits})
+    )
 
 
 def _parse_split(raw: object, num_classes: int, pixels: int, where: str) -> Split:

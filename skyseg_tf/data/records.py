@@ -43,7 +43,13 @@ from skyseg_tf.images import (
     resize_mask,
     write_aside,
 )
-from skyseg_tf.labels import LabelScheme, check_encoding, decode_mask, get_scheme
+from skyseg_tf.labels import (
+    LabelScheme,
+    check_encoding,
+    decode_mask,
+    get_scheme,
+    scheme_encoding,
+)
 
 __all__ = [
     "MANIFEST",
@@ -77,7 +83,7 @@ def extract_cityscape_data_info(
     root: str | Path,
     split: str | None = None,
     *,
-    scheme: str = "sky",
+    scheme: str | Path = "sky",
     layout: str | None = None,
     encoding: str | None = None,
     frames: int = 1,
@@ -88,9 +94,10 @@ def extract_cityscape_data_info(
     Args:
       root: the tree (any of layouts.LAYOUTS).
       split: "train", "val" or "test"; None: all splits that have masks.
-      scheme: key of labels.SCHEMES.
+      scheme: see labels.get_scheme.
       layout: key of layouts.LAYOUTS; None: detected.
-      encoding: key of labels.ENCODINGS; None: found by the masks' values.
+      encoding: key of labels.ENCODINGS; None: what the scheme's file says of mask values, else
+        found by the masks' values.
       frames: T > 1 adds the T - 1 frames before each photo.
       seed: of the shuffle. The order depends on it and on the names alone, so it stays when
         the tree is moved or copied.
@@ -108,7 +115,7 @@ def extract_cityscape_data_info(
     pairs = [pair for pair in find_pairs(root, layout, [split] if split else None) if pair.mask]
     if not pairs:
         raise InputError(f"{root}: no photo has a mask; run `skyseg check --source {root}`")
-    encoding = encoding or guess_mask_encoding(pairs, layout)
+    encoding = encoding or scheme_encoding(scheme) or guess_mask_encoding(pairs, layout)
     check_encoding(encoding)
     infos = []
     for pair in sorted(pairs, key=lambda pair: _shuffle_key(seed, pair.name)):
@@ -214,7 +221,7 @@ def write_tfrecord(
     normalize: bool = True,
     storage: str | None = None,
     size: tuple[int, int] | None = (256, 512),
-    scheme: str = "sky",
+    scheme: str | Path = "sky",
 ) -> int:
     """Writes photos and masks into one TFRecord file, whole or not at all.
 
@@ -225,7 +232,7 @@ def write_tfrecord(
       normalize: store float32 (x - mean) / std; False stores uint8.
       storage: key of STORAGES, in place of what `normalize` says.
       size: (height, width) of the records; None: as the photos are.
-      scheme: key of labels.SCHEMES.
+      scheme: see labels.get_scheme.
 
     Returns:
       The number of records.
