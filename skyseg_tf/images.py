@@ -130,9 +130,10 @@ def decode_mask_file(content: bytes, where: str | Path) -> np.ndarray:
       or (H, W, 3) uint8 for a colour mask.
 
     Raises:
-      InputError: unreadable, truncated, or values above 255.
+      InputError: unreadable, truncated, values above 255, or a picture whose alpha channel alone
+        varies.
     """
-    picture = _open(content, where)
+    picture, in_alpha = _open(content, where), False
     try:
         if picture.mode == "L" and picture.format == "PNG":
             mask = decode_png(content)
@@ -141,10 +142,17 @@ def decode_mask_file(content: bytes, where: str | Path) -> np.ndarray:
         if picture.mode == "1":
             picture = picture.convert("L")
         if picture.mode in ("RGBA", "LA"):
+            *colors, alpha = picture.getextrema()
+            in_alpha = alpha[0] < alpha[1] and all(least == most for least, most in colors)
             picture = picture.convert(picture.mode[:-1])
         mask = np.asarray(picture)
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{where}: {_reason(error)}; download or export it again") from None
+    if in_alpha:
+        raise InputError(
+            f"{where}: all classes lie in its alpha channel, its colour is the same everywhere; "
+            "export the alpha channel as a grey picture"
+        )
     if mask.dtype != np.uint8:
         if mask.size and (mask.min() < 0 or mask.max() > 255):
             raise InputError(

@@ -78,6 +78,9 @@ FLOORS = [
         "plots",
         "trials",
     ],
+    ["data.examples"],
+    ["data.manifest"],
+    ["data.integrity"],
     ["data.records", "data.augment_examples", "scores", "plots_scores", "plots_search"],
     [
         "data.pipeline",
