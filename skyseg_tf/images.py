@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.photo_metadata import (
+    PhotoMetadata,
+    exif_orientation,
+    photo_metadata,
+    read_exif,
+    upright_pixels,
+)
 from skyseg_tf.png import decode_png
 
 # Over a sky of any hour: no sky is magenta, while Cityscapes' own blue is a clear day's.
@@ -26,6 +34,7 @@ SKY_TINT = (255, 0, 150)
 MAX_PIXELS = 200_000_000  # about 14000 x 14000; refuses decompression bombs
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 ZIP_MARK = ".zip!"
+_JPEG_SEGMENT = 65_533  # most bytes that a JPEG holds in one piece
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is checked below, with a message that says what to do
 cv2.setNumThreads(1)  # the callers run one image per thread
@@ -73,6 +82,21 @@ def _open(source: bytes | Path, where: str | Path) -> Image.Image:
     return picture
 
 
+def image_orientation(source: str | Path | bytes, where: str | Path = "photo") -> int:
+    """How a photo's file stores its pixels: its EXIF orientation, 1-8, from the header.
+
+    Args:
+      source: path or content of the file.
+      where: the name of a content, for the error message.
+
+    Raises:
+      InputError: not an image, or above MAX_PIXELS.
+    """
+    content = source if isinstance(source, bytes) else read_bytes(source)
+    with _open(content, where if isinstance(source, bytes) else source) as picture:
+        return exif_orientation(read_exif(picture))
+
+
 def image_size(path: str | Path) -> tuple[int, int]:
     """(height, width) as `read_image` will give it (EXIF orientation applied), from the header.
 
@@ -81,13 +105,34 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """
     with _open(read_bytes(path) if ZIP_MARK in str(path) else Path(path), path) as picture:
         # Pillow has turned the size of a TIFF already.
-        exif = picture.getexif() if picture.format not in ("PNG", "TIFF") else {}
-        turned = exif.get(0x0112, 1) >= 5
+        turned = picture.format != "TIFF" and exif_orientation(read_exif(picture)) >= 5
         return (picture.width, picture.height) if turned else (picture.height, picture.width)
 
 
+@dataclass(frozen=True)
+class Photo:
+    """A photo as it is worked with, and what its file says beside the pixels.
+
+    Attributes:
+      image: (H, W, 3) uint8, upright. The values are the file's own, whatever its colour profile:
+        networks see a wide-gamut photo a little paler, which moves no edge, and what is written
+        with the profile has the photo's very colours.
+      metadata: see PhotoMetadata.
+    """
+
+    image: np.ndarray
+    metadata: PhotoMetadata
+
+
+def decode_photo(content: bytes, where: str | Path) -> Photo:
+    """Decodes a photo and its metadata: see `decode_image`."""
+    with _open(content, where) as picture:
+        metadata = photo_metadata(picture)
+    return Photo(decode_image(content, where), metadata)
+
+
 def decode_image(content: bytes, where: str | Path) -> np.ndarray:
-    """Decodes a photo of any kind (grey, RGBA, CMYK, 16 bit; turned by EXIF, but for PNG).
+    """Decodes a photo of any kind (grey, RGBA, CMYK, 16 bit; turned by EXIF).
 
     Args:
       content: the file's bytes.
@@ -102,13 +147,11 @@ def decode_image(content: bytes, where: str | Path) -> np.ndarray:
     picture = _open(content, where)
     try:
         if picture.mode == "RGB" and picture.format == "PNG":
+            orientation = exif_orientation(read_exif(picture))
             image = decode_png(content)
             if image is not None:
-                return image
-        # Of a PNG it could stand behind the pixels: no camera writes it there, and `image_size`
-        # would have to decode the whole file.
-        if picture.format != "PNG":
-            picture = ImageOps.exif_transpose(picture)
+                return np.ascontiguousarray(upright_pixels(image, orientation))
+        picture = ImageOps.exif_transpose(picture)
         if picture.mode.startswith("I"):
             values = np.asarray(picture).astype(np.uint32)
             grey = (values // 257 if values.max(initial=0) > 255 else values).astype(np.uint8)
@@ -162,6 +205,11 @@ def _reason(error: Exception) -> str:
 def read_image(path: str | Path) -> np.ndarray:
     """Reads a photo: see `decode_image`."""
     return decode_image(read_bytes(path), path)
+
+
+def read_photo(path: str | Path) -> Photo:
+    """Reads a photo and its metadata: see `decode_image`."""
+    return decode_photo(read_bytes(path), path)
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -284,8 +332,21 @@ def check_folder(folder: str | Path) -> None:
         raise InputError(f"{folder}: no permission to write in {there}; choose another folder")
 
 
-def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Writes (H, W, 3) or (H, W) uint8 as PNG or JPEG (by the suffix), whole or not at all."""
+def write_image(
+    path: str | Path, image: np.ndarray, metadata: PhotoMetadata = PhotoMetadata()
+) -> None:
+    """Writes (H, W), (H, W, 3) or (H, W, 4) as PNG or JPEG (by the suffix), whole or not at all.
+
+    Args:
+      path: the file.
+      image: uint8; of a PNG also uint16 grey.
+      metadata: of the photo that it was made of: its profile and EXIF block are written along.
+    """
     suffix = Path(path).suffix.lower().lstrip(".").replace("jpg", "jpeg")
+    exif = metadata.exif
+    if suffix == "jpeg" and exif and len(exif) > _JPEG_SEGMENT:  # as a PNG or TIFF may have it
+        exif = None
+    options = {"icc_profile": metadata.icc_profile, "exif": exif}
+    options = {key: value for key, value in options.items() if value}
     with write_aside(path) as aside:
-        Image.fromarray(image).save(aside, format=suffix, quality=95)
+        Image.fromarray(image).save(aside, format=suffix, quality=95, **options)

@@ -6,6 +6,7 @@ compressed, so that libpng has only the row filters left to undo.
 """
 
 import struct
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from isal import isal_zlib
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3}  # color types: grey and RGB
+_MOST = 1 << 24  # bytes of a chunk that is looked up: a damaged length may say anything
 _STORED = 65535  # longest stored block of a deflate stream
 
 
@@ -50,6 +52,30 @@ def decode_png(content: bytes) -> np.ndarray | None:
     if image is None:
         raise OSError("its rows cannot be decoded")
     return image
+
+
+def find_chunk(file: BinaryIO, wanted: bytes) -> bytes | None:
+    """The data of the first chunk of a kind, without a look at the pixels; None if there is none.
+
+    Args:
+      file: a PNG, which may be cut off or damaged; it is left where it stands.
+      wanted: the chunk's four letters.
+    """
+    stands, start = file.tell(), len(_SIGNATURE)
+    try:
+        while len(head := _read_at(file, start, 8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == wanted:
+                return file.read(min(length, _MOST))
+            start += 12 + length
+        return None
+    finally:
+        file.seek(stands)
+
+
+def _read_at(file: BinaryIO, start: int, size: int) -> bytes:
+    file.seek(start)
+    return file.read(size)
 
 
 def _chunks(content: bytes):

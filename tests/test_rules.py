@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 NO_TENSORFLOW = (
     "errors",
     "labels",
+    "photo_metadata",
     "images",
     "metrics",
     "instances",
@@ -55,7 +56,7 @@ NO_TENSORFLOW = (
 # A module may import only modules of lower floors, or of its own where it says so.
 FLOORS = [
     ["errors", "quiet", "png", "settings"],
-    ["port"],
+    ["port", "photo_metadata"],
     ["labels", "images", "onnx_file", "refine", "search_space", "state_dicts"],
     ["video", "stages", "smoothing", "video_settings"],
     ["video_write", "video_compose", "camera"],

@@ -1,0 +1,133 @@
+"""What a photo's file says beside its pixels: orientation, colours, camera and place.
+
+Read once with the photo, and handed to whoever writes a picture that is made of it.
+"""
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from skyseg_tf.png import find_chunk
+
+_HEAD = b"Exif\x00\x00"
+_ORIENTATION, _EXIF, _GPS = ExifTags.Base.Orientation, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo
+_WIDTH, _HEIGHT = ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight
+_TURNED = range(5, 9)  # EXIF orientations whose width is the upright photo's height
+# In a TIFF the tags of the photo stand among those of how the file stores it (StripOffsets, ...).
+_OF_TIFF_PHOTOS = (
+    "ImageDescription", "Make", "Model", "XResolution", "YResolution", "ResolutionUnit", "Software",
+    "DateTime", "Artist", "Copyright", "ExifOffset", "GPSInfo",
+)  # fmt: skip
+_KEPT_OF_TIFF = frozenset(ExifTags.Base[name] for name in _OF_TIFF_PHOTOS)
+
+
+@dataclass(frozen=True)
+class PhotoMetadata:
+    """What is kept of a photo's file in pictures that are made of it.
+
+    Attributes:
+      orientation: EXIF, 1-8: how the stored pixels lie; 1 is upright.
+      icc_profile: of the colours; None is sRGB, and all that is no RGB when it is stored: of grey
+        or CMYK photos the pixels that are read are no longer the profile's.
+      exif: the EXIF block (camera, focal length, place) as it belongs to upright pixels: orientation
+        1, sizes exchanged where the photo was turned, no thumbnail. None where there is none, or
+        none that can be read.
+    """
+
+    orientation: int = 1
+    icc_profile: bytes | None = None
+    exif: bytes | None = None
+
+
+def photo_metadata(picture: Image.Image) -> PhotoMetadata:
+    """Collects it from a photo that is opened and not loaded yet."""
+    profile = picture.info.get("icc_profile")
+    if not profile or profile[16:20] != b"RGB ":  # the data's colour space, ICC.1:2022, table 15
+        profile = None
+    try:
+        exif = read_exif(picture)
+        orientation = exif_orientation(exif)
+        block = picture.info.get("exif") or _of_photo(exif).tobytes()
+        return PhotoMetadata(orientation, profile, _upright(block, orientation in _TURNED))
+    except Exception:  # Pillow's reader of EXIF raises whatever it stumbles over
+        return PhotoMetadata(icc_profile=profile)
+
+
+def read_exif(picture: Image.Image) -> Image.Exif:
+    """The EXIF tags of a photo that is opened and not loaded yet."""
+    if picture.format == "PNG" and "exif" not in picture.info:
+        # It may stand behind the pixels, all of which Pillow's own reader would decode for it.
+        block = find_chunk(picture.fp, b"eXIf")
+        if block is not None:
+            picture.info["exif"] = _HEAD + block
+    return Image.Image.getexif(picture)
+
+
+def exif_orientation(exif: Image.Exif) -> int:
+    """1-8; what is none of these is 1, as viewers take it."""
+    value = exif.get(_ORIENTATION, 1)
+    return int(value) if value in range(1, 9) else 1
+
+
+def _of_photo(exif: Image.Exif) -> Image.Exif:
+    """Without the tags by which a TIFF stores its pixels (StripOffsets, ...)."""
+    kept = Image.Exif()
+    kept.endian = exif.endian
+    for tag in _KEPT_OF_TIFF & exif.keys():
+        kept[tag] = dict(exif.get_ifd(tag)) if tag in (_EXIF, _GPS) else exif[tag]
+    return kept
+
+
+def _upright(block: bytes, turned: bool) -> bytes | None:
+    """An EXIF block as it belongs to upright pixels.
+
+    Patched in its place: Pillow's own way to write one loses letters that are not ASCII, and moves
+    the makers' notes, whose offsets count from its start.
+
+    Reference: Exif 2.32, 4.5 and 4.6: directories of 12 bytes an entry (tag, type, count, value).
+    """
+    data = bytearray(block.removeprefix(_HEAD))
+    order = "<" if data[:2] == b"II" else ">"
+
+    def entries(start: int) -> tuple[dict[int, int], int]:
+        (count,) = struct.unpack_from(f"{order}H", data, start)
+        end = start + 2 + 12 * count
+        places = range(start + 2, end, 12)
+        return {struct.unpack_from(f"{order}H", data, place)[0]: place for place in places}, end
+
+    main, end = entries(*struct.unpack_from(f"{order}I", data, 4))
+    if not main:
+        return None
+    if _ORIENTATION in main:
+        struct.pack_into(f"{order}HHIHH", data, main[_ORIENTATION], _ORIENTATION, 3, 1, 1, 0)
+    data[end : end + 4] = bytes(4)  # where the thumbnail's directory is
+    if turned and _EXIF in main:
+        camera, _ = entries(*struct.unpack_from(f"{order}I", data, main[_EXIF] + 8))
+        if _WIDTH in camera and _HEIGHT in camera:
+            wide, high = (slice(camera[tag] + 2, camera[tag] + 12) for tag in (_WIDTH, _HEIGHT))
+            data[wide], data[high] = data[high], data[wide]
+    return _HEAD + bytes(data)
+
+
+def stored_pixels(upright: np.ndarray, orientation: int) -> np.ndarray:
+    """Turns a picture back to how the photo's file stores its pixels.
+
+    Args:
+      upright: (H, W) or (H, W, C), in any type.
+      orientation: EXIF, 1-8, of the photo's file.
+
+    Returns:
+      (h, w) or (h, w, C): what an `ImageOps.exif_transpose` of that orientation would turn upright.
+    """
+    if orientation in _TURNED:
+        upright = upright.swapaxes(0, 1)
+    # Of the stored picture: whether its first row is the scene's last, and its first column too.
+    flip_rows, flip_columns = orientation in (3, 4, 6, 7), orientation in (2, 3, 7, 8)
+    return upright[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+
+
+def upright_pixels(stored: np.ndarray, orientation: int) -> np.ndarray:
+    """Turns stored pixels upright: the inverse of `stored_pixels`."""
+    return stored_pixels(stored, {6: 8, 8: 6}.get(orientation, orientation))
