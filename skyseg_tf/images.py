@@ -18,16 +18,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.photo_metadata import (
+    NO_METADATA,
     PhotoMetadata,
     exif_orientation,
     photo_metadata,
     read_exif,
     upright_pixels,
 )
-from skyseg_tf.png import decode_png
+from skyseg_tf.png import decode_png, find_chunk
 
 # Over a sky of any hour: no sky is magenta, while Cityscapes' own blue is a clear day's.
 SKY_TINT = (255, 0, 150)
@@ -333,7 +335,10 @@ def check_folder(folder: str | Path) -> None:
 
 
 def write_image(
-    path: str | Path, image: np.ndarray, metadata: PhotoMetadata = PhotoMetadata()
+    path: str | Path,
+    image: np.ndarray,
+    metadata: PhotoMetadata = NO_METADATA,
+    software: str | None = None,
 ) -> None:
     """Writes (H, W), (H, W, 3) or (H, W, 4) as PNG or JPEG (by the suffix), whole or not at all.
 
@@ -341,12 +346,24 @@ def write_image(
       path: the file.
       image: uint8; of a PNG also uint16 grey.
       metadata: of the photo that it was made of: its profile and EXIF block are written along.
+      software: what a PNG says of its maker, in the chunk that `software_of` reads.
     """
     suffix = Path(path).suffix.lower().lstrip(".").replace("jpg", "jpeg")
     exif = metadata.exif
     if suffix == "jpeg" and exif and len(exif) > _JPEG_SEGMENT:  # as a PNG or TIFF may have it
         exif = None
     options = {"icc_profile": metadata.icc_profile, "exif": exif}
+    if software:
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_text("Software", software)
     options = {key: value for key, value in options.items() if value}
     with write_aside(path) as aside:
         Image.fromarray(image).save(aside, format=suffix, quality=95, **options)
+
+
+def software_of(path: str | Path) -> str | None:
+    """What a PNG says first of its maker; None of all other files."""
+    with open(path, "rb") as file:
+        text = find_chunk(file, b"tEXt") or b""
+    key, _, value = text.partition(b"\0")
+    return value.decode("latin1") if key == b"Software" else None

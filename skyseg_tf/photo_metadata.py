@@ -41,6 +41,9 @@ class PhotoMetadata:
     exif: bytes | None = None
 
 
+NO_METADATA = PhotoMetadata()
+
+
 def photo_metadata(picture: Image.Image) -> PhotoMetadata:
     """Collects it from a photo that is opened and not loaded yet."""
     profile = picture.info.get("icc_profile")

@@ -58,12 +58,14 @@ def find_chunk(file: BinaryIO, wanted: bytes) -> bytes | None:
     """The data of the first chunk of a kind, without a look at the pixels; None if there is none.
 
     Args:
-      file: a PNG, which may be cut off or damaged; it is left where it stands.
+      file: a PNG, which may be cut off, damaged, or none at all; it is left where it stands.
       wanted: the chunk's four letters.
     """
-    stands, start = file.tell(), len(_SIGNATURE)
+    stands, start, kind = file.tell(), len(_SIGNATURE), _SIGNATURE[1:4]
     try:
-        while len(head := _read_at(file, start, 8)) == 8:
+        if _read_at(file, 0, start) != _SIGNATURE:
+            return None
+        while kind.isalpha() and len(head := _read_at(file, start, 8)) == 8:
             length, kind = struct.unpack(">I4s", head)
             if kind == wanted:
                 return file.read(min(length, _MOST))
