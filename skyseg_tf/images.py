@@ -7,9 +7,6 @@ only touches pictures starts at once.
 
 import io
 import os
-import threading
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,40 +16,16 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files import ZIP_MARK, read_bytes
 from skyseg_tf.png import decode_png
 
 # Over a sky of any hour: no sky is magenta, while Cityscapes' own blue is a clear day's.
 SKY_TINT = (255, 0, 150)
 MAX_PIXELS = 200_000_000  # about 14000 x 14000; refuses decompression bombs
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-ZIP_MARK = ".zip!"
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is checked below, with a message that says what to do
 cv2.setNumThreads(1)  # the callers run one image per thread
-_local = threading.local()
-
-
-def read_bytes(path: str | Path) -> bytes:
-    """The content of a file, or of a zip member named `archive.zip!member`.
-
-    Raises:
-      FileNotFoundError: no such file or member.
-      InputError: the archive is damaged there.
-    """
-    path = str(path)
-    if ZIP_MARK not in path:
-        return Path(path).read_bytes()
-    archive, member = path.split(ZIP_MARK, 1)
-    archive += ".zip"
-    archives = _local.__dict__.setdefault("archives", {})
-    try:
-        if archive not in archives:
-            archives[archive] = zipfile.ZipFile(archive)  # one per thread: they share no seek
-        return archives[archive].read(member)
-    except KeyError:
-        raise FileNotFoundError(f"{path}: no such member in the archive") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError):
-        raise InputError(f"{path}: the archive is damaged there; download it again") from None
 
 
 def _open(source: bytes | Path, where: str | Path) -> Image.Image:

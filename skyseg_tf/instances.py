@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import read_bytes
+from skyseg_tf.files import read_bytes
 from skyseg_tf.labels import CITYSCAPES_LABELS, IGNORE, LabelScheme, class_id_table
 
 # Pixels of a mean instance in the train split, from cityscapesScripts (args.avgClassSize).

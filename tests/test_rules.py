@@ -12,6 +12,7 @@ PACKAGE = ROOT / "skyseg_tf"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NO_TENSORFLOW = (
     "errors",
+    "files",
     "labels",
     "images",
     "metrics",
@@ -55,7 +56,7 @@ NO_TENSORFLOW = (
 # A module may import only modules of lower floors, or of its own where it says so.
 FLOORS = [
     ["errors", "quiet", "png", "settings"],
-    ["port"],
+    ["files", "port"],
     ["labels", "images", "onnx_file", "refine", "search_space", "state_dicts"],
     ["video", "stages", "smoothing", "video_settings"],
     ["video_write", "video_compose", "camera"],

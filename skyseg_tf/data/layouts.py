@@ -23,7 +23,8 @@ from skyseg_tf.data.encodings import (
 )
 from skyseg_tf.data.listing import archive_members, is_junk, walk_files
 from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.images import IMAGE_SUFFIXES, ZIP_MARK
+from skyseg_tf.files import ZIP_MARK
+from skyseg_tf.images import IMAGE_SUFFIXES
 from skyseg_tf.labels import Encoding
 
 SOURCE_VARIABLE = "CITYSCAPES_DATASET"  # the variable of cityscapesScripts
