@@ -18,7 +18,8 @@ from pathlib import Path
 from skyseg_tf.errors import InputError
 
 ZIP_MARK = ".zip!"
-MAX_FILE_BYTES = 700_000_000  # 200 million pixels of three bytes, not compressed at all
+MAX_PIXELS = 200_000_000  # of a picture: about 14000 x 14000
+MAX_FILE_BYTES = 7 * MAX_PIXELS // 2  # of a file: so many pixels of three bytes, not compressed
 _MAX_DIRECTORY_BYTES = 50_000_000  # of an archive; Cityscapes' 150,000 sequence frames need 25
 _PIECE = 4_000_000
 _END, _LOCATOR, _END64 = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"

@@ -16,9 +16,10 @@ import tyro
 from tqdm import tqdm
 
 from skyseg_tf.cli import run_command
+from skyseg_tf.decoders import IMAGE_SUFFIXES
 from skyseg_tf.errors import InputError
 from skyseg_tf.formats import FORMATS, encode_prediction, output_name
-from skyseg_tf.images import IMAGE_SUFFIXES, decode_image, read_image
+from skyseg_tf.images import decode_image, read_image
 from skyseg_tf.prediction import Prediction, enlarge, infer
 from skyseg_tf.runtime import BACKENDS, Runtime, load_fastest, load_runtime
 from skyseg_tf.video_settings import VIDEO_SUFFIXES, VideoSettings

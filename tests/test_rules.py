@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 NO_TENSORFLOW = (
     "errors",
     "files",
+    "decoders",
     "labels",
     "images",
     "metrics",
@@ -57,6 +58,8 @@ NO_TENSORFLOW = (
 FLOORS = [
     ["errors", "quiet", "png", "settings"],
     ["files", "port"],
+    ["raw_photos"],
+    ["decoders"],
     ["labels", "images", "onnx_file", "refine", "search_space", "state_dicts"],
     ["video", "stages", "smoothing", "video_settings"],
     ["video_write", "video_compose", "camera"],

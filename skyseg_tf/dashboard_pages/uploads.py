@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
+from skyseg_tf.decoders import IMAGE_SUFFIXES
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import IMAGE_SUFFIXES, decode_image
+from skyseg_tf.images import decode_image
 from skyseg_tf.runtime import Runtime
 from skyseg_tf.video_settings import VIDEO_SUFFIXES
 
