@@ -5,16 +5,15 @@ Read once with the photo, and handed to whoever writes a picture that is made of
 
 import struct
 from dataclasses import dataclass
+from typing import BinaryIO
 
-import numpy as np
 from PIL import ExifTags, Image
 
-from skyseg_tf.png import find_chunk
+from skyseg_tf.png import png_exif
 
 _HEAD = b"Exif\x00\x00"
 _ORIENTATION, _EXIF, _GPS = ExifTags.Base.Orientation, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo
 _WIDTH, _HEIGHT = ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight
-_TURNED = range(5, 9)  # EXIF orientations whose width is the upright photo's height
 # In a TIFF the tags of the photo stand among those of how the file stores it (StripOffsets, ...).
 _OF_TIFF_PHOTOS = (
     "ImageDescription", "Make", "Model", "XResolution", "YResolution", "ResolutionUnit", "Software",
@@ -44,34 +43,26 @@ class PhotoMetadata:
 NO_METADATA = PhotoMetadata()
 
 
-def photo_metadata(picture: Image.Image) -> PhotoMetadata:
-    """Collects it from a photo that is opened and not loaded yet."""
+def photo_metadata(picture: Image.Image, file: BinaryIO, orientation: int) -> PhotoMetadata:
+    """Collects it from a photo that is opened and not loaded yet.
+
+    Args:
+      picture: the photo.
+      file: its file.
+      orientation: EXIF, 1-8, of its stored pixels.
+    """
     profile = picture.info.get("icc_profile")
     if not profile or profile[16:20] != b"RGB ":  # the data's colour space, ICC.1:2022, table 15
         profile = None
     try:
-        exif = read_exif(picture)
-        orientation = exif_orientation(exif)
-        block = picture.info.get("exif") or _of_photo(exif).tobytes()
-        return PhotoMetadata(orientation, profile, _upright(block, orientation in _TURNED))
-    except Exception:  # Pillow's reader of EXIF raises whatever it stumbles over
-        return PhotoMetadata(icc_profile=profile)
-
-
-def read_exif(picture: Image.Image) -> Image.Exif:
-    """The EXIF tags of a photo that is opened and not loaded yet."""
-    if picture.format == "PNG" and "exif" not in picture.info:
-        # It may stand behind the pixels, all of which Pillow's own reader would decode for it.
-        block = find_chunk(picture.fp, b"eXIf")
-        if block is not None:
-            picture.info["exif"] = _HEAD + block
-    return Image.Image.getexif(picture)
-
-
-def exif_orientation(exif: Image.Exif) -> int:
-    """1-8; what is none of these is 1, as viewers take it."""
-    value = exif.get(_ORIENTATION, 1)
-    return int(value) if value in range(1, 9) else 1
+        if picture.format == "PNG":  # Pillow's own way there decodes all pixels before the block
+            block = png_exif(file)
+        else:
+            block = picture.info.get("exif") or _of_photo(picture.getexif()).tobytes()
+        exif = _upright(block, turned=orientation >= 5) if block else None
+    except Exception:  # damaged notes are no reason to refuse the pixels
+        exif = None
+    return PhotoMetadata(orientation, profile, exif)
 
 
 def _of_photo(exif: Image.Exif) -> Image.Exif:
@@ -112,25 +103,3 @@ def _upright(block: bytes, turned: bool) -> bytes | None:
             wide, high = (slice(camera[tag] + 2, camera[tag] + 12) for tag in (_WIDTH, _HEIGHT))
             data[wide], data[high] = data[high], data[wide]
     return _HEAD + bytes(data)
-
-
-def stored_pixels(upright: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns a picture back to how the photo's file stores its pixels.
-
-    Args:
-      upright: (H, W) or (H, W, C), in any type.
-      orientation: EXIF, 1-8, of the photo's file.
-
-    Returns:
-      (h, w) or (h, w, C): what an `ImageOps.exif_transpose` of that orientation would turn upright.
-    """
-    if orientation in _TURNED:
-        upright = upright.swapaxes(0, 1)
-    # Of the stored picture: whether its first row is the scene's last, and its first column too.
-    flip_rows, flip_columns = orientation in (3, 4, 6, 7), orientation in (2, 3, 7, 8)
-    return upright[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
-
-
-def upright_pixels(stored: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns stored pixels upright: the inverse of `stored_pixels`."""
-    return stored_pixels(stored, {6: 8, 8: 6}.get(orientation, orientation))

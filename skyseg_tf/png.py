@@ -6,16 +6,18 @@ compressed, so that libpng has only the row filters left to undo.
 """
 
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import cv2
 import numpy as np
-from isal import isal_zlib
+from isal import igzip_lib, isal_zlib
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3}  # color types: grey and RGB
 _MOST = 1 << 24  # bytes of a chunk that is looked up: a damaged length may say anything
 _STORED = 65535  # longest stored block of a deflate stream
+_MOST_PACKED = 2  # bytes of packed data per byte of rows; what cannot be packed takes 1.001
 
 
 def decode_png(content: bytes) -> np.ndarray | None:
@@ -29,22 +31,25 @@ def decode_png(content: bytes) -> np.ndarray | None:
       which the caller reads in another way.
 
     Raises:
-      OSError: truncated, or a checksum does not fit.
+      OSError: truncated, a checksum does not fit, or more data than the header's size needs.
     """
-    chunks = list(_chunks(content))
-    _, header = chunks[0]
-    width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", header)
-    special = {kind for kind, _ in chunks} & {b"tRNS", b"acTL"}
-    if depth != 8 or color not in _CHANNELS or interlace or special:
+    header, size, special, packed = b"", 0, False, bytearray()
+    for kind, data in _chunks(content):
+        if not header:
+            header = bytes(data)
+            if kind != b"IHDR" or len(header) != 13:
+                raise OSError("it does not begin with a header")
+            width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", header)
+            special = depth != 8 or color not in _CHANNELS or interlace
+            size = height * (1 + width * _CHANNELS.get(color, 1))
+        elif kind == b"IDAT" and not special:
+            packed += data
+            if len(packed) > _MOST_PACKED * size + _STORED:
+                raise OSError(f"more data than {width} x {height} pixels need")
+        special = special or kind in (b"tRNS", b"acTL")
+    if special:
         return None
-    size = height * (1 + width * _CHANNELS[color])
-    packed = b"".join(data for kind, data in chunks if kind == b"IDAT")
-    try:
-        raw = isal_zlib.decompress(packed, bufsize=size)
-    except isal_zlib.error as error:
-        raise OSError(f"its data cannot be inflated: {error}") from None
-    if len(raw) != size:
-        raise OSError(f"{len(raw)} bytes of pixels instead of {size}")
+    raw = _inflate(packed, size)
     flag = cv2.IMREAD_COLOR_RGB if color == 2 else cv2.IMREAD_GRAYSCALE
     image = cv2.imdecode(
         np.frombuffer(_stored_png(header, raw), np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION
@@ -52,6 +57,29 @@ def decode_png(content: bytes) -> np.ndarray | None:
     if image is None:
         raise OSError("its rows cannot be decoded")
     return image
+
+
+def _inflate(packed: bytearray, size: int) -> bytes:
+    """Inflates `size` bytes, and one more at most: by it too many are seen."""
+    inflater = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_ZLIB)
+    try:
+        raw = inflater.decompress(packed, size + 1)
+    except igzip_lib.error as error:
+        raise OSError(f"its data cannot be inflated: {error}") from None
+    if len(raw) != size or not inflater.eof:
+        raise OSError(f"its data do not end with the {size} bytes of its pixels")
+    return raw
+
+
+def png_exif(file: BinaryIO) -> bytes:
+    """The EXIF block of a PNG, which may stand behind the pixels; empty where there is none.
+
+    Args:
+      file: open for reading.
+
+    Reference: PNG specification, third edition, 11.3.4.5.
+    """
+    return find_chunk(file, b"eXIf") or b""
 
 
 def find_chunk(file: BinaryIO, wanted: bytes) -> bytes | None:
@@ -80,7 +108,7 @@ def _read_at(file: BinaryIO, start: int, size: int) -> bytes:
     return file.read(size)
 
 
-def _chunks(content: bytes):
+def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Yields (kind, data) of each chunk up to IEND."""
     if content[:8] != _SIGNATURE:
         raise OSError("not a PNG")

@@ -14,6 +14,7 @@ import tyro
 from tqdm import tqdm
 
 from skyseg_tf.cli import run_command
+from skyseg_tf.decoders import IMAGE_SUFFIXES
 from skyseg_tf.errors import InputError
 from skyseg_tf.formats import (
     FORMATS,
@@ -24,7 +25,7 @@ from skyseg_tf.formats import (
     without_outputs,
     write_text,
 )
-from skyseg_tf.images import IMAGE_SUFFIXES, Photo, check_folder, software_of
+from skyseg_tf.images import Photo, check_folder, software_of
 from skyseg_tf.nerfstudio import Scene, finish_scene, read_scene
 from skyseg_tf.photo_stages import STREAM, Job, run_jobs
 from skyseg_tf.prediction import Prediction, enlarge

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skyseg_tf.images import resize_image
+from skyseg_tf.images import UNTURNED, resize_image, turn
 from skyseg_tf.inference import resize_probs
-from skyseg_tf.photo_metadata import NO_METADATA, PhotoMetadata, stored_pixels
+from skyseg_tf.photo_metadata import NO_METADATA, PhotoMetadata
 from skyseg_tf.refine import refine
 from skyseg_tf.runtime import Runtime, class_ids
 
@@ -38,12 +38,9 @@ class Prediction:
 
     def as_stored(self) -> "Prediction":
         """The same, as the photo's file stores its pixels: not turned by EXIF."""
-        how = self.metadata.orientation
-        if how == 1:
-            return self
-        image, ids = stored_pixels(self.image, how), stored_pixels(self.ids, how)
-        sky = None if self.sky is None else stored_pixels(self.sky, how)
-        return replace(self, image=image, ids=ids, sky=sky)
+        back = UNTURNED[self.metadata.orientation]
+        sky = None if self.sky is None else turn(self.sky, back)
+        return replace(self, image=turn(self.image, back), ids=turn(self.ids, back), sky=sky)
 
     @property
     def is_sky(self) -> np.ndarray:

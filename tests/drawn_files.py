@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
-from skyseg_tf.photo_metadata import stored_pixels
+from skyseg_tf.images import UNTURNED, turn
 
 KINDS = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF")
 EXACT = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True, "exact": True}}
@@ -17,7 +17,7 @@ def encode_stored(upright: np.ndarray, kind="JPEG", orientation=1, exif=None, **
     exif = exif or Image.Exif()
     if orientation != 1:
         exif[ExifTags.Base.Orientation] = orientation
-    stored = Image.fromarray(np.ascontiguousarray(stored_pixels(upright, orientation)))
+    stored = Image.fromarray(turn(upright, UNTURNED[orientation]))
     buffer = io.BytesIO()
     block = exif.tobytes() if exif else b""
     stored.save(buffer, kind, exif=block, **EXACT.get(kind, {}), **options)

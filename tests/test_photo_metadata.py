@@ -13,8 +13,15 @@ from drawn_files import (
 )
 from PIL import ExifTags, Image, ImageOps
 
-from skyseg_tf.images import decode_photo, image_orientation, image_size, write_image
-from skyseg_tf.photo_metadata import PhotoMetadata, photo_metadata, stored_pixels, upright_pixels
+from skyseg_tf.images import (
+    UNTURNED,
+    decode_photo,
+    image_orientation,
+    image_size,
+    turn,
+    write_image,
+)
+from skyseg_tf.photo_metadata import PhotoMetadata, photo_metadata
 
 UPRIGHT = np.zeros((48, 64, 3), np.uint8)
 UPRIGHT[:16, :32] = (200, 40, 40)  # a corner that tells all eight orientations apart
@@ -24,11 +31,11 @@ UPRIGHT[16:, :8] = (40, 40, 200)
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_turning_back_is_the_inverse_of_what_viewers_do(orientation):
     drawn = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
-    stored = stored_pixels(drawn, orientation)
+    stored = turn(drawn, UNTURNED[orientation])
     picture = Image.fromarray(np.ascontiguousarray(stored))
     picture.getexif()[ExifTags.Base.Orientation] = orientation
     assert np.array_equal(ImageOps.exif_transpose(picture), drawn)
-    assert np.array_equal(upright_pixels(stored, orientation), drawn)
+    assert np.array_equal(turn(stored, orientation), drawn)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -122,4 +129,4 @@ def test_only_the_header_is_read(monkeypatch):
     content = encode_stored(UPRIGHT, "PNG", 6, camera_exif(64, 48))
     picture = Image.open(io.BytesIO(behind_the_pixels(content)))
     monkeypatch.setattr(type(picture), "load", lambda self: pytest.fail("the pixels were decoded"))
-    assert photo_metadata(picture).orientation == 6
+    assert photo_metadata(picture, picture.fp, 6).exif is not None

@@ -14,8 +14,8 @@ from PIL import Image
 from skyseg_tf import photo_stages
 from skyseg_tf.errors import InputError
 from skyseg_tf.formats import FORMATS
+from skyseg_tf.images import turn
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.photo_metadata import upright_pixels
 from skyseg_tf.predict import PredictConfig, find_jobs, main, predict
 from skyseg_tf.prediction import enlarge, predict_image
 from skyseg_tf.runtime import load_runtime
@@ -212,7 +212,7 @@ def test_colmap_masks_fit_the_pixels_that_colmap_reads(model, tmp_path):
     predict(PredictConfig(tuple(files), out, "colmap", model=model, quiet=True))
     for path in folder.iterdir():
         keep = read(out / f"{path.name}.png")
-        wanted = upright_pixels(keep, int(path.stem))
+        wanted = turn(keep, int(path.stem))
         assert wanted.shape == (360, 240)
         assert (wanted[:115] == 0).mean() > 0.99, path.name
         assert (wanted[125:] == 255).mean() > 0.99, path.name

@@ -12,6 +12,8 @@ PACKAGE = ROOT / "skyseg_tf"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NO_TENSORFLOW = (
     "errors",
+    "files",
+    "decoders",
     "labels",
     "photo_metadata",
     "images",
@@ -59,7 +61,9 @@ NO_TENSORFLOW = (
 # A module may import only modules of lower floors, or of its own where it says so.
 FLOORS = [
     ["errors", "quiet", "png", "settings"],
-    ["port", "photo_metadata"],
+    ["files", "photo_metadata", "port"],
+    ["raw_photos"],
+    ["decoders"],
     ["labels", "images", "onnx_file", "refine", "search_space", "state_dicts"],
     ["video", "stages", "smoothing", "video_settings"],
     ["video_write", "video_compose", "camera"],

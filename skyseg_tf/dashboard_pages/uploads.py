@@ -6,8 +6,9 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
+from skyseg_tf.decoders import IMAGE_SUFFIXES
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import IMAGE_SUFFIXES, Photo, decode_photo
+from skyseg_tf.images import Photo, decode_photo
 from skyseg_tf.runtime import Runtime
 from skyseg_tf.video_settings import VIDEO_SUFFIXES
 

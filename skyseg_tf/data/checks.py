@@ -17,7 +17,8 @@ from skyseg_tf.data.check_report import PROBLEMS, Problem, Report
 from skyseg_tf.data.encodings import claimed_encoding, evenly, is_dummy, mask_values
 from skyseg_tf.data.layouts import Pair, Scan, guess_mask_encoding, scan_tree, source_root
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import ZIP_MARK, decode_image, decode_mask_file, image_size, read_bytes
+from skyseg_tf.files import ZIP_MARK, read_bytes
+from skyseg_tf.images import decode_image, decode_mask_file, image_size
 from skyseg_tf.labels import (
     CITYSCAPES_LABELS,
     Encoding,
