@@ -365,8 +365,11 @@ def write_image(
 
 
 def software_of(path: str | Path) -> str | None:
-    """What a PNG says first of its maker; None of all other files."""
-    with open(path, "rb") as file:
-        text = find_chunk(file, b"tEXt") or b""
+    """What a PNG says first of its maker; None of all other files, and of what cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            text = find_chunk(file, b"tEXt") or b""
+    except OSError:
+        return None
     key, _, value = text.partition(b"\0")
     return value.decode("latin1") if key == b"Software" else None

@@ -4,7 +4,7 @@ import glob
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -103,7 +103,8 @@ def predict(config: PredictConfig) -> int:
         return _predict_videos(config, videos)
     config = replace(config, format=config.format or "mask")
     scene = find_scene(config) if config.format == "nerfstudio" else None
-    jobs = find_jobs(config) if scene is None else _scene_jobs(scene)
+    masks: list[Path] = []
+    jobs = find_jobs(config, masks) if scene is None else _scene_jobs(scene)
     form = FORMATS[config.format]
     started, failures, without, told, used = time.time(), [], [], [], set()
     rows: dict[Job, dict] = {}
@@ -143,6 +144,9 @@ def predict(config: PredictConfig) -> int:
         finish_scene(scene)
     if not config.quiet:
         _report(config, jobs, len(failures), without, told, used, time.time() - started)
+        if masks:
+            stream = sys.stderr if jobs[0].target is None else sys.stdout
+            print(f"left out as masks: {len(masks)} ({_some(map(str, masks))})", file=stream)
     for failure in failures:
         print(f"skyseg predict: not done: {failure}", file=sys.stderr)
     if scene is not None and failures:
@@ -172,8 +176,15 @@ def _check(config: PredictConfig) -> None:
 # --- which photos, and where to ---
 
 
-def find_jobs(config: PredictConfig) -> list[Job]:
+def find_jobs(config: PredictConfig, masks: list[Path] | None = None) -> list[Job]:
     """All photos that the inputs name, with their outputs.
+
+    Args:
+      config: see PredictConfig.
+      masks: is filled with the pictures among them that are taken for masks and left out.
+
+    Returns:
+      A job for each photo.
 
     Raises:
       InputError: an input that is not there, two photos for one output, an output that would
@@ -182,7 +193,7 @@ def find_jobs(config: PredictConfig) -> list[Job]:
     out, kind = Path(config.out or "masks"), config.format or "mask"
     once: dict[str, Path] = {}  # a photo that two inputs name is one photo
     for text in filter(None, config.inputs):
-        for source, relative in _photos(text, out):
+        for source, relative in _photos(text, out, [] if masks is None else masks):
             once.setdefault(source, relative)
     photos = list(once.items())
     if not photos or "" in config.inputs:  # an empty variable of the shell is no folder
@@ -308,7 +319,7 @@ def _predict_videos(config: PredictConfig, videos: list[str | int]) -> int:
     return predict_videos(settings, videos, runtime)
 
 
-def _photos(text: str, out: Path) -> Iterator[tuple[str, Path]]:
+def _photos(text: str, out: Path, masks: list[Path]) -> Iterator[tuple[str, Path]]:
     """(path, path below the folder that was asked for) of each photo of one input."""
     path = Path(text)
     if text == STREAM:
@@ -317,7 +328,7 @@ def _photos(text: str, out: Path) -> Iterator[tuple[str, Path]]:
         found = [p for p in sorted(path.rglob("*")) if _is_photo(p)]
         if path.resolve() in out.resolve().parents:  # masks of an earlier run are no photos
             found = [p for p in found if not p.resolve().is_relative_to(out.resolve())]
-        found = without_outputs(found)
+        found = _without_masks(found, masks)
         if not found:
             raise InputError(f"{path}: no photos there; they end in {', '.join(IMAGE_SUFFIXES)}")
         yield from ((str(p), p.relative_to(path)) for p in found)
@@ -330,11 +341,17 @@ def _photos(text: str, out: Path) -> Iterator[tuple[str, Path]]:
         plain = [part for part in path.parts if not glob.has_magic(part)]
         folder = Path(*path.parts[: next(i for i, p in enumerate(path.parts) if glob.has_magic(p))])
         found = [Path(p) for p in sorted(glob.glob(text, recursive=True))]
-        found = without_outputs([p for p in found if _is_photo(p)])
+        found = _without_masks([p for p in found if _is_photo(p)], masks)
         if not found:
             below = f" below {folder}" if plain else ""
             raise InputError(f"{text}: no photo matches{below}; check the pattern")
         yield from ((str(p), p.relative_to(folder)) for p in found)
+
+
+def _without_masks(found: list[Path], masks: list[Path]) -> list[Path]:
+    photos = without_outputs(found)
+    masks.extend(sorted(set(found) - set(photos)))
+    return photos
 
 
 def _is_photo(path: Path) -> bool:
@@ -367,6 +384,11 @@ def _in_words(job: Job, share: float | None) -> str:
     return f"{job.source}: {said}{f' -> {job.target}' if job.target else ''}"
 
 
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+
+
 def _failure(source: str, error: Exception) -> str:
     said = " ".join(str(error).split())
     if isinstance(error, MemoryError):
@@ -387,9 +409,7 @@ def _report(
     else:
         print(f"{done} photos in {seconds:.1f} s ({done / seconds:.1f}/s)", file=stream)
         if without:
-            some = ", ".join(sorted(without)[:_LISTED])
-            more = ", ..." if len(without) > _LISTED else ""
-            print(f"no sky in {len(without)} of them: {some}{more}", file=stream)
+            print(f"no sky in {len(without)} of them: {_some(sorted(without))}", file=stream)
     if done:
         about = FORMATS[config.format].about
         print(f"{config.format} ({about}); {', '.join(used)}", file=stream)

@@ -305,7 +305,7 @@ def png(image) -> bytes:
 
 def test_uploads_are_checked():
     photo = blue_photo()
-    assert np.array_equal(uploads.read_upload("a.png", png(photo)), photo)
+    assert np.array_equal(uploads.read_upload("a.png", png(photo)).image, photo)
     with pytest.raises(InputError, match=r"a\.png: not a readable image"):
         uploads.read_upload("a.png", b"<script>")
     with pytest.raises(InputError, match="damaged"):

@@ -280,8 +280,15 @@ def test_masks_beside_the_photos_are_no_photos(photos, model, format_):
     assert predict(config) == 0
     assert {path: path.read_bytes() for path in photos.rglob("*.*")} == first
     assert before.items() <= first.items()
+    masks = []
     other = PredictConfig((f"{photos}/**/*.*",), photos / "others", model=model)
-    assert len(find_jobs(other)) == 3
+    assert len(find_jobs(other, masks)) == len(masks) == 3
+
+
+def test_what_is_taken_for_a_mask_is_said(photos, model, tmp_path, capsys):
+    Image.fromarray(blue_photo()).save(photos / "a_mask.png")
+    assert predict(PredictConfig((str(photos),), tmp_path / "out", model=model)) == 0
+    assert f"left out as masks: 1 ({photos}/a_mask.png)" in capsys.readouterr().out
 
 
 def test_a_photo_that_was_not_asked_for_is_not_overwritten(photos, model):
