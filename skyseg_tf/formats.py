@@ -169,7 +169,12 @@ def write_facts(prediction: Prediction, path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text, whole or not at all."""
     with write_aside(path) as aside:
-        aside.write_text(text, encoding="utf-8")
+        aside.write_bytes(encode_text(text))
+
+
+def encode_text(text: str) -> bytes:
+    """UTF-8; names of files that are none keep their bytes."""
+    return text.encode(errors="surrogateescape")
 
 
 # --- rows of tables: (name of the photo, prediction) -> dict; and the text of all rows ---
@@ -334,7 +339,7 @@ def encode_prediction(kind: str, prediction: Prediction, name: str) -> tuple[str
     form, photo = FORMATS[kind], Path(PurePath(name).name or "photo")
     target = output_name(kind, photo)
     if isinstance(form, Table):
-        return target.name, form.render([form.row(photo.name, prediction)]).encode()
+        return target.name, encode_text(form.render([form.row(photo.name, prediction)]))
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"output{target.suffix}"  # a sender's name may be too long for a disk
         form.write(prediction, path)
