@@ -7,8 +7,9 @@ only touches pictures starts at once.
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -123,14 +124,26 @@ def decode_image(content: bytes, where: str | Path) -> np.ndarray:
     file = io.BytesIO(content)
     if is_raw(file, where):
         return read_raw(file, where)
-    with open_picture(file, where) as picture:
-        orientation = orientation_of(picture, file)
-        if picture.mode == "RGB" and picture.format == "PNG":
-            image = decode_png(content)
-            if image is not None:
-                return turn(image, orientation)
-        image = rgb_pixels(picture, where)
-        return image if picture.format == "TIFF" else turn(image, orientation)
+    return _decoded(content, where, "RGB", partial(rgb_pixels, where=where))
+
+
+def _decoded(
+    content: bytes, where: str | Path, quick: str, pixels: Callable[[Image.Image], np.ndarray]
+) -> np.ndarray:
+    """Upright pixels; those of a PNG of the mode `quick` come from `decode_png`."""
+
+    def as_stored() -> tuple[np.ndarray, int]:
+        file = io.BytesIO(content)
+        with open_picture(file, where) as picture:
+            orientation = orientation_of(picture, file)
+            if picture.mode == quick and picture.format == "PNG":
+                image = decode_png(content)
+                if image is not None:
+                    return image, orientation
+            # Pillow has turned a TIFF already.
+            return pixels(picture), 1 if picture.format == "TIFF" else orientation
+
+    return turn(*as_stored())  # the picture is gone, so that no more than two lie in memory
 
 
 def decode_values(content: bytes, where: str | Path) -> np.ndarray:
@@ -150,14 +163,7 @@ def decode_values(content: bytes, where: str | Path) -> np.ndarray:
     file = io.BytesIO(content)
     if is_raw(file, where):
         raise InputError(f"{where}: a raw photo is no label picture; give its PNG")
-    with open_picture(file, where) as picture:
-        orientation = orientation_of(picture, file)
-        if picture.mode == "L" and picture.format == "PNG":
-            mask = decode_png(content)
-            if mask is not None:
-                return turn(mask, orientation)
-        values = stored_pixels(picture)
-        return values if picture.format == "TIFF" else turn(values, orientation)
+    return _decoded(content, where, "L", stored_pixels)
 
 
 def decode_mask_file(content: bytes, where: str | Path) -> np.ndarray:

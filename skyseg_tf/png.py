@@ -5,6 +5,7 @@ inflates, three times as fast; its result goes to OpenCV as a PNG whose data is 
 compressed, so that libpng has only the row filters left to undo.
 """
 
+import os
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -16,6 +17,7 @@ from isal import igzip_lib, isal_zlib
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3}  # color types: grey and RGB
 _STORED = 65535  # longest stored block of a deflate stream
+_LARGEST = 100_000_000  # bytes of rows, of which four copies are made here
 _MOST_PACKED = 2  # bytes of packed data per byte of rows; what cannot be packed takes 1.001
 
 
@@ -26,8 +28,8 @@ def decode_png(content: bytes) -> np.ndarray | None:
       content: the file's bytes.
 
     Returns:
-      (H, W) or (H, W, 3) uint8; None for PNGs of other kinds (palette, alpha, 16 bit, interlaced),
-      which the caller reads in another way.
+      (H, W) or (H, W, 3) uint8; None for PNGs of other kinds (palette, alpha, 16 bit, interlaced,
+      very large), which the caller reads in another way.
 
     Raises:
       OSError: truncated, a checksum does not fit, or more data than the header's size needs.
@@ -39,8 +41,8 @@ def decode_png(content: bytes) -> np.ndarray | None:
             if kind != b"IHDR" or len(header) != 13:
                 raise OSError("it does not begin with a header")
             width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", header)
-            special = depth != 8 or color not in _CHANNELS or interlace
             size = height * (1 + width * _CHANNELS.get(color, 1))
+            special = depth != 8 or color not in _CHANNELS or interlace or size > _LARGEST
         elif kind == b"IDAT" and not special:
             packed += data
             if len(packed) > _MOST_PACKED * size + _STORED:
@@ -78,16 +80,25 @@ def png_exif(file: BinaryIO) -> bytes:
 
     Reference: PNG specification, third edition, 11.3.4.5.
     """
-    start = len(_SIGNATURE)
-    while True:
+
+    def head(start: int) -> tuple[int, bytes]:
         file.seek(start)
-        head = file.read(8)
-        if len(head) < 8:
-            return b""
-        length, kind = struct.unpack(">I4s", head)
+        return struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
+
+    end = file.seek(0, os.SEEK_END)
+    start, jumps = len(_SIGNATURE), True
+    while start < end:
+        length, kind = head(start)
         if kind == b"eXIf":
             return file.read(length)
-        start += 12 + length
+        # Pixels lie in hundreds of chunks, as a rule of one length but for the last: go there.
+        last = start + (end - 13 - start) // (12 + length) * (12 + length)
+        if kind == b"IDAT" and jumps and head(last)[1] == b"IDAT":
+            start, jumps = last, False
+        else:
+            start += 12 + length
+            jumps = jumps and kind != b"IDAT"
+    return b""
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
