@@ -45,11 +45,13 @@ _READERS = (
     pi_heif.HeifImageFile,
 )
 FORMATS = tuple(reader.format for reader in _READERS)
-_ORIENTATION, _BITS, _PHOTOMETRIC = 0x0112, 258, 262  # tags
+_ORIENTATION, _BITS, _PHOTOMETRIC, _TILE = 0x0112, 258, 262, (322, 323)  # tags
+_BLOCK = 4_000_000  # pixels that are converted at once
 _EXPORT = "export it as RGB of 8 or 16 bit"
 
 pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns above this, and refuses above the double
+PngImagePlugin.MAX_TEXT_CHUNK = 16_000_000  # inflated; some profiles are over Pillow's own limit
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of that, and of damaged metadata
 
 
@@ -78,6 +80,7 @@ def open_picture(file: BinaryIO, where: str | Path) -> Iterator[Image.Image]:
     """
     try:
         with Image.open(file, formats=FORMATS) as picture:
+            _check_tiles(picture)
             yield picture
     except InputError:
         raise
@@ -96,6 +99,14 @@ def open_picture(file: BinaryIO, where: str | Path) -> Iterator[Image.Image]:
         raise InputError(
             f"{where}: the file is damaged ({reason}); download or export it again"
         ) from None
+
+
+def _check_tiles(picture: Image.Image) -> None:
+    """Refuses a TIFF of tiles far larger than itself, for each of which memory would be taken."""
+    if picture.format == "TIFF":
+        width, length = (picture.tag_v2.get(tag, 0) for tag in _TILE)
+        if width * length > picture.width * picture.height + _BLOCK:
+            raise ValueError(f"tiles of {width} x {length} pixels")
 
 
 def _unidentified(file: BinaryIO) -> str:
@@ -180,7 +191,12 @@ def rgb_pixels(picture: Image.Image, where: str | Path) -> np.ndarray:
     if picture.mode == "LAB":
         raise InputError(f"{where}: stored as CIELAB; {_EXPORT}")
     sixteen_bit = ";16" in str(picture.tile)  # Pillow keeps the upper byte
-    image = np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+    picture.load()
+    image = np.empty((picture.height, picture.width, 3), np.uint8)
+    step = max(1, _BLOCK // max(1, picture.width))
+    for top in range(0, picture.height, step):  # as a whole it would lie in memory three times
+        rows = picture.crop((0, top, picture.width, min(top + step, picture.height)))
+        image[top : top + step] = rows if rows.mode == "RGB" else rows.convert("RGB")
     if sixteen_bit:
         _refuse_darkness(image.max(initial=0) / 256, where)
     return image

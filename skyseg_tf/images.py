@@ -7,9 +7,10 @@ only touches pictures starts at once.
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -126,6 +127,16 @@ class Photo:
 
 
 def decode_photo(content: bytes, where: str | Path) -> Photo:
+    """Decodes a photo and what its file says of it: see `decode_image`."""
+    file = io.BytesIO(content)
+    metadata = NO_METADATA
+    if not is_raw(file, where):
+        with open_picture(file, where) as picture:
+            metadata = photo_metadata(picture, file, orientation_of(picture, file))
+    return Photo(decode_image(content, where), metadata)
+
+
+def decode_image(content: bytes, where: str | Path) -> np.ndarray:
     """Decodes a photo of any kind (grey, RGBA, CMYK, 16 bit, raw), upright.
 
     Args:
@@ -133,7 +144,7 @@ def decode_photo(content: bytes, where: str | Path) -> Photo:
       where: its name, for the error message.
 
     Returns:
-      The photo. Alpha is dropped; 16-bit values are divided by 257.
+      (H, W, 3) uint8 RGB. Alpha is dropped; 16-bit values are divided by 257.
 
     Raises:
       InputError: unreadable, truncated, above MAX_PIXELS, or of a kind whose white or colours are
@@ -141,21 +152,27 @@ def decode_photo(content: bytes, where: str | Path) -> Photo:
     """
     file = io.BytesIO(content)
     if is_raw(file, where):
-        return Photo(read_raw(file, where), NO_METADATA)
-    with open_picture(file, where) as picture:
-        orientation = orientation_of(picture, file)
-        metadata = photo_metadata(picture, file, orientation)
-        if picture.mode == "RGB" and picture.format == "PNG":
-            image = decode_png(content)
-            if image is not None:
-                return Photo(turn(image, orientation), metadata)
-        image = rgb_pixels(picture, where)
-        return Photo(image if picture.format == "TIFF" else turn(image, orientation), metadata)
+        return read_raw(file, where)
+    return _decoded(content, where, "RGB", partial(rgb_pixels, where=where))
 
 
-def decode_image(content: bytes, where: str | Path) -> np.ndarray:
-    """The pixels alone of `decode_photo`: (H, W, 3) uint8 RGB."""
-    return decode_photo(content, where).image
+def _decoded(
+    content: bytes, where: str | Path, quick: str, pixels: Callable[[Image.Image], np.ndarray]
+) -> np.ndarray:
+    """Upright pixels; those of a PNG of the mode `quick` come from `decode_png`."""
+
+    def as_stored() -> tuple[np.ndarray, int]:
+        file = io.BytesIO(content)
+        with open_picture(file, where) as picture:
+            orientation = orientation_of(picture, file)
+            if picture.mode == quick and picture.format == "PNG":
+                image = decode_png(content)
+                if image is not None:
+                    return image, orientation
+            # Pillow has turned a TIFF already.
+            return pixels(picture), 1 if picture.format == "TIFF" else orientation
+
+    return turn(*as_stored())  # the picture is gone, so that no more than two lie in memory
 
 
 def decode_values(content: bytes, where: str | Path) -> np.ndarray:
@@ -175,14 +192,7 @@ def decode_values(content: bytes, where: str | Path) -> np.ndarray:
     file = io.BytesIO(content)
     if is_raw(file, where):
         raise InputError(f"{where}: a raw photo is no label picture; give its PNG")
-    with open_picture(file, where) as picture:
-        orientation = orientation_of(picture, file)
-        if picture.mode == "L" and picture.format == "PNG":
-            mask = decode_png(content)
-            if mask is not None:
-                return turn(mask, orientation)
-        values = stored_pixels(picture)
-        return values if picture.format == "TIFF" else turn(values, orientation)
+    return _decoded(content, where, "L", stored_pixels)
 
 
 def decode_mask_file(content: bytes, where: str | Path) -> np.ndarray:
@@ -213,7 +223,7 @@ def read_photo(path: str | Path) -> Photo:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Reads a photo's pixels: see `decode_photo`."""
+    """Reads a photo's pixels: see `decode_image`."""
     return decode_image(read_bytes(path), path)
 
 

@@ -5,6 +5,7 @@ inflates, three times as fast; its result goes to OpenCV as a PNG whose data is 
 compressed, so that libpng has only the row filters left to undo.
 """
 
+import os
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -17,6 +18,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3}  # color types: grey and RGB
 _MOST = 1 << 24  # bytes of a chunk that is looked up: a damaged length may say anything
 _STORED = 65535  # longest stored block of a deflate stream
+_LARGEST = 100_000_000  # bytes of rows, of which four copies are made here
 _MOST_PACKED = 2  # bytes of packed data per byte of rows; what cannot be packed takes 1.001
 
 
@@ -27,8 +29,8 @@ def decode_png(content: bytes) -> np.ndarray | None:
       content: the file's bytes.
 
     Returns:
-      (H, W) or (H, W, 3) uint8; None for PNGs of other kinds (palette, alpha, 16 bit, interlaced),
-      which the caller reads in another way.
+      (H, W) or (H, W, 3) uint8; None for PNGs of other kinds (palette, alpha, 16 bit, interlaced,
+      very large), which the caller reads in another way.
 
     Raises:
       OSError: truncated, a checksum does not fit, or more data than the header's size needs.
@@ -40,8 +42,8 @@ def decode_png(content: bytes) -> np.ndarray | None:
             if kind != b"IHDR" or len(header) != 13:
                 raise OSError("it does not begin with a header")
             width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", header)
-            special = depth != 8 or color not in _CHANNELS or interlace
             size = height * (1 + width * _CHANNELS.get(color, 1))
+            special = depth != 8 or color not in _CHANNELS or interlace or size > _LARGEST
         elif kind == b"IDAT" and not special:
             packed += data
             if len(packed) > _MOST_PACKED * size + _STORED:
@@ -89,23 +91,31 @@ def find_chunk(file: BinaryIO, wanted: bytes) -> bytes | None:
       file: a PNG, which may be cut off, damaged, or none at all; it is left where it stands.
       wanted: the chunk's four letters.
     """
-    stands, start, kind = file.tell(), len(_SIGNATURE), _SIGNATURE[1:4]
+
+    def head(start: int) -> tuple[int, bytes]:
+        file.seek(start)
+        return struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
+
+    stands, end = file.tell(), file.seek(0, os.SEEK_END)
     try:
-        if _read_at(file, 0, start) != _SIGNATURE:
+        file.seek(0)
+        if file.read(len(_SIGNATURE)) != _SIGNATURE:
             return None
-        while kind.isalpha() and len(head := _read_at(file, start, 8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
+        start, kind, jumps = len(_SIGNATURE), b"IHDR", True
+        while start < end and kind.isalpha():
+            length, kind = head(start)
             if kind == wanted:
                 return file.read(min(length, _MOST))
-            start += 12 + length
+            # Pixels lie in hundreds of chunks, as a rule of one length but for the last: go there.
+            last = start + (end - 13 - start) // (12 + length) * (12 + length)
+            if kind == b"IDAT" and jumps and head(last)[1] == b"IDAT":
+                start, jumps = last, False
+            else:
+                start += 12 + length
+                jumps = jumps and kind != b"IDAT"
         return None
     finally:
         file.seek(stands)
-
-
-def _read_at(file: BinaryIO, start: int, size: int) -> bytes:
-    file.seek(start)
-    return file.read(size)
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
