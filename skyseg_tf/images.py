@@ -9,6 +9,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -16,11 +17,13 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from skyseg_tf.decoders import open_picture, orientation_of, rgb_pixels, stored_pixels
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK, check_file, read_bytes
-from skyseg_tf.png import decode_png
+from skyseg_tf.photo_metadata import NO_METADATA, PhotoMetadata, photo_metadata
+from skyseg_tf.png import decode_png, find_chunk
 from skyseg_tf.raw_photos import is_raw, raw_size, read_raw
 
 # Over a sky of any hour: no sky is magenta, while Cityscapes' own blue is a clear day's.
@@ -30,6 +33,7 @@ _TURNS = {
     1: (False, None), 2: (False, 1), 3: (False, -1), 4: (False, 0),
     5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0),
 }  # fmt: skip
+_JPEG_SEGMENT = 65_533  # most bytes that a JPEG holds in one piece
 UNTURNED = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # orientation -> what undoes it
 
 cv2.setNumThreads(1)  # the callers run one image per thread
@@ -107,7 +111,22 @@ def turn(image: np.ndarray, orientation: int) -> np.ndarray:
     return image if axes is None else cv2.flip(image, axes)
 
 
-def decode_image(content: bytes, where: str | Path) -> np.ndarray:
+@dataclass(frozen=True)
+class Photo:
+    """A photo as it is worked with, and what its file says beside the pixels.
+
+    Attributes:
+      image: (H, W, 3) uint8, upright. The values are the file's own, whatever its colour profile:
+        networks see a wide-gamut photo a little paler, which moves no edge, and what is written
+        with the profile has the photo's very colours.
+      metadata: see PhotoMetadata.
+    """
+
+    image: np.ndarray
+    metadata: PhotoMetadata
+
+
+def decode_photo(content: bytes, where: str | Path) -> Photo:
     """Decodes a photo of any kind (grey, RGBA, CMYK, 16 bit, raw), upright.
 
     Args:
@@ -115,7 +134,7 @@ def decode_image(content: bytes, where: str | Path) -> np.ndarray:
       where: its name, for the error message.
 
     Returns:
-      (H, W, 3) uint8 RGB. Alpha is dropped; 16-bit values are divided by 257.
+      The photo. Alpha is dropped; 16-bit values are divided by 257.
 
     Raises:
       InputError: unreadable, truncated, above MAX_PIXELS, or of a kind whose white or colours are
@@ -123,27 +142,33 @@ def decode_image(content: bytes, where: str | Path) -> np.ndarray:
     """
     file = io.BytesIO(content)
     if is_raw(file, where):
-        return read_raw(file, where)
-    return _decoded(content, where, "RGB", partial(rgb_pixels, where=where))
+        return Photo(read_raw(file, where), NO_METADATA)
+    image, orientation, metadata = _photo_as_stored(content, where)
+    return Photo(turn(image, orientation), metadata)  # by now Pillow's copy is gone
 
 
-def _decoded(
-    content: bytes, where: str | Path, quick: str, pixels: Callable[[Image.Image], np.ndarray]
+def _photo_as_stored(content: bytes, where: str | Path) -> tuple[np.ndarray, int, PhotoMetadata]:
+    """A photo's pixels, how they are turned, and its metadata."""
+    file = io.BytesIO(content)
+    with open_picture(file, where) as picture:
+        orientation = orientation_of(picture, file)
+        metadata = photo_metadata(picture, file, orientation)
+        image = _as_stored(picture, content, "RGB", partial(rgb_pixels, where=where))
+        # Pillow has turned a TIFF already.
+        return image, 1 if picture.format == "TIFF" else orientation, metadata
+
+
+def _as_stored(
+    picture: Image.Image, content: bytes, quick: str, read: Callable[[Image.Image], np.ndarray]
 ) -> np.ndarray:
-    """Upright pixels; those of a PNG of the mode `quick` come from `decode_png`."""
+    """The pixels of a picture, by `decode_png` where they are of the mode `quick`, else by `read`."""
+    image = decode_png(content) if (picture.format, picture.mode) == ("PNG", quick) else None
+    return read(picture) if image is None else image
 
-    def as_stored() -> tuple[np.ndarray, int]:
-        file = io.BytesIO(content)
-        with open_picture(file, where) as picture:
-            orientation = orientation_of(picture, file)
-            if picture.mode == quick and picture.format == "PNG":
-                image = decode_png(content)
-                if image is not None:
-                    return image, orientation
-            # Pillow has turned a TIFF already.
-            return pixels(picture), 1 if picture.format == "TIFF" else orientation
 
-    return turn(*as_stored())  # the picture is gone, so that no more than two lie in memory
+def decode_image(content: bytes, where: str | Path) -> np.ndarray:
+    """The pixels alone of `decode_photo`: (H, W, 3) uint8 RGB."""
+    return decode_photo(content, where).image
 
 
 def decode_values(content: bytes, where: str | Path) -> np.ndarray:
@@ -163,7 +188,10 @@ def decode_values(content: bytes, where: str | Path) -> np.ndarray:
     file = io.BytesIO(content)
     if is_raw(file, where):
         raise InputError(f"{where}: a raw photo is no label picture; give its PNG")
-    return _decoded(content, where, "L", stored_pixels)
+    with open_picture(file, where) as picture:
+        orientation = orientation_of(picture, file)
+        values = _as_stored(picture, content, "L", stored_pixels)
+        return values if picture.format == "TIFF" else turn(values, orientation)
 
 
 def decode_mask_file(content: bytes, where: str | Path) -> np.ndarray:
@@ -188,8 +216,13 @@ def decode_mask_file(content: bytes, where: str | Path) -> np.ndarray:
     return mask
 
 
+def read_photo(path: str | Path) -> Photo:
+    """Reads a photo and what its file says of it: see `decode_photo`."""
+    return decode_photo(read_bytes(path), path)
+
+
 def read_image(path: str | Path) -> np.ndarray:
-    """Reads a photo: see `decode_image`."""
+    """Reads a photo's pixels: see `decode_photo`."""
     return decode_image(read_bytes(path), path)
 
 
@@ -313,8 +346,39 @@ def check_folder(folder: str | Path) -> None:
         raise InputError(f"{folder}: no permission to write in {there}; choose another folder")
 
 
-def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Writes (H, W, 3) or (H, W) uint8 as PNG or JPEG (by the suffix), whole or not at all."""
+def write_image(
+    path: str | Path,
+    image: np.ndarray,
+    metadata: PhotoMetadata = NO_METADATA,
+    software: str | None = None,
+) -> None:
+    """Writes (H, W), (H, W, 3) or (H, W, 4) as PNG or JPEG (by the suffix), whole or not at all.
+
+    Args:
+      path: the file.
+      image: uint8; of a PNG also uint16 grey.
+      metadata: of the photo that it was made of: its profile and EXIF block are written along.
+      software: what a PNG says of its maker, in the chunk that `software_of` reads.
+    """
     suffix = Path(path).suffix.lower().lstrip(".").replace("jpg", "jpeg")
+    exif = metadata.exif
+    if suffix == "jpeg" and exif and len(exif) > _JPEG_SEGMENT:  # as a PNG or TIFF may have it
+        exif = None
+    options = {"icc_profile": metadata.icc_profile, "exif": exif}
+    if software:
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_text("Software", software)
+    options = {key: value for key, value in options.items() if value}
     with write_aside(path) as aside:
-        Image.fromarray(image).save(aside, format=suffix, quality=95)
+        Image.fromarray(image).save(aside, format=suffix, quality=95, **options)
+
+
+def software_of(path: str | Path) -> str | None:
+    """What a PNG says first of its maker; None of all other files, and of what cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            text = find_chunk(file, b"tEXt") or b""
+    except OSError:
+        return None
+    key, _, value = text.partition(b"\0")
+    return value.decode("latin1") if key == b"Software" else None

@@ -16,6 +16,7 @@ from isal import igzip_lib, isal_zlib
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3}  # color types: grey and RGB
+_MOST = 1 << 24  # bytes of a chunk that is looked up: a damaged length may say anything
 _STORED = 65535  # longest stored block of a deflate stream
 _LARGEST = 100_000_000  # bytes of rows, of which four copies are made here
 _MOST_PACKED = 2  # bytes of packed data per byte of rows; what cannot be packed takes 1.001
@@ -80,25 +81,39 @@ def png_exif(file: BinaryIO) -> bytes:
 
     Reference: PNG specification, third edition, 11.3.4.5.
     """
+    return find_chunk(file, b"eXIf") or b""
 
-    def head(start: int) -> tuple[int, bytes]:
-        file.seek(start)
-        return struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
 
-    end = file.seek(0, os.SEEK_END)
-    start, jumps = len(_SIGNATURE), True
-    while start < end:
-        length, kind = head(start)
-        if kind == b"eXIf":
-            return file.read(length)
-        # Pixels lie in hundreds of chunks, as a rule of one length but for the last: go there.
-        last = start + (end - 13 - start) // (12 + length) * (12 + length)
-        if kind == b"IDAT" and jumps and head(last)[1] == b"IDAT":
-            start, jumps = last, False
-        else:
-            start += 12 + length
-            jumps = jumps and kind != b"IDAT"
-    return b""
+def find_chunk(file: BinaryIO, wanted: bytes) -> bytes | None:
+    """The data of the first chunk of a kind, without a look at the pixels; None if there is none.
+
+    Args:
+      file: a PNG, which may be cut off, damaged, or none at all; it is left where it stands.
+      wanted: the chunk's four letters.
+    """
+    stands, start, kind = file.tell(), len(_SIGNATURE), _SIGNATURE[1:4]
+    try:
+        end = file.seek(0, os.SEEK_END)
+        if _read_at(file, 0, start) != _SIGNATURE:
+            return None
+        while kind.isalpha() and len(head := _read_at(file, start, 8)) == 8:
+            first = kind != b"IDAT"
+            length, kind = struct.unpack(">I4s", head)
+            if kind == wanted:
+                return file.read(min(length, _MOST))
+            step = 12 + length
+            if kind == b"IDAT" and first:  # of hundreds, as a rule of one length but for the last
+                last = (end - 13 - start) // step * step
+                step = last if _read_at(file, start + last + 4, 4) == b"IDAT" else step
+            start += step or 12 + length
+        return None
+    finally:
+        file.seek(stands)
+
+
+def _read_at(file: BinaryIO, start: int, size: int) -> bytes:
+    file.seek(start)
+    return file.read(size)
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:

@@ -15,6 +15,7 @@ NO_TENSORFLOW = (
     "files",
     "decoders",
     "labels",
+    "photo_metadata",
     "images",
     "metrics",
     "instances",
@@ -40,7 +41,10 @@ NO_TENSORFLOW = (
     "runtime",
     "box",
     "prediction",
+    "coco",
     "formats",
+    "nerfstudio",
+    "photo_stages",
     "predict",
     "replace",
     "doctor",
@@ -57,7 +61,7 @@ NO_TENSORFLOW = (
 # A module may import only modules of lower floors, or of its own where it says so.
 FLOORS = [
     ["errors", "quiet", "png", "settings"],
-    ["files", "port"],
+    ["files", "photo_metadata", "port"],
     ["raw_photos"],
     ["decoders"],
     ["labels", "images", "onnx_file", "refine", "search_space", "state_dicts"],
@@ -103,7 +107,9 @@ FLOORS = [
     ["backends"],
     ["runtime"],
     ["prediction"],
+    ["coco"],
     ["formats"],
+    ["nerfstudio", "photo_stages"],
     [
         "predict_video",
         "serve_answers",
