@@ -127,16 +127,6 @@ class Photo:
 
 
 def decode_photo(content: bytes, where: str | Path) -> Photo:
-    """Decodes a photo and what its file says of it: see `decode_image`."""
-    file = io.BytesIO(content)
-    metadata = NO_METADATA
-    if not is_raw(file, where):
-        with open_picture(file, where) as picture:
-            metadata = photo_metadata(picture, file, orientation_of(picture, file))
-    return Photo(decode_image(content, where), metadata)
-
-
-def decode_image(content: bytes, where: str | Path) -> np.ndarray:
     """Decodes a photo of any kind (grey, RGBA, CMYK, 16 bit, raw), upright.
 
     Args:
@@ -144,7 +134,7 @@ def decode_image(content: bytes, where: str | Path) -> np.ndarray:
       where: its name, for the error message.
 
     Returns:
-      (H, W, 3) uint8 RGB. Alpha is dropped; 16-bit values are divided by 257.
+      The photo. Alpha is dropped; 16-bit values are divided by 257.
 
     Raises:
       InputError: unreadable, truncated, above MAX_PIXELS, or of a kind whose white or colours are
@@ -152,27 +142,33 @@ def decode_image(content: bytes, where: str | Path) -> np.ndarray:
     """
     file = io.BytesIO(content)
     if is_raw(file, where):
-        return read_raw(file, where)
-    return _decoded(content, where, "RGB", partial(rgb_pixels, where=where))
+        return Photo(read_raw(file, where), NO_METADATA)
+    image, orientation, metadata = _photo_as_stored(content, where)
+    return Photo(turn(image, orientation), metadata)  # by now Pillow's copy is gone
 
 
-def _decoded(
-    content: bytes, where: str | Path, quick: str, pixels: Callable[[Image.Image], np.ndarray]
+def _photo_as_stored(content: bytes, where: str | Path) -> tuple[np.ndarray, int, PhotoMetadata]:
+    """A photo's pixels, how they are turned, and its metadata."""
+    file = io.BytesIO(content)
+    with open_picture(file, where) as picture:
+        orientation = orientation_of(picture, file)
+        metadata = photo_metadata(picture, file, orientation)
+        image = _as_stored(picture, content, "RGB", partial(rgb_pixels, where=where))
+        # Pillow has turned a TIFF already.
+        return image, 1 if picture.format == "TIFF" else orientation, metadata
+
+
+def _as_stored(
+    picture: Image.Image, content: bytes, quick: str, read: Callable[[Image.Image], np.ndarray]
 ) -> np.ndarray:
-    """Upright pixels; those of a PNG of the mode `quick` come from `decode_png`."""
+    """The pixels of a picture, by `decode_png` where they are of the mode `quick`, else by `read`."""
+    image = decode_png(content) if (picture.format, picture.mode) == ("PNG", quick) else None
+    return read(picture) if image is None else image
 
-    def as_stored() -> tuple[np.ndarray, int]:
-        file = io.BytesIO(content)
-        with open_picture(file, where) as picture:
-            orientation = orientation_of(picture, file)
-            if picture.mode == quick and picture.format == "PNG":
-                image = decode_png(content)
-                if image is not None:
-                    return image, orientation
-            # Pillow has turned a TIFF already.
-            return pixels(picture), 1 if picture.format == "TIFF" else orientation
 
-    return turn(*as_stored())  # the picture is gone, so that no more than two lie in memory
+def decode_image(content: bytes, where: str | Path) -> np.ndarray:
+    """The pixels alone of `decode_photo`: (H, W, 3) uint8 RGB."""
+    return decode_photo(content, where).image
 
 
 def decode_values(content: bytes, where: str | Path) -> np.ndarray:
@@ -192,7 +188,10 @@ def decode_values(content: bytes, where: str | Path) -> np.ndarray:
     file = io.BytesIO(content)
     if is_raw(file, where):
         raise InputError(f"{where}: a raw photo is no label picture; give its PNG")
-    return _decoded(content, where, "L", stored_pixels)
+    with open_picture(file, where) as picture:
+        orientation = orientation_of(picture, file)
+        values = _as_stored(picture, content, "L", stored_pixels)
+        return values if picture.format == "TIFF" else turn(values, orientation)
 
 
 def decode_mask_file(content: bytes, where: str | Path) -> np.ndarray:
@@ -223,7 +222,7 @@ def read_photo(path: str | Path) -> Photo:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Reads a photo's pixels: see `decode_image`."""
+    """Reads a photo's pixels: see `decode_photo`."""
     return decode_image(read_bytes(path), path)
 
 

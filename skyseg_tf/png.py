@@ -91,31 +91,29 @@ def find_chunk(file: BinaryIO, wanted: bytes) -> bytes | None:
       file: a PNG, which may be cut off, damaged, or none at all; it is left where it stands.
       wanted: the chunk's four letters.
     """
-
-    def head(start: int) -> tuple[int, bytes]:
-        file.seek(start)
-        return struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
-
-    stands, end = file.tell(), file.seek(0, os.SEEK_END)
+    stands, start, kind = file.tell(), len(_SIGNATURE), _SIGNATURE[1:4]
     try:
-        file.seek(0)
-        if file.read(len(_SIGNATURE)) != _SIGNATURE:
+        end = file.seek(0, os.SEEK_END)
+        if _read_at(file, 0, start) != _SIGNATURE:
             return None
-        start, kind, jumps = len(_SIGNATURE), b"IHDR", True
-        while start < end and kind.isalpha():
-            length, kind = head(start)
+        while kind.isalpha() and len(head := _read_at(file, start, 8)) == 8:
+            first = kind != b"IDAT"
+            length, kind = struct.unpack(">I4s", head)
             if kind == wanted:
                 return file.read(min(length, _MOST))
-            # Pixels lie in hundreds of chunks, as a rule of one length but for the last: go there.
-            last = start + (end - 13 - start) // (12 + length) * (12 + length)
-            if kind == b"IDAT" and jumps and head(last)[1] == b"IDAT":
-                start, jumps = last, False
-            else:
-                start += 12 + length
-                jumps = jumps and kind != b"IDAT"
+            step = 12 + length
+            if kind == b"IDAT" and first:  # of hundreds, as a rule of one length but for the last
+                last = (end - 13 - start) // step * step
+                step = last if _read_at(file, start + last + 4, 4) == b"IDAT" else step
+            start += step or 12 + length
         return None
     finally:
         file.seek(stands)
+
+
+def _read_at(file: BinaryIO, start: int, size: int) -> bytes:
+    file.seek(start)
+    return file.read(size)
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
