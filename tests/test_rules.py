@@ -78,7 +78,14 @@ FLOORS = [
         "plots",
         "trials",
     ],
-    ["data.records", "data.augment_examples", "scores", "plots_scores", "plots_search"],
+    [
+        "data.records",
+        "data.augment_examples",
+        "data.augment_image",
+        "scores",
+        "plots_scores",
+        "plots_search",
+    ],
     [
         "data.pipeline",
         "data.photos",
