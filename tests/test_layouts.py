@@ -276,3 +276,15 @@ def test_clip_frames_from_the_official_zip(tmp_path):
 def test_clip_of_a_photo_outside_any_sequence(tmp_path):
     with pytest.raises(InputError, match="has no clip"):
         clip_frames(find_pairs(trees.flat(tmp_path))[0])
+
+
+def test_idd_lite_is_told_from_cityscapes_by_its_masks(tmp_path):
+    values = np.array([[0, 6], [255, 3]], np.uint8)
+    for folder in ("7", "12"):  # which use the same names
+        photo = tmp_path / f"leftImg8bit/train/{folder}/frame5_image.jpg"
+        images.write_image(photo, np.zeros((2, 2, 3), np.uint8))
+        images.write_image(tmp_path / f"gtFine/train/{folder}/frame5_label.png", values)
+    scan = layouts.scan_tree(tmp_path)
+    assert (scan.layout, scan.clashes) == ("idd", [])
+    assert [pair.name for pair in scan.pairs] == ["12_frame5", "7_frame5"]
+    assert layouts.guess_mask_encoding(scan.pairs) == "idd7"

@@ -57,6 +57,8 @@ class Layout:
       mask: the same of a mask, with the group kind where a photo has several masks.
       archives: folder -> archive that stands for it where the folder is missing.
       encoding: what its masks hold by definition (a key of labels.ENCODINGS), if anything.
+      names_by_city: whether two folders use the same names, so that a pair's name is
+        `<city>_<name>`.
     """
 
     about: str
@@ -66,6 +68,7 @@ class Layout:
     mask: str
     archives: dict[str, str] = field(default_factory=dict)
     encoding: str | None = None
+    names_by_city: bool = False
 
 
 _FLATTENED = ("train", "val", "test", "train_extra")
@@ -80,6 +83,15 @@ LAYOUTS: dict[str, Layout] = {
             "leftImg8bit": "leftImg8bit_trainvaltest.zip",
             "gtFine": "gtFine_trainvaltest.zip",
         },
+    ),
+    "idd": Layout(
+        "leftImg8bit/{train,val}/<folder>/*_image.jpg with gtFine/.../*_label.png (IDD-lite)",
+        ("leftImg8bit",),
+        ("gtFine",),
+        rf"leftImg8bit/{_SPLIT}/{_CITY}/(?P<name>[^/]+)_image{_SUFFIX}",
+        rf"gtFine/{_SPLIT}/{_CITY}/(?P<name>[^/]+)_label{_SUFFIX}",
+        encoding="idd7",
+        names_by_city=True,
     ),
     "kaggle": Layout(
         "images/{train,val}/<city>/* with gtFine/ (the copy on Kaggle)",
@@ -178,12 +190,23 @@ def _holds(root: Path, folder: str, layout: Layout) -> bool:
 
 
 def _recognise(root: Path) -> str | None:
-    for name, layout in LAYOUTS.items():
-        if any(_holds(root, folder, layout) for folder in layout.image_folders) and any(
-            _holds(root, folder, layout) for folder in layout.mask_folders
-        ):
-            return name
-    return None
+    """The first layout whose folders are there; of several of the same folders, one with masks."""
+    fits = [
+        name
+        for name, layout in LAYOUTS.items()
+        if any(_holds(root, folder, layout) for folder in layout.image_folders)
+        and any(_holds(root, folder, layout) for folder in layout.mask_folders)
+    ]
+    if len(fits) > 1:
+        fits = [name for name in fits if _has_masks(root, LAYOUTS[name])] or fits
+    return fits[0] if fits else None
+
+
+def _has_masks(root: Path, layout: Layout) -> bool:
+    pattern = re.compile(layout.mask)
+    folders = (folder for folder in layout.mask_folders if _holds(root, folder, layout))
+    files = (path for folder in folders for path, _ in _files(root, folder, layout))
+    return any(pattern.fullmatch(unicodedata.normalize("NFC", path)) for path in files)
 
 
 def detect_layout(root: str | Path) -> str:
@@ -247,7 +270,8 @@ def _find(root: Path, folders: Iterable[str], pattern: str, layout: Layout) -> l
                 frame = _FRAME.fullmatch(parts["name"])
                 city = parts.get("city") or (frame["city"] if frame else "")
                 split = _SPLIT_NAMES.get(parts.get("split") or "", "")
-                found.append(_Found(path, split, city, parts["name"], parts.get("kind") or ""))
+                name = f"{city}_{parts['name']}" if layout.names_by_city else parts["name"]
+                found.append(_Found(path, split, city, name, parts.get("kind") or ""))
     if not found:
         raise InputError(
             f"{root}: nothing in {', '.join(folders)} is laid out as {layout.about}; move the files "
