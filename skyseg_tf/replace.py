@@ -16,7 +16,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.images import read_photo, write_image
 from skyseg_tf.matting import sky_matte
 from skyseg_tf.prediction import Prediction, predict_image
-from skyseg_tf.runtime import BACKENDS, load_runtime
+from skyseg_tf.runtime import BACKENDS, Runtime, load_runtime
 
 LEAST_SKY = 0.01  # share of the photo under which there is nothing to replace
 LEAST_NEW_SKY = 0.02  # share of the other photo under which its sky would be a blur of few pixels
@@ -39,6 +39,8 @@ class ReplaceConfig:
     """As for `skyseg predict`."""
     backend: Literal[BACKENDS] | None = None
     """As for `skyseg predict`."""
+    all_sky: bool = False
+    """--sky shows nothing but sky: take all of it. Models know a sky by what stands below it."""
 
 
 def replace(config: ReplaceConfig) -> Path:
@@ -74,17 +76,24 @@ def replace(config: ReplaceConfig) -> Path:
             f"{config.photo}: no sky to replace ({100 * share:.1f} % of the photo); "
             "choose another photo or --model"
         )
-    profiles = other.metadata.icc_profile, photo.metadata.icc_profile
-    donor = predict_image(runtime, in_profile(other.image, *profiles))
-    sure = sure_sky(donor.sky)
+    sure = _where_sky(config, runtime, other.image)
+    sky = in_profile(other.image, other.metadata.icc_profile, photo.metadata.icc_profile)
+    write_image(out, compose(prediction, sky, sure, config.strength), photo.metadata)
+    print(f"{out}: {100 * share:.1f} % of {config.photo} replaced; model {runtime.name}")
+    return out
+
+
+def _where_sky(config: ReplaceConfig, runtime: Runtime, other: np.ndarray) -> np.ndarray:
+    """(h, w) bool: what of the other photo may be taken."""
+    if config.all_sky:
+        return np.ones(other.shape[:2], bool)
+    sure = sure_sky(predict_image(runtime, other).sky)
     if sure.mean() < LEAST_NEW_SKY:
         raise InputError(
             f"{config.sky}: too little sky to take ({100 * sure.mean():.1f} % of it is surely "
-            "sky); choose another --sky or --model"
+            "sky); choose another --sky, or add --all-sky if it shows nothing else"
         )
-    write_image(out, compose(prediction, donor.image, sure, config.strength), photo.metadata)
-    print(f"{out}: {100 * share:.1f} % of {config.photo} replaced; model {runtime.name}")
-    return out
+    return sure
 
 
 def in_profile(image: np.ndarray, source: bytes | None, target: bytes | None) -> np.ndarray:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -63,6 +65,8 @@ def test_land_of_the_other_photo_stays_there(tmp_path):
     Image.new("RGB", (90, 90), (90, 90, 60)).save(tmp_path / "other.png")
     with pytest.raises(InputError, match=r"other\.png: too little sky to take \(0\.0 %"):
         replace(config)
+    result = np.asarray(Image.open(replace(dataclasses.replace(config, all_sky=True))))
+    assert np.abs(result[:75].astype(int) - (90, 90, 60)).max() <= 4
 
 
 def test_profile_camera_and_place_are_the_photos_own(tmp_path):
