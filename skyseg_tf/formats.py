@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from skyseg_tf.images import colorize, overlay, overlay_sky, write_aside, write_image
-from skyseg_tf.labels import LABEL_ID
 from skyseg_tf.prediction import Prediction
 
 
@@ -114,7 +113,7 @@ def write_rgba_nosky(prediction: Prediction, path: Path) -> None:
 
 def write_overlay(prediction: Prediction, path: Path) -> None:
     """The photo with its sky tinted magenta and outlined, or with many classes' colours over it."""
-    if len(prediction.class_names) == 2:
+    if prediction.scheme.is_binary:
         picture = overlay_sky(prediction.image, prediction.is_sky)
     else:
         picture = overlay(prediction.image, prediction.ids, prediction.palette)
@@ -128,10 +127,7 @@ def write_color(prediction: Prediction, path: Path) -> None:
 
 def write_label_ids(prediction: Prediction, path: Path) -> None:
     """Cityscapes labelIds: 23 = sky, 0 = unlabeled."""
-    table = np.zeros(256, np.uint8)
-    for class_id, name in enumerate(prediction.class_names):
-        table[class_id] = LABEL_ID.get(name, 0)
-    write_image(path, table[prediction.ids])
+    write_image(path, prediction.scheme.label_ids[prediction.ids])
 
 
 def write_npy(prediction: Prediction, path: Path) -> None:
