@@ -28,12 +28,10 @@ class Flag:
     Attributes:
       name: with its dashes: "--image-size".
       choices: the values that it takes, where they are few.
-      aliases: its older names, which are taken but not completed.
     """
 
     name: str
     choices: tuple[str, ...] = ()
-    aliases: tuple[str, ...] = ()
 
 
 def flags_of(config: type) -> list[Flag]:
@@ -59,8 +57,7 @@ def flags_of(config: type) -> list[Flag]:
         elif kind is bool:
             flags += [Flag(f"--{dashed}"), Flag(f"--no-{dashed}")]
         else:
-            aliases = (name for mark in marks for name in getattr(mark, "aliases", None) or ())
-            flags.append(Flag(f"--{dashed}", _choices(kind), tuple(aliases)))
+            flags.append(Flag(f"--{dashed}", _choices(kind)))
     return flags
 
 

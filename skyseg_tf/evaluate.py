@@ -1,7 +1,7 @@
 """skyseg evaluate: a model's scores on records, or by the Cityscapes protocol at full size."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,15 +20,16 @@ from skyseg_tf.data.records import read_manifest
 from skyseg_tf.errors import InputError
 from skyseg_tf.evaluation_folder import keep_worst, write_results
 from skyseg_tf.images import check_folder
-from skyseg_tf.image_scores import Evaluation, score_image, sky_class
+from skyseg_tf.image_scores import Evaluation, score_image
 from skyseg_tf.inference import Predict, Views, predict_probs
-from skyseg_tf.labels import SCHEMES, LabelScheme, check_encoding, class_ids, get_scheme
+from skyseg_tf.labels import SCHEMES, LabelScheme, check_encoding, class_ids
 from skyseg_tf.model_folders import evaluations_of, run_of
 from skyseg_tf.models import MODELS
 from skyseg_tf.refine import refine
 from skyseg_tf.report import write_report
 from skyseg_tf.runs import read_json, read_run_data
 from skyseg_tf.runtime import Runtime, load_runtime
+from skyseg_tf.scores import class_table
 from skyseg_tf.settings import EvaluateConfig
 from skyseg_tf.submission import check_submission, write_submission
 
@@ -84,7 +85,7 @@ def evaluate(config: EvaluateConfig) -> Path:
         config.window, config.overlap, facts.divisor,
     )  # fmt: skip
     views.check()
-    if config.refine and facts.scheme.num_logits != 1:
+    if config.refine and not facts.scheme.is_binary:
         raise InputError(f"--refine is for models of the classes sky, not {facts.scheme.name}")
     _check_fixed_size(runtime, views)
     photos, count = find_photos(config, facts)
@@ -116,6 +117,7 @@ def evaluate(config: EvaluateConfig) -> Path:
     evaluation = Evaluation(images, facts.scheme, describe_protocol(protocol))
     write_results(folder, evaluation, worst, _settings(config, facts, protocol), config.bootstrap)
     write_report(config.model, name)
+    print(class_table(evaluation.total.matrix, facts.scheme))
     print(f"{evaluation.summary}\n{evaluation.protocol}\nlook at {folder / 'report.html'}")
     return folder
 
@@ -160,8 +162,7 @@ def scored_model(config: EvaluateConfig) -> ScoredModel:
     network = settings.get("model") or runtime.name
     records = config.records or settings.get("records")
     data = read_manifest(config.records) if config.records else run and read_run_data(run)
-    told = read_json(run / "metrics.json").get("iou", ()) if run else runtime.class_names
-    scheme = get_scheme(data.scheme) if data else _scheme_of(told)
+    scheme = data.scheme if data else _scheme_of(run, runtime)
     if scheme is None:
         raise InputError(
             f"{config.model}: its classes are not known; name its records by --records"
@@ -185,8 +186,11 @@ def scored_model(config: EvaluateConfig) -> ScoredModel:
     )
 
 
-def _scheme_of(class_names: Iterable[str]) -> LabelScheme | None:
-    names = tuple(class_names)
+def _scheme_of(run: Path | None, runtime: Runtime) -> LabelScheme | None:
+    """The model's own; a run without its dataset.json tells no more than the names it scored."""
+    if run is None:
+        return runtime.scheme
+    names = tuple(read_json(run / "metrics.json").get("iou", ()))
     return next((scheme for scheme in SCHEMES.values() if scheme.class_names == names), None)
 
 
@@ -255,9 +259,8 @@ def predict_photo(
         sky_prob = refine(photo.photo, small)
         return class_ids(sky_prob[..., None], threshold), sky_prob
     probs = predict_probs(predict, photo.image, views, photo.photo.shape[:2])
-    sky = sky_class(scheme)
-    channel = 0 if probs.shape[-1] == 1 else sky
-    return class_ids(probs, threshold), None if sky is None else probs[..., channel]
+    sky = scheme.sky_channel
+    return class_ids(probs, threshold), None if sky is None else probs[..., sky]
 
 
 # --- the results ---
@@ -282,7 +285,7 @@ def _protocol(config, facts: ScoredModel, views: Views, count: int, truth: str) 
         "void": "ignored",
         "decision": (
             f"sky where p >= {facts.runtime.threshold:g}"
-            if facts.scheme.num_logits == 1
+            if facts.scheme.is_binary
             else "largest probability"
         ),
     }
