@@ -12,10 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.json_file import read_object
 from skyseg_tf.labels import SCHEMES, LabelScheme
 from skyseg_tf.model_facts import METADATA_PREFIX, ModelFacts, sha256_of
+from skyseg_tf.model_files import load_checked
 from skyseg_tf.onnx_file import read_metadata, read_weights
 
+_MODULES = {
+    "openvino": ("OpenVINO", "openvino"),
+    "onnxruntime": ("ONNX Runtime", "onnxruntime"),
+    "litert": ("LiteRT", "ai_edge_litert.interpreter"),
+    "keras": ("Keras", "keras"),
+}  # backend: its name for people, what its loader imports
 _ROUNDING = 1e-2  # of a probability in float16 or in eight bits
 
 
@@ -98,6 +106,13 @@ class Runtime:
         self._check_answer(probs)
         return probs
 
+    def answer_first(self) -> None:
+        """Answers about a small black picture: what is wrong with a model shows, and threads that
+        share it afterwards find it at work."""
+        side = 2 * self.facts.divisor
+        clip = (self.frames,) if self.frames > 1 else ()
+        self(np.zeros((1, *clip, *(self.working_size or (side, side)), 3), np.uint8))
+
     def _check(self, shape: tuple[int, ...]) -> None:
         clip = self.frames > 1
         if len(shape) != 4 + clip or shape[-1] != 3 or (clip and shape[1] != self.frames):
@@ -134,7 +149,7 @@ def _load_onnxruntime(path: Path, threads: int | None, streams: int) -> Runtime:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its errors are raised, too
     if streams > 1:
         threads = max(1, (threads or os.cpu_count()) // streams)
     options.intra_op_num_threads = threads or 0
@@ -142,11 +157,8 @@ def _load_onnxruntime(path: Path, threads: int | None, streams: int) -> Runtime:
     providers = [
         name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in known
     ]
-    try:
-        session = ort.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # onnxruntime's errors share no base class
-        raise _not_loaded(path, "onnxruntime", error) from None
-    facts = ModelFacts.from_metadata(session.get_modelmeta().custom_metadata_map, path)
+    session = ort.InferenceSession(str(path), options, providers=providers)
+    facts = ModelFacts.from_metadata(read_metadata(path), path)
     entry = session.get_inputs()[0]
     as_bytes = entry.type == "tensor(uint8)"
 
@@ -166,12 +178,9 @@ def _load_openvino(path: Path, threads: int | None, streams: int) -> Runtime:
         settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": streams}
         settings |= {"ENABLE_CPU_PINNING": False}
     settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
-    try:
-        core = ov.Core()
-        network = core.read_model(path)
-        compiled = core.compile_model(network, "CPU", settings)
-    except RuntimeError as error:
-        raise _not_loaded(path, "OpenVINO", error) from None
+    core = ov.Core()
+    network = core.read_model(path)
+    compiled = core.compile_model(network, "CPU", settings)
     if path.suffix == ".onnx":  # OpenVINO drops its metadata
         metadata = read_metadata(path)
     else:
@@ -207,12 +216,9 @@ def _load_litert(path: Path, threads: int | None, streams: int) -> Runtime:
     beside = path.with_name(f"{path.name}.json")
     if not beside.is_file():
         raise InputError(f"{beside}: is missing; make both files with `skyseg export`")
-    facts = ModelFacts.from_metadata(json.loads(beside.read_text()), path)
-    try:
-        interpreter = Interpreter(str(path), num_threads=threads)
-        interpreter.allocate_tensors()
-    except (RuntimeError, ValueError) as error:
-        raise _not_loaded(path, "LiteRT", error) from None
+    facts = ModelFacts.from_metadata(read_object(beside, "export the model again"), path)
+    interpreter = Interpreter(str(path), num_threads=threads)
+    interpreter.allocate_tensors()
     entry, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def infer(images: np.ndarray) -> np.ndarray:
@@ -235,11 +241,7 @@ def _quantized(images: np.ndarray, entry: dict) -> np.ndarray:
 
 
 def _load_keras(path: Path, threads: int | None, streams: int) -> Runtime:
-    keras = _import_keras(threads)
-    try:
-        network = keras.models.load_model(path, compile=False)
-    except (ValueError, OSError, TypeError) as error:
-        raise _not_loaded(path, "Keras", error) from None
+    network = import_module("keras").models.load_model(path, compile=False)
     return _keras_runtime(path, network, _facts_of_run(path, network))
 
 
@@ -336,15 +338,34 @@ def _fixed(size) -> int | None:
     return size if isinstance(size, int) and size > 0 else None
 
 
-def _not_loaded(path: Path, runtime: str, error: Exception) -> InputError:
-    lines = (line.strip() for line in str(error).splitlines())
-    reason = next(filter(None, lines), "no reason")
-    return InputError(f"{path}: {runtime} cannot load it ({reason}); export or download it again")
-
-
 LOADERS: dict[str, Callable[[Path, int | None, int], Runtime]] = {
     "openvino": _load_openvino,
     "onnxruntime": _load_onnxruntime,
     "litert": _load_litert,
     "keras": _load_keras,
 }
+
+
+def load_file(backend: str, path: Path, threads: int | None, streams: int) -> Runtime:
+    """A model file in one of LOADERS, which has answered a first time.
+
+    Args:
+      backend: key of LOADERS.
+      path: the model file.
+      threads, streams: see runtime.load_runtime.
+
+    Raises:
+      FileNotFoundError: no such file.
+      InputError: no model, damaged, or its reading takes more memory than its size explains.
+    """
+    name, module = _MODULES[backend]
+    if backend == "keras":
+        _import_keras(threads)
+    import_module(module)  # here, for what a library itself takes is no fault of the file
+
+    def load() -> Runtime:
+        runtime = LOADERS[backend](path, threads, streams)
+        runtime.answer_first()
+        return runtime
+
+    return load_checked(path, name, load)

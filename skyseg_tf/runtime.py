@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skyseg_tf.backends import LOADERS, Runtime, load_box_in_keras, load_boxed_network
+from skyseg_tf.backends import Runtime, load_box_in_keras, load_boxed_network, load_file
 from skyseg_tf.errors import InputError, nearest, not_among
 from skyseg_tf.labels import class_ids
 from skyseg_tf.model_facts import METADATA_PREFIX, ModelFacts, sha256_of
@@ -103,7 +103,7 @@ def load_runtime(
     loaded = (
         load_box_in_keras(path, entry)
         if entry and backend == "keras"
-        else LOADERS[backend](path, threads, streams)
+        else load_file(backend, path, threads, streams)
     )
     if model is not None and Path(model).is_dir():
         _check_fresh(Path(model), loaded)
