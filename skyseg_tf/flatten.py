@@ -30,7 +30,8 @@ from skyseg_tf.data.layouts import (
     source_root,
 )
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import ZIP_MARK, read_bytes, write_aside
+from skyseg_tf.files import ZIP_MARK, read_bytes
+from skyseg_tf.images import write_aside
 from skyseg_tf.labels import value_names
 
 
@@ -46,7 +47,7 @@ class FlattenConfig:
     source: str | None = None
     """The dataset's folder; left out, the variable CITYSCAPES_DATASET names it."""
     layout: str | None = None
-    """cityscapes, kaggle, camvid, flattened or flat; left out, it is detected."""
+    """cityscapes, idd, kaggle, camvid, flattened, flat or mixed; left out, it is detected."""
     copy: bool = False
     """Copy instead of hard links."""
 

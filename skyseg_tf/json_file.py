@@ -33,7 +33,7 @@ def read_object(path: str | Path, advice: str) -> dict:
     except RecursionError:
         raise InputError(f"{path}: nested too deep; {advice}") from None
     except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); {advice}") from None
+        raise InputError(f"{path}: damaged, not JSON ({error}); {advice}") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds no JSON object; {advice}")
     return value

@@ -18,8 +18,8 @@ class BuildConfig:
     out: Path
     """Folder of the records; made if absent."""
     source: Path | None = None
-    """Dataset tree (Cityscapes, its zips or Kaggle copy, CamVid, images/ + masks/); default:
-    $CITYSCAPES_DATASET."""
+    """Dataset tree (Cityscapes, its zips or Kaggle copy, IDD-lite, CamVid, images/ + masks/, ...);
+    default: $CITYSCAPES_DATASET."""
     scheme: str = "sky"
     """Classes: sky, streets11, cityscapes19, idd7, or a JSON file of classes of your own."""
     image_size: tuple[int, int] = (256, 512)
@@ -33,7 +33,8 @@ class BuildConfig:
     layout: str | None = None
     """Layout of the tree; default: detected."""
     encoding: str | None = None
-    """How masks store classes; default: found by their values."""
+    """How masks store classes: labelIds, trainIds, camvid11, idd7, color, binary255, binary1,
+    binary255_void or binary1_void; default: found by their names and values."""
     seed: int = 0
     """Of the order of the records."""
     shards: Annotated[int | None, tyro.conf.arg(help="Files per split; default: by size.")] = None

@@ -21,6 +21,7 @@ from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.checkpoints import load_checkpoint, load_initial_weights
 from skyseg_tf.cli import parse_flags, run_command
 from skyseg_tf.data.augment import Classes, make_augment, make_mix
+from skyseg_tf.data.integrity import naming_damage
 from skyseg_tf.data.layouts import find_pairs, source_root
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import MANIFEST, Manifest, read_manifest
@@ -95,13 +96,14 @@ def _train(
     config, manifest = prepare(config)
     if config.precision == "auto":
         config = fastest_arithmetic(config, manifest)
-    if config.find_lr:
-        return find_learning_rate(config, manifest)
-    with training_in(config.run):
-        if config.seeds > 1:
-            return train_seeds(config)
-        with use_devices(config.devices, config.batch_size):
-            return _train_one(config, manifest, on_epoch)
+    with naming_damage(config.records, *config.extra_records):
+        if config.find_lr:
+            return find_learning_rate(config, manifest)
+        with training_in(config.run):
+            if config.seeds > 1:
+                return train_seeds(config)
+            with use_devices(config.devices, config.batch_size):
+                return _train_one(config, manifest, on_epoch)
 
 
 def _train_one(

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from drawn_files import encode_stored, wide_gamut
 from drawn_models import BIAS, WEIGHT, blue_model, blue_photo, blue_probs
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
@@ -27,6 +28,7 @@ from skyseg_tf.dashboard_pages import figures, run_facts, session, sources, uplo
 from skyseg_tf.dashboard_pages.sources import Folders
 from skyseg_tf.data.layouts import find_pairs
 from skyseg_tf.errors import InputError
+from skyseg_tf.formats import encode_prediction
 from skyseg_tf.history import read_history
 from skyseg_tf.images import read_image, read_mask
 from skyseg_tf.labels import SCHEMES
@@ -350,7 +352,7 @@ def png(image) -> bytes:
 
 def test_uploads_are_checked():
     photo = blue_photo()
-    assert np.array_equal(uploads.read_upload("a.png", png(photo)), photo)
+    assert np.array_equal(uploads.read_upload("a.png", png(photo)).image, photo)
     with pytest.raises(InputError, match=r"a\.png: not a readable image"):
         uploads.read_upload("a.png", b"<script>")
     with pytest.raises(InputError, match="damaged"):
@@ -481,6 +483,23 @@ def test_upload_page(folders):
     app.file_uploader(key="upload").set_value(("bad.png", b"x" * 99, "image/png")).run()
     assert "bad.png: not a readable image" in messages(app.error)
     assert not app.exception
+
+
+def test_downloads_know_how_the_upload_is_stored(folders, monkeypatch):
+    told = []
+
+    def recorded(kind, prediction, name):
+        told.append((kind, prediction.metadata.orientation, prediction.metadata.icc_profile))
+        return encode_prediction(kind, prediction, name)
+
+    monkeypatch.setattr("skyseg_tf.dashboard_pages.your_photo.encode_prediction", recorded)
+    content = encode_stored(blue_photo(), "JPEG", 6, icc_profile=wide_gamut())
+    app = run_page("your_photo", folders)
+    pick_model(app, "blue")
+    app.file_uploader(key="upload").set_value(("photo.jpg", content, "image/jpeg")).run()
+    app.selectbox(key="format").set_value("colmap").run()
+    assert not app.exception
+    assert told == [("mask", 6, wide_gamut()), ("colmap", 6, wide_gamut())]
 
 
 def test_pages_say_what_to_do_when_there_is_nothing(tmp_path):

@@ -19,8 +19,10 @@ from skyseg_tf.data.layouts import (
 )
 from skyseg_tf.data.listing import is_junk, walk_files
 from skyseg_tf.data.scenes import FPS, draw_scene
+from skyseg_tf.decoders import IMAGE_SUFFIXES
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import IMAGE_SUFFIXES, ZIP_MARK, read_image, read_mask
+from skyseg_tf.files import ZIP_MARK
+from skyseg_tf.images import read_image, read_mask
 from skyseg_tf.labels import Encoding, LabelScheme, decode_mask
 from skyseg_tf.runtime import BOX, Runtime, load_runtime, read_box
 
