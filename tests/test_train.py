@@ -391,7 +391,9 @@ def test_options_of_the_network_are_kept_in_the_run(records, tmp_path, monkeypat
 
 def test_half_precision_needs_a_gpu(records, tmp_path, monkeypatch):
     config = TrainConfig(records=records, precision="mixed_float16", run=tmp_path / "run")
-    with pytest.raises(InputError, match=r"mixed_float16 is for GPUs.* choose mixed_bfloat16, floa"):
+    with pytest.raises(
+        InputError, match=r"mixed_float16 is for GPUs.* choose mixed_bfloat16, floa"
+    ):
         train(config)
     assert not (tmp_path / "run").exists()
     monkeypatch.setattr("skyseg_tf.precision._has_gpu", lambda: True)
