@@ -350,3 +350,18 @@ def test_a_sequence_model_trains_on_clips_and_on_nothing_else(tree, records, tmp
         train(replace(config, records=records, run=tmp_path / "other"))
     with pytest.raises(InputError, match="skynet takes single photos"):
         train(replace(config, model="skynet", run=tmp_path / "other"))
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_damaged_shard_ends_in_one_line_before_the_run_is_made(records, tmp_path, split):
+    folder = shutil.copytree(records, tmp_path / "sky")
+    shard = sorted(folder.glob(f"{split}-*"))[0]
+    content = shard.read_bytes()
+    shard.write_bytes(content[:300] + bytes([content[300] ^ 1]) + content[301:])
+    config = TrainConfig(
+        records=folder, batch_size=2, run=tmp_path / "run", plots=tmp_path / "plots", quiet=True
+    )
+    with pytest.raises(InputError, match=rf"{shard.name}: record 0 .*checksum") as error:
+        train(config)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
