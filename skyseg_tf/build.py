@@ -46,7 +46,8 @@ from skyseg_tf.data.records import (
 )
 from skyseg_tf.data.rgb_stats import RgbSums, read_rgb_stats, rgb_stats, sum_image, write_rgb_stats
 from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.images import ZIP_MARK, write_aside
+from skyseg_tf.files import ZIP_MARK
+from skyseg_tf.images import write_aside
 from skyseg_tf.json_file import read_object
 from skyseg_tf.labels import IGNORE, SCHEMES, LabelScheme, get_scheme
 from skyseg_tf.settings import BuildConfig

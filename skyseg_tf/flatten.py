@@ -30,7 +30,8 @@ from skyseg_tf.data.layouts import (
     source_root,
 )
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import ZIP_MARK, read_bytes, write_aside
+from skyseg_tf.files import ZIP_MARK, read_bytes
+from skyseg_tf.images import write_aside
 from skyseg_tf.labels import value_names
 
 

@@ -23,7 +23,8 @@ from skyseg_tf.data.encodings import (
 )
 from skyseg_tf.data.layouts import Pair, Scan, guess_mask_encoding, scan_tree, source_root
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import ZIP_MARK, decode_image, decode_mask_file, image_size, read_bytes
+from skyseg_tf.files import ZIP_MARK, read_bytes
+from skyseg_tf.images import decode_image, decode_mask_file, image_size
 from skyseg_tf.labels import (
     CITYSCAPES_LABELS,
     Encoding,
