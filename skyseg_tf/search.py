@@ -32,14 +32,14 @@ import keras
 
 from skyseg_tf import plots
 from skyseg_tf.cli import run_command
-from skyseg_tf.comparison import read_scores
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import check_folder, write_aside
 from skyseg_tf.models import MODELS
 from skyseg_tf.models.options import options_of
 from skyseg_tf.plots_search import plot_heat_map, plot_parallel_coordinates
 from skyseg_tf.history import read_history
-from skyseg_tf.runs import read_config, write_json
+from skyseg_tf.json_types import typed
+from skyseg_tf.runs import read_config, read_json, write_json
 from skyseg_tf.search_space import Parameter, parse_space
 from skyseg_tf.settings import SearchConfig, TrainConfig
 from skyseg_tf.train import find_records, train
@@ -141,7 +141,8 @@ def train_trial(config: TrainConfig, report: Callable, train: Callable = train) 
             )
         finally:
             keras.backend.clear_session()
-    score = read_scores(run / "metrics.json")["mean_iou"]
+    path = run / "metrics.json"
+    score = typed(read_json(path).get("mean_iou"), float | None, path, "mean_iou")
     return math.nan if score is None else score
 
 
@@ -303,7 +304,7 @@ def write_report(folder: Path, rows: Sequence[TrialRow], space: Sequence[Paramet
     if running:
         print(f"{running} trials are still at work in other processes: the last one to end reports")
     run = trial_folder(folder, best.number)
-    protocol = read_scores(run / "metrics.json")["protocol"]
+    protocol = read_json(run / "metrics.json").get("protocol", "")
     title = f"{folder.name}, {len(rows)} trials"
     pair = heat_map_axes(space)
     if pair:

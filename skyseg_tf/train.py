@@ -24,7 +24,7 @@ from skyseg_tf.data.augment import Classes, make_augment, make_mix
 from skyseg_tf.data.integrity import naming_damage
 from skyseg_tf.data.layouts import find_pairs, source_root
 from skyseg_tf.data.pipeline import make_dataset
-from skyseg_tf.data.records import Manifest, read_manifest
+from skyseg_tf.data.records import MANIFEST, Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.data.scenes import write_scenes
 from skyseg_tf.devices import use_devices
@@ -426,6 +426,7 @@ def find_records(config: TrainConfig) -> tuple[Path, Manifest]:
         raise InputError("give --records or --source, not both")
     if config.records:
         return Path(config.records), read_manifest(config.records)
+    _check_no_dataset(config)
     scheme = config.scheme or "sky"
     name = get_scheme(scheme).name
     if config.source:
@@ -439,6 +440,22 @@ def find_records(config: TrainConfig) -> tuple[Path, Manifest]:
         out=out, source=source, scheme=scheme, image_size=size, storage="uint8", quiet=config.quiet
     )
     return out, build(build_config)
+
+
+def _check_no_dataset(config: TrainConfig) -> None:
+    """Refuses --data that holds what somebody wants to train on: elsewhere that flag means this."""
+    if config.source or config.data == TrainConfig.data:
+        return
+    flag = "--records" if (config.data / MANIFEST).is_file() else "--source"
+    try:
+        if flag == "--source":
+            find_pairs(config.data, None, ["train"])
+    except InputError:
+        return
+    raise InputError(
+        f"--data {config.data}: that flag is where the demo is put; give this dataset by "
+        f"{flag} {config.data}"
+    )
 
 
 def write_plots(

@@ -318,3 +318,22 @@ def test_names_tell_the_options(tmp_path):
     config = EvaluateConfig(run=tmp_path, source=tmp_path / "city", window=(32, 64))
     assert evaluation_name(config) == "city_val_window32x64"
     assert evaluation_name(EvaluateConfig(run=tmp_path, split="train")) == "train"
+
+
+def test_the_table_of_classes():
+    """Two of a hundred pixels of the road are called sky; there is no building and no train."""
+    from skyseg_tf.labels import get_scheme
+    from skyseg_tf.scores import class_table
+
+    scheme = get_scheme("cityscapes19")
+    road, sky = (scheme.class_names.index(name) for name in ("road", "sky"))
+    matrix = np.zeros((19, 19), np.int64)
+    matrix[road, road], matrix[road, sky], matrix[sky, sky] = 98, 2, 300
+    rows = {line.split()[0]: line.split()[-3:] for line in class_table(matrix, scheme).splitlines()}
+    assert rows["class"] == ["share", "of", "pixels"]
+    assert rows["road"] == ["road", "0.9800", "25.00%"]
+    assert rows["sky"] == ["sky", "0.9934", "75.00%"]
+    assert rows["building"] == ["building", "-", "0.00%"]
+    assert rows["mean"] == ["mean", "0.9867"]
+    lines = class_table(np.zeros((2, 2), np.int64), get_scheme("sky")).splitlines()
+    assert [line.split()[-1] for line in lines[1:]] == ["0.00%", "0.00%", "-"]

@@ -29,7 +29,19 @@ from skyseg_tf.models import MODELS, Network, blocks, build_model
 from skyseg_tf.runs import read_run_data
 from skyseg_tf.runtime import load_runtime
 from skyseg_tf.train import TrainConfig, main, make_streams, train
-from skyseg_tf.train_config import augment_of
+from skyseg_tf.train_config import augment_of, check_flags
+
+
+@pytest.mark.slow
+def test_a_script_loads_the_model_with_one_import(run):
+    code = (
+        "import sys, keras, numpy as np, skyseg_tf.models; "
+        "model = keras.models.load_model(sys.argv[1]); "
+        "print(model.predict_on_batch(np.zeros((1, 32, 64, 3))).shape)"
+    )
+    argv = [sys.executable, "-c", code, run / "model.keras"]
+    result = subprocess.run(argv, capture_output=True, text=True)
+    assert result.stdout.strip().endswith("(1, 32, 64, 1)"), result.stderr[-2000:]
 
 
 @pytest.fixture(scope="module")
@@ -342,6 +354,69 @@ def test_accumulated_batches_equal_the_bigger_batch(tmp_path, monkeypatch):
     assert not np.allclose(losses[2], losses[0], rtol=1e-3)
     np.testing.assert_allclose(weights[1], weights[0], rtol=0, atol=2e-6)
     assert np.abs(weights[2] - weights[0]).max() > 1e-3
+
+
+def test_data_that_is_a_dataset_is_not_trained_beside(tree, records, tmp_path):
+    for data, flag in ((records, "--records"), (tree, "--source")):
+        with pytest.raises(InputError, match=f"give this dataset by {flag} {data}"):
+            train(TrainConfig(data=data, run=tmp_path / "run"))
+    assert not (tree / "demo_scenes").exists()
+
+
+def test_options_of_the_network_are_kept_in_the_run(records, tmp_path, monkeypatch):
+    def optional(num_classes, size, *, filters: int = 2, twice: bool = False):
+        image = keras.Input((*size, 3), name="image")
+        x = blocks.relu(blocks.conv(image, filters, 3, "conv", bias=True))
+        x = blocks.conv(x, filters, 3, "conv2") if twice else x
+        logits = blocks.conv(x, num_classes, 1, "outputConv", bias=True)
+        return keras.Model(image, {"logits": logits}, name="skynet")
+
+    monkeypatch.setitem(MODELS, "skynet", Network(optional))
+    words = ["--records", records, "--model", "skynet", "--epochs", "1", "--batch-size", "4",
+             "--run", tmp_path / "run", "--plots", tmp_path / "p", "--quiet",
+             "--model-options", "filters=3", "twice=true"]  # fmt: skip
+    for given in (words, ["--resume", tmp_path / "run", "--epochs", "2", "--quiet"]):
+        with pytest.raises(SystemExit) as status:
+            main([*map(str, given)])
+        assert status.value.code == 0
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert stored["model_options"] == ["filters=3", "twice=true"]
+    saved = keras.models.load_model(tmp_path / "run" / "model.keras")
+    assert saved.count_params() == 27 * 3 + 3 + 27 * 3 + 3 + 1
+    with pytest.raises(
+        InputError, match=r"best.npz: of another network than skynet, or with other"
+    ):
+        load_initial_weights(tmp_path / "run", build_model("skynet", 1))
+
+
+def test_half_precision_needs_a_gpu(records, tmp_path, monkeypatch):
+    config = TrainConfig(records=records, precision="mixed_float16", run=tmp_path / "run")
+    with pytest.raises(
+        InputError, match=r"mixed_float16 is for GPUs.* choose mixed_bfloat16, floa"
+    ):
+        train(config)
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr("skyseg_tf.precision._has_gpu", lambda: True)
+    check_flags(config)
+
+
+def test_steps_that_loss_scaling_skips_end_no_training(records, tmp_path, monkeypatch):
+    """In float16 the first gradients overflow until the scale is found; the loss is a number."""
+    monkeypatch.setitem(MODELS, "skynet", NETWORKS["skynet"])
+    monkeypatch.setattr("skyseg_tf.precision._has_gpu", lambda: True)
+    before = keras.optimizers.LossScaleOptimizer.__init__
+    monkeypatch.setattr(
+        keras.optimizers.LossScaleOptimizer,
+        "__init__",
+        lambda self, inner, **options: before(self, inner, **options | {"initial_scale": 2.0**40}),
+    )
+    config = diverging(
+        records, tmp_path, learning_rate=1e-3, epochs=1, precision="mixed_float16", batch_size=2
+    )
+    train(config)
+    with np.load(config.run / "checkpoints" / "last.npz") as file:
+        scale = next(file[n] for n in file.files if n.endswith("dynamic_scale"))
+    assert scale < 2.0**40  # steps were skipped
 
 
 def test_ctrl_c_ends_with_a_usable_run(records, tmp_path):
