@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,8 +15,9 @@ import tyro
 from tqdm import tqdm
 
 from skyseg_tf.cli import run_command
+from skyseg_tf.data.listing import LeftOut, choose_photos, walk_tree
 from skyseg_tf.decoders import IMAGE_SUFFIXES
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, printable
 from skyseg_tf.formats import (
     FORMATS,
     SOFTWARE,
@@ -103,8 +105,8 @@ def predict(config: PredictConfig) -> int:
         return _predict_videos(config, videos)
     config = replace(config, format=config.format or "mask")
     scene = find_scene(config) if config.format == "nerfstudio" else None
-    masks: list[Path] = []
-    jobs = find_jobs(config, masks) if scene is None else _scene_jobs(scene)
+    left_out: LeftOut = {}
+    jobs = find_jobs(config, left_out) if scene is None else _scene_jobs(scene)
     form = FORMATS[config.format]
     started, failures, without, told, used = time.time(), [], [], [], set()
     rows: dict[Job, dict] = {}
@@ -144,11 +146,11 @@ def predict(config: PredictConfig) -> int:
         finish_scene(scene)
     if not config.quiet:
         _report(config, jobs, len(failures), without, told, used, time.time() - started)
-        if masks:
+        if left_out:
             stream = sys.stderr if jobs[0].target is None else sys.stdout
-            print(f"left out as masks: {len(masks)} ({_some(map(str, masks))})", file=stream)
+            print(f"left out: {printable(_counted(left_out))}", file=stream)
     for failure in failures:
-        print(f"skyseg predict: not done: {failure}", file=sys.stderr)
+        print(f"skyseg predict: not done: {printable(failure)}", file=sys.stderr)
     if scene is not None and failures:
         print(f"skyseg predict: {scene.file} is as it was: {_ALL_OR_NONE}", file=sys.stderr)
     return 1 if failures else 0
@@ -176,12 +178,12 @@ def _check(config: PredictConfig) -> None:
 # --- which photos, and where to ---
 
 
-def find_jobs(config: PredictConfig, masks: list[Path] | None = None) -> list[Job]:
+def find_jobs(config: PredictConfig, left_out: LeftOut | None = None) -> list[Job]:
     """All photos that the inputs name, with their outputs.
 
     Args:
       config: see PredictConfig.
-      masks: is filled with the pictures among them that are taken for masks and left out.
+      left_out: is filled with what else lies there, by the reason why it is no photo.
 
     Returns:
       A job for each photo.
@@ -193,7 +195,7 @@ def find_jobs(config: PredictConfig, masks: list[Path] | None = None) -> list[Jo
     out, kind = Path(config.out or "masks"), config.format or "mask"
     once: dict[str, Path] = {}  # a photo that two inputs name is one photo
     for text in filter(None, config.inputs):
-        for source, relative in _photos(text, out, [] if masks is None else masks):
+        for source, relative in _photos(text, out, {} if left_out is None else left_out):
             once.setdefault(source, relative)
     photos = list(once.items())
     if not photos or "" in config.inputs:  # an empty variable of the shell is no folder
@@ -319,18 +321,21 @@ def _predict_videos(config: PredictConfig, videos: list[str | int]) -> int:
     return predict_videos(settings, videos, runtime)
 
 
-def _photos(text: str, out: Path, masks: list[Path]) -> Iterator[tuple[str, Path]]:
+def _photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[str, Path]]:
     """(path, path below the folder that was asked for) of each photo of one input."""
     path = Path(text)
     if text == STREAM:
         yield STREAM, Path("stdin.png")
     elif path.is_dir():
-        found = [p for p in sorted(path.rglob("*")) if _is_photo(p)]
+        found = sorted(walk_tree(path))
         if path.resolve() in out.resolve().parents:  # masks of an earlier run are no photos
             found = [p for p in found if not p.resolve().is_relative_to(out.resolve())]
-        found = _without_masks(found, masks)
+        found = _chosen(found, left_out)
         if not found:
-            raise InputError(f"{path}: no photos there; they end in {', '.join(IMAGE_SUFFIXES)}")
+            there = f" (there are {_counted(left_out)})" if left_out else ""
+            raise InputError(
+                f"{path}: no photos there{there}; they end in {', '.join(IMAGE_SUFFIXES)}"
+            )
         yield from ((str(p), p.relative_to(path)) for p in found)
     elif path.exists() or not glob.has_magic(text):
         if not path.exists():
@@ -341,23 +346,22 @@ def _photos(text: str, out: Path, masks: list[Path]) -> Iterator[tuple[str, Path
         plain = [part for part in path.parts if not glob.has_magic(part)]
         folder = Path(*path.parts[: next(i for i, p in enumerate(path.parts) if glob.has_magic(p))])
         found = [Path(p) for p in sorted(glob.glob(text, recursive=True))]
-        found = _without_masks([p for p in found if _is_photo(p)], masks)
+        found = _chosen([p for p in found if not p.is_dir()], left_out)
         if not found:
             below = f" below {folder}" if plain else ""
             raise InputError(f"{text}: no photo matches{below}; check the pattern")
         yield from ((str(p), p.relative_to(folder)) for p in found)
 
 
-def _without_masks(found: list[Path], masks: list[Path]) -> list[Path]:
+def _chosen(found: list[Path], left_out: LeftOut) -> list[Path]:
+    """The photos among files; adds to `left_out` what is none."""
+    found, others = choose_photos(found)
     photos = without_outputs(found)
-    masks.extend(sorted(set(found) - set(photos)))
+    if masks := sorted(set(found) - set(photos)):
+        others["masks"] = masks
+    for reason, paths in others.items():
+        left_out.setdefault(reason, []).extend(paths)
     return photos
-
-
-def _is_photo(path: Path) -> bool:
-    return (
-        path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
 
 
 def _write(prediction: Prediction, kind: str, target: Path | None) -> None:
@@ -389,12 +393,22 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
 
 
+def _counted(left_out: LeftOut) -> str:
+    """Such as `3 videos (give them one by one), 1 .txt`; masks, which are a guess, are named."""
+    said = []
+    for reason, paths in sorted(left_out.items(), key=lambda item: (-len(item[1]), item[0])):
+        named = f" ({_some(map(str, paths))})" if reason == "masks" else ""
+        reason = re.sub(r"^(\w+)s\b", r"\1", reason) if len(paths) == 1 else reason
+        said.append(f"{len(paths)} {reason}{named}")
+    return ", ".join(said)
+
+
 def _failure(source: str, error: Exception) -> str:
-    said = " ".join(str(error).split())
+    said = str(error)
     if isinstance(error, MemoryError):
         said = "not enough memory for it; scale it down"
     elif not isinstance(error, (InputError, OSError)):
-        said = f"{type(error).__name__}: {said}"
+        said = f"{type(error).__name__}: {' '.join(said.split())}"
     return said if source in said else f"{source}: {said}"
 
 
@@ -405,11 +419,12 @@ def _report(
     stream = sys.stderr if jobs[0].target is None else sys.stdout
     done = len(jobs) - failed
     if done <= _LISTED:
-        print("\n".join(sorted(told)), file=stream)
+        print("\n".join(map(printable, sorted(told))), file=stream)
     else:
         print(f"{done} photos in {seconds:.1f} s ({done / seconds:.1f}/s)", file=stream)
         if without:
-            print(f"no sky in {len(without)} of them: {_some(sorted(without))}", file=stream)
+            some = printable(_some(sorted(without)))
+            print(f"no sky in {len(without)} of them: {some}", file=stream)
     if done:
         about = FORMATS[config.format].about
         print(f"{config.format} ({about}); {', '.join(used)}", file=stream)
