@@ -64,7 +64,7 @@ def write_box(
       InputError: a layer that cannot be stored, or weights beyond float16.
     """
     out_dir = Path(out_dir)
-    facts = ModelFacts.from_scheme(
+    facts = ModelFacts(
         get_scheme(scheme), name, threshold=threshold, long_side=long_side, divisor=divisor
     )
     graph = _export(network, stats, divisor)
@@ -200,7 +200,7 @@ def box(config: BoxConfig) -> None:
         raise InputError(
             f"{config.run}: dataset.json, with its statistics, is missing; train again"
         )
-    scheme = get_scheme(data.scheme)
+    scheme = data.scheme
     network = build_model(settings.model, scheme.num_logits)
     load_initial_weights(config.run, network)
     path = write_box(

@@ -45,7 +45,7 @@ from skyseg_tf.data.rgb_stats import RgbSums, read_rgb_stats, rgb_stats, sum_ima
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.images import write_aside
-from skyseg_tf.labels import IGNORE, get_scheme
+from skyseg_tf.labels import IGNORE, SCHEMES, get_scheme
 from skyseg_tf.settings import BuildConfig
 
 SHARD_BYTES = 100_000_000
@@ -128,7 +128,9 @@ def _identity(config: BuildConfig, layout: str, infos: list[dict], stats: dict |
         sizes = [_file_size(path) for path in (*info["frame_paths"], info["mask_path"])]
         lines.append(f"{info['split']} {info['name']} {sizes}")
     identity = {
-        "scheme": config.scheme,
+        "scheme": config.scheme
+        if config.scheme in SCHEMES
+        else get_scheme(config.scheme).as_dict(),
         "storage": config.storage,
         "image_size": list(config.image_size),
         "frames": config.frames,
@@ -298,9 +300,9 @@ def _manifest(
         )
     facts = {key: value for key, value in identity.items() if not key.startswith("given_")}
     facts["image_size"] = tuple(facts["image_size"])  # JSON has made a list of it
+    facts["scheme"] = scheme
     return Manifest(
         **facts,
-        class_names=list(scheme.class_names),
         image_depth=3,
         mask_depth=1,
         image_dtype="float32" if identity["storage"] == "normalized" else "uint8",

@@ -20,11 +20,12 @@ def coco_image(name: str, prediction: Prediction) -> dict:
       prediction: of the photo.
 
     Returns:
-      {"image": .., "annotations": [..], "classes": [..]}: an annotation per class that occurs, of a
-      model of two classes for the sky alone; `category_id` counts in "classes" from 1, as COCO does.
+      {"image": .., "annotations": [..], "classes": [..]}: an annotation per class that occurs, or
+      for the sky alone where the rest is no class; `category_id` counts in "classes" from 1, as
+      COCO does.
     """
     names = prediction.class_names
-    wanted = range(1, 2) if len(names) == 2 else range(len(names))
+    wanted = range(1, 2) if prediction.scheme.is_binary else range(len(names))
     annotations = []
     for category, class_id in enumerate(wanted, 1):
         mask = prediction.ids == class_id

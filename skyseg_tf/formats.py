@@ -25,7 +25,6 @@ from skyseg_tf.images import (
     write_aside,
     write_image,
 )
-from skyseg_tf.labels import LABEL_ID
 from skyseg_tf.photo_metadata import NO_METADATA, PhotoMetadata
 from skyseg_tf.prediction import Prediction
 
@@ -135,7 +134,7 @@ def write_rgba_nosky(prediction: Prediction, path: Path) -> None:
 
 def write_overlay(prediction: Prediction, path: Path) -> None:
     """The photo with its sky tinted magenta and outlined, or with many classes' colours over it."""
-    if len(prediction.class_names) == 2:
+    if prediction.scheme.is_binary:
         picture = overlay_sky(prediction.image, prediction.is_sky)
     else:
         picture = overlay(prediction.image, prediction.ids, prediction.palette)
@@ -149,10 +148,7 @@ def write_color(prediction: Prediction, path: Path) -> None:
 
 def write_label_ids(prediction: Prediction, path: Path) -> None:
     """Cityscapes labelIds: 23 = sky, 0 = unlabeled."""
-    table = np.zeros(256, np.uint8)
-    for class_id, name in enumerate(prediction.class_names):
-        table[class_id] = LABEL_ID.get(name, 0)
-    _write_picture(path, table[prediction.ids])
+    _write_picture(path, prediction.scheme.label_ids[prediction.ids])
 
 
 def write_npy(prediction: Prediction, path: Path) -> None:
@@ -169,7 +165,12 @@ def write_facts(prediction: Prediction, path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text, whole or not at all."""
     with write_aside(path) as aside:
-        aside.write_text(text, encoding="utf-8")
+        aside.write_bytes(encode_text(text))
+
+
+def encode_text(text: str) -> bytes:
+    """UTF-8; names of files that are none keep their bytes."""
+    return text.encode(errors="surrogateescape")
 
 
 # --- rows of tables: (name of the photo, prediction) -> dict; and the text of all rows ---
@@ -334,7 +335,7 @@ def encode_prediction(kind: str, prediction: Prediction, name: str) -> tuple[str
     form, photo = FORMATS[kind], Path(PurePath(name).name or "photo")
     target = output_name(kind, photo)
     if isinstance(form, Table):
-        return target.name, form.render([form.row(photo.name, prediction)]).encode()
+        return target.name, encode_text(form.render([form.row(photo.name, prediction)]))
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"output{target.suffix}"  # a sender's name may be too long for a disk
         form.write(prediction, path)

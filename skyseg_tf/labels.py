@@ -8,7 +8,10 @@ Reference: Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene Under
 CVPR 2016, and the label table of cityscapesScripts (helpers/labels.py).
 """
 
+import colorsys
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -77,14 +80,14 @@ _BY_NAME = {label.name: label for label in CITYSCAPES_LABELS}
 
 @dataclass(frozen=True)
 class LabelScheme:
-    """A choice of classes, and which Cityscapes labels each of them takes in.
+    """A choice of classes, and which labels of the masks each of them takes in.
 
     Attributes:
-      name: key in SCHEMES.
+      name: key in SCHEMES, or what a file calls it.
       class_names: one per class id, in order.
       colors: (R, G, B) 0-255, one per class id.
-      members: for each class id the Cityscapes label names that belong to it. Labels in no
-        class are ignored.
+      members: for each class id the label names that belong to it: those of Cityscapes, or words
+        of a dataset's own masks. Labels in no class are ignored.
     """
 
     name: str
@@ -92,15 +95,34 @@ class LabelScheme:
     colors: tuple[tuple[int, int, int], ...]
     members: tuple[tuple[str, ...], ...]
 
+    def __str__(self) -> str:
+        """The name and the classes, for messages."""
+        return f"'{self.name}' ({', '.join(self.class_names)})"
+
     @property
     def num_classes(self) -> int:
         """Number of class ids in a mask (2 for sky / not sky)."""
         return len(self.class_names)
 
     @property
+    def sky(self) -> int | None:
+        """Class id of the sky and nothing else; None for a scheme that does not know it."""
+        return next((i for i, names in enumerate(self.members) if names == ("sky",)), None)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether one sigmoid tells the classes apart: something, and 1 for the sky."""
+        return self.num_classes == 2 and self.sky == 1
+
+    @property
     def num_logits(self) -> int:
-        """Channels of a network's output: 1 (sigmoid) for two classes, else one per class."""
-        return 1 if self.num_classes == 2 else self.num_classes
+        """Channels of a network's output: 1 (sigmoid of the sky) or one per class (softmax)."""
+        return 1 if self.is_binary else self.num_classes
+
+    @property
+    def sky_channel(self) -> int | None:
+        """Which channel of a network's output is the sky's; None where there is none."""
+        return 0 if self.is_binary else self.sky
 
     @property
     def palette(self) -> np.ndarray:
@@ -111,21 +133,35 @@ class LabelScheme:
 
     @property
     def categories(self) -> dict[str, list[int]]:
-        """Class ids of each Cityscapes category; empty if a class belongs to several of them."""
+        """Class ids of each Cityscapes category; empty if a class belongs to several, or to none."""
         groups: dict[str, list[int]] = {}
         for class_id, names in enumerate(self.members):
-            of_class = {_BY_NAME[name].category for name in names}
-            if len(of_class) > 1:
+            of_class = {_BY_NAME[name].category if name in _BY_NAME else "" for name in names}
+            if len(of_class) > 1 or "" in of_class:
                 return {}
             groups.setdefault(of_class.pop(), []).append(class_id)
         return groups
 
     @property
-    def label_id_of_class(self) -> np.ndarray:
-        """(256,) uint8: a Cityscapes labelId for each class id (its first member), else 0."""
+    def label_ids(self) -> np.ndarray:
+        """(256,) uint8: the Cityscapes labelId that stands for each class id.
+
+        It is the one of the class's first member; 0 (unlabeled) for a class that mixes categories,
+        such as "not sky", or has labels of its own: it claims no label, so that the benchmark's
+        evaluator counts it as missed but never as a false road.
+        """
         table = np.zeros(256, np.uint8)
-        table[: self.num_classes] = [LABEL_ID[names[0]] for names in self.members]
+        for class_id, names in enumerate(self.members):
+            categories = {_BY_NAME[name].category if name in _BY_NAME else None for name in names}
+            if len(categories) == 1 and None not in categories:
+                table[class_id] = LABEL_ID[names[0]]
         return table
+
+    def as_dict(self) -> dict:
+        """What `parse_scheme` reads: in files of a user's own, manifests, runs and exports."""
+        rows = zip(self.class_names, self.members, self.colors, strict=True)
+        classes = [{"name": n, "labels": list(m), "color": list(c)} for n, m, c in rows]
+        return {"name": self.name, "classes": classes}
 
 
 def _scheme_sky() -> LabelScheme:
@@ -201,10 +237,16 @@ _CAMVID11 = (
     "traffic sign", "fence", "car", "person", "bicycle", "unlabeled",
 )  # fmt: skip
 
+
+def _normal(given: str) -> str:
+    """A label as it is compared."""
+    return " ".join(given.lower().replace("_", " ").replace("-", " ").split())
+
+
 # Words for several labels among which a mask does not tell.
-GROUPS: dict[str, tuple[str, ...]] = {
-    "not sky": SCHEMES["sky"].members[0],
-    **dict(zip(SCHEMES["idd7"].class_names, SCHEMES["idd7"].members, strict=True)),
+GROUPS: dict[str, tuple[str, ...]] = {"not sky": SCHEMES["sky"].members[0]} | {
+    _normal(name): labels
+    for name, labels in zip(SCHEMES["idd7"].class_names, SCHEMES["idd7"].members, strict=True)
 }
 
 
@@ -224,7 +266,7 @@ class StoredLabels:
 
 _LABEL_IDS = {row.id: row.name for row in CITYSCAPES_LABELS} | {IGNORE: "unlabeled"}
 _TRAIN_IDS = {row.train_id: row.name for row in CITYSCAPES_LABELS if row.train_id != IGNORE}
-_IDD7 = dict(enumerate(SCHEMES["idd7"].class_names))
+_IDD7 = dict(enumerate(map(_normal, SCHEMES["idd7"].class_names)))
 ENCODINGS: dict[str, StoredLabels] = {
     "labelIds": StoredLabels("Cityscapes label ids, 0-33; sky is 23", _LABEL_IDS),
     "trainIds": StoredLabels(
@@ -247,22 +289,162 @@ Encoding = str | tuple[tuple[int, str], ...]
 _SYNONYMS = {
     "pavement": "sidewalk", "street": "road", "door": "building", "window": "building",
     "house": "building", "tree": "vegetation", "plant": "vegetation", "grass": "terrain",
-    "non drivable": "non-drivable", "sign": "traffic sign", "column": "pole", "pedestrian": "person", "human": "person",
+    "sign": "traffic sign", "column": "pole", "pedestrian": "person", "human": "person",
     "cyclist": "rider", "bike": "bicycle", "motorbike": "motorcycle",
     "various": "unlabeled", "other": "unlabeled", "void": "unlabeled", "ignore": "unlabeled",
     "ignored": "unlabeled", "unlabelled": "unlabeled", "unknown": "unlabeled",
 }  # fmt: skip
 
 
-def get_scheme(name: str) -> LabelScheme:
-    """SCHEMES[name].
+def get_scheme(given: str | Path) -> LabelScheme:
+    """A scheme by its name or by its file.
+
+    Args:
+      given: key of SCHEMES, or path of a JSON file: a table of mask values and their names, such as
+        {"0": "ground", "1": "sky"}, each name a class in the order of the values; or what
+        `parse_scheme` takes.
 
     Raises:
-      InputError: no such scheme; the message names those there are.
+      InputError: no such scheme (the message names those there are), or a file of no scheme.
     """
-    if name not in SCHEMES:
-        raise InputError(not_among("label scheme", name, SCHEMES))
-    return SCHEMES[name]
+    if str(given) in SCHEMES:
+        return SCHEMES[str(given)]
+    path = Path(given)
+    if path.suffix != ".json" and not path.is_file():
+        known = not_among("label scheme", str(given), SCHEMES)
+        raise InputError(f"{known}, or a JSON file of classes of your own")
+    content = _read_table(path)
+    if "classes" in content:
+        return parse_scheme(content, path, path.stem)
+    words = [name for _, name in read_classes(path) if label_of(name) != "unlabeled"]
+    given_names = {_normal(str(name)): str(name) for name in content.values()}
+    classes = [{"name": given_names[word], "labels": [word]} for word in dict.fromkeys(words)]
+    return parse_scheme({"classes": classes}, path, path.stem)
+
+
+def scheme_encoding(given: str | Path) -> "Encoding | None":
+    """What a scheme's file says of the masks, where it is a table of their values."""
+    if str(given) in SCHEMES or "classes" in _read_table(Path(given)):
+        return None
+    return read_classes(given)
+
+
+def parse_scheme(content: object, where: str | Path, name: str = "own") -> LabelScheme:
+    """A scheme from what JSON says of it.
+
+    Args:
+      content: {"name": ..., "classes": [{"name": ..., "labels": [...], "color": [r, g, b]}, ...]}.
+        Labels are those of Cityscapes, common words for them, words of the dataset's own
+        `classes.json`, or one of GROUPS; without them a class takes in the label of its name.
+        Colors may be left out, and so may the name.
+      where: for messages.
+      name: of the scheme, where the content has none.
+
+    Raises:
+      InputError: says what is wrong, in which class.
+    """
+    try:
+        rows = [
+            (str(row["name"]), [_normal(str(label)) for label in row.get("labels", [row["name"]])],
+             row.get("color"))
+            for row in content["classes"]
+        ]  # fmt: skip
+        name = str(content.get("name", name))
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(
+            f'{where}: not a label scheme such as {{"classes": [{{"name": "plants", "labels": '
+            '["vegetation", "terrain"], "color": [107, 142, 35]}, ...]}'
+        ) from None
+    names = [row[0] for row in rows]
+    if not 2 <= len(rows) <= _UNKNOWN:
+        raise InputError(f"{where}: {len(rows)} classes; a scheme has 2 to {_UNKNOWN}")
+    if len({*names}) < len(names):
+        double = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{where}: two classes are called '{double}'; give each its own name")
+    members = _members([labels for _, labels, _ in rows], names, where)
+    colors = tuple(
+        _color(color, labels, i, f"{where}: class '{names[i]}'")
+        for i, (labels, (*_, color)) in enumerate(zip(members, rows, strict=True))
+    )
+    return LabelScheme(name, tuple(names), colors, members)
+
+
+def stored_scheme(
+    stored: object, class_names: Sequence[str] | None, where: str | Path
+) -> LabelScheme:
+    """The scheme that a manifest or a run holds.
+
+    Args:
+      stored: what `LabelScheme.as_dict` gave, or (until version 0.1) a key of SCHEMES.
+      class_names: said beside such a key.
+      where: for messages.
+
+    Raises:
+      InputError: damaged, or a key whose classes are others today.
+    """
+    if not isinstance(stored, str):
+        return parse_scheme(stored, where)
+    scheme = get_scheme(stored)
+    if class_names is not None and scheme.class_names != tuple(class_names):
+        raise InputError(
+            f"{where}: the classes of '{stored}' have changed; build the records again"
+        )
+    return scheme
+
+
+def scheme_of_classes(
+    names: Sequence[str], colors: Sequence[Sequence[int]], where: str | Path
+) -> LabelScheme:
+    """The scheme of classes of which only names and colors are known: one of SCHEMES, if it fits."""
+    for scheme in SCHEMES.values():
+        if scheme.class_names == tuple(names):
+            return scheme
+    rows = zip(names, colors, strict=True)
+    return parse_scheme({"classes": [{"name": n, "color": c} for n, c in rows]}, where)
+
+
+def _members(
+    given: list[list[str]], names: list[str], where: str | Path
+) -> tuple[tuple[str, ...], ...]:
+    """The labels that each class takes in, common words and groups as the labels they mean."""
+    owner: dict[str, int] = {}
+    for i, words in enumerate(given):
+        for word in words:
+            if owner.setdefault(word, i) != i:
+                raise InputError(
+                    f"{where}: label '{word}' is in the classes '{names[owner[word]]}' and "
+                    f"'{names[i]}'; leave it in one"
+                )
+    claims = Counter(
+        label for words in given for label in {label for word in words for label in _meant(word)}
+    )
+
+    def labels(word: str) -> tuple[str, ...]:
+        # A scheme that tells "door" and "window" apart means its own masks, not "building".
+        return _meant(word) if all(claims[label] == 1 for label in _meant(word)) else (word,)
+
+    return tuple(
+        tuple(dict.fromkeys(label for word in words for label in labels(word))) for words in given
+    )
+
+
+def _meant(word: str) -> tuple[str, ...]:
+    """The Cityscapes labels that a word stands for; a word that stands for none, itself."""
+    label = label_of(word)
+    return GROUPS.get(label, (label,))
+
+
+def _color(given: object, labels: tuple[str, ...], index: int, where: str) -> tuple[int, int, int]:
+    """The given color, else that of the first label, else one that differs from its neighbours'."""
+    if given is None:
+        known = next((_BY_NAME[label].color for label in labels if label in _BY_NAME), None)
+        hue = (0.13 + index * 0.618034) % 1  # the golden ratio spreads hues
+        red, green, blue = colorsys.hsv_to_rgb(hue, 0.65, 0.85)
+        return known or (round(red * 255), round(green * 255), round(blue * 255))
+    numbers = tuple(given) if isinstance(given, list | tuple) else ()
+    if len(numbers) != 3 or not all(type(n) is int and 0 <= n <= 255 for n in numbers):
+        raise InputError(f"{where}: color {given}; give three numbers 0-255")
+    return numbers
 
 
 def class_ids(scores: np.ndarray, threshold: float = 0.5) -> np.ndarray:
@@ -284,39 +466,48 @@ def read_classes(path: str | Path) -> Encoding:
     """Reads what mask values mean from a JSON file such as {"0": "various", "6": "sky"}.
 
     Args:
-      path: the file; names are Cityscapes labels, common synonyms ("pavement", "tree") or one of
-        GROUPS, and "unlabeled", "other" or "ignore" for what is not to be counted.
+      path: the file; names are Cityscapes labels, common synonyms ("pavement", "tree"), one of
+        GROUPS or words of a scheme of one's own, and "unlabeled", "other" or "ignore" for what is
+        not to be counted.
 
     Returns:
-      An Encoding: (value, label name), sorted.
+      An Encoding: (value, name in lower case), sorted.
 
     Raises:
-      InputError: no such table, a value outside 0-255, or a name that means no label.
+      InputError: no such table, or a value outside 0-255.
     """
-    try:
-        table = {
-            int(value): str(name) for value, name in json.loads(Path(path).read_text()).items()
-        }
-    except (ValueError, AttributeError) as error:
-        raise InputError(
-            f'{path}: not a table such as {{"0": "other", "1": "sky"}} ({error})'
-        ) from None
-    rows = []
-    for value, given in sorted(table.items()):
-        name = _label_name(given)
-        if name not in LABEL_ID.keys() | GROUPS.keys() or not 0 <= value <= 255:
+    rows = {}
+    for value, given in _read_table(Path(path)).items():
+        try:
+            number = int(value)
+        except ValueError:
+            number = -1
+        if not isinstance(given, str) or not 0 <= number <= 255:
             raise InputError(
-                f"{path}: '{value}': '{given}' is no known class (or no value 0-255); give it the "
-                "name of a Cityscapes label, or 'unlabeled' to leave it out"
+                f"{path}: '{value}': {json.dumps(given)[:60]}; give each mask value 0-255 a name, "
+                'such as {"0": "other", "1": "sky"}'
             )
-        rows.append((value, name))
-    return tuple(rows)
+        rows[number] = _normal(given)
+    return tuple(sorted(rows.items()))
 
 
-def _label_name(given: str) -> str:
-    """The Cityscapes label that a common word means; other words as they are, in lower case."""
-    name = " ".join(given.lower().replace("_", " ").replace("-", " ").split())
-    return _SYNONYMS.get(name, name)
+def _read_table(path: Path) -> dict:
+    """The object in a JSON file."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file of classes; check the path") from None
+    except (ValueError, RecursionError) as error:
+        content = error
+    if not isinstance(content, dict) or not content:
+        said = content if isinstance(content, Exception) else "no object with entries"
+        raise InputError(f'{path}: not a table such as {{"0": "other", "1": "sky"}} ({said})')
+    return content
+
+
+def label_of(word: str) -> str:
+    """The Cityscapes label that a common word means; other words as they are."""
+    return _SYNONYMS.get(word, word)
 
 
 def check_encoding(encoding: Encoding) -> None:
@@ -363,9 +554,21 @@ def class_id_table(encoding: Encoding, scheme: LabelScheme) -> np.ndarray:
         sky" of binary masks.
     """
     classes = {name: i for i, names in enumerate(scheme.members) for name in names}
+    names = value_names(encoding)
+    _refuse_unknown_members(scheme, set(names.values()))
     table = np.full(256, _UNKNOWN, np.uint8)
-    for value, name in value_names(encoding).items():
-        meant = {classes.get(label, IGNORE) for label in GROUPS.get(name, (name,))}
+    for value, name in names.items():
+        if name in classes:
+            table[value] = classes[name]
+            continue
+        labels = _meant(name)
+        if not LABEL_ID.keys() >= {*labels}:
+            raise InputError(
+                f"value {value} of the masks is called '{name}', which is no Cityscapes label and "
+                f"in no class of scheme '{scheme.name}'; rename it, call it 'unlabeled' to leave "
+                "it out, or give a --scheme that has it"
+            )
+        meant = {classes.get(label, IGNORE) for label in labels}
         if len(meant) > 1:
             raise InputError(
                 f"masks of {describe_encoding(encoding)} cannot give the classes of scheme "
@@ -374,6 +577,15 @@ def class_id_table(encoding: Encoding, scheme: LabelScheme) -> np.ndarray:
             )
         table[value] = meant.pop()
     return table
+
+
+def _refuse_unknown_members(scheme: LabelScheme, words: set[str]) -> None:
+    """A misspelt label would make a class that no pixel ever has."""
+    for class_name, labels in zip(scheme.class_names, scheme.members, strict=True):
+        strange = [label for label in labels if label not in LABEL_ID and label not in words]
+        if strange:
+            known = not_among("label", strange[0], sorted(words | LABEL_ID.keys()))
+            raise InputError(f"class '{class_name}' of scheme '{scheme.name}': {known}")
 
 
 def single_channel(stored: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 import numpy as np
 import tyro
@@ -23,6 +23,7 @@ from skyseg_tf.formats import (
     SOFTWARE,
     Table,
     encode_prediction,
+    encode_text,
     output_name,
     without_outputs,
     write_text,
@@ -47,7 +48,8 @@ _FILES = frozenset(
 class PredictConfig:
     """Make masks of photos at their own full size, and of videos.
 
-    Photos of any kind are read (EXIF orientation, 16 bit, grey, alpha, CMYK) up to 200,000,000
+    Photos of any kind are read (JPEG, PNG, HEIC, AVIF, WebP, TIFF, JPEG 2000, GIF, BMP, PPM, and raw
+    ones with `skyseg_tf[raw]`; EXIF orientation, 16 bit, grey, alpha, CMYK) up to 200,000,000
     pixels. The exit status is 1 if some of them could not be read; the others are done all the
     same.
     """
@@ -105,55 +107,76 @@ def predict(config: PredictConfig) -> int:
         return _predict_videos(config, videos)
     config = replace(config, format=config.format or "mask")
     scene = find_scene(config) if config.format == "nerfstudio" else None
-    left_out: LeftOut = {}
-    jobs = find_jobs(config, left_out) if scene is None else _scene_jobs(scene)
-    form = FORMATS[config.format]
-    started, failures, without, told, used = time.time(), [], [], [], set()
-    rows: dict[Job, dict] = {}
+    work = _Work(config, started=time.time())
+    jobs = find_jobs(config, work.left_out) if scene is None else _scene_jobs(scene)
 
     def load() -> Runtime:
         return _load(config, few=len(jobs) < _FEW)
 
-    def finish(runtime: Runtime, job: Job, photo: Photo, probs: np.ndarray) -> None:
-        prediction = enlarge(
-            runtime,
-            photo.image,
-            probs,
-            refined=config.refine,
-            threshold=config.threshold,
-            metadata=photo.metadata,
-        )
+    hidden = True if config.quiet or len(jobs) == 1 else None
+    with tqdm(total=len(jobs), unit="photo", disable=hidden) as bar:
+        for job, error in run_jobs(jobs, config.workers, config.batch_size, load, work.finish):
+            bar.update()
+            if error is not None:
+                work.failures.append(_failure(job.source, error))
+    form = FORMATS[config.format]
+    if isinstance(form, Table):
+        rows = [work.rows[job] for job in jobs if job in work.rows]
+        _write_table(form.render(rows), jobs[0].target)
+    if scene is not None and not work.failures:
+        finish_scene(scene)
+    if not config.quiet:
+        work.report(len(jobs), sys.stderr if jobs[0].target is None else sys.stdout)
+    for failure in work.failures:
+        print(f"skyseg predict: not done: {printable(failure)}", file=sys.stderr)
+    if scene is not None and work.failures:
+        print(f"skyseg predict: {scene.file} is as it was: {_ALL_OR_NONE}", file=sys.stderr)
+    return 1 if work.failures else 0
+
+
+@dataclass
+class _Work:
+    """What has become of the photos; several threads add to it."""
+
+    config: PredictConfig
+    started: float
+    rows: dict[Job, dict] = field(default_factory=dict)  # of a table
+    failures: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)  # a line per photo
+    without: list[str] = field(default_factory=list)  # photos that have no sky
+    left_out: LeftOut = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)  # models and runtimes
+
+    def finish(self, runtime: Runtime, job: Job, photo: Photo, probs: np.ndarray) -> None:
+        """Writes what the network has said of a photo, or keeps it for the table."""
+        config, form = self.config, FORMATS[self.config.format]
+        options = {"refined": config.refine, "threshold": config.threshold}
+        prediction = enlarge(runtime, photo.image, probs, metadata=photo.metadata, **options)
         if isinstance(form, Table):
-            rows[job] = form.row(job.name, prediction)
+            self.rows[job] = form.row(job.name, prediction)
         else:
             _write(prediction, config.format, job.target)
         share = prediction.is_sky.mean() if runtime.sky_channel is not None else None
         if share == 0:
-            without.append(job.source)
-        told.append(_in_words(job, share))
-        used.add(f"model {runtime.name}, {runtime.backend}")
+            self.without.append(job.source)
+        self.told.append(_in_words(job, share))
+        self.used.add(f"model {runtime.name}, {runtime.backend}")
 
-    with tqdm(
-        total=len(jobs), unit="photo", disable=True if config.quiet or len(jobs) == 1 else None
-    ) as bar:
-        for job, error in run_jobs(jobs, config.workers, config.batch_size, load, finish):
-            bar.update()
-            if error is not None:
-                failures.append(_failure(job.source, error))
-    if isinstance(form, Table):
-        _write_table(form.render([rows[job] for job in jobs if job in rows]), jobs[0].target)
-    if scene is not None and not failures:
-        finish_scene(scene)
-    if not config.quiet:
-        _report(config, jobs, len(failures), without, told, used, time.time() - started)
-        if left_out:
-            stream = sys.stderr if jobs[0].target is None else sys.stdout
-            print(f"left out: {printable(_counted(left_out))}", file=stream)
-    for failure in failures:
-        print(f"skyseg predict: not done: {printable(failure)}", file=sys.stderr)
-    if scene is not None and failures:
-        print(f"skyseg predict: {scene.file} is as it was: {_ALL_OR_NONE}", file=sys.stderr)
-    return 1 if failures else 0
+    def report(self, photos: int, stream: TextIO) -> None:
+        """Tells of `photos` photos what was done."""
+        done, seconds = photos - len(self.failures), time.time() - self.started
+        if done <= _LISTED:
+            print("\n".join(map(printable, sorted(self.told))), file=stream)
+        else:
+            print(f"{done} photos in {seconds:.1f} s ({done / seconds:.1f}/s)", file=stream)
+            if self.without:
+                some = printable(_some(sorted(self.without)))
+                print(f"no sky in {len(self.without)} of them: {some}", file=stream)
+        if done:
+            about = FORMATS[self.config.format].about
+            print(f"{self.config.format} ({about}); {', '.join(self.used)}", file=stream)
+        if self.left_out:
+            print(f"left out: {printable(_counted(self.left_out))}", file=stream)
 
 
 def _load(config: PredictConfig, few: bool) -> Runtime:
@@ -249,13 +272,16 @@ def _refuse_clashes(jobs: Sequence[Job], kind: str) -> None:
                 f"{taken[job.target]} and {job.source} would both be written as {job.target}: give "
                 "the folder above them, or one --out each"
             )
-        photo = target in sources
-        # Beside the photos a picture that we have not written is one of them, asked for or not.
-        if target.parent in folders and target.suffix == ".png" and target.is_file():
-            photo |= not named_as_mask and software_of(target) != SOFTWARE
-        if photo:
+        if target in sources:
             raise InputError(
                 f"{job.target} is one of the photos and would be overwritten: give another --out"
+            )
+        # Beside the photos a picture that was not written here may be one that was not asked for.
+        other = target.parent in folders and target.suffix == ".png" and target.is_file()
+        if other and not named_as_mask and software_of(target) != SOFTWARE:
+            raise InputError(
+                f"{job.target} lies among the photos, was not written here, and would be "
+                "overwritten: give another --out, or move it away"
             )
         taken[job.target] = job.source
 
@@ -376,7 +402,7 @@ def _write_table(text: str, target: Path | None) -> None:
     if target is not None:
         write_text(target, text)
         return
-    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.write(encode_text(text))
     sys.stdout.buffer.flush()
 
 
@@ -410,24 +436,6 @@ def _failure(source: str, error: Exception) -> str:
     elif not isinstance(error, (InputError, OSError)):
         said = f"{type(error).__name__}: {' '.join(said.split())}"
     return said if source in said else f"{source}: {said}"
-
-
-def _report(
-    config: PredictConfig, jobs: list[Job], failed: int, without: list[str], told: list[str],
-    used: set[str], seconds: float,
-) -> None:  # fmt: skip
-    stream = sys.stderr if jobs[0].target is None else sys.stdout
-    done = len(jobs) - failed
-    if done <= _LISTED:
-        print("\n".join(map(printable, sorted(told))), file=stream)
-    else:
-        print(f"{done} photos in {seconds:.1f} s ({done / seconds:.1f}/s)", file=stream)
-        if without:
-            some = printable(_some(sorted(without)))
-            print(f"no sky in {len(without)} of them: {some}", file=stream)
-    if done:
-        about = FORMATS[config.format].about
-        print(f"{config.format} ({about}); {', '.join(used)}", file=stream)
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.predict") -> None:

@@ -192,8 +192,7 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
     threshold = runtime.threshold if config.threshold is None else config.threshold
     composer = Composer(
         config.format,
-        runtime.colors,
-        sky_channel=runtime.sky_channel,
+        runtime.scheme,
         threshold=threshold,
         opacity=config.opacity,
     )

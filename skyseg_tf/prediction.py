@@ -7,6 +7,7 @@ import numpy as np
 
 from skyseg_tf.images import UNTURNED, resize_image, turn
 from skyseg_tf.inference import resize_probs
+from skyseg_tf.labels import LabelScheme
 from skyseg_tf.photo_metadata import NO_METADATA, PhotoMetadata
 from skyseg_tf.refine import refine
 from skyseg_tf.runtime import Runtime, class_ids
@@ -22,8 +23,7 @@ class Prediction:
       image: (H, W, 3) uint8, the photo as it was read: upright.
       ids: (H, W) uint8 class ids.
       sky: (H, W) float32 in 0-1, how much of each pixel is sky; None if the model knows no sky.
-      class_names: of the class ids.
-      colors: (R, G, B) of the class ids.
+      scheme: of the class ids.
       model: the model's name.
       metadata: what the photo's file says beside the pixels.
     """
@@ -31,8 +31,7 @@ class Prediction:
     image: np.ndarray
     ids: np.ndarray
     sky: np.ndarray | None
-    class_names: tuple[str, ...]
-    colors: tuple[tuple[int, int, int], ...]
+    scheme: LabelScheme
     model: str
     metadata: PhotoMetadata = NO_METADATA
 
@@ -43,18 +42,22 @@ class Prediction:
         return replace(self, image=turn(self.image, back), ids=turn(self.ids, back), sky=sky)
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the scheme."""
+        return self.scheme.class_names
+
+    @property
     def is_sky(self) -> np.ndarray:
         """(H, W) bool."""
         if self.sky is None:
             return np.zeros(self.ids.shape, bool)
-        return self.ids == self.class_names.index("sky")
+        return self.ids == self.scheme.sky
 
     @property
     def palette(self) -> np.ndarray:
         """(256, 3) uint8 by class id; what is in no class is black, and so is "not sky"."""
-        palette = np.zeros((256, 3), np.uint8)
-        palette[: len(self.colors)] = self.colors
-        if len(self.colors) == 2:
+        palette = self.scheme.palette
+        if self.scheme.is_binary:
             palette[0] = 0
         return palette
 
@@ -108,8 +111,7 @@ def enlarge(
         ids = class_ids(sky[..., None], runtime.threshold if threshold is None else threshold)
     else:
         ids = _enlarged_ids(probs, size, channel, sky if refined else None)
-    names, colors = runtime.class_names, runtime.colors
-    return Prediction(image, ids, sky, names, colors, runtime.name, metadata)
+    return Prediction(image, ids, sky, runtime.scheme, runtime.name, metadata)
 
 
 def predict_image(runtime: Runtime, image: np.ndarray, **options) -> Prediction:

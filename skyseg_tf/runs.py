@@ -16,7 +16,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -28,6 +28,7 @@ from skyseg_tf.data.records import MANIFEST, Manifest
 from skyseg_tf.data.rgb_stats import mean_and_std
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_aside
+from skyseg_tf.labels import LabelScheme, stored_scheme
 
 _PACKAGES = ("skyseg_tf", "tensorflow", "keras", "numpy", "jax", "opencv-python-headless", "pillow")
 
@@ -36,8 +37,10 @@ def write_json(path: str | Path, content: Any) -> None:
     """Writes a dict or dataclass as JSON, whole or not at all; NaN becomes null."""
 
     def plain(value: Any) -> Any:
+        if isinstance(value, LabelScheme):
+            value = value.as_dict()
         if is_dataclass(value):
-            value = asdict(value)
+            value = {field.name: getattr(value, field.name) for field in fields(value)}
         if isinstance(value, dict):
             return {str(key): plain(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
@@ -106,14 +109,13 @@ class RunData:
     """What a run was trained on, so that the run stands alone when its records are gone.
 
     Attributes:
-      scheme, class_names, image_size, frames, rgb_stats, layout, source_sha256: of the records'
+      scheme, image_size, frames, rgb_stats, layout, source_sha256: of the records'
         manifest, see data.records.Manifest.
       photos: by split, how many.
       records_sha256: of the content of all records, those mixed in included.
     """
 
-    scheme: str
-    class_names: tuple[str, ...]
+    scheme: LabelScheme
     image_size: tuple[int, int]
     frames: int
     rgb_stats: dict[str, float]
@@ -152,10 +154,12 @@ def read_run_data(run: str | Path) -> RunData | None:
                 values = json.loads(path.read_text())
                 counts = {key: split["count"] for key, split in values.get("splits", {}).items()}
                 values = {"photos": counts} | values
+                scheme = stored_scheme(values["scheme"], values.get("class_names"), path)
                 values = {f.name: values[f.name] for f in fields(RunData) if f.name in values}
-                for name in ("class_names", "image_size"):
-                    values[name] = tuple(values[name])
+                values |= {"scheme": scheme, "image_size": tuple(values["image_size"])}
                 return RunData(**values)
+    except InputError:
+        raise
     except (ValueError, TypeError, AttributeError, KeyError):
         raise InputError(f"{run}: {config.name} or {MANIFEST} is damaged; train again") from None
     return None

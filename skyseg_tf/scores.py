@@ -37,9 +37,8 @@ class Scores:
     @property
     def summary(self) -> str:
         """One line for the terminal."""
-        sky = dict(zip(self.scheme.class_names, metrics.iou(self.matrix), strict=True)).get("sky")
-        text = f"mean IoU {metrics.mean_iou(self.matrix):.4f}"
-        return text if sky is None else f"{text}, sky IoU {sky:.4f}"
+        text, sky = f"mean IoU {metrics.mean_iou(self.matrix):.4f}", self.scheme.sky
+        return text if sky is None else f"{text}, sky IoU {metrics.iou(self.matrix)[sky]:.4f}"
 
     def as_dict(self) -> dict:
         """What metrics.json holds."""
@@ -81,7 +80,7 @@ def score(network: "keras.Model", pairs: Iterable, scheme: LabelScheme, protocol
     """
     matrix = np.zeros((scheme.num_classes,) * 2, np.int64)
     boundary = np.zeros(4, np.int64)
-    classes = [1] if scheme.num_classes == 2 else range(scheme.num_classes)
+    classes = [1] if scheme.is_binary else range(scheme.num_classes)
     for images, masks in pairs:
         truths = np.asarray(masks)
         preds = predict_masks(network, np.asarray(images))

@@ -21,7 +21,7 @@ class BuildConfig:
     """Dataset tree (Cityscapes, its zips or Kaggle copy, CamVid, images/ + masks/); default:
     $CITYSCAPES_DATASET."""
     scheme: str = "sky"
-    """Classes: sky, streets11 or cityscapes19."""
+    """Classes: sky, streets11, cityscapes19, idd7, or a JSON file of classes of your own."""
     image_size: tuple[int, int] = (256, 512)
     """Height and width of the records; photos are brought there by area mean."""
     storage: str = "normalized"
@@ -60,7 +60,8 @@ class TrainConfig:
     data: Path = Path("data")
     """Where the demo dataset and the records of --source are put."""
     scheme: str | None = None
-    """Classes: sky, streets11 or cityscapes19; default: those of the records, else sky."""
+    """Classes: sky, streets11, cityscapes19, idd7, or a JSON file of classes of your own; default:
+    those of the records, else sky."""
     image_size: tuple[int, int] | None = None
     """Height and width of the records; default: those of the records, else 128 256 for the demo
     and 256 512 for --source."""

@@ -85,7 +85,7 @@ def _train_one(
     config: TrainConfig, manifest: Manifest, on_epoch: Callable[[dict[str, float]], None]
 ) -> Path:
     """One training, from settings that `prepare` has completed to its run folder."""
-    run, scheme = config.run, get_scheme(manifest.scheme)
+    run, scheme = config.run, manifest.scheme
     train_data, val_data = make_streams(config, scheme)
     steps = int(train_data(0, 0).cardinality())
 
@@ -147,7 +147,7 @@ def prepare(config: TrainConfig) -> tuple[TrainConfig, Manifest]:
     check_flags(config)  # first, for building records may take long
     records, manifest = find_records(config)
     check_settings(config, manifest, records)
-    scheme = get_scheme(manifest.scheme)
+    scheme = manifest.scheme
     run = config.resume or _new_run(config, scheme)
     augment = augment_of(config)
     config = replace(config, records=records, source=None, augment=augment, run=run)
@@ -196,9 +196,9 @@ def find_learning_rate(config: TrainConfig, manifest: Manifest) -> Path:
     with use_devices(config.devices, config.batch_size):
         keras.utils.set_random_seed(config.seed)
         model = compiled_network(replace(config, ema=0.0, accumulate=1), manifest, 1, rising)
-        train_data, _ = make_streams(config, get_scheme(manifest.scheme))
+        train_data, _ = make_streams(config, manifest.scheme)
         curve = find_rate(model, train_data(0, 0).map(targets_of(model)), rising)
-    title = f"{config.model}, {manifest.scheme}, batches of {config.batch_size}"
+    title = f"{config.model}, {manifest.scheme.name}, batches of {config.batch_size}"
     path = config.plots / f"{config.model}_learning_rate.png"
     plots.save_figure(plot_rate_curve(curve, title), path)
     print(f"--learning-rate {curve.suggested:.1e}: the loss falls fastest there; look at {path}")
@@ -216,7 +216,7 @@ def fastest_arithmetic(config: TrainConfig, manifest: Manifest) -> TrainConfig:
     def build(arithmetic: Arithmetic) -> TrainedModel:
         return compiled_network(replace(config, **arithmetic._asdict(), init=None), manifest, 1)
 
-    train_data, _ = make_streams(config, get_scheme(manifest.scheme))
+    train_data, _ = make_streams(config, manifest.scheme)
     images, masks = next(iter(train_data(0, 0)))
     best, times = choose_arithmetic(
         build, lambda model: targets_of(model)(images.numpy(), masks.numpy()), candidates()
@@ -260,7 +260,6 @@ def compiled_network(
       steps: batches of an epoch.
       schedule: learning rate by step, in place of the settings'.
     """
-    scheme = get_scheme(manifest.scheme)
     model = TrainedModel.of(_network(config, manifest, config.precision))
     if str(config.init) == IMAGENET and not config.resume:
         origin = load_imagenet(model, manifest.rgb_stats)
@@ -270,7 +269,7 @@ def compiled_network(
         print(f"weights of {config.init}; fresh: {', '.join(fresh) or 'none'}", flush=True)
     weights = class_weights(manifest.splits["train"].class_pixels) if config.class_weights else None
     compile_model(
-        model, recipe_of(config), steps=steps * config.epochs, num_classes=scheme.num_classes,
+        model, recipe_of(config), steps=steps * config.epochs,
         loss=None if weights is None else weighted_cross_entropy(weights),
         accumulate=config.accumulate, schedule=schedule, xla=config.xla,
     )  # fmt: skip
@@ -285,7 +284,7 @@ def _network(config: TrainConfig, manifest: Manifest, precision: str) -> keras.M
     # Only sequence models need to know the size; the others then take photos of any.
     clips = {"size": manifest.image_size, "frames": manifest.frames}
     options = clips if MODELS[config.model].sequence else {}
-    return build_model(config.model, get_scheme(manifest.scheme).num_logits, **options)
+    return build_model(config.model, manifest.scheme.num_logits, **options)
 
 
 def _in_float32(model: TrainedModel, config: TrainConfig, manifest: Manifest) -> keras.Model:
@@ -352,13 +351,14 @@ def find_records(config: TrainConfig) -> tuple[Path, Manifest]:
     if config.records:
         return Path(config.records), read_manifest(config.records)
     scheme = config.scheme or "sky"
+    name = get_scheme(scheme).name
     if config.source:
         source, size = source_root(config.source), config.image_size or (256, 512)
         find_pairs(source, None, ["train", "val"])  # refuses an empty one before the work
     else:
         source, size = config.data / "demo_scenes", config.image_size or DEMO_SIZE
         write_scenes(source, DEMO_SCENES, size=DEMO_SIZE, seed=0, conditions="cityscapes")
-    out = config.data / f"{source.resolve().name}_{scheme}_{size[0]}x{size[1]}"
+    out = config.data / f"{source.resolve().name}_{name}_{size[0]}x{size[1]}"
     build_config = BuildConfig(
         out=out, source=source, scheme=scheme, image_size=size, storage="uint8", quiet=config.quiet
     )

@@ -8,7 +8,7 @@ from skyseg_tf.data.augment import AUGMENTATIONS, Classes
 from skyseg_tf.data.records import Manifest
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.imagenet import IMAGENET, check_imagenet
-from skyseg_tf.labels import SCHEMES, get_scheme
+from skyseg_tf.labels import get_scheme
 from skyseg_tf.losses import LOSSES
 from skyseg_tf.models import MODELS, check_size
 from skyseg_tf.precision import PRECISIONS
@@ -69,19 +69,17 @@ def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> No
       InputError: settings that contradict each other, the records or the network.
     """
     check_flags(config)
-    if config.scheme and get_scheme(config.scheme).name != manifest.scheme:
+    scheme = manifest.scheme
+    if config.scheme and get_scheme(config.scheme) != scheme:
         raise InputError(
-            f"{records}: records of scheme '{manifest.scheme}', not '{config.scheme}'; "
+            f"{records}: records of scheme {scheme}, not {get_scheme(config.scheme)}; "
             f"build them with --scheme {config.scheme} or leave --scheme out"
         )
-    if tuple(SCHEMES[manifest.scheme].class_names) != tuple(manifest.class_names):
-        raise InputError(f"{records}: the classes of '{manifest.scheme}' have changed; build again")
-    scheme = SCHEMES[manifest.scheme]
     classes = Classes.of(scheme)
     if config.open_crowns and None in (classes.sky, classes.crowns):
         raise InputError(
             f"{records}: --open-crowns needs classes of the sky and of vegetation, "
-            f"'{manifest.scheme}' has {', '.join(scheme.class_names)}; build the records with "
+            f"the records' scheme is {scheme}; build them with "
             "--scheme cityscapes19, or leave it out"
         )
     if config.image_size and tuple(config.image_size) != manifest.image_size:

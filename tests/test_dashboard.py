@@ -75,7 +75,7 @@ def clip_model(path: Path, frames: int) -> None:
         [numpy_helper.from_array(WEIGHT, "weight"), numpy_helper.from_array(BIAS, "bias")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
-    facts = ModelFacts.from_scheme(SCHEMES["sky"], "clip", frames=frames, long_side=192)
+    facts = ModelFacts("clip", SCHEMES["sky"], frames=frames, long_side=192)
     for key, text in facts.to_metadata().items():
         model.metadata_props.add(key=key, value=text)
     onnx.save(model, path)
@@ -413,7 +413,7 @@ def test_the_time_of_a_prediction_is_that_of_a_warm_model():
         time.sleep(0.5 if sizes.count(sizes[-1]) == 1 else 0)  # as a runtime that compiles
         return images[..., 2:] / 255
 
-    facts = ModelFacts.from_scheme(SCHEMES["sky"], "timed", long_side=64)
+    facts = ModelFacts("timed", SCHEMES["sky"], long_side=64)
     runtime = Runtime("keras", Path("timed.keras"), facts, infer)
     photos = blue_photo(40, 60), 255 - blue_photo(40, 60), blue_photo(60, 40)
     for number, photo in enumerate(photos):

@@ -10,7 +10,7 @@ import cv2
 import drawn_pictures as drawn
 import numpy as np
 import pytest
-from drawn_pictures import picture_bytes, tiff, tiff_page
+from drawn_pictures import picture_bytes, tiff, tiff_page, zeros
 from PIL import ExifTags, Image
 
 from skyseg_tf import decoders, images, raw_photos
@@ -233,16 +233,6 @@ def png(size, depth, color, packed, more=b"", interlace=0) -> bytes:
         chunk(b"IEND", b""),
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(filter(None, parts))
-
-
-def zeros(megabytes: int) -> bytes:
-    """So many megabytes of zeros, deflated to a thousandth."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
-    checksum = 1
-    for _ in range(megabytes):
-        checksum = zlib.adler32(bytes(1 << 20), checksum)
-    return b"\x78\xda" + block * megabytes + b"\3\0" + struct.pack(">I", checksum)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def prediction(share=1 / 3, scheme="sky"):
     classes = SCHEMES[scheme]
     sky_id = classes.class_names.index("sky")
     ids = np.where(sky > 0.5, sky_id, 0).astype(np.uint8)
-    return Prediction(photo, ids, sky, classes.class_names, classes.colors, "m")
+    return Prediction(photo, ids, sky, classes, "m")
 
 
 def written(kind, tmp_path, given=None):
@@ -146,9 +146,7 @@ def test_many_classes_each_have_their_color(tmp_path):
     scheme = SCHEMES["cityscapes19"]
     ids = np.arange(20, dtype=np.uint8).reshape(4, 5)
     ids[-1, -1] = 255
-    given = Prediction(
-        np.zeros((4, 5, 3), np.uint8), ids, None, scheme.class_names, scheme.colors, "m"
-    )
+    given = Prediction(np.zeros((4, 5, 3), np.uint8), ids, None, scheme, "m")
     color = written("color", tmp_path, given).reshape(-1, 3)
     assert color[:19].tolist() == [list(c) for c in scheme.colors]
     assert color[19].tolist() == [0, 0, 0]

@@ -115,7 +115,7 @@ def test_classes_json_gives_the_meaning(tmp_path):
     root = trees.flat(tmp_path, values=(0, 4, 6))
     (root / "classes.json").write_text(json.dumps({"0": "various", "4": "pavement", "6": "Sky"}))
     encoding = guess_mask_encoding(find_pairs(root), "flat")
-    assert encoding == ((0, "unlabeled"), (4, "sidewalk"), (6, "sky"))
+    assert encoding == ((0, "various"), (4, "pavement"), (6, "sky"))
     stored = np.array([[0, 4, 6]], np.uint8)
     mask = labels.decode_mask(stored, encoding, labels.get_scheme("sky"), "x")
     assert mask.tolist() == [[255, 0, 1]]
@@ -144,7 +144,8 @@ def test_classes_json_is_found_from_a_relative_path(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"0": "unicorn"}', "'unicorn' is no known class"),
+        ('{"256": "sky"}', "'256': \"sky\"; give each mask value 0-255 a name"),
+        ('{"0": ["sky"]}', r"'0': \[\"sky\"\]; give each"),
         ("[1]", "not a table"),
         ('{"0": "sky"}', "has the values 4, 6"),
     ],

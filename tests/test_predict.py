@@ -297,7 +297,7 @@ def test_what_is_taken_for_a_mask_is_said(photos, model, tmp_path, capsys):
 
 def test_a_photo_that_was_not_asked_for_is_not_overwritten(photos, model):
     (photos / "a.png").write_bytes((photos / "none.png").read_bytes())
-    with pytest.raises(InputError, match=r"a.png is one of the photos and would be overwritten"):
+    with pytest.raises(InputError, match=r"a.png lies among the photos, was not written here"):
         predict(PredictConfig((f"{photos}/*.jpg",), photos, model=model))
 
 
@@ -317,6 +317,17 @@ def test_one_table_of_a_folder_whatever_fails(photos, model, tmp_path, capsys):
     assert [row["sky"] for row in rows] == ["True", "True", "True", "False", "False"]
     assert float(rows[1]["sky_share"]) == pytest.approx(1 / 3, abs=0.02)
     assert "bad, torn.jpg" in capsys.readouterr().err
+
+
+def test_names_that_are_no_text_keep_their_bytes(photos, model, tmp_path):
+    bad = os.fsencode(photos / "b") + b"/\xff.png"
+    with open(bad, "wb") as file:
+        file.write((photos / "none.png").read_bytes())
+    for format_, name in (("csv", "t.csv"), ("coco-rle", "c.json")):
+        config = PredictConfig((f"{photos}/b",), tmp_path / name, format_, model=model, quiet=True)
+        assert predict(config) == 0
+    assert b"\n\xff.png,300,50,False" in (tmp_path / "t.csv").read_bytes()
+    assert json.loads((tmp_path / "c.json").read_text())["images"][-1]["file_name"] == "\udcff.png"
 
 
 def test_names_in_a_table_are_told_apart(photos, model, tmp_path):

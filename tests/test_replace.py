@@ -13,7 +13,7 @@ from skyseg_tf.replace import ReplaceConfig, compose, crop_sky, match_colors, pl
 def seen(photo, sky):
     scheme = SCHEMES["sky"]
     ids = (sky > 0.5).astype(np.uint8)
-    return Prediction(photo, ids, sky.astype(np.float32), scheme.class_names, scheme.colors, "m")
+    return Prediction(photo, ids, sky.astype(np.float32), scheme, "m")
 
 
 def test_a_sky_changes_and_the_rest_stays(tmp_path):

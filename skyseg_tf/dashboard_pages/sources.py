@@ -22,7 +22,7 @@ from skyseg_tf.decoders import IMAGE_SUFFIXES
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.images import read_image, read_mask
-from skyseg_tf.labels import SCHEMES, Encoding, LabelScheme, decode_mask
+from skyseg_tf.labels import Encoding, LabelScheme, decode_mask
 from skyseg_tf.runtime import BOX, Runtime, load_runtime, read_box
 
 MODEL_SUFFIXES = (".keras", ".onnx", ".xml", ".tflite")
@@ -111,12 +111,6 @@ def load_model(choice: ModelChoice) -> Runtime:
             f"{choice.label}: this model cannot be loaded ({type(error).__name__}: {first}); "
             "copy or export it again"
         ) from None
-
-
-def scheme_of(runtime: Runtime) -> LabelScheme | None:
-    """The label scheme of a model's classes; None for classes of its own, which no truth has."""
-    names = tuple(runtime.class_names)
-    return next((scheme for scheme in SCHEMES.values() if scheme.class_names == names), None)
 
 
 def find_runs(root: Path) -> list[Path]:
@@ -324,9 +318,9 @@ def _from_records(
         raise InputError(
             f"{records}: has no photo '{name}'; its records were built anew; reload the page"
         )
-    if scheme and scheme.name == manifest.scheme:
+    if scheme and scheme == manifest.scheme:
         truth = photo.truth
     elif scheme:
-        notes.append(f"Truth is not shown: the records hold classes '{manifest.scheme}'")
+        notes.append(f"Truth is not shown: the records hold classes {manifest.scheme}")
     clip = photo.image if photo.image.ndim == 4 and len(photo.image) == frames else None
     return LoadedSample(photo.photo, clip, truth, tuple(notes))

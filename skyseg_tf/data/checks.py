@@ -23,6 +23,7 @@ from skyseg_tf.labels import (
     CITYSCAPES_LABELS,
     Encoding,
     label_ids_from_color,
+    label_of,
     single_channel,
     value_names,
 )
@@ -191,7 +192,7 @@ def _count_pixels(mask: np.ndarray, encoding: Encoding, path: str) -> dict[str, 
     pixels = Counter()
     for value, name in names.items():
         if counts[value]:
-            pixels[name] += int(counts[value])
+            pixels[label_of(name)] += int(counts[value])
     return dict(pixels)
 
 

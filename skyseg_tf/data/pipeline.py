@@ -140,6 +140,8 @@ def _plan(
         for fact in ("scheme", "image_size", "frames", "storage"):
             here, there = getattr(manifest, fact), getattr(first, fact)
             if here != there:
+                if fact == "scheme":
+                    here, there = str(here), str(there)
                 raise InputError(
                     f"{folder}: {fact} is {here}, but {there} in {folders[0]}; build both alike"
                 )

@@ -33,10 +33,17 @@ from skyseg_tf.images import (
     resize_mask,
     write_aside,
 )
-from skyseg_tf.labels import LabelScheme, check_encoding, decode_mask, get_scheme
+from skyseg_tf.labels import (
+    LabelScheme,
+    check_encoding,
+    decode_mask,
+    get_scheme,
+    scheme_encoding,
+    stored_scheme,
+)
 
 MANIFEST = "dataset.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 named the scheme alone
 STORAGES = {
     "normalized": "float32, (x - mean) / std: nothing left to compute, 4x the disk of uint8",
     "uint8": "raw bytes: fast and exact",
@@ -52,7 +59,7 @@ def extract_cityscape_data_info(
     root: str | Path,
     split: str | None = None,
     *,
-    scheme: str = "sky",
+    scheme: str | Path = "sky",
     layout: str | None = None,
     encoding: str | None = None,
     frames: int = 1,
@@ -63,9 +70,10 @@ def extract_cityscape_data_info(
     Args:
       root: the tree (any of layouts.LAYOUTS).
       split: "train", "val" or "test"; None: all splits that have masks.
-      scheme: key of labels.SCHEMES.
+      scheme: see labels.get_scheme.
       layout: key of layouts.LAYOUTS; None: detected.
-      encoding: key of labels.ENCODINGS; None: found by the masks' values.
+      encoding: key of labels.ENCODINGS; None: what the scheme's file says of mask values, else
+        found by the masks' values.
       frames: T > 1 adds the T - 1 frames before each photo.
       seed: of the shuffle. The order depends on it and on the names alone, so it stays when
         the tree is moved or copied.
@@ -83,7 +91,7 @@ def extract_cityscape_data_info(
     pairs = [pair for pair in find_pairs(root, layout, [split] if split else None) if pair.mask]
     if not pairs:
         raise InputError(f"{root}: no photo has a mask; run `skyseg check --source {root}`")
-    encoding = encoding or guess_mask_encoding(pairs, layout)
+    encoding = encoding or scheme_encoding(scheme) or guess_mask_encoding(pairs, layout)
     check_encoding(encoding)
     infos = []
     for pair in sorted(pairs, key=lambda pair: _shuffle_key(seed, pair.name)):
@@ -287,7 +295,7 @@ def write_tfrecord(
     normalize: bool = True,
     storage: str | None = None,
     size: tuple[int, int] | None = (256, 512),
-    scheme: str = "sky",
+    scheme: str | Path = "sky",
 ) -> int:
     """Writes photos and masks into one TFRecord file, whole or not at all.
 
@@ -298,7 +306,7 @@ def write_tfrecord(
       normalize: store float32 (x - mean) / std; False stores uint8.
       storage: key of STORAGES, in place of what `normalize` says.
       size: (height, width) of the records; None: as the photos are.
-      scheme: key of labels.SCHEMES.
+      scheme: see labels.get_scheme.
 
     Returns:
       The number of records.
@@ -436,8 +444,7 @@ class Manifest:
     """dataset.json: all that a reader must know, and what the records were made from.
 
     Attributes:
-      scheme: key of labels.SCHEMES.
-      class_names: its classes, so that records outlive a change of the code.
+      scheme: the classes, whole, so that records outlive a change of the code.
       storage: key of STORAGES.
       image_size: (height, width).
       image_depth, mask_depth: 3 and 1.
@@ -450,8 +457,7 @@ class Manifest:
       splits: by name.
     """
 
-    scheme: str
-    class_names: list[str]
+    scheme: LabelScheme
     storage: str
     image_size: tuple[int, int]
     image_depth: int
@@ -467,6 +473,11 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the scheme."""
+        return self.scheme.class_names
+
+    @property
     def spec(self) -> RecordSpec:
         """The part that `parse_record` needs."""
         return RecordSpec(self.storage, self.image_size, self.frames)
@@ -475,7 +486,8 @@ class Manifest:
 def write_manifest(folder: str | Path, manifest: Manifest) -> None:
     """Writes dataset.json aside and renames it."""
     with write_aside(Path(folder) / MANIFEST) as aside:
-        aside.write_text(json.dumps(asdict(manifest), indent=1) + "\n")
+        content = asdict(manifest) | {"scheme": manifest.scheme.as_dict()}
+        aside.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def read_manifest(folder: str | Path) -> Manifest:
@@ -494,11 +506,12 @@ def read_manifest(folder: str | Path) -> Manifest:
     try:
         raw = json.loads(path.read_text())
         version = raw["schema_version"]
-        if version != SCHEMA_VERSION:
+        if version not in range(1, SCHEMA_VERSION + 1):
             raise InputError(
-                f"{path}: schema version {version}, this program reads {SCHEMA_VERSION}; "
+                f"{path}: schema version {version}, this program reads 1 to {SCHEMA_VERSION}; "
                 "build the records again"
             )
+        raw["scheme"] = stored_scheme(raw["scheme"], raw.pop("class_names", None), path)
         for split in raw["splits"].values():
             split["shards"] = [Shard(**shard) for shard in split["shards"]]
         raw["splits"] = {name: Split(**split) for name, split in raw["splits"].items()}
