@@ -25,14 +25,14 @@ def walk_files(folder: Path, depth: int) -> Iterator[Path]:
         for entry in entries:
             if is_junk(entry.name):
                 continue
-            if not entry.is_dir():
+            if not os.path.isdir(entry):  # entry.is_dir() fails at a link in a circle
                 yield Path(entry.path)
             elif depth:
                 yield from walk_files(Path(entry.path), depth - 1)
 
 
 def walk_tree(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, in order of their paths; what lies behind links comes last.
+    """Every file below a folder; what lies behind links comes last.
 
     A folder is entered once, however many links lead to it. Those that may not be opened and those
     that are junk are yielded in place of their files.
@@ -42,7 +42,7 @@ def walk_tree(folder: Path) -> Iterator[Path]:
         here = own.pop() if own else linked.pop(0)
         try:
             identity = os.stat(here)
-            entries = sorted(os.scandir(here), key=lambda entry: entry.name, reverse=True)
+            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
         except OSError:
             yield here
             continue
