@@ -191,7 +191,7 @@ def box(config: BoxConfig) -> None:
 
     import_tensorflow_quietly()
     from skyseg_tf.checkpoints import load_initial_weights
-    from skyseg_tf.models import build_model
+    from skyseg_tf.models import build_model, parse_model_options
     from skyseg_tf.runs import read_config, read_run_data
     from skyseg_tf.settings import TrainConfig
 
@@ -201,12 +201,13 @@ def box(config: BoxConfig) -> None:
             f"{config.run}: dataset.json, with its statistics, is missing; train again"
         )
     scheme = data.scheme
-    network = build_model(settings.model, scheme.num_logits)
+    options = parse_model_options(settings.model, settings.model_options)
+    network = build_model(settings.model, scheme.num_logits, **options)
     load_initial_weights(config.run, network)
     path = write_box(
         network, data.rgb_stats, config.out, name=config.name, data=config.data,
         terms=config.terms, scheme=scheme.name, threshold=config.threshold,
-        long_side=config.long_side, default=config.default,
+        long_side=config.long_side, default=config.default, options=options,
     )  # fmt: skip
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 

@@ -28,6 +28,7 @@ from skyseg_tf.models import MODELS
 from skyseg_tf.refine import refine
 from skyseg_tf.report import write_report
 from skyseg_tf.runs import predictor, read_json, read_run_data
+from skyseg_tf.scores import class_table
 from skyseg_tf.settings import EvaluateConfig
 from skyseg_tf.submission import check_submission, write_submission
 
@@ -100,6 +101,7 @@ def evaluate(config: EvaluateConfig) -> Path:
     folder = config.run / "evaluation" / name
     write_results(folder, evaluation, worst, _settings(config, facts, protocol), config.bootstrap)
     write_report(config.run, name)
+    print(class_table(evaluation.total.matrix, facts.scheme))
     print(f"{evaluation.summary}\n{evaluation.protocol}\nlook at {folder / 'report.html'}")
     return folder
 

@@ -17,11 +17,12 @@ from matplotlib.figure import Figure
 
 from skyseg_tf import plots, plots_scores
 from skyseg_tf.data.photos import LabeledPhoto
+from skyseg_tf.history import write_history
 from skyseg_tf.image_scores import RANKED_SHARE, Evaluation, ImageScores
 from skyseg_tf.images import resize_image, resize_mask
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.metrics import iou, mean_iou
-from skyseg_tf.runs import write_history, write_json
+from skyseg_tf.runs import write_json
 
 THUMBNAIL_WIDTH = 400
 

@@ -47,7 +47,7 @@ class FlattenConfig:
     source: str | None = None
     """The dataset's folder; left out, the variable CITYSCAPES_DATASET names it."""
     layout: str | None = None
-    """cityscapes, kaggle, camvid, flattened or flat; left out, it is detected."""
+    """cityscapes, idd, kaggle, camvid, flattened, flat or mixed; left out, it is detected."""
     copy: bool = False
     """Copy instead of hard links."""
 

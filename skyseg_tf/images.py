@@ -183,15 +183,27 @@ def decode_values(content: bytes, where: str | Path) -> np.ndarray:
       255), or (H, W, 3) uint8 for a colour picture.
 
     Raises:
-      InputError: unreadable or truncated.
+      InputError: unreadable or truncated, or a picture whose alpha channel alone varies.
     """
     file = io.BytesIO(content)
     if is_raw(file, where):
         raise InputError(f"{where}: a raw photo is no label picture; give its PNG")
     with open_picture(file, where) as picture:
+        _refuse_alpha_masks(picture, where)
         orientation = orientation_of(picture, file)
         values = _as_stored(picture, content, "L", stored_pixels)
         return values if picture.format == "TIFF" else turn(values, orientation)
+
+
+def _refuse_alpha_masks(picture: Image.Image, where: str | Path) -> None:
+    if picture.mode not in ("RGBA", "LA"):
+        return
+    *colors, alpha = picture.getextrema()
+    if alpha[0] < alpha[1] and all(least == most for least, most in colors):
+        raise InputError(
+            f"{where}: all classes lie in its alpha channel, its colour is the same everywhere; "
+            "export the alpha channel as a grey picture"
+        )
 
 
 def decode_mask_file(content: bytes, where: str | Path) -> np.ndarray:

@@ -178,6 +178,11 @@ def _scheme_sky() -> LabelScheme:
 
 
 def _scheme_streets11() -> LabelScheme:
+    """Ten classes of streets, and "void": whatever was labeled and is none of them.
+
+    So "void" is a class like the others, trained and scored; what nobody labeled is ignored here
+    as in every scheme.
+    """
     classes = {name: (name,) for name in ("person", "road", "building", "car", "motorcycle")}
     classes["person"] = ("person", "rider")
     classes |= {name: (name,) for name in ("bicycle", "truck", "bus")}
@@ -279,6 +284,13 @@ ENCODINGS: dict[str, StoredLabels] = {
     "color": StoredLabels("Cityscapes colours; sky is (70, 130, 180)", _LABEL_IDS),
     "binary255": StoredLabels("0 and 255; 255 is sky", {0: "not sky", 255: "sky"}),
     "binary1": StoredLabels("0 and 1; 1 is sky", {0: "not sky", 1: "sky"}),
+    "binary255_void": StoredLabels(
+        "0, 128 (or 127) and 255; 255 is sky, the grey is ignored",
+        {0: "not sky", 127: "unlabeled", 128: "unlabeled", 255: "sky"},
+    ),
+    "binary1_void": StoredLabels(
+        "0, 1 and 255; 1 is sky, 255 is ignored", {0: "not sky", 1: "sky", 255: "unlabeled"}
+    ),
     "idd7": StoredLabels("IDD-lite ids, 0-6 and 255; sky is 6", _IDD7 | {IGNORE: "unlabeled"}),
 }
 # How a dataset's masks store classes: a key of ENCODINGS, or a dataset's own table of
@@ -589,7 +601,7 @@ def _refuse_unknown_members(scheme: LabelScheme, words: set[str]) -> None:
 
 
 def single_channel(stored: np.ndarray) -> np.ndarray:
-    """(H, W, 3) black-and-white masks -> (H, W); every other mask as it is.
+    """(H, W, 3) masks of black, white and middle grey -> (H, W); every other mask as it is.
 
     Drawing programs save a mask of 0 and 255 as RGB. Other greys stay: they are colours of the
     Cityscapes palette (building is (70, 70, 70)).
@@ -597,8 +609,8 @@ def single_channel(stored: np.ndarray) -> np.ndarray:
     if stored.ndim != 3 or not stored.size:
         return stored
     grey = stored[..., 0]
-    black_or_white = ((grey == 0) | (grey == 255)).all()
-    return grey if black_or_white and (stored == grey[..., None]).all() else stored
+    binary = np.isin(grey, list(values_of("binary255_void"))).all()
+    return grey if binary and (stored == grey[..., None]).all() else stored
 
 
 def decode_mask(
@@ -621,7 +633,7 @@ def decode_mask(
     if encoding == "color":
         stored = label_ids_from_color(stored, where)
         encoding = "labelIds"
-    elif encoding == "binary255":
+    elif encoding in ("binary255", "binary255_void"):
         stored = single_channel(stored)
     if stored.ndim != 2:
         raise InputError(
@@ -671,23 +683,35 @@ def label_ids_from_color(rgb: np.ndarray, where: str) -> np.ndarray:
 def guess_encoding(values: set[int] | None) -> str | None:
     """Names the encoding of masks by all the values seen in them.
 
+    Small numbers counted from 0 are what every dataset gives its own classes, so they tell
+    nothing; nor do values without that of the sky.
+
     Args:
       values: the set of values over as many masks as one can afford, or None for masks with
         three channels.
 
     Returns:
-      A key of ENCODINGS, or None if no encoding has all of these values. An empty set and {0}
-      alone say nothing and give None too.
+      A key of ENCODINGS, or None if no encoding has all of these values, or they tell none.
     """
     if values is None:
         return "color"
-    if not values - {0}:
-        return None
-    if values <= {0, 255}:
-        return "binary255"
-    if values <= {0, 1}:
-        return "binary1"
-    if values <= set(range(19)) | {255}:
-        # labelIds of real streets always hold 19-33 (light, sign, vegetation, sky, cars) somewhere.
-        return "trainIds" if 255 in values or max(values) != 11 else "camvid11"
-    return "labelIds" if values <= set(range(34)) | {255} else None
+    for name in ("binary255", "binary255_void", "binary1", "binary1_void"):
+        if _sky_value(name) in values <= values_of(name):
+            return name
+    ids = values - {IGNORE}
+    if ids == set(range(12)) and IGNORE not in values:
+        return "camvid11"
+    # Streets hold cars, 13 in train ids and 26 in label ids, and only train ids hold 255.
+    if _sky_value("trainIds") in values <= values_of("trainIds"):
+        return None if _counts_to_less(ids, 13) and ids == values else "trainIds"
+    if _sky_value("labelIds") in values <= values_of("labelIds"):
+        return None if _counts_to_less(ids, 26) else "labelIds"
+    return None
+
+
+def _counts_to_less(ids: set[int], than: int) -> bool:
+    return ids == set(range(len(ids))) and len(ids) <= than
+
+
+def _sky_value(encoding: str) -> int:
+    return next(value for value, name in value_names(encoding).items() if name == "sky")

@@ -55,6 +55,28 @@ class Scores:
         }
 
 
+def class_table(matrix: np.ndarray, scheme: LabelScheme) -> str:
+    """The IoU of each class for a terminal, and their mean.
+
+    Args:
+      matrix: (C, C) confusion matrix, rows are truth.
+      scheme: the classes.
+
+    Returns:
+      A line per class: its IoU, "-" where it is neither labeled nor predicted and so no part of
+      the mean, and its share of the labeled pixels.
+    """
+    shares = matrix.sum(1) / max(matrix.sum(), 1)
+    rows = list(zip(scheme.class_names, metrics.iou(matrix), shares, strict=True))
+    width = max(len(name) for name in (*scheme.class_names, "class"))
+    lines = [f"{'class':<{width}}     IoU   share of pixels"]
+    for name, value, share in [*rows, ("mean", metrics.mean_iou(matrix), None)]:
+        shown = "-" if np.isnan(value) else f"{value:.4f}"
+        part = "" if share is None else f"{share:18.2%}"
+        lines.append(f"{name:<{width}}{shown:>8}{part}")
+    return "\n".join(lines)
+
+
 def predict_masks(network: "keras.Model", images: np.ndarray) -> np.ndarray:
     """Class ids from normalized images.
 

@@ -29,6 +29,7 @@ from skyseg_tf.dashboard_pages.sources import Folders
 from skyseg_tf.data.layouts import find_pairs
 from skyseg_tf.errors import InputError
 from skyseg_tf.formats import encode_prediction
+from skyseg_tf.history import read_history
 from skyseg_tf.images import read_image, read_mask
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.runtime import ModelFacts, Runtime
@@ -280,9 +281,53 @@ def test_worst_photos_are_ranked_and_found(tmp_path, tree):
         run_facts.worst_photos(run, "val", 3)
 
 
+JUNK = (
+    "", "{", "[]", "5", "[" * 100_000, '{"iou": {"sky": "a"}, "mean_iou": 1, "protocol": "p"}',
+    '{"iou": {"sky": 1}, "mean_iou": "x", "protocol": "p"}',
+    '{"iou": {}, "mean_iou": 1, "protocol": {"a": 1}}',
+    '{"iou": {}, "mean_iou": 1, "protocol": "p", "protocol_facts": 5}',
+    '{"iou": {}, "mean_iou": 1, "protocol": "p", "protocol_facts": {}, "sky": 5}',
+    '{"iou": {}, "mean_iou": 1, "protocol": "p", "protocol_facts": {}, "sky": {"boundary_f": 3}}',
+)  # fmt: skip
+
+
+def test_damaged_runs_break_no_list(tmp_path, monkeypatch):
+    for i, text in enumerate(JUNK):
+        run = tmp_path / "runs" / f"run_{i}"
+        (run / "evaluation" / "val").mkdir(parents=True)
+        for name in ("config", "metrics", "dataset", "evaluation/val/metrics"):
+            (run / f"{name}.json").write_text(text)
+        (run / "history.csv").write_bytes(b"\0\0")
+        (run / "model.keras").write_text(text)
+    good = tmp_path / "runs" / "good"
+    good.mkdir()
+    (good / "metrics.json").write_text('{"iou": {"sky": 0.9}, "mean_iou": 0.9, "protocol": "p"}')
+    (tmp_path / "runs" / "dangling").symlink_to("/nowhere")
+    listed = Path.iterdir
+
+    def iterdir(folder):
+        if folder.name == "run_0":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    runs = sources.find_runs(tmp_path / "runs")
+    assert len(runs) == len(JUNK) + 1
+    assert sources.find_models(Folders(tmp_path / "runs", tmp_path / "m", tmp_path / "d"))
+    groups, damaged = run_facts.group_scores(runs)
+    assert [row.run for group in groups for row in group.runs] == [good]
+    assert run_facts.table_rows(groups[0], {})[0]["mean IoU"] == 0.9
+    assert len(damaged) == 2 * len(JUNK)
+    assert all("metrics.json: " in line and "\n" not in line for line in damaged)
+    assert {run_facts.network_of(run) for run in runs} == {""}
+    for run in runs:
+        with pytest.raises(InputError):
+            read_history(run)
+
+
 def test_history_is_read_or_refused(tmp_path):
     run = make_run(tmp_path / "run")
-    history = run_facts.read_history(run)
+    history = read_history(run)
     assert history["val_iou"] == [0.5, 0.7, 0.6]
     assert figures.best_epoch(history) == 1
     figure = figures.curves_figure({"run": history}, "loss")
@@ -291,9 +336,9 @@ def test_history_is_read_or_refused(tmp_path):
     assert list(best.y) == [0.9]
     (run / "history.csv").write_text("epoch,loss\n1,much\n")
     with pytest.raises(InputError, match="damaged"):
-        run_facts.read_history(run)
+        read_history(run)
     with pytest.raises(InputError, match="wait until an epoch"):
-        run_facts.read_history(tmp_path)
+        read_history(tmp_path)
 
 
 # --- what visitors send ---

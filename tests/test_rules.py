@@ -12,6 +12,11 @@ PACKAGE = ROOT / "skyseg_tf"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NO_TENSORFLOW = (
     "errors",
+    "locks",
+    "json_file",
+    "json_types",
+    "history",
+    "foreign_flags",
     "files",
     "decoders",
     "labels",
@@ -46,6 +51,8 @@ NO_TENSORFLOW = (
     "nerfstudio",
     "photo_stages",
     "predict",
+    "backdrop",
+    "matting",
     "replace",
     "doctor",
     "predict_video",
@@ -60,12 +67,14 @@ NO_TENSORFLOW = (
 
 # A module may import only modules of lower floors, or of its own where it says so.
 FLOORS = [
-    ["errors", "quiet", "png", "settings"],
-    ["files", "photo_metadata", "port"],
+    ["errors", "quiet", "png", "settings", "locks", "foreign_flags"],
+    ["files", "photo_metadata", "port", "json_file", "json_types"],
     ["raw_photos"],
     ["decoders"],
     ["labels", "images", "onnx_file", "refine", "search_space", "state_dicts"],
-    ["video", "stages", "smoothing", "video_settings"],
+    ["backdrop"],
+    ["matting"],
+    ["video", "stages", "smoothing", "video_settings", "history"],
     ["video_write", "video_compose", "camera"],
     ["data.listing", "data.encodings", "data.layouts", "data.check_report", "data.checks"],
     ["data.branches"],
@@ -81,7 +90,17 @@ FLOORS = [
         "plots",
         "trials",
     ],
-    ["data.records", "data.augment_examples", "scores", "plots_scores", "plots_search"],
+    ["data.examples"],
+    ["data.manifest"],
+    ["data.integrity"],
+    [
+        "data.records",
+        "data.augment_examples",
+        "data.augment_image",
+        "scores",
+        "plots_scores",
+        "plots_search",
+    ],
     [
         "data.pipeline",
         "data.photos",

@@ -114,7 +114,7 @@ def curves_figure(histories: dict[str, dict[str, list[float]]], key: str) -> go.
     Colors tell the splits of one run, or else runs apart; then the legend is that of `run_marks`.
 
     Args:
-      histories: by run, columns as run_facts.read_history gives them.
+      histories: by run, columns as history.read_history gives them.
       key: "loss" or "iou".
     """
     figure = go.Figure()

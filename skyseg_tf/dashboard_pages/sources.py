@@ -4,6 +4,7 @@ Nothing here knows Streamlit or imports TensorFlow, but for photos that only rec
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,7 +121,11 @@ def find_runs(root: Path) -> list[Path]:
 
 
 def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
-    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:  # not there, or not to be read: nothing below it is shown
+        return
+    for entry in entries:
         if not entry.is_dir() or is_junk(entry.name) or entry.name in _NOT_RUNS:
             continue
         if any((entry / name).is_file() for name in _RUN_FILES) or (entry / "exports").is_dir():
@@ -136,7 +141,11 @@ def _model_files(run: Path) -> list[Path]:
 
 
 def _stamp(paths: Iterable[Path]) -> int:
-    return max((path.stat().st_mtime_ns for path in paths if path.exists()), default=0)
+    stamps = []
+    for path in paths:
+        with suppress(OSError):  # a training may put another one in its place right now
+            stamps.append(path.stat().st_mtime_ns)
+    return max(stamps, default=0)
 
 
 def _below(path: Path, root: Path) -> str:
