@@ -11,7 +11,7 @@ from dataclasses import is_dataclass
 from typing import Any, NoReturn
 
 from skyseg_tf import __version__
-from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.errors import InputError, not_among, printable
 
 # Each verb is the module of that name; it is imported only when called for.
 VERBS: dict[str, str] = {
@@ -78,6 +78,9 @@ def one_line_errors(prog: str) -> Iterator[None]:
     Args:
       prog: the name that the line begins with.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names that it cannot encode are no error
+            stream.reconfigure(errors="backslashreplace")
     try:
         yield
     except BrokenPipeError:
@@ -126,8 +129,8 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
         hint = _HINTS.get(error.errno)
-        return f"{error.strerror}{where}{f'; {hint}' if hint else ''}"
-    return " ".join(str(error).split())
+        return printable(f"{error.strerror}{where}{f'; {hint}' if hint else ''}")
+    return printable(" ".join(str(error).split()))
 
 
 def config_of(verb: str) -> type:

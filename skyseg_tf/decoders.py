@@ -5,6 +5,7 @@ start programs), none takes much more memory than its pixels need, and whatever 
 one line. What would have to be guessed, such as the white of floating-point values, is refused.
 """
 
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,7 +81,8 @@ def open_picture(file: BinaryIO, where: str | Path) -> Iterator[Image.Image]:
     """
     try:
         with Image.open(file, formats=FORMATS) as picture:
-            _check_tiles(picture)
+            _check_tiles(picture, file)
+            picture.info.pop("xmp", None)  # by which Pillow would turn a TIFF
             yield picture
     except InputError:
         raise
@@ -101,12 +103,27 @@ def open_picture(file: BinaryIO, where: str | Path) -> Iterator[Image.Image]:
         ) from None
 
 
-def _check_tiles(picture: Image.Image) -> None:
-    """Refuses a TIFF of tiles far larger than itself, for each of which memory would be taken."""
+def _check_tiles(picture: Image.Image, file: BinaryIO) -> None:
+    """Refuses tiles for which the readers of two formats would take far too much memory.
+
+    Reference: TIFF 6.0, section 15; JPEG 2000 (ISO/IEC 15444-1), A.5.1: the marker SIZ.
+    """
+    area, most = picture.width * picture.height, MAX_PIXELS
     if picture.format == "TIFF":
-        width, length = (picture.tag_v2.get(tag, 0) for tag in _TILE)
-        if width * length > picture.width * picture.height + _BLOCK:
-            raise ValueError(f"tiles of {width} x {length} pixels")
+        width, height = (picture.tag_v2.get(tag, 0) for tag in _TILE)
+        most = area + _BLOCK
+    elif picture.format == "JPEG2000":
+        stands = file.tell()
+        file.seek(0)
+        head = file.read(1 << 16)
+        file.seek(stands)
+        width, height = struct.unpack_from(">II", head, head.index(b"\xff\x4f\xff\x51") + 24)
+        width, height = min(width, picture.width), min(height, picture.height)
+        most = MAX_PIXELS // 4  # 16 bytes a pixel
+    else:
+        return
+    if width * height > most:
+        raise ValueError(f"tiles of {width} x {height} pixels")
 
 
 def _unidentified(file: BinaryIO) -> str:
@@ -160,13 +177,12 @@ def stored_pixels(picture: Image.Image) -> np.ndarray:
       255), or (H, W, 3) uint8 of a colour picture; alpha is dropped. Turned as they are stored,
       but a TIFF is upright already.
     """
-    picture.info.pop("xmp", None)  # of which Pillow would take a TIFF's orientation
     if picture.mode == "1":
         picture = picture.convert("L")
     elif picture.mode in ("LA", "La", "PA"):
         picture = picture.getchannel(0)
-    elif picture.mode not in ("L", "P", "RGB", "I", "F") and not picture.mode.startswith("I;16"):
-        picture = picture.convert("RGB")
+    elif picture.mode not in ("L", "P", "I", "F") and not picture.mode.startswith("I;16"):
+        return _colors(picture)
     return np.asarray(picture)
 
 
@@ -184,21 +200,26 @@ def rgb_pixels(picture: Image.Image, where: str | Path) -> np.ndarray:
     Raises:
       InputError: values whose white nobody can tell, or colours that nothing here converts.
     """
-    picture.info.pop("xmp", None)
     if picture.mode == "F" or picture.mode.startswith("I"):
         grey = _float_grey(picture, where) if picture.mode == "F" else _deep_grey(picture, where)
         return np.repeat(grey[..., None], 3, axis=-1)
     if picture.mode == "LAB":
         raise InputError(f"{where}: stored as CIELAB; {_EXPORT}")
     sixteen_bit = ";16" in str(picture.tile)  # Pillow keeps the upper byte
+    image = _colors(picture)
+    if sixteen_bit:
+        _refuse_darkness(image.max(initial=0) / 256, where)
+    return image
+
+
+def _colors(picture: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8, row by row: as a whole a picture would lie in memory three times."""
     picture.load()
     image = np.empty((picture.height, picture.width, 3), np.uint8)
     step = max(1, _BLOCK // max(1, picture.width))
-    for top in range(0, picture.height, step):  # as a whole it would lie in memory three times
+    for top in range(0, picture.height, step):
         rows = picture.crop((0, top, picture.width, min(top + step, picture.height)))
         image[top : top + step] = rows if rows.mode == "RGB" else rows.convert("RGB")
-    if sixteen_bit:
-        _refuse_darkness(image.max(initial=0) / 256, where)
     return image
 
 

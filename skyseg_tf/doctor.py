@@ -15,6 +15,7 @@ from skyseg_tf.runtime import BACKENDS, BOX, PACKAGES, check_sha256, installed, 
 # Extra of the package: what it is for.
 EXTRAS = {
     "export": "skyseg export; the OpenVINO and LiteRT runtimes",
+    "raw": "raw photos of cameras (DNG, NEF, CR2, ARW, ...)",
     "video": "skyseg predict of videos and cameras",
     "serve": "skyseg serve",
     "dashboard": "the dashboard",

@@ -1,17 +1,15 @@
 """Photos out of HTTP requests, and the refusals of those that hold none."""
 
 import asyncio
-import io
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
-from PIL import Image
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import Photo, decode_photo
+from skyseg_tf.images import Photo, decode_photo, image_size
 
 
 class Refusal(Exception):
@@ -111,17 +109,14 @@ def read_photo(name: str, content: bytes, max_pixels: float) -> Photo:
       Refusal: 400 for what is no photo, 413 for one of too many pixels.
     """
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            width, height = picture.size
-    except Exception:  # Pillow's readers raise whatever they stumble over
-        width = height = 0  # decode_image says what is wrong
-    if width * height > max_pixels:
-        raise Refusal(
-            413,
-            "too_many_pixels",
-            f"{width} x {height} pixels exceed {max_pixels / 1e6:g} megapixels; scale the photo down",
-        )
-    try:
+        height, width = image_size(content, name)
+        if width * height > max_pixels:
+            raise Refusal(
+                413,
+                "too_many_pixels",
+                f"{width} x {height} pixels exceed {max_pixels / 1e6:g} megapixels; scale the photo "
+                "down",
+            )
         return decode_photo(content, name)
     except InputError as error:
         raise Refusal(400, "bad_image", str(error)) from None

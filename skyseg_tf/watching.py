@@ -118,7 +118,7 @@ def streamed_matrix(model: keras.Model) -> np.ndarray:
 def _pixels(figure) -> np.ndarray:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=80)
-    return np.array(Image.open(content).convert("RGB"))
+    return np.array(Image.open(content, formats=["PNG"]).convert("RGB"))
 
 
 def make_tracker(name: str, run: Path, settings: Any) -> keras.callbacks.Callback:

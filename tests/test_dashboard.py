@@ -355,6 +355,8 @@ def test_uploads_are_checked():
     assert np.array_equal(uploads.read_upload("a.png", png(photo)).image, photo)
     with pytest.raises(InputError, match=r"a\.png: not a readable image"):
         uploads.read_upload("a.png", b"<script>")
+    with pytest.raises(InputError, match=r"a\.jpg: not a readable image"):
+        uploads.read_upload("a.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n")
     with pytest.raises(InputError, match="damaged"):
         uploads.read_upload("a.png", png(photo)[:200])
     with pytest.raises(InputError, match="50 megapixels"):

@@ -1,14 +1,11 @@
 """What visitors send: a photo or a short video, checked before it is decoded."""
 
-import io
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
-from PIL import Image
-
 from skyseg_tf.decoders import IMAGE_SUFFIXES
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import Photo, decode_photo
+from skyseg_tf.images import Photo, decode_photo, image_size
 from skyseg_tf.runtime import Runtime
 from skyseg_tf.video_settings import VIDEO_SUFFIXES
 
@@ -30,11 +27,7 @@ def read_upload(name: str, content: bytes) -> Photo:
     Raises:
       InputError: no photo, a damaged one, or one of too many pixels.
     """
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            width, height = picture.size
-    except Exception:  # Pillow's readers raise whatever they stumble over
-        width = height = 0  # decode_image says what is wrong
+    height, width = image_size(content, name)
     if width * height > MAX_MEGAPIXELS * 1e6:
         raise InputError(
             f"{name}: {width} x {height} pixels exceed {MAX_MEGAPIXELS} megapixels; scale it down"
