@@ -16,6 +16,8 @@ from skyseg_tf.labels import SCHEMES, LabelScheme
 from skyseg_tf.model_facts import METADATA_PREFIX, ModelFacts, sha256_of
 from skyseg_tf.onnx_file import read_metadata, read_weights
 
+_ROUNDING = 1e-2  # of a probability in float16 or in eight bits
+
 
 class Runtime:
     """A model that is ready to run; made by `load_runtime`. Calls from more threads queue up.
@@ -25,14 +27,17 @@ class Runtime:
       streams: how many calls it works on at the same time.
       path: the model file.
       facts: everything the file says; the most used are attributes here too.
+      network: the keras.Model that it runs; None in the other backends.
       name, scheme, threshold, working_size, frames: see ModelFacts.
       class_names, colors: of the scheme.
     """
 
     def __init__(
-        self, backend: str, path: Path, facts: ModelFacts, infer: Callable, batch=None, streams=1
-    ):
+        self, backend: str, path: Path, facts: ModelFacts, infer: Callable, batch=None, streams=1,
+        network=None,
+    ):  # fmt: skip
         """Wraps `infer`: float32 (batch or any B, ...) -> (B, H, W, C); `streams` may call it."""
+        self.network = network
         self.backend, self.path, self.facts = backend, path, facts
         self.name, self.scheme = facts.name, facts.scheme
         self.class_names, self.colors = facts.scheme.class_names, facts.scheme.colors
@@ -44,6 +49,11 @@ class Runtime:
     def sky_channel(self) -> int | None:
         """Which channel of the probabilities is sky; None for a model that does not know it."""
         return self.scheme.sky_channel
+
+    @property
+    def channels(self) -> int:
+        """Of the probabilities: 1 for sky or not sky, else one per class."""
+        return self.scheme.num_logits
 
     def size_for(self, height: int, width: int) -> tuple[int, int]:
         """The (height, width) to which a photo is shrunk or enlarged for the network.
@@ -70,9 +80,13 @@ class Runtime:
           (B, H, W, C) float32 in 0-1: sky for C = 1, else summing to 1 over the classes.
 
         Raises:
-          InputError: a shape that the model cannot take.
+          InputError: a shape that the model cannot take, or an answer that is no probability.
         """
         self._check(images.shape)
+        return self.infer(images)
+
+    def infer(self, images: np.ndarray) -> np.ndarray:
+        """As a call, at any size that the network itself can take."""
         images = np.ascontiguousarray(images, np.float32)
         step = self._batch or len(images)
         with self._free:
@@ -80,7 +94,9 @@ class Runtime:
                 np.asarray(self._infer(images[i : i + step]), np.float32)
                 for i in range(0, len(images), step)
             ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        probs = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        self._check_answer(probs)
+        return probs
 
     def _check(self, shape: tuple[int, ...]) -> None:
         clip = self.frames > 1
@@ -96,6 +112,18 @@ class Runtime:
             raise InputError(
                 f"{self.name}: sizes must be multiples of {divisor}, this is {size}; resize the "
                 "photos to `size_for` theirs"
+            )
+
+    def _check_answer(self, probs: np.ndarray) -> None:
+        if probs.ndim != 4 or probs.shape[-1] != self.channels:
+            raise InputError(
+                f"{self.path}: gives an array of {probs.shape} for {self.channels} channel(s) of "
+                f"{', '.join(self.class_names)}; it is no export of `skyseg export`"
+            )
+        if not (probs.min() >= -_ROUNDING and probs.max() <= 1 + _ROUNDING):  # NaN is neither
+            raise InputError(
+                f"{self.path}: gives values outside 0-1 or no numbers, so no probabilities: its "
+                "weights are damaged, or it lacks the final activation; train or export it again"
             )
 
 
@@ -215,18 +243,29 @@ def _load_keras(path: Path, threads: int | None, streams: int) -> Runtime:
     return _keras_runtime(path, network, _facts_of_run(path, network))
 
 
-def load_box_in_keras(path: Path, entry: dict) -> Runtime:
-    """Rebuilds a boxed network by its name; its weights are the ONNX file's own."""
+def load_boxed_network(path: Path, entry: dict):
+    """Rebuilds a boxed network by its name; its weights are the ONNX file's own.
+
+    Returns:
+      keras.Model of models.build_model: normalized images -> dict of logits.
+    """
     _import_keras(None)
     from skyseg_tf.models import build_model
     from skyseg_tf.models.folded import load_folded_weights
-    from skyseg_tf.runs import make_saved_model
 
     network = build_model(entry["network"], entry["num_classes"], **entry["options"])
-    metadata, constants = read_metadata(path), read_weights(path)
-    names = json.loads(metadata[f"{METADATA_PREFIX}weights"])
+    constants = read_weights(path)
+    names = json.loads(read_metadata(path)[f"{METADATA_PREFIX}weights"])
     load_folded_weights(network, {key: constants[name] for key, name in names.items()})
-    facts = ModelFacts.from_metadata(metadata, path)
+    return network
+
+
+def load_box_in_keras(path: Path, entry: dict) -> Runtime:
+    """A boxed network in the Keras runtime."""
+    network = load_boxed_network(path, entry)
+    from skyseg_tf.runs import make_saved_model
+
+    facts = ModelFacts.from_metadata(read_metadata(path), path)
     return _keras_runtime(path, make_saved_model(network, entry["stats"]), facts)
 
 
@@ -245,13 +284,14 @@ def _import_keras(threads: int | None):
 def _keras_runtime(path: Path, network, facts: ModelFacts) -> Runtime:
     from skyseg_tf.runs import predictor
 
-    return Runtime("keras", path, facts, predictor(network))
+    return Runtime("keras", path, facts, predictor(network), network=network)
 
 
 def _facts_of_run(path: Path, network) -> ModelFacts:
     """What model.keras and the files beside it tell."""
     from skyseg_tf.runs import read_json, read_run_data
 
+    _check_network(path, network)
     run, channels, shape = path.parent, network.output_shape[-1], network.input_shape
     data = read_run_data(run)
     if data and data.scheme.num_logits == channels:
@@ -260,13 +300,24 @@ def _facts_of_run(path: Path, network) -> ModelFacts:
         scored = tuple(read_json(run / "metrics.json").get("iou", ()))
         scheme = _scheme_of_channels(path, channels, scored)
     facts = ModelFacts(
-        run.name if (run / "config.json").is_file() else path.stem,
+        run.resolve().name if (run / "config.json").is_file() else path.stem,
         scheme,
         working_size=tuple(shape[-3:-1]) if shape[-3] and shape[-2] else None,
         frames=shape[1] if len(shape) == 5 else 1,
         sha256=sha256_of(path),
     )
     return replace(facts, long_side=max(data.image_size)) if data else facts
+
+
+def _check_network(path: Path, network) -> None:
+    """Refuses what takes no photos or gives no probabilities, such as a file of import_weights."""
+    taken, given = getattr(network, "input_shape", None), getattr(network, "output_shape", None)
+    photos = isinstance(taken, tuple) and len(taken) in (4, 5) and taken[-1] == 3
+    if not (photos and isinstance(given, tuple) and len(given) == 4):
+        raise InputError(
+            f"{path}: is no network from RGB (B, H, W, 3) to probabilities (B, H, W, C); give a "
+            "run of `skyseg train` (which takes a file of import_weights by --init)"
+        )
 
 
 def _scheme_of_channels(path: Path, channels: int, scored: tuple[str, ...]) -> LabelScheme:

@@ -129,24 +129,44 @@ def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
     path = Path(run) / "checkpoints" / "best.npz" if Path(run).is_dir() else Path(run)
     if not path.is_file():
         raise InputError(
-            f"{run}: no run to start from ({path.name} is missing); give a run of `skyseg train` "
-            "or a file of `skyseg import_weights`"
+            f"{run}: no run to start from ({path.name} is missing); give a run of `skyseg train`, "
+            "a file of `skyseg import_weights` or the name of a boxed model"
         )
     if path.suffix not in (".keras", ".npz"):
         raise InputError(
             f"{path}: no run, .npz or .keras; of a published checkpoint `skyseg import_weights` "
             "makes one"
         )
-    variables = model.variables
     names, arrays = (_of_network if path.suffix == ".keras" else _of_checkpoint)(path, model)
+    return copy_weights(arrays, names, model, path)
+
+
+def copy_weights(
+    arrays: Sequence[np.ndarray], names: Sequence[str], model: keras.Model, where: str | Path
+) -> list[str]:
+    """Copies the variables of a network of the same kind, but for those of another shape.
+
+    Args:
+      arrays: one per variable, in the order of `model.variables`; more are passed over.
+      names: of the variables.
+      model: see `load_initial_weights`.
+      where: what they are from, for errors.
+
+    Returns:
+      See `load_initial_weights`.
+
+    Raises:
+      InputError: of another network, or no finite numbers.
+    """
+    variables = model.variables
     other = InputError(
-        f"{path}: of another network than {model.name}, or with other --model-options; give a run "
-        "of that one"
+        f"{where}: of another network than {model.name}, or with other --model-options; give one "
+        "of that network"
     )
     if names[: len(variables)] != [v.name for v in variables]:
         raise other
     if broken := _not_finite(arrays, variables):
-        raise InputError(f"{path}: weights of {broken} are no finite numbers; give another run")
+        raise InputError(f"{where}: weights of {broken} are no finite numbers; give another run")
     fits = [a.shape == tuple(v.shape) for a, v in zip(arrays, variables, strict=False)]
     kept = sum(array.size for array, fit in zip(arrays, fits, strict=False) if fit)
     if kept < model.count_params() / 2:

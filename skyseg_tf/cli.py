@@ -5,7 +5,7 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import is_dataclass
 from typing import Any, NoReturn
@@ -96,7 +96,8 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
     """The config that flags give; --help exits, and wrong flags do with one line and status 2.
 
     Args:
-      config: a frozen dataclass; each field is a flag.
+      config: a frozen dataclass; each field is a flag. Its `older_flags`, if it has any, are names
+        that flags had once (older -> flag).
       argv: the flags, or None for those of the process.
       prog: the name shown in the help.
       default: a config from which the flags depart; None for the fields' own defaults.
@@ -106,6 +107,7 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
     """
     import tyro  # `skyseg --version` does without
 
+    argv = _renamed(sys.argv[1:] if argv is None else argv, getattr(config, "older_flags", {}))
     marks = (tyro.conf.DisallowNone,)
     told = io.StringIO()
     try:
@@ -115,9 +117,13 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
         if not error.code:
             raise
         wrong_flags = importlib.import_module("skyseg_tf.wrong_flags")
-        argv = sys.argv[1:] if argv is None else argv
         line = wrong_flags.in_one_line(told.getvalue(), config, argv)
         _refuse(prog, f"{line}; `{prog} --help` tells all")
+
+
+def _renamed(argv: Sequence[str], names: Mapping[str, str]) -> list[str]:
+    split = (word.partition("=") for word in argv)
+    return ["".join((names.get(flag, flag), *value)) for flag, *value in split]
 
 
 def _refuse(prog: str, line: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Evaluations of several runs side by side, as long as they were scored alike."""
+"""Evaluations of several models side by side, as long as they were scored alike."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from skyseg_tf.errors import InputError
 from skyseg_tf.json_file import read_object
 from skyseg_tf.json_types import typed
+from skyseg_tf.model_folders import evaluations_of
 
 # Facts of a protocol that decide whether figures may stand side by side. The data's name is not
 # among them: `truth` is a hash of the labels themselves, wherever they lie.
@@ -19,18 +20,22 @@ _SCORES = {
 
 
 def read_evaluation(run: str | Path, name: str) -> dict:
-    """The metrics.json of RUN/evaluation/<name>.
+    """The metrics.json of an evaluation.
+
+    Args:
+      run: run folder, model file, or name of a boxed model.
+      name: of the evaluation in `evaluations_of` it.
 
     Raises:
       InputError: no such evaluation (the message names those there are), or a damaged one.
     """
-    folder = Path(run) / "evaluation"
+    folder = evaluations_of(run)
     path = folder / name / "metrics.json"
     if not path.is_file():
         there = sorted(p.parent.name for p in folder.glob("*/metrics.json"))
         raise InputError(
             f"{run}: no evaluation '{name}' (there: {', '.join(there) or 'none'}); run `skyseg "
-            f"evaluate --run {run}` with the same options, or choose one by --name"
+            f"evaluate --model {run}` with the same options, or choose one by --name"
         )
     scores = read_scores(path)
     if "protocol_facts" not in scores:
@@ -60,7 +65,7 @@ def compare_evaluations(runs: Sequence[str | Path], name: str) -> str:
     """A table of scores by run.
 
     Args:
-      runs: run folders, two or more.
+      runs: run folders, model files or names of boxed models, two or more.
       name: of the evaluation in each.
 
     Returns:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from skyseg_tf.comparison import read_evaluation
 from skyseg_tf.images import write_aside
+from skyseg_tf.model_folders import evaluations_of, run_of
 
 # File name of a plot, heading, and what to look for.
 _PLOTS = (
@@ -50,10 +51,10 @@ details{margin:.8rem 0}summary{cursor:pointer}td.text{text-align:left;overflow-w
 
 
 def write_report(run: str | Path, name: str) -> Path:
-    """Writes RUN/evaluation/<name>/report.html.
+    """Writes report.html into an evaluation.
 
     Args:
-      run: run folder.
+      run: run folder, model file, or name of a boxed model.
       name: of an evaluation in it.
 
     Returns:
@@ -62,12 +63,12 @@ def write_report(run: str | Path, name: str) -> Path:
     Raises:
       InputError: no such evaluation.
     """
-    run = Path(run)
-    folder = run / "evaluation" / name
+    folder = evaluations_of(run) / name
     scores = read_evaluation(run, name)
+    kind, run = "run" if run_of(run) else "model", run_of(run) or Path(run)
     parts = [
         f"<h1>{escape(scores['network'])}: {escape(scores['protocol_facts']['data'])}</h1>",
-        f"<p class=dim>run {escape(run.resolve().name)}</p>",
+        f"<p class=dim>{kind} {escape(run.resolve().name)}</p>",
         f"<p class=protocol>{escape(scores['protocol'])}</p>",
         _cards(scores),
         _notes(scores),

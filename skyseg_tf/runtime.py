@@ -16,14 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from skyseg_tf.backends import LOADERS, Runtime, load_box_in_keras
+from skyseg_tf.backends import LOADERS, Runtime, load_box_in_keras, load_boxed_network
 from skyseg_tf.errors import InputError, nearest, not_among
 from skyseg_tf.labels import class_ids
 from skyseg_tf.model_facts import METADATA_PREFIX, ModelFacts, sha256_of
 
 __all__ = [
-    "BACKENDS", "BOX", "METADATA_PREFIX", "PACKAGES", "ModelFacts", "Runtime", "check_sha256",
-    "class_ids", "installed", "load_fastest", "load_runtime", "read_box", "sha256_of",
+    "BACKENDS", "BOX", "METADATA_PREFIX", "PACKAGES", "ModelFacts", "Runtime", "boxed",
+    "check_sha256", "class_ids", "installed", "load_boxed", "load_fastest", "load_runtime",
+    "read_box", "sha256_of",
 ]  # fmt: skip
 
 BACKENDS = ("openvino", "onnxruntime", "litert", "keras")  # in order of preference
@@ -96,7 +97,7 @@ def load_runtime(
     elif not installed(backend):
         raise InputError(f"{backend} is not installed: `{PACKAGES[backend][1]}`")
     path = files[backend]
-    entry = _box_entry(model)
+    entry = boxed(model)
     if entry:
         check_sha256(path, entry["sha256"])
     loaded = (
@@ -169,15 +170,27 @@ def read_box() -> dict:
     return json.loads(index.read_text()) if index.is_file() else {"default": None, "models": {}}
 
 
-def _box_entry(model: str | Path | None) -> dict | None:
+def boxed(model: str | Path | None) -> dict | None:
+    """The entry of `read_box` that a --model names; None for a run or a file, which go first."""
     box = read_box()
     name = box["default"] if model is None else str(model)
     return None if model and Path(model).exists() else box["models"].get(name)
 
 
+def load_boxed(name: str | Path):
+    """The network of a boxed model as models.build_model builds it, to be trained on.
+
+    Raises:
+      InputError: damaged.
+    """
+    entry = boxed(name)
+    check_sha256(BOX / entry["file"], entry["sha256"])
+    return load_boxed_network(BOX / entry["file"], entry)
+
+
 def _model_files(model: str | Path | None) -> dict[str, Path]:
     """Backend -> the file that it would run, in order of preference."""
-    entry = _box_entry(model)
+    entry = boxed(model)
     if entry:
         return dict.fromkeys(("openvino", "onnxruntime", "keras"), BOX / entry["file"])
     if model is None:
@@ -200,10 +213,10 @@ def _model_files(model: str | Path | None) -> dict[str, Path]:
         return {name: files[name] for name in BACKENDS if name in files}
     if not path.exists():
         names = read_box()["models"]
-        boxed = f"; in the box there are: {', '.join(names)}" if names else ""
+        known = f"; in the box there are: {', '.join(names)}" if names else ""
         near = nearest(str(model), names)
         meant = f"; did you mean {near}?" if near else ""
-        raise InputError(f"{path}: no such run folder or model file{boxed}{meant}")
+        raise InputError(f"{path}: no such run folder or model file{known}{meant}")
     if path.suffix not in _SUFFIXES:
         raise InputError(f"{path}: no model; give {', '.join(_SUFFIXES)} or a run folder")
     return dict.fromkeys(_SUFFIXES[path.suffix], path)

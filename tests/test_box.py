@@ -121,3 +121,27 @@ def test_a_weight_that_is_not_in_the_graph_is_told(network):
         match_weights(network, lambda array: None)
     with pytest.raises(InputError, match="of another network"):
         load_folded_weights(network, {})
+
+
+def test_a_folded_network_can_be_trained_on():
+    """In training a batch normalization goes by its batch: it must then do what it does alone."""
+    import keras
+
+    from skyseg_tf.models.folded import restore_statistics
+
+    rng = np.random.default_rng(0)
+    network = tiny(1, (32, 64))
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):  # as load_folded_weights leaves it
+            shape = layer.gamma.shape
+            layer.gamma.assign(rng.uniform(0.5, 2, shape))
+            layer.beta.assign(rng.normal(size=shape))
+    images = rng.normal(size=(4, 32, 64, 3)).astype(np.float32)
+    before = network(images, training=False)["logits"].numpy()
+    moving = [v.numpy() for v in network.non_trainable_variables]
+    assert np.abs(network(images, training=True)["logits"].numpy() - before).max() > 0.1
+    for variable, value in zip(network.non_trainable_variables, moving, strict=True):
+        variable.assign(value)
+    restore_statistics(network, [images[:2], images[2:]])
+    np.testing.assert_allclose(network(images, training=False)["logits"], before, atol=1e-4)
+    np.testing.assert_allclose(network(images, training=True)["logits"], before, atol=1e-2)

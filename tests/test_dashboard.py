@@ -512,7 +512,7 @@ def test_pages_say_what_to_do_when_there_is_nothing(tmp_path):
     make_run(tmp_path / "runs" / "one")
     st.cache_data.clear()
     app = run_page("worst_photos", folders)
-    assert "skyseg evaluate --run" in messages(app.code)
+    assert "skyseg evaluate --model" in messages(app.code)
 
 
 def test_pages_of_runs(folders, tree):

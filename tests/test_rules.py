@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "skyseg_tf"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NO_TENSORFLOW = (
+    "dependencies",
     "errors",
     "locks",
     "json_file",
@@ -41,6 +42,7 @@ NO_TENSORFLOW = (
     "scenes",
     "check",
     "flatten",
+    "model_folders",
     "model_facts",
     "backends",
     "runtime",
@@ -67,8 +69,8 @@ NO_TENSORFLOW = (
 
 # A module may import only modules of lower floors, or of its own where it says so.
 FLOORS = [
-    ["errors", "quiet", "png", "settings", "locks", "foreign_flags"],
-    ["files", "photo_metadata", "port", "json_file", "json_types"],
+    ["dependencies", "errors", "quiet", "png", "settings", "locks", "foreign_flags"],
+    ["files", "photo_metadata", "port", "json_file", "json_types", "model_folders"],
     ["raw_photos"],
     ["decoders"],
     ["labels", "images", "onnx_file", "refine", "search_space", "state_dicts"],

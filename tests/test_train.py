@@ -103,7 +103,7 @@ def test_a_run_stands_alone_when_its_records_are_gone(run, records, tree, tmp_pa
     assert data.rgb_stats == manifest.rgb_stats
     assert data.photos == {name: split.count for name, split in manifest.splits.items()}
     assert load_runtime(alone / "model.keras", "keras").facts.long_side == 64
-    folder = evaluate(EvaluateConfig(run=alone, source=tree, worst=0, quiet=True))
+    folder = evaluate(EvaluateConfig(model=alone, source=tree, worst=0, quiet=True))
     assert json.loads((folder / "metrics.json").read_text())["input_size"] == [32, 64]
     boxed = []
     monkeypatch.setattr(
@@ -112,7 +112,7 @@ def test_a_run_stands_alone_when_its_records_are_gone(run, records, tree, tmp_pa
     box(BoxConfig(run=alone, name="a", data="drawn", terms="none", out=tmp_path / "box"))
     assert boxed == [manifest.rgb_stats]
     with pytest.raises(InputError, match=r"its records \(gone\) are not there; give --records or"):
-        evaluate(EvaluateConfig(run=alone, quiet=True))
+        evaluate(EvaluateConfig(model=alone, quiet=True))
     (alone / "dataset.json").unlink()
     assert read_run_data(alone) is None
     (alone / "config.json").write_text(json.dumps(config))  # as runs were before
@@ -448,6 +448,24 @@ def test_init_takes_the_weights_and_leaves_a_head_that_does_not_fit(run, capsys)
         load_initial_weights(run, build_model("u2netp", 1))
     with pytest.raises(InputError, match=r"best\.npz is missing"):
         load_initial_weights(run / "plots", same)
+
+
+def test_init_takes_a_boxed_model_by_its_name(run, records, tmp_path, monkeypatch, capsys):
+    """Its network is trained, and it is as good as it was before the first step."""
+    box(BoxConfig(run=run, name="small", data="drawn", terms="none", out=tmp_path / "box"))
+    monkeypatch.setattr("skyseg_tf.runtime.BOX", tmp_path / "box")
+    again = train(
+        TrainConfig(
+            records=records, init=Path("small"), epochs=1, batch_size=4, learning_rate=1e-9,
+            ema=0, augment="none", run=tmp_path / "run", plots=tmp_path / "plots", quiet=True,
+        )
+    )  # fmt: skip
+    assert "weights of small; fresh: none" in capsys.readouterr().out
+    assert json.loads((again / "config.json").read_text())["model"] == "skynet"
+    before, after = (json.loads((r / "metrics.json").read_text()) for r in (run, again))
+    assert after["mean_iou"] == pytest.approx(before["mean_iou"], abs=0.05)
+    with pytest.raises(InputError, match="of another network than u2netp"):
+        train(TrainConfig(records=records, model="u2netp", init=Path("small"), run=tmp_path / "b"))
 
 
 def test_a_sequence_model_trains_on_clips_and_on_nothing_else(tree, records, tmp_path):
