@@ -259,7 +259,7 @@ def test_unlike_protocols_never_share_a_table(tmp_path):
     assert row["boundary F"] == 0.5
     (other / "metrics.json").write_text("{")
     _, damaged = run_facts.group_scores([other])
-    assert "metrics.json: not JSON" in damaged[0]
+    assert "metrics.json: damaged, not JSON" in damaged[0]
 
 
 def test_worst_photos_are_ranked_and_found(tmp_path, tree):

@@ -23,11 +23,11 @@ DATA = {
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "config.json: not JSON"),
-        ("{", "config.json: not JSON"),
+        ("", "config.json: damaged, not JSON"),
+        ("{", "config.json: damaged, not JSON"),
         ("[]", "config.json: holds no JSON object"),
         ("[" * 100_000, "config.json: nested too deep"),
-        (b"\xff\xfe\x00", "config.json: not JSON"),
+        (b"\xff\xfe\x00", "config.json: damaged, not JSON"),
         ('{"speed": 3}', r"config.json: of another version of this program \(speed\)"),
         ('{"epochs": "many"}', 'config.json: damaged: epochs is "many"; restore the file or'),
         ('{"epochs": true}', "config.json: damaged: epochs is true"),
