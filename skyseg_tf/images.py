@@ -30,6 +30,7 @@ ZIP_MARK = ".zip!"
 Image.MAX_IMAGE_PIXELS = None  # the limit is checked below, with a message that says what to do
 cv2.setNumThreads(1)  # the callers run one image per thread
 _local = threading.local()
+_ASIDES: set[Path] = set()  # files that write_aside has begun
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -255,10 +256,18 @@ def write_aside(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _ASIDES.add(aside)
     try:
         yield aside
         os.replace(aside, path)
     finally:
+        aside.unlink(missing_ok=True)
+        _ASIDES.discard(aside)
+
+
+def discard_asides() -> None:
+    """Removes what `write_aside` has begun, for a process that ends without its threads."""
+    for aside in tuple(_ASIDES):
         aside.unlink(missing_ok=True)
 
 

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -282,10 +283,7 @@ def run_jobs(
       memory before the network, and as many behind it. A failing disk raises.
     """
     ahead = config.workers + config.batch_size
-    with (
-        ThreadPoolExecutor(config.workers) as readers,
-        ThreadPoolExecutor(config.workers) as writers,
-    ):
+    with _pool(config.workers) as readers, _pool(config.workers) as writers:
         waiting = iter(jobs)
         reading: deque[tuple[Job, Future]] = deque()
         writing: deque[tuple[Job, Future]] = deque()
@@ -323,6 +321,18 @@ def run_jobs(
             compute()
         while writing:
             yield _finished(*writing.popleft())
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads; after an error or Ctrl-C what has not begun is dropped, and nobody waits."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def _size(runtime: Runtime, image: np.ndarray) -> tuple[int, int]:

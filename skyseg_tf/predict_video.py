@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from skyseg_tf.camera import Camera
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, Stuck
 from skyseg_tf.images import write_aside
 from skyseg_tf.runtime import Runtime
 from skyseg_tf.smoothing import Smoother
@@ -58,7 +58,7 @@ class Report:
       seconds: from the first frame to the end of the file.
       cpu_seconds: of all processor cores.
       stages: times of decode, infer (the network alone), compose and encode.
-      stopped: ended by Ctrl-C.
+      stopped: number of the signal that ended it (Ctrl-C's or SIGTERM), or 0.
     """
 
     out: str
@@ -71,7 +71,7 @@ class Report:
     seconds: float
     cpu_seconds: float
     stages: tuple[StageTime, ...]
-    stopped: bool
+    stopped: int
 
     @property
     def fps(self) -> float:
@@ -183,7 +183,7 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
       runtime: of load_runtime.
 
     Returns:
-      The report. Ctrl-C finishes the file; a second one gives it up.
+      The report. Ctrl-C and SIGTERM finish the file; a second one gives it up.
 
     Raises:
       InputError: no video, no camera, or an output that cannot be as asked.
@@ -231,7 +231,7 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
                 depth=1 if is_camera else 3,
             )
             if not written:
-                raise KeyboardInterrupt  # before the first frame: there is nothing to finish
+                raise KeyboardInterrupt(stopped)  # before the first frame: nothing to finish
         return Report(
             out=str(target),
             network=f"{runtime.name} in {runtime.backend}",
@@ -273,7 +273,8 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
       runtime: of load_runtime.
 
     Returns:
-      0, or 1 if some could not be done (they are listed on stderr), or 130 after Ctrl-C.
+      0, or 1 if some could not be done (they are listed on stderr), or 130 after Ctrl-C and 143
+      after SIGTERM.
 
     Raises:
       InputError: several videos for one output, or the only one could not be done.
@@ -293,7 +294,7 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
         if not config.quiet:
             print(report, file=sys.stderr if config.out == "-" else sys.stdout)
         if report.stopped:
-            return 130
+            return 128 + report.stopped
     for failure in failures:
         print(f"skyseg predict: not done: {failure}", file=sys.stderr)
     return 1 if failures else 0
@@ -360,6 +361,8 @@ def _open_writer(config: VideoConfig, target, suffix: str, reader):
 def _closing(writer):
     try:
         yield writer.write
+    except Stuck:  # a thread may still be at work on it
+        raise
     except BaseException:
         writer.abandon()
         raise

@@ -123,6 +123,7 @@ class VideoReader:
         """
         self.path, self.skipped = Path(path), 0
         self._container = _open_input(path)
+        self._packets = self._demux()
         video = self._container.streams.best("video")
         if video is None or not video.codec_context.width:
             self.close()
@@ -137,7 +138,6 @@ class VideoReader:
         video.thread_type = "AUTO"
         self._video = video
         self.audio_streams = tuple(s for s in self._container.streams.audio if s.codec_context)
-        self._packets = self._demux()
         self._first = self._decode_first()
         matrix = _display_matrix(self._first)
         self.info = VideoInfo(
@@ -238,8 +238,9 @@ class VideoReader:
         yield Moment(None, audio)
 
     def close(self) -> None:
-        """Closes the file."""
-        self._container.close()
+        """Closes the file, unless a thread hangs in reading it."""
+        if not self._packets.gi_running:
+            self._container.close()
 
 
 def _open_input(path: str | Path):

@@ -12,6 +12,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.images import write_aside
 from skyseg_tf.video import RANGE_FULL, RANGE_VIDEO, Moment, VideoInfo
 
 
@@ -282,9 +283,8 @@ class FrameFolder:
             ".png", np.ascontiguousarray(picture), [cv2.IMWRITE_PNG_COMPRESSION, 1]
         )
         name = f"frame_{self._count:06d}.png"
-        aside = self._folder / f".{name}.tmp"
-        aside.write_bytes(content)
-        aside.replace(self._folder / name)
+        with write_aside(self._folder / name) as aside:
+            aside.write_bytes(content)
         with open(self._times, "a") as times:
             times.write(f"{name},{float(frame.pts * frame.time_base):.6f}\n")
         self._count += 1

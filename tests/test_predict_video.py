@@ -192,6 +192,54 @@ def test_interrupt_finishes_the_file(tmp_path):
     assert "(stopped)" in str(report)
 
 
+HANGING = """
+import os, sys, threading; sys.path.insert(0, sys.argv[1])
+from drawn_clips import bright_is_sky, make_runtime
+from skyseg_tf import predict
+count = []
+def infer(images):
+    count.append(1)
+    if len(count) > 5:
+        print("hangs", flush=True)
+        threading.Event().wait()
+    return bright_is_sky(images)
+predict.load_fastest = predict.load_runtime = lambda *a, **k: make_runtime(infer)
+predict.main(sys.argv[2:], "skyseg predict")
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(signal.SIGINT, "clip"), (signal.SIGTERM, "clip"), (signal.SIGINT, "photos")],
+)
+def test_a_command_that_hangs_ends_by_a_signal_and_leaves_nothing_half_written(
+    tmp_path, number, kind
+):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    if kind == "clip":
+        source = write_clip(source / "clip.mp4", 40)
+    else:
+        for index in range(8):
+            cv2.imwrite(str(source / f"{index}.png"), draw_frame(index)[0])
+    argv = [str(source), "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGING, str(Path(__file__).parent), *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "hangs\n"
+    start = time.monotonic()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert time.monotonic() - start < 15  # 3 where nothing else runs
+    assert process.returncode == 128 + number
+    assert err == "skyseg predict: stopped\n"
+    left = {path.name for path in out.iterdir()}
+    assert left <= (set() if kind == "clip" else {f"{index}.png" for index in range(5)})
+
+
 def test_an_error_leaves_no_file(tmp_path):
     def infer(images):
         raise ZeroDivisionError
