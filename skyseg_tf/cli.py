@@ -100,8 +100,13 @@ def one_line_errors(prog: str) -> Iterator[None]:
 def _terminable() -> Iterator[None]:
     """Inside, SIGTERM is an exception, as Ctrl-C is, unless the process has other plans for it."""
 
-    def terminate(number: int, _) -> NoReturn:
-        raise KeyboardInterrupt(number)
+    owner = os.getpid()
+
+    def terminate(number: int, _) -> None:
+        if os.getpid() == owner:
+            raise KeyboardInterrupt(number)
+        signal.signal(number, signal.SIG_DFL)  # a fork of ours, whose end is nobody's affair
+        signal.raise_signal(number)
 
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:

@@ -128,10 +128,14 @@ def write_color(prediction: Prediction, path: Path) -> None:
 
 def write_label_ids(prediction: Prediction, path: Path) -> None:
     """Cityscapes labelIds: 23 = sky, 0 = unlabeled."""
+    write_image(path, label_id_table(prediction.class_names)[prediction.ids])
+
+
+def label_id_table(class_names: Sequence[str]) -> np.ndarray:
+    """(256,) uint8: the Cityscapes labelId of each class id; 0 for a class that it does not have."""
     table = np.zeros(256, np.uint8)
-    for class_id, name in enumerate(prediction.class_names):
-        table[class_id] = LABEL_ID.get(name, 0)
-    write_image(path, table[prediction.ids])
+    table[: len(class_names)] = [LABEL_ID.get(name, 0) for name in class_names]
+    return table
 
 
 def write_npy(prediction: Prediction, path: Path) -> None:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from skyseg_tf.camera import Camera
 from skyseg_tf.errors import InputError, Stuck
+from skyseg_tf.formats import label_id_table
 from skyseg_tf.images import write_aside
 from skyseg_tf.runtime import Runtime
 from skyseg_tf.smoothing import Smoother
@@ -196,13 +197,14 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
         sky_channel=runtime.sky_channel,
         threshold=threshold,
         opacity=config.opacity,
+        label_ids=label_id_table(runtime.class_names),
     )
     is_camera = isinstance(source, int)
     target, suffix = find_target(config, source)
     reader = Camera(source) if is_camera else VideoReader(source, threads=config.codec_threads)
     try:
-        size = runtime.size_for(*reader.info.upright_size)
-        shrink = Shrinker(size, reader.info.rotation)
+        size = runtime.size_for(*reader.info.shown_size)
+        shrink = Shrinker(size, reader.info.orientation)
         smoother = Smoother(config.smooth)
         before = _Before(shrink, smoother, runtime.frames)
         after = _After(shrink, smoother, composer, threshold)

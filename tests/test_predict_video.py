@@ -11,13 +11,24 @@ import av
 import cv2
 import numpy as np
 import pytest
-from drawn_clips import SIZE, bright_is_sky, draw_frame, make_runtime, read_clip, write_clip
+from drawn_clips import (
+    MATRICES,
+    SIZE,
+    bright_is_sky,
+    draw_frame,
+    make_runtime,
+    matrix_of,
+    read_clip,
+    show,
+    write_clip,
+)
 
 from skyseg_tf import predict
 from skyseg_tf import predict_video as module
 from skyseg_tf.camera import Camera
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import SKY_TINT
+from skyseg_tf.labels import SCHEMES
 from skyseg_tf.predict_video import VideoConfig, find_target, predict_video, predict_videos
 from skyseg_tf.video import Moment, VideoInfo
 from skyseg_tf.video_write import CONTAINERS, VideoWriter
@@ -67,6 +78,61 @@ def test_the_network_sees_turned_videos_upright(tmp_path, turned):
     run(source, tmp_path / "png", make_runtime(), format="mask", container="png")
     picture = cv2.imread(str(tmp_path / "png" / "clip" / "frame_000003.png"), cv2.IMREAD_GRAYSCALE)
     assert agreement(picture, draw_frame(3)[1]) > 0.99
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_a_player_shows_the_mask_as_it_shows_the_video(tmp_path, matrix):
+    source = write_clip(tmp_path / "clip.mp4", 3, matrix=matrix)
+    for name, kind in (("m.mp4", "mask"), ("m.mkv", "mask"), ("o.mp4", "overlay")):
+        run(source, tmp_path / name, format=kind)
+        frames = read_clip(tmp_path / name, "gray" if kind == "mask" else "rgb24")[0]
+        shown = np.stack([show(frame, matrix_of(tmp_path / name)) for frame in frames])
+        if kind == "overlay":  # what is sky is magenta
+            shown = np.where(shown[..., 1] + 40 < shown[..., 0].astype(int), 255, 0)
+        assert agreement(shown, truths(3)) > 0.99, name
+    run(source, tmp_path / "png", format="mask", container="png")
+    picture = cv2.imread(str(tmp_path / "png" / "clip" / "frame_000002.png"), cv2.IMREAD_GRAYSCALE)
+    assert agreement(picture, draw_frame(2)[1]) > 0.99
+
+
+def test_the_network_sees_square_pixels(tmp_path):
+    seen = []
+
+    def infer(images):
+        seen.append(images.shape)
+        return bright_is_sky(images)
+
+    source = write_clip(tmp_path / "clip.mp4", 2, aspect=Fraction(2, 1))
+    runtime = make_runtime(infer, working_size=None, long_side=96, divisor=8)
+    for name in ("m.mp4", "m.mkv", "m.webm"):
+        run(source, tmp_path / name, runtime, format="mask")
+        with av.open(str(tmp_path / name)) as container:
+            stream = container.streams.video[0]
+            shown = (stream.height, stream.width * (stream.sample_aspect_ratio or 1))
+        assert shown == (64, 192), name
+        frames = read_clip(tmp_path / name, "gray")[0]
+        assert set(np.unique(frames)) == {0, 255}
+        wide = np.repeat(truths(2), frames.shape[2] // 96, axis=2)
+        assert agreement(frames, wide) > 0.97
+    assert set(seen) == {(1, 48, 144, 3)}
+
+
+def test_class_ids_are_exact(tmp_path):
+    source = write_clip(tmp_path / "clip.mp4", 3)
+    names = SCHEMES["cityscapes19"].class_names
+    city = [names.index("building"), names.index("sky")]
+
+    def infer(images):
+        probs = np.zeros((*images.shape[:3], 19), np.float32)
+        probs[..., city] = np.concatenate([1 - bright_is_sky(images), bright_is_sky(images)], -1)
+        return probs
+
+    runtime = make_runtime(infer, class_names=names, colors=SCHEMES["cityscapes19"].colors)
+    for suffix in CONTAINERS:
+        run(source, tmp_path / f"ids{suffix}", runtime, format="labelids")
+        ids = read_clip(tmp_path / f"ids{suffix}", "gray")[0]
+        assert set(np.unique(ids)) == {11, 23}
+        assert agreement(np.where(ids == 23, 255, 0), truths(3)) > 0.99
 
 
 @pytest.mark.parametrize(

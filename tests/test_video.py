@@ -6,10 +6,10 @@ import av
 import cv2
 import numpy as np
 import pytest
-from drawn_clips import SIZE, draw_frame, read_clip, write_clip
+from drawn_clips import MATRICES, SIZE, draw_frame, matrix_of, read_clip, show, write_clip
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.video import Moment, Shrinker, VideoInfo, VideoReader
+from skyseg_tf.video import Moment, Orientation, Shrinker, VideoInfo, VideoReader
 from skyseg_tf.video_write import FrameFolder, VideoWriter
 
 
@@ -37,7 +37,7 @@ def test_reader_tells_size_rate_and_rotation(tmp_path):
     assert reader.info.rate == Fraction(30000, 1001)
     assert reader.info.size == SIZE[::-1]
     assert reader.info.upright_size == SIZE
-    assert reader.info.rotation == 90
+    assert reader.info.orientation == Orientation(1, False)
     assert reader.info.frames == 12
     assert sum(moment.frame is not None for moment in reader) == 12
     assert reader.skipped == 0
@@ -46,13 +46,87 @@ def test_reader_tells_size_rate_and_rotation(tmp_path):
 @pytest.mark.parametrize("turned", [0, 90, 180, 270])
 def test_small_pictures_are_upright_and_turn_back(tmp_path, turned):
     reader = VideoReader(write_clip(tmp_path / "a.mp4", 1, turned=turned))
-    shrink = Shrinker((32, 48), reader.info.rotation)
+    shrink = Shrinker((32, 48), reader.info.orientation)
     frame = next(iter(reader)).frame
     small = shrink(frame)
     expected = cv2.resize(draw_frame(0)[0], (48, 32), interpolation=cv2.INTER_AREA)
     assert np.abs(small.astype(int) - expected).mean() < 4
     coded = cv2.resize(frame.to_ndarray(format="rgb24"), shrink.turn_back(small).shape[1::-1])
     assert np.abs(shrink.turn_back(small).astype(int) - coded).mean() < 8
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_all_eight_display_matrices(tmp_path, matrix):
+    """The network sees what a player shows, and what is copied is shown alike."""
+    reader = VideoReader(write_clip(tmp_path / "a.mp4", 2, matrix=matrix))
+    assert reader.info.upright_size == SIZE
+    shrink = Shrinker(SIZE, reader.info.orientation)
+    frame = next(iter(reader)).frame
+    assert np.abs(shrink(frame).astype(int) - draw_frame(0)[0]).mean() < 4
+    stored = frame.to_ndarray(format="rgb24")
+    orientation = reader.info.orientation
+    assert (orientation.upright(stored) == show(stored, matrix)).all()
+    assert (orientation.stored(orientation.upright(stored)) == stored).all()
+    assert (shrink.turn_back(orientation.upright(stored)) == stored).all()
+    for suffix in (".mp4", ".mov", ".mkv", ".webm"):
+        copy_video(tmp_path / "a.mp4", tmp_path / f"b{suffix}")
+        assert matrix_of(tmp_path / f"b{suffix}") == matrix
+
+
+def test_scaled_and_slanted_matrices_give_the_nearest_orientation():
+    for numbers, expected in (
+        ((46341, 46000, 0, -46000, 46341, 0, 0, 0, 1 << 30), Orientation(0)),  # 45 degrees, almost
+        ((0, 131072, 0, -131072, 0, 0, 0, 0, 1 << 30), Orientation(3)),
+        ((0,) * 9, Orientation()),
+        (None, Orientation()),
+    ):
+        assert Orientation.from_matrix(numbers) == expected
+
+
+@pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (0, 1, -1, 0)])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_pixels_that_are_not_square_stay_so(tmp_path, matrix, suffix):
+    source = write_clip(tmp_path / "a.mp4", 2, matrix=matrix, aspect=Fraction(4, 3))
+    info = VideoReader(source).info
+    assert info.sample_aspect_ratio == Fraction(4, 3)
+    assert info.shown_size == ((64, 128) if matrix[0] else (85, 96))
+    copy_video(source, tmp_path / f"b{suffix}")
+    with av.open(str(tmp_path / f"b{suffix}")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+
+
+@pytest.mark.parametrize("preset", ["ultrafast", "medium"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".m4v", ".mkv", ".webm"])
+@pytest.mark.parametrize("kind", ["mask", "grey"])
+def test_masks_come_out_as_they_went_in(tmp_path, suffix, kind, preset):
+    """Noise, the hardest of all masks, and a smooth one."""
+    rng = np.random.default_rng(0)
+    wanted = rng.integers(0, 256, (6, *SIZE), np.uint8)
+    wanted[3:] = np.mgrid[: SIZE[0], : SIZE[1]].sum(0) % 256
+    if kind == "mask":
+        wanted = np.where(wanted > 127, 255, 0).astype(np.uint8)
+    target, tick = tmp_path / f"a{suffix}", Fraction(1, 25)
+    writer = VideoWriter(
+        target, suffix, kind, VideoInfo(SIZE, Fraction(25), tick), preset=preset, quality=40
+    )
+    for index, mask in enumerate(wanted):
+        frame = av.VideoFrame.from_ndarray(mask, "gray")
+        frame.pts, frame.time_base = index, tick
+        writer.write(Moment(frame))
+    writer.close()
+    for layout in ("gray", "rgb24"):
+        frames = read_clip(target, layout)[0]
+        assert (frames.reshape(6, *SIZE, -1) == wanted[..., None]).all()
+    capture = cv2.VideoCapture(str(target))
+    for mask in wanted:
+        assert (capture.read()[1] == mask[..., None]).all()
+    with av.open(str(target)) as container:  # a profile that browsers and editors read
+        profile = container.streams.video[0].codec_context.profile
+        assert (
+            kind == "grey"
+            or suffix == ".mkv"
+            or profile in ("Constrained Baseline", "Main", "High", "Profile 0")
+        )
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
