@@ -90,7 +90,7 @@ class VideoInfo:
       display_matrix: the nine numbers of the file's own, or None.
       sample_aspect_ratio: width to height of a stored pixel, or None.
       color: AVColorSpace, AVColorRange, AVColorPrimaries and AVColorTransferCharacteristic, of
-        what `to_sdr` makes of its frames.
+        what `to_bt709` makes of its frames.
       frames: how many to expect; None where the file does not tell.
       metadata: title and the like.
     """
@@ -143,13 +143,13 @@ def is_full_range(frame: av.VideoFrame) -> bool:
     return frame.format.name.startswith("yuvj") or frame.color_range == RANGE_FULL
 
 
-def to_sdr(frame: av.VideoFrame, scaler: VideoReformatter) -> av.VideoFrame:
-    """A frame of HDR video (PQ, HLG) in BT.709, which every screen shows and networks know.
+def to_bt709(frame: av.VideoFrame, scaler: VideoReformatter) -> av.VideoFrame:
+    """A frame of HDR video (PQ, HLG) or RGB in BT.709, which every screen shows and networks know.
 
-    Reference white (203 candela per square metre) becomes white; what is brighter is white, too.
-    Other frames are given back as they are. Reference: ITU-R BT.2100, BT.2408.
+    Of HDR, reference white (203 candela per square metre) becomes white; what is brighter is white,
+    too. Other frames are given back as they are. Reference: ITU-R BT.2100, BT.2408.
     """
-    if frame.color_trc not in _HDR:
+    if frame.color_trc not in _HDR and not frame.format.is_rgb:
         return frame
     space, color_range, primaries, trc = _BT709
     made = scaler.reformat(
@@ -175,17 +175,23 @@ class Shrinker:
         """Takes the upright (height, width) of the pictures and the VideoInfo's orientation."""
         self._orientation = orientation
         self._size = size[::-1] if orientation.swaps_sides else size
-        self._scaler, self._to_sdr = VideoReformatter(), VideoReformatter()
+        self._scaler, self._to_bt709 = VideoReformatter(), VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         """Returns (height, width, 3) uint8."""
         height, width = self._size
-        # Shrunk first: the way from HDR is long.
-        layout = frame.format.name if frame.color_trc in _HDR else "rgb24"
+        hdr = frame.color_trc in _HDR
         small = self._scaler.reformat(
-            frame, width, height, layout, interpolation=Interpolation.AREA, threads=1
+            frame,
+            width,
+            height,
+            frame.format.name if hdr else "rgb24",
+            interpolation=Interpolation.AREA,
+            threads=1,
         )
-        picture = to_sdr(small, self._to_sdr).to_ndarray(format="rgb24")
+        if hdr:  # shrunk before, since that way is long
+            small = to_bt709(small, self._to_bt709)
+        picture = small.to_ndarray(format="rgb24", threads=1)
         return np.ascontiguousarray(self._orientation.upright(picture))
 
     def turn_back(self, array: np.ndarray) -> np.ndarray:
@@ -344,7 +350,7 @@ def _open_input(path: str | Path):
 
 
 def _color(frame: av.VideoFrame) -> tuple[int, int, int, int]:
-    if frame.color_trc in _HDR:
+    if frame.color_trc in _HDR or frame.format.is_rgb:
         return tuple(map(int, _BT709))
     color_range = RANGE_FULL if is_full_range(frame) else frame.color_range
     return (frame.colorspace, color_range, frame.color_primaries, frame.color_trc)

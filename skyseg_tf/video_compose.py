@@ -13,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import SKY_TINT, outline, outline_width
-from skyseg_tf.video import is_full_range, planes, to_sdr
+from skyseg_tf.video import is_full_range, planes, to_bt709
 
 # format: what the frames show, and of which kind they are (see video_write.ENCODERS).
 VIDEO_FORMATS = {
@@ -119,7 +119,7 @@ class Composer:
         if self.kind in ("mask", "grey"):
             out = self._draw_grey(frame, probs)
         else:
-            frame = to_sdr(frame, self._scaler)
+            frame = to_bt709(frame, self._scaler)
             if frame.format.name not in ("yuv420p", "yuvj420p"):
                 frame = self._scaler.reformat(frame, format="yuv420p", threads=1)
             if self.kind == "alpha":

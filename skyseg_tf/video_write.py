@@ -20,7 +20,7 @@ from skyseg_tf.video import (
     Orientation,
     VideoInfo,
     planes,
-    to_sdr,
+    to_bt709,
 )
 
 
@@ -202,7 +202,7 @@ class VideoWriter:
 
     def _prepare(self, frame: av.VideoFrame) -> av.VideoFrame:
         context = self._stream.codec_context
-        frame = to_sdr(frame, self._scaler)
+        frame = to_bt709(frame, self._scaler)
         if self._orientation != Orientation():
             turned = self._orientation.upright(frame.to_ndarray(format="rgb24", threads=1))
             pts, time_base = frame.pts, frame.time_base

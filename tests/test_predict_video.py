@@ -117,6 +117,114 @@ def test_the_network_sees_square_pixels(tmp_path):
     assert set(seen) == {(1, 48, 144, 3)}
 
 
+FLAT = np.array(
+    [(60, 70, 40), (200, 30, 30), (20, 160, 40), (30, 60, 220), (128, 128, 128), (250, 250, 250)],
+    np.uint8,
+)
+
+
+def write_colors(path, codec, layout, space, color_range):
+    """Six flat colours side by side, lossless, in that AVColorSpace and AVColorRange."""
+    with av.open(str(path), "w") as container:
+        options = {"qp": "0"} if "x264" in codec else {}
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, layout
+        context = stream.codec_context
+        context.colorspace, context.color_range = space, color_range
+        picture = np.repeat(np.repeat(FLAT[None], 16, 1), 64, 0)
+        frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+        if space:
+            frame = frame.reformat(format=layout, dst_colorspace=space, dst_color_range=color_range)
+        else:
+            frame = frame.reformat(format=layout)
+        frame.pts, frame.colorspace, frame.color_range = 0, space, color_range
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "layout", "space", "color_range"),
+    [
+        ("libx264", "yuv420p", 1, 1),
+        ("libx264", "yuv420p", 1, 2),
+        ("libx264", "yuv420p", 6, 1),
+        ("libx264", "yuvj420p", 6, 2),
+        ("libx264", "yuv444p", 1, 2),
+        ("libx264", "yuv420p10le", 9, 1),
+        ("ffv1", "bgr0", 0, 2),
+    ],
+)
+def test_colours_are_the_same_in_every_matrix_and_range(
+    tmp_path, codec, layout, space, color_range
+):
+    """What the network sees, and what an overlay shows where there is no sky."""
+    source = write_colors(tmp_path / "a.mkv", codec, layout, space, color_range)
+    seen = []
+
+    def infer(images):
+        seen.append(images[0])
+        return np.zeros((*images.shape[:3], 1), np.float32)
+
+    for name in ("o.mp4", "o.webm"):
+        run(source, tmp_path / name, make_runtime(infer), quality=0)
+        frames, _, first = read_clip(tmp_path / name)
+        assert np.abs(frames[0][20:40, 8::16].astype(int) - FLAT).max() <= 4
+        assert first.colorspace == (space or 1)
+    assert np.abs(seen[0][20:40, 8::16].astype(int) - FLAT).max() <= 4
+
+
+def hlg(signal):
+    """Light of a grey HLG signal, 0-1, on a screen of 1000 candela per square metre (BT.2100)."""
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
+    return 1000 * scene**1.2
+
+
+def pq(signal):
+    """Light of a PQ signal, 0-1 (SMPTE ST 2084)."""
+    m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
+    power = signal ** (1 / m2)
+    return 10000 * (np.maximum(power - c1, 0) / (c2 - c3 * power)) ** (1 / m1)
+
+
+@pytest.mark.parametrize(("trc", "light"), [(18, hlg), (16, pq)])
+def test_hdr_becomes_bt709_for_the_network_and_the_overlay(tmp_path, trc, light):
+    levels = np.array([200, 300, 400, 450, 500, 550])
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p10le"
+        context = stream.codec_context
+        context.colorspace, context.color_range = 9, 1
+        context.color_primaries, context.color_trc = 9, trc
+        frame = av.VideoFrame(96, 64, "yuv420p10le")
+        for plane, row in zip(
+            frame.planes, (np.repeat(levels, 16), np.full(48, 512), np.full(48, 512)), strict=True
+        ):
+            stored = np.zeros((plane.height, plane.line_size // 2), np.uint16)
+            stored[:, : len(row)] = row
+            plane.update(stored.tobytes())
+        frame.pts = 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    expected = 255 * np.minimum(light((levels - 64) / 876) / 203, 1) ** (1 / 2.4)
+    seen = []
+
+    def infer(images):
+        seen.append(images[0])
+        return np.zeros((*images.shape[:3], 1), np.float32)
+
+    run(tmp_path / "a.mkv", tmp_path / "o.mp4", make_runtime(infer), quality=0)
+    frames, _, first = read_clip(tmp_path / "o.mp4")
+    for picture in (frames[0], seen[0]):
+        assert np.abs(picture[20:40, 8::16] - expected[:, None]).max() < 6
+    tags = (first.colorspace, first.color_range, first.color_primaries, first.color_trc)
+    assert (first.format.name, tags) == ("yuv420p", (1, 1, 1, 1))
+    run(tmp_path / "a.mkv", tmp_path / "m.mp4", make_runtime(infer), format="keep-mask")
+    masks, _, first = read_clip(tmp_path / "m.mp4", "gray")
+    assert (first.color_trc, np.unique(masks).tolist()) == (1, [255])
+
+
 def test_class_ids_are_exact(tmp_path):
     source = write_clip(tmp_path / "clip.mp4", 3)
     names = SCHEMES["cityscapes19"].class_names
