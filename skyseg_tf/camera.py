@@ -21,9 +21,10 @@ class Camera:
       info: see VideoInfo.
       skipped: frames that the camera failed to deliver.
       missed: frames that came while the last ones were at work.
+      missing: none; nobody announced any.
     """
 
-    audio_streams = ()
+    audio_streams, missing = (), 0
 
     def __init__(self, index: int, *, capture: Callable = cv2.VideoCapture, patience: float = 5.0):
         """Opens the camera and waits for its first frame.

@@ -6,6 +6,7 @@ only touches pictures starts at once.
 """
 
 import io
+import itertools
 import os
 import threading
 import zipfile
@@ -31,6 +32,7 @@ Image.MAX_IMAGE_PIXELS = None  # the limit is checked below, with a message that
 cv2.setNumThreads(1)  # the callers run one image per thread
 _local = threading.local()
 _ASIDES: set[Path] = set()  # files that write_aside has begun
+_ASIDE_NUMBERS = itertools.count()
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -255,7 +257,8 @@ def write_aside(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Short, since `path` itself may have as long a name as the disk allows.
+    aside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{next(_ASIDE_NUMBERS)}.tmp")
     _ASIDES.add(aside)
     try:
         yield aside

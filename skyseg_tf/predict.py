@@ -22,7 +22,7 @@ from skyseg_tf.formats import FORMATS, encode_prediction, output_name
 from skyseg_tf.images import IMAGE_SUFFIXES, decode_image, read_image
 from skyseg_tf.prediction import Prediction, enlarge, infer
 from skyseg_tf.runtime import BACKENDS, Runtime, load_fastest, load_runtime
-from skyseg_tf.video_settings import VIDEO_SUFFIXES, VideoSettings
+from skyseg_tf.video_settings import VideoSettings, is_stream, is_video
 
 STREAM = "-"
 _LISTED = 10  # so many photos are spoken of one by one
@@ -40,7 +40,7 @@ class PredictConfig:
 
     inputs: tyro.conf.Positional[tuple[str, ...]]
     """Photos, folders (with all photos below them), globs such as 'photos/**/*.jpg', or - for
-    stdin; or videos."""
+    stdin; or videos, also from a network: rtsp:// and http:// (until Ctrl-C, if they do not end)."""
     out: Path | None = None
     """Folder of the masks, default masks; - for stdout (one photo), which is the default for
     stdin. Folders below a given folder are kept. Of a video also the file itself."""
@@ -193,13 +193,14 @@ def find_videos(config: PredictConfig) -> list[str | int]:
         if config.inputs:
             raise InputError(f"--camera takes no files: leave out {config.inputs[0]}")
         return [config.camera]
-    named = [text for text in config.inputs if Path(text).suffix.lower() in VIDEO_SUFFIXES]
+    named = [text for text in config.inputs if is_video(text)]
     if named and len(named) < len(config.inputs):
         other = next(text for text in config.inputs if text not in named)
         raise InputError(f"{other} is no video, {named[0]} is: give them to commands of their own")
     videos = []
     for text in named:
-        found = sorted(glob.glob(text, recursive=True)) if not Path(text).exists() else [text]
+        is_there = is_stream(text) or Path(text).exists()
+        found = [text] if is_there else sorted(glob.glob(text, recursive=True))
         if not found:
             raise InputError(f"{text}: no such file; check the path")
         videos += found

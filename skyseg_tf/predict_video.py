@@ -21,7 +21,7 @@ from skyseg_tf.smoothing import Smoother
 from skyseg_tf.stages import Stage, StageTime, run_stages
 from skyseg_tf.video import Moment, Shrinker, VideoReader
 from skyseg_tf.video_compose import Composer, frame_kind
-from skyseg_tf.video_settings import VideoSettings
+from skyseg_tf.video_settings import VideoSettings, is_stream, video_name, without_password
 from skyseg_tf.video_write import CONTAINERS, FrameFolder, VideoWriter
 
 _MOST_STREAMS = 4  # frames in memory, each with the network's activations
@@ -53,6 +53,7 @@ class Report:
       network: its name and backend.
       frames: how many.
       skipped: damaged ones, left out.
+      missing: how many the file announced beyond its end.
       missed: a camera's frames that came while others were at work.
       without_sky: frames in whose mask nothing is sky.
       cuts: scene changes seen.
@@ -66,6 +67,7 @@ class Report:
     network: str
     frames: int
     skipped: int
+    missing: int
     missed: int
     without_sky: int
     cuts: int
@@ -91,6 +93,7 @@ class Report:
             f"{count} {what}"
             for count, what in (
                 (self.skipped, "damaged and skipped"),
+                (self.missing, "missing, since the file breaks off"),
                 (self.missed, "missed by a camera that was faster"),
                 (self.without_sky, "without sky"),
             )
@@ -170,7 +173,7 @@ def streams_for(source: Path | str | int) -> int:
     wanted at once: all cores work on it.
 
     Args:
-      source: a file, or the number of a camera.
+      source: a file, the address of a stream, or the number of a camera.
     """
     return 1 if isinstance(source, int) else min(os.cpu_count() or 1, _MOST_STREAMS)
 
@@ -180,7 +183,7 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
 
     Args:
       config: how it is written.
-      source: a file, or the number of a camera.
+      source: a file, the address of a stream, or the number of a camera.
       runtime: of load_runtime.
 
     Returns:
@@ -239,6 +242,7 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
             network=f"{runtime.name} in {runtime.backend}",
             frames=len(written),
             skipped=reader.skipped,
+            missing=reader.missing,
             missed=getattr(reader, "missed", 0),
             without_sky=after.without_sky,
             cuts=smoother.cuts,
@@ -271,7 +275,7 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
 
     Args:
       config: how; `out` is a folder where there are several.
-      sources: files, or one camera's number.
+      sources: files and addresses of streams, or one camera's number.
       runtime: of load_runtime.
 
     Returns:
@@ -291,7 +295,8 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
         except (InputError, FileNotFoundError) as error:
             if len(sources) == 1:
                 raise
-            failures.append(f"{source}: {error}" * (str(source) not in str(error)) or error)
+            name = without_password(str(source))
+            failures.append(f"{name}: {error}" * (name not in str(error)) or error)
             continue
         if not config.quiet:
             print(report, file=sys.stderr if config.out == "-" else sys.stdout)
@@ -308,7 +313,7 @@ def find_target(config: VideoConfig, source: Path | str | int) -> tuple[Path | s
     Raises:
       InputError: a suffix that is no video, or the source itself.
     """
-    stem = f"camera{source}" if isinstance(source, int) else Path(source).stem
+    stem = f"camera{source}" if isinstance(source, int) else video_name(str(source))
     if config.out == "-":
         return "-", "mjpeg" if config.container == "auto" else config.container
     if config.container in ("mjpeg", "raw"):
@@ -324,7 +329,8 @@ def find_target(config: VideoConfig, source: Path | str | int) -> tuple[Path | s
         target, suffix = out / f"{stem}.{chosen}", f".{chosen}"
     if suffix not in CONTAINERS:
         raise InputError(f"{out}: give a folder or a video file ({', '.join(CONTAINERS)})")
-    if not isinstance(source, int) and target.exists() and target.samefile(source):
+    is_file = not isinstance(source, int) and not is_stream(str(source))
+    if is_file and target.exists() and target.samefile(source):
         raise InputError(f"{target}: is the video itself; name another file or folder")
     return target, suffix
 

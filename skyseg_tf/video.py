@@ -6,6 +6,7 @@ for pictures that somebody looks at or a network sees: those are upright. Needs 
 """
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -15,6 +16,7 @@ import numpy as np
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import MAX_PIXELS
+from skyseg_tf.video_settings import is_stream, without_password
 
 try:
     import av
@@ -28,6 +30,13 @@ try:
 except ModuleNotFoundError:
     raise InputError("videos and cameras need PyAV: pip install 'skyseg_tf[video]'") from None
 
+# FFmpeg's readers of files. Others follow what is written in a file to other files and hosts.
+_FILE_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,m4v,asf,flv,live_flv,ogg,"
+    "mjpeg,yuv4mpegpipe,mxf,h264,hevc,ivf,wtv,dv"
+)
+_OPEN_SECONDS, _READ_SECONDS = 10, 20  # without an answer of a stream
+_HIDDEN = 0.05  # so large a share of the frames that a file announces may be cut away by its edits
 _MAX_DEMUX_ERRORS = 10  # in a row: what follows is no video any more
 RANGE_VIDEO, RANGE_FULL = 1, 2  # AVColorRange: Y on 16-235, on 0-255
 _BT709 = (Colorspace.ITU709, RANGE_VIDEO, ColorPrimaries.BT709, ColorTrc.BT709)
@@ -206,30 +215,34 @@ class VideoReader:
       info: see VideoInfo.
       audio_streams: templates for a VideoWriter.
       skipped: frames that were damaged, so far; all of them at the end.
+      missing: at the end, frames that the file announced and did not hold; some are never shown.
     """
 
     def __init__(self, path: str | Path, *, threads: int = 1):
         """Opens the file.
 
         Args:
-          path: the file.
+          path: the file, or the address of a stream.
           threads: of the decoder.
 
         Raises:
           InputError: not a video, no frame in it that can be read, or frames above MAX_PIXELS.
         """
-        self.path, self.skipped = Path(path), 0
-        self._container = _open_input(path)
+        self.path, self.skipped, self.missing = without_password(str(path)), 0, 0
+        self._container = _open_input(str(path))
         self._packets = self._demux()
         video = self._container.streams.best("video")
         if video is None or not video.codec_context.width:
             self.close()
-            raise InputError(f"{path}: no video in it; give another file")
+            raise InputError(f"{self.path}: no video in it; give another one")
         height, width = video.codec_context.height, video.codec_context.width
+        if min(height, width) < 2:
+            self.close()
+            raise InputError(f"{self.path}: frames of {width} x {height} are too small for a video")
         if height * width > MAX_PIXELS:
             self.close()
             raise InputError(
-                f"{path}: frames of {width} x {height} exceed {MAX_PIXELS:,} pixels; scale it down"
+                f"{self.path}: frames of {width} x {height} exceed {MAX_PIXELS:,} pixels; scale it down"
             )
         video.thread_count = threads
         video.thread_type = "AUTO"
@@ -264,7 +277,7 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[Moment]:
         """Yields whole frames in the order of time, damaged ones left out."""
-        last = None
+        last, count = None, 0
         duration = max(1, round(1 / (self.info.rate * self.info.time_base)))
         for moment in self._all():
             frame = moment.frame
@@ -277,7 +290,12 @@ class VideoReader:
                 frame.pts = at if last is None else max(at, last + 1)
                 frame.time_base = self.info.time_base
                 last = frame.pts
+                count += 1
             yield moment
+        # Of files with sound the duration may be the sound's.
+        announced = self._video.frames or (0 if self.audio_streams else self.info.frames or 0)
+        missing = announced - count - self.skipped
+        self.missing = missing if missing > max(2, _HIDDEN * announced) else 0
 
     def _all(self) -> Iterator[Moment]:
         yield Moment(self._first, self._before)
@@ -327,6 +345,14 @@ class VideoReader:
                     continue
                 yield Moment(frame, audio)
                 audio = []
+        try:  # what it still holds where the file breaks off
+            held = self._video.codec_context.decode(None)
+        except av.FFmpegError:
+            held = []  # it has been asked: the file ended as it should
+        for frame in held:
+            received += 1
+            yield Moment(frame, audio)
+            audio = []
         # Without its key frame the decoder gives nothing for the frames that follow, and no error.
         if not interlaced:  # where a frame may come as two packets
             self.skipped += max(0, sent - received - damaged)
@@ -338,15 +364,36 @@ class VideoReader:
             self._container.close()
 
 
-def _open_input(path: str | Path):
+def _open_input(path: str):
+    if is_stream(path):
+        return _open_stream(path)
     try:
-        return av.open(str(path), metadata_errors="replace")
+        options = {"format_whitelist": _FILE_FORMATS, "protocol_whitelist": "file"}
+        return av.open(path, metadata_errors="replace", options=options)
     except OSError:
         raise  # the file system's own errors speak for themselves
     except av.FFmpegError as error:
         raise InputError(
             f"{path}: not a readable video ({error.strerror}); download or export it again"
         ) from None
+
+
+def _open_stream(address: str):
+    start = time.monotonic()
+    try:
+        return av.open(
+            address,
+            metadata_errors="replace",
+            options={"rtsp_transport": "tcp"},
+            timeout=(_OPEN_SECONDS, _READ_SECONDS),
+        )
+    except av.FFmpegError as error:
+        late = time.monotonic() - start > _OPEN_SECONDS
+        reason = f"no answer in {_OPEN_SECONDS} s" if late else error.strerror
+    raise InputError(
+        f"{without_password(address)}: not a readable stream ({reason}); is it on, and to be "
+        "reached from here?"
+    )
 
 
 def _color(frame: av.VideoFrame) -> tuple[int, int, int, int]:

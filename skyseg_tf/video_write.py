@@ -196,9 +196,18 @@ class VideoWriter:
     def _write(self, moment: Moment) -> None:
         for packet in moment.audio:
             if packet.stream.index in self._audio:
-                self._container.mux(self._audio[packet.stream.index].convert(packet))
+                self._mux_sound(self._audio[packet.stream.index].convert(packet))
         if moment.frame is not None:
             self._container.mux(self._stream.encode(self._prepare(moment.frame)))
+
+    def _mux_sound(self, packets: list[av.Packet]) -> None:
+        """Leaves damaged sound out; FFmpeg looks into it only here."""
+        try:
+            self._container.mux(packets)
+        except OSError:
+            raise
+        except av.FFmpegError:
+            pass
 
     def _prepare(self, frame: av.VideoFrame) -> av.VideoFrame:
         context = self._stream.codec_context

@@ -1,9 +1,14 @@
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,7 +28,7 @@ from drawn_clips import (
     write_clip,
 )
 
-from skyseg_tf import predict
+from skyseg_tf import predict, video
 from skyseg_tf import predict_video as module
 from skyseg_tf.camera import Camera
 from skyseg_tf.errors import InputError
@@ -369,7 +374,7 @@ def test_interrupt_finishes_the_file(tmp_path):
 HANGING = """
 import os, sys, threading; sys.path.insert(0, sys.argv[1])
 from drawn_clips import bright_is_sky, make_runtime
-from skyseg_tf import predict
+from skyseg_tf import predict, video
 count = []
 def infer(images):
     count.append(1)
@@ -582,3 +587,58 @@ def test_a_full_disk_is_the_disks_own_error():
     with pytest.raises(OSError, match="No space left"):
         write_noise(400)
     writer.abandon()
+
+
+# --- from a network ---
+
+
+@pytest.fixture
+def server(tmp_path):
+    """(address of a server that serves tmp_path, a port that takes connections and says nothing)."""
+    quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    handler = partial(quiet, directory=str(tmp_path))
+    silent = socket.create_server(("127.0.0.1", 0))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http, silent:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}", silent.getsockname()[1]
+        http.shutdown()
+
+
+def test_streams_are_read_like_files(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(predict, "load_fastest", lambda *a, **k: make_runtime())
+    write_clip(tmp_path / "clip.mp4", 5)
+    argv = [f"{server[0]}/clip.mp4?token=1", "--out", str(tmp_path / "out"), "--format", "mask"]
+    with pytest.raises(SystemExit) as stop:
+        predict.main(argv, "skyseg predict")
+    assert stop.value.code == 0
+    assert agreement(read_clip(tmp_path / "out" / "clip.mp4", "gray")[0], truths(5)) > 0.99
+
+
+def test_streams_that_cannot_be_reached_are_told_in_one_line(tmp_path, server, monkeypatch, capsys):
+    monkeypatch.setattr(predict, "load_fastest", lambda *a, **k: make_runtime())
+    monkeypatch.setattr(video, "_OPEN_SECONDS", 1)
+    address, silent = server
+    for given, told in (
+        (f"{address}/missing.mp4", r"404 Not Found"),
+        ("rtsp://me:secret@127.0.0.1:9/live", r"rtsp://127\.0\.0\.1:9/live: .*refused"),
+        (f"http://127.0.0.1:{silent}/live", "no answer in 1 s"),
+        (f"rtsp://127.0.0.1:{silent}/live", "no answer in 1 s"),
+        (f"{address}/photo.jpg", "download it first"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            predict.main([given, "--out", str(tmp_path / "out")], "skyseg predict")
+        assert stop.value.code == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert re.search(told, lines[0]), lines
+        assert "secret" not in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_of_streams():
+    def find(source, **settings):
+        return find_target(VideoConfig(out="masks", **settings), source)[0]
+
+    assert find("rtsp://me:secret@cam.local:554/stream1") == Path("masks/stream1.mp4")
+    assert find("rtsp://10.0.0.7/") == Path("masks/10.0.0.7.mp4")
+    assert find("https://host/a/live.m3u8?key=x/y.mp4") == Path("masks/live.mp4")

@@ -219,10 +219,54 @@ def test_a_cut_off_file_gives_what_is_there(tmp_path):
     assert 5 <= len(read_clip(tmp_path / "b.mp4")[1]) < 60
 
 
+def test_what_is_missing_is_counted(tmp_path):
+    source = write_clip(tmp_path / "a.mkv", 60)
+    content = source.read_bytes()
+    source.write_bytes(content[: len(content) // 2])
+    reader = VideoReader(source)
+    count = sum(moment.frame is not None for moment in reader)
+    assert count + reader.skipped + reader.missing == pytest.approx(60, abs=1)
+    assert reader.missing > 10
+    for ticks in (None, [0, 40, 80, 200, 210, 500, 533]):
+        reader = VideoReader(write_clip(tmp_path / "b.mp4", 7, ticks=ticks))
+        assert sum(moment.frame is not None for moment in reader) == 7
+        assert reader.missing == reader.skipped == 0
+
+
+def test_damaged_sound_and_packets_do_not_end_the_picture(tmp_path):
+    source = write_clip(tmp_path / "a.ts", 24, sound="aac")
+    content = bytearray(source.read_bytes())
+    third, half = len(content) // 3, len(content) // 2
+    noise = np.random.default_rng(0).integers(0, 256, half - third, np.uint8)
+    content[third:half] = noise.tobytes()
+    source.write_bytes(bytes(content))
+    copy_video(source, tmp_path / "b.mp4")
+    assert len(read_clip(tmp_path / "b.mp4")[1]) >= 8
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 64)])
+def test_frames_of_one_row_are_refused(tmp_path, size):
+    source = write_clip(tmp_path / "a.mkv", 2, size=size, codec="ffv1")
+    with pytest.raises(InputError, match=f"frames of {size[1]} x {size[0]} are too small"):
+        VideoReader(source)
+
+
+def test_files_that_lead_elsewhere_are_refused(tmp_path):
+    """A playlist or a list of files by the name of a video would be followed to other files."""
+    write_clip(tmp_path / "a.ts")
+    playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\na.ts\n#EXT-X-ENDLIST\n"
+    for text in (playlist, "ffconcat version 1.0\nfile a.ts\n"):
+        (tmp_path / "b.mp4").write_text(text)
+        with pytest.raises(InputError, match=r"b\.mp4: not a readable video"):
+            VideoReader(tmp_path / "b.mp4")
+
+
 def test_what_is_no_video_is_refused(tmp_path):
     (tmp_path / "text.mp4").write_text("not a video")
     (tmp_path / "empty.mp4").write_bytes(b"")
-    for name in ("text.mp4", "empty.mp4"):
+    content = write_clip(tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "noindex.mp4").write_bytes(content[: content.rfind(b"moov") - 4])
+    for name in ("text.mp4", "empty.mp4", "noindex.mp4"):
         with pytest.raises(InputError, match="not a readable video"):
             VideoReader(tmp_path / name)
     with pytest.raises(FileNotFoundError):
