@@ -31,6 +31,7 @@ from skyseg_tf.cli import one_line_errors
 from skyseg_tf.data.scenes import draw_scene
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import overlay, overlay_sky, resize_image
+from skyseg_tf.labels import SCHEMES
 from skyseg_tf.predict_video import Report, VideoConfig, predict_video, streams_for
 from skyseg_tf.runtime import ModelFacts, Runtime, class_ids, load_fastest, load_runtime
 
@@ -153,8 +154,7 @@ def main() -> None:
         source = args.video or draw_clip(Path(folder) / "drawn.mp4", args.frames or 200)
         config = VideoConfig(out=str(Path(folder) / "ours.mp4"), max_frames=args.frames, quiet=True)
         if args.no_network:
-            names, colors = ("not sky", "sky"), ((90, 90, 90), (70, 130, 180))
-            facts = ModelFacts("constant", names, colors, working_size=(288, 512))
+            facts = ModelFacts("constant", SCHEMES["sky"], working_size=(288, 512))
             empty = constant(Runtime("keras", Path("constant"), facts, None))
             print(predict_video(config, source, empty))
             return

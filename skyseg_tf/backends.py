@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.labels import SCHEMES
+from skyseg_tf.labels import SCHEMES, LabelScheme
 from skyseg_tf.model_facts import METADATA_PREFIX, ModelFacts, sha256_of
 from skyseg_tf.onnx_file import read_metadata, read_weights
 
@@ -25,7 +25,8 @@ class Runtime:
       streams: how many calls it works on at the same time.
       path: the model file.
       facts: everything the file says; the most used are attributes here too.
-      name, class_names, colors, threshold, working_size, frames: see ModelFacts.
+      name, scheme, threshold, working_size, frames: see ModelFacts.
+      class_names, colors: of the scheme.
     """
 
     def __init__(
@@ -33,7 +34,8 @@ class Runtime:
     ):
         """Wraps `infer`: float32 (batch or any B, ...) -> (B, H, W, C); `streams` may call it."""
         self.backend, self.path, self.facts = backend, path, facts
-        self.name, self.class_names, self.colors = facts.name, facts.class_names, facts.colors
+        self.name, self.scheme = facts.name, facts.scheme
+        self.class_names, self.colors = facts.scheme.class_names, facts.scheme.colors
         self.threshold, self.working_size = facts.threshold, facts.working_size
         self.frames, self.streams = facts.frames, streams
         self._infer, self._batch, self._free = infer, batch, threading.Semaphore(streams)
@@ -41,9 +43,7 @@ class Runtime:
     @property
     def sky_channel(self) -> int | None:
         """Which channel of the probabilities is sky; None for a model that does not know it."""
-        if len(self.class_names) == 2:
-            return 0
-        return self.class_names.index("sky") if "sky" in self.class_names else None
+        return self.scheme.sky_channel
 
     def size_for(self, height: int, width: int) -> tuple[int, int]:
         """The (height, width) to which a photo is shrunk or enlarged for the network.
@@ -250,33 +250,35 @@ def _keras_runtime(path: Path, network, facts: ModelFacts) -> Runtime:
 
 def _facts_of_run(path: Path, network) -> ModelFacts:
     """What model.keras and the files beside it tell."""
-    channels = network.output_shape[-1]
-    scheme = next(s for s in SCHEMES.values() if s.num_logits == channels)
-    names = ("metrics", "config", "dataset")
-    beside = {name: _json(path.with_name(f"{name}.json")) for name in names}
-    manifest = beside["dataset"] or _json(
-        Path(beside["config"].get("records") or "") / "dataset.json"
-    )
-    names = tuple(manifest.get("class_names") or beside["metrics"].get("iou", ()))
-    scheme = next((s for s in SCHEMES.values() if s.class_names == names), scheme)
-    shape = network.input_shape
-    facts = ModelFacts.from_scheme(
+    from skyseg_tf.runs import read_json, read_run_data
+
+    run, channels, shape = path.parent, network.output_shape[-1], network.input_shape
+    data = read_run_data(run)
+    if data and data.scheme.num_logits == channels:
+        scheme = data.scheme
+    else:
+        scored = tuple(read_json(run / "metrics.json").get("iou", ()))
+        scheme = _scheme_of_channels(path, channels, scored)
+    facts = ModelFacts(
+        run.name if (run / "config.json").is_file() else path.stem,
         scheme,
-        path.parent.name if beside["config"] else path.stem,
         working_size=tuple(shape[-3:-1]) if shape[-3] and shape[-2] else None,
         frames=shape[1] if len(shape) == 5 else 1,
         sha256=sha256_of(path),
     )
-    if manifest.get("image_size"):
-        facts = replace(facts, long_side=max(manifest["image_size"]))
-    return facts
+    return replace(facts, long_side=max(data.image_size)) if data else facts
 
 
-def _json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
+def _scheme_of_channels(path: Path, channels: int, scored: tuple[str, ...]) -> LabelScheme:
+    """Classes of a model.keras that came without its dataset.json."""
+    fitting = [scheme for scheme in SCHEMES.values() if scheme.num_logits == channels]
+    for scheme in fitting:
+        if not scored or scheme.class_names == scored:
+            return scheme
+    raise InputError(
+        f"{path}: nothing tells what its {channels} classes are; keep dataset.json of its run "
+        "beside it"
+    )
 
 
 def _fixed(size) -> int | None:

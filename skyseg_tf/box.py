@@ -64,7 +64,7 @@ def write_box(
       InputError: a layer that cannot be stored, or weights beyond float16.
     """
     out_dir = Path(out_dir)
-    facts = ModelFacts.from_scheme(
+    facts = ModelFacts(
         get_scheme(scheme), name, threshold=threshold, long_side=long_side, divisor=divisor
     )
     graph = _export(network, stats, divisor)
@@ -191,7 +191,7 @@ def box(config: BoxConfig) -> None:
 
     import_tensorflow_quietly()
     from skyseg_tf.checkpoints import load_initial_weights
-    from skyseg_tf.models import build_model
+    from skyseg_tf.models import build_model, parse_model_options
     from skyseg_tf.runs import read_config, read_run_data
     from skyseg_tf.settings import TrainConfig
 
@@ -200,13 +200,14 @@ def box(config: BoxConfig) -> None:
         raise InputError(
             f"{config.run}: dataset.json, with its statistics, is missing; train again"
         )
-    scheme = get_scheme(data.scheme)
-    network = build_model(settings.model, scheme.num_logits)
+    scheme = data.scheme
+    options = parse_model_options(settings.model, settings.model_options)
+    network = build_model(settings.model, scheme.num_logits, **options)
     load_initial_weights(config.run, network)
     path = write_box(
         network, data.rgb_stats, config.out, name=config.name, data=config.data,
         terms=config.terms, scheme=scheme.name, threshold=config.threshold,
-        long_side=config.long_side, default=config.default,
+        long_side=config.long_side, default=config.default, options=options,
     )  # fmt: skip
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 

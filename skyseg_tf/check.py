@@ -20,7 +20,7 @@ class CheckConfig:
     """The dataset's folder (a Cityscapes tree or its zips, or another known layout); left out,
     the variable CITYSCAPES_DATASET names it."""
     layout: str | None = None
-    """cityscapes, kaggle, camvid, flattened or flat; left out, it is detected."""
+    """cityscapes, idd, kaggle, camvid, flattened, flat or mixed; left out, it is detected."""
     json: bool = False
     """Print JSON instead of a table."""
     fast: bool = False

@@ -8,9 +8,12 @@ those of the optimizer are two or three times as many, and nothing goes on from 
 
 import hashlib
 import json
+import math
 import os
+import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,12 @@ import numpy as np
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_aside
 
+_FACTS_BYTES = 64 << 20  # the history of a hundred thousand epochs
+# What numpy and zipfile raise for files that are cut off, altered, or no .npz at all.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, KeyError, AttributeError,
+    TypeError, NotImplementedError, RuntimeError, MemoryError,
+)  # fmt: skip
 GENERATIONS = ("newest.npz", "last.npz", "previous.npz")  # the first only amid the renaming
 
 
@@ -34,9 +43,14 @@ def save_checkpoint(
       model: compiled; its variables (random states of Dropout included).
       facts: JSON-able, such as the epoch and the history.
       optimizer: also its variables.
+
+    Raises:
+      FloatingPointError: a weight is no finite number; what was there is left then.
     """
     variables = _variables(model, optimizer)
     arrays = {name: keras.ops.convert_to_numpy(v) for name, v in variables.items()}
+    if broken := _not_finite(arrays.values(), model.variables):
+        raise FloatingPointError(f"weights of {broken} are no finite numbers")
     arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     arrays["sha256"] = _digest(arrays)
     with write_aside(path) as aside, open(aside, "wb") as file:
@@ -58,7 +72,7 @@ def load_checkpoint(
     Raises:
       InputError: torn, or of another network or optimizer; the model is as it was then.
     """
-    return _assign(path, _read(path), model, optimizer)
+    return _assign(path, _read(path, model), model, optimizer)
 
 
 def save_generation(folder: str | Path, model: keras.Model, facts: dict[str, Any]) -> None:
@@ -86,7 +100,7 @@ def load_latest(folder: str | Path, model: keras.Model) -> dict[str, Any] | None
     found = [path for name in GENERATIONS if (path := Path(folder) / name).exists()]
     for path in found:
         try:
-            arrays = _read(path)
+            arrays = _read(path, model)
         except InputError as error:
             older = "going on from the older one" if path is not found[-1] else "no older one"
             print(f"{error}; {older}", flush=True)
@@ -118,23 +132,21 @@ def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
             f"{run}: no run to start from ({path.name} is missing); give a run of `skyseg train` "
             "or a file of `skyseg import_weights`"
         )
-    if path.suffix == ".keras":
-        try:
-            source = keras.models.load_model(path, compile=False)
-        except (ValueError, OSError, KeyError, TypeError):
-            raise InputError(
-                f"{path}: not a network that Keras can load; write it with `skyseg import_weights`"
-            ) from None
-        arrays = [keras.ops.convert_to_numpy(v) for v in source.variables]
-        names = [v.name for v in source.variables]
-    else:
-        with _open(path) as file:
-            arrays = [file[name] for name in file.files[: len(model.variables)]]
-            names = [name.split(":")[-1] for name in file.files]
+    if path.suffix not in (".keras", ".npz"):
+        raise InputError(
+            f"{path}: no run, .npz or .keras; of a published checkpoint `skyseg import_weights` "
+            "makes one"
+        )
     variables = model.variables
-    other = InputError(f"{path}: of another network than {model.name}; give a run of that one")
-    if len(arrays) < len(variables) or names[: len(variables)] != [v.name for v in variables]:
+    names, arrays = (_of_network if path.suffix == ".keras" else _of_checkpoint)(path, model)
+    other = InputError(
+        f"{path}: of another network than {model.name}, or with other --model-options; give a run "
+        "of that one"
+    )
+    if names[: len(variables)] != [v.name for v in variables]:
         raise other
+    if broken := _not_finite(arrays, variables):
+        raise InputError(f"{path}: weights of {broken} are no finite numbers; give another run")
     fits = [a.shape == tuple(v.shape) for a, v in zip(arrays, variables, strict=False)]
     kept = sum(array.size for array, fit in zip(arrays, fits, strict=False) if fit)
     if kept < model.count_params() / 2:
@@ -145,23 +157,61 @@ def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
     return [v.path for v, fit in zip(variables, fits, strict=False) if not fit]
 
 
+def _of_network(path: Path, model: keras.Model) -> tuple[list[str], list[np.ndarray]]:
+    """Names and values of the variables in a .keras file."""
+    try:
+        source = keras.models.load_model(path, compile=False)
+    except Exception:  # Keras fails in ways of its own for each kind of damage
+        raise InputError(
+            f"{path}: not a network that Keras can load; write it with `skyseg import_weights`"
+        ) from None
+    return [v.name for v in source.variables], list(
+        map(keras.ops.convert_to_numpy, source.variables)
+    )
+
+
+def _of_checkpoint(path: Path, model: keras.Model) -> tuple[list[str], list[np.ndarray]]:
+    """Names of all variables in a checkpoint, and the values of the first, which are a network's."""
+    # The head may have other classes, and a last.npz has an optimizer's slots as well.
+    with _open(path, 4 * _numbers_in(model.variables)) as file:
+        arrays = [file[name] for name in file.files[: len(model.variables)]]
+        return [name.split(":")[-1] for name in file.files], arrays
+
+
+def _numbers_in(variables: Iterable[keras.Variable]) -> int:
+    return sum(math.prod(variable.shape) for variable in variables)
+
+
 @contextmanager
-def _open(path: str | Path) -> Iterator[np.lib.npyio.NpzFile]:
+def _open(path: str | Path, numbers: int) -> Iterator[np.lib.npyio.NpzFile]:
+    """A checkpoint; refuses one that holds far more than so many numbers."""
     try:
         with np.load(path, allow_pickle=False) as file:
+            limit = 8 * numbers + _FACTS_BYTES
+            if sum(member.file_size for member in file.zip.infolist()) > limit:
+                raise InputError(
+                    f"{path}: far larger than a checkpoint of this network; give another"
+                )
             yield file
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # the file system's own errors speak for themselves
         raise InputError(f"{path}: not a whole checkpoint; give another file") from None
 
 
-def _read(path: str | Path) -> dict[str, np.ndarray]:
+def _read(path: str | Path, model: keras.Model) -> dict[str, np.ndarray]:
     """All arrays of a whole checkpoint, facts included."""
-    with _open(path) as file:
+    with _open(path, _numbers_in(_variables(model, True).values())) as file:
         arrays = {name: file[name] for name in file.files}
         if not np.array_equal(arrays.pop("sha256"), _digest(arrays)):
             raise InputError(f"{path}: not a whole checkpoint (its SHA-256 differs)")
+        if not isinstance(json.loads(arrays["facts"].tobytes()), dict):
+            raise InputError(f"{path}: not a whole checkpoint (its facts are none)")
+        network = [array for name, array in arrays.items() if name != "facts"]
+        if broken := _not_finite(network, model.variables):
+            raise InputError(f"{path}: weights of {broken} are no finite numbers")
     return arrays
 
 
@@ -171,6 +221,17 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         digest.update(f"{name} {array.dtype} {array.shape};".encode())
         digest.update(np.ascontiguousarray(array).data)
     return np.frombuffer(digest.digest(), np.uint8)
+
+
+def _not_finite(arrays: Iterable[np.ndarray], variables: Sequence[keras.Variable]) -> str | None:
+    """The path of a network's first variable whose array holds NaN or infinity.
+
+    Those of the optimizer are left out: a second moment that overflows only stills its weight.
+    """
+    for variable, array in zip(variables, arrays, strict=False):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            return variable.path
+    return None
 
 
 def _assign(

@@ -1,14 +1,21 @@
 """Evaluations of several runs side by side, as long as they were scored alike."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.json_file import read_object
+from skyseg_tf.json_types import typed
 
 # Facts of a protocol that decide whether figures may stand side by side. The data's name is not
 # among them: `truth` is a hash of the labels themselves, wherever they lie.
 COMPARED = ("classes", "photos", "truth", "scored_at", "views", "void", "decision")
+
+_SCORES = {
+    "protocol": str, "mean_iou": float | None, "iou": dict[str, float | None], "network": str,
+    "protocol_facts": dict, "sky": dict | None, "boundary_f": float | None, "settings": dict,
+    "pixel_accuracy": float | None,
+}  # fmt: skip
 
 
 def read_evaluation(run: str | Path, name: str) -> dict:
@@ -25,11 +32,27 @@ def read_evaluation(run: str | Path, name: str) -> dict:
             f"{run}: no evaluation '{name}' (there: {', '.join(there) or 'none'}); run `skyseg "
             f"evaluate --run {run}` with the same options, or choose one by --name"
         )
-    try:
-        scores = json.loads(path.read_text())
-        scores["protocol_facts"], scores["mean_iou"], scores["iou"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: damaged; evaluate the run again") from None
+    scores = read_scores(path)
+    if "protocol_facts" not in scores:
+        raise InputError(f"{path}: no protocol_facts in it; evaluate the run again")
+    return scores
+
+
+def read_scores(path: str | Path) -> dict:
+    """A metrics.json, of a training or an evaluation.
+
+    Raises:
+      FileNotFoundError: no such file.
+      InputError: damaged.
+    """
+    scores = read_object(path, "evaluate or train the run again")
+    for name in ("protocol", "mean_iou", "iou"):
+        if name not in scores:
+            raise InputError(f"{path}: no {name} in it; evaluate or train the run again")
+    types = {name: _SCORES[name] for name in scores.keys() & _SCORES.keys()}
+    scores |= {name: typed(scores[name], kind, path, name) for name, kind in types.items()}
+    if scores.get("sky"):
+        typed(scores["sky"].get("boundary_f"), dict[str, float | None] | None, path, "boundary_f")
     return scores
 
 

@@ -21,13 +21,14 @@ from skyseg_tf.data.records import read_manifest
 from skyseg_tf.errors import InputError
 from skyseg_tf.evaluation_folder import keep_worst, write_results
 from skyseg_tf.images import check_folder
-from skyseg_tf.image_scores import Evaluation, score_image, sky_class
+from skyseg_tf.image_scores import Evaluation, score_image
 from skyseg_tf.inference import Predict, Views, predict_probs
-from skyseg_tf.labels import SCHEMES, LabelScheme, check_encoding, class_ids, get_scheme
+from skyseg_tf.labels import SCHEMES, LabelScheme, check_encoding, class_ids
 from skyseg_tf.models import MODELS
 from skyseg_tf.refine import refine
 from skyseg_tf.report import write_report
 from skyseg_tf.runs import predictor, read_json, read_run_data
+from skyseg_tf.scores import class_table
 from skyseg_tf.settings import EvaluateConfig
 from skyseg_tf.submission import check_submission, write_submission
 
@@ -70,7 +71,7 @@ def evaluate(config: EvaluateConfig) -> Path:
         facts.size, config.multi_scale, config.flip, config.window, config.overlap, facts.divisor
     )
     views.check()
-    if config.refine and facts.scheme.num_logits != 1:
+    if config.refine and not facts.scheme.is_binary:
         raise InputError(f"--refine is for runs of the classes sky, not {facts.scheme.name}")
     _check_fixed_size(model, views)
     photos, count = find_photos(config, facts)
@@ -100,6 +101,7 @@ def evaluate(config: EvaluateConfig) -> Path:
     folder = config.run / "evaluation" / name
     write_results(folder, evaluation, worst, _settings(config, facts, protocol), config.bootstrap)
     write_report(config.run, name)
+    print(class_table(evaluation.total.matrix, facts.scheme))
     print(f"{evaluation.summary}\n{evaluation.protocol}\nlook at {folder / 'report.html'}")
     return folder
 
@@ -159,8 +161,7 @@ def run_facts(config: EvaluateConfig, model: keras.Model) -> RunFacts:
     network = settings.get("model") or config.run.name
     records = config.records or settings.get("records")
     data = read_manifest(config.records) if config.records else read_run_data(config.run)
-    scheme = data and get_scheme(data.scheme)
-    scheme = scheme or _scheme_of_metrics(read_json(config.run / "metrics.json"))
+    scheme = data.scheme if data else _scheme_of_metrics(read_json(config.run / "metrics.json"))
     if scheme is None:
         raise InputError(f"{config.run}: its classes are not known; name its records by --records")
     if model.output_shape[-1] != scheme.num_logits:
@@ -251,9 +252,8 @@ def predict_photo(
         sky_prob = refine(photo.photo, small)
         return class_ids(sky_prob[..., None]), sky_prob
     probs = predict_probs(predict, photo.image, views, photo.photo.shape[:2])
-    sky = sky_class(scheme)
-    channel = 0 if probs.shape[-1] == 1 else sky
-    return class_ids(probs), None if sky is None else probs[..., channel]
+    sky = scheme.sky_channel
+    return class_ids(probs), None if sky is None else probs[..., sky]
 
 
 # --- the results ---
@@ -276,7 +276,7 @@ def _protocol(config, facts: RunFacts, views: Views, count: int, truth: str) -> 
         "scored_at": scored_at,
         "views": views.describe(),
         "void": "ignored",
-        "decision": "sky where p >= 0.5" if facts.scheme.num_logits == 1 else "largest probability",
+        "decision": "sky where p >= 0.5" if facts.scheme.is_binary else "largest probability",
     }
 
 

@@ -17,11 +17,12 @@ from matplotlib.figure import Figure
 
 from skyseg_tf import plots, plots_scores
 from skyseg_tf.data.photos import LabeledPhoto
-from skyseg_tf.image_scores import RANKED_SHARE, Evaluation, ImageScores, sky_class
+from skyseg_tf.history import write_history
+from skyseg_tf.image_scores import RANKED_SHARE, Evaluation, ImageScores
 from skyseg_tf.images import resize_image, resize_mask
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.metrics import iou, mean_iou
-from skyseg_tf.runs import write_history, write_json
+from skyseg_tf.runs import write_json
 
 THUMBNAIL_WIDTH = 400
 
@@ -61,7 +62,7 @@ def keep_worst(
     Returns:
       At most `count`, the worst first, with pictures scaled down.
     """
-    sky, matrix = sky_class(scheme), scores.matrix
+    sky, matrix = scheme.sky, scores.matrix
     wrong = int(matrix.sum() - np.trace(matrix))
     if sky is None:
         value, caption = mean_iou(matrix), f"mean IoU {mean_iou(matrix):.3f}"

@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import keras
 import tensorflow as tf
@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from skyseg_tf.checkpoints import load_latest, save_checkpoint, save_generation
 from skyseg_tf.errors import InputError
-from skyseg_tf.runs import write_history
+from skyseg_tf.history import write_history
+from skyseg_tf.json_types import typed
 from skyseg_tf.trained_model import TrainedModel
 
 
@@ -94,15 +95,21 @@ def load_progress(folder: Path, model: TrainedModel, data: str) -> Progress:
     facts = load_latest(folder, model)
     if facts is None:
         return Progress(data)
+    hints = get_type_hints(Progress)
+    for name in hints.keys() - facts.keys():
+        raise InputError(f"{folder}: a checkpoint without {name}; train again, in another --run")
     if facts["data"] != data:
         raise InputError(f"{folder}: the records have changed since; train again, in another --run")
-    return Progress(**{f.name: facts[f.name] for f in fields(Progress)})
+    return Progress(
+        **{name: typed(facts[name], kind, folder, name) for name, kind in hints.items()}
+    )
 
 
 def fit(
     model: TrainedModel, run: Path, train_data: Callable[[int, int], tf.data.Dataset],
     val_data: tf.data.Dataset, schedule: Schedule, *, progress: Progress,
-    watchers: Sequence[keras.callbacks.Callback] = (), quiet: bool = False,
+    watchers: Sequence[keras.callbacks.Callback] = (), on_best: Callable[[], None] = lambda: None,
+    quiet: bool = False,
 ) -> Iterator[dict[str, float]]:  # fmt: skip
     """Trains epoch by epoch, leaving checkpoints and history.csv in the run.
 
@@ -115,6 +122,8 @@ def fit(
       progress: where to go on; it is kept up to date.
       watchers: told of epochs alone; at their end they get its row, while the model holds the
         averaged weights (where there are any).
+      on_best: called after each epoch with the best val_iou so far, while the model holds its
+        weights.
       quiet: no progress bar.
 
     Yields:
@@ -124,7 +133,7 @@ def fit(
       averages.
 
     Raises:
-      InputError: the loss of an epoch is not finite; the epochs before it are kept.
+      InputError: the loss or a weight is no finite number; the epochs before it are kept.
       Terminated: SIGTERM came; all is saved.
     """
     for_every_output = targets_of(model)
@@ -134,22 +143,23 @@ def fit(
     watching.on_train_begin()
     if progress.history:
         write_history(run / "history.csv", progress.history)
-    with _sigterm() as terminated:
+    with _divergence_told(model, run, progress, schedule), _sigterm() as terminated:
         keeping = Keeping(run / "checkpoints", schedule, progress, terminated)
         callbacks = [keeping] if quiet else [keeping, ProgressBar(schedule, progress)]
         try:
-            while not _is_over(progress, schedule):
+            while not is_over(progress, schedule):
                 watching.on_epoch_begin(progress.epoch)
                 if progress.trained is None:
                     rest = train_data(progress.epoch, progress.step).map(for_every_output)
-                    trained = _train_epoch(model, rest, progress.epoch, callbacks)
-                    _check_loss(trained["loss"], progress.epoch, run)
-                    progress.trained = trained
+                    progress.trained = _train_epoch(model, rest, progress.epoch, callbacks)
                 with model.averaged():
                     row = _validate(model, val_data, progress, keeping)
+                    if not math.isfinite(row["val_loss"]):
+                        raise FloatingPointError(f"the val loss is {row['val_loss']}")
                     if row["val_iou"] > max((r["val_iou"] for r in progress.history), default=-1.0):
                         best = run / "checkpoints" / "best.npz"
                         save_checkpoint(best, model, {"row": row}, optimizer=False)
+                        on_best()
                     progress.finish_epoch(row)
                     watching.on_epoch_end(progress.epoch - 1, row)
                 keeping.save()
@@ -162,17 +172,24 @@ def fit(
     watching.on_train_end()
 
 
-def _check_loss(loss: float, epoch: int, run: Path) -> None:
-    if math.isfinite(loss):
-        return
-    start = f", from --init {run}, which holds the epochs before" if epoch else ""
-    raise InputError(
-        f"epoch {epoch + 1}: the loss is {loss}, the weights are of no use any more; train again "
-        f"with a lower --learning-rate in another --run{start}"
-    )
+@contextmanager
+def _divergence_told(
+    model: keras.Model, run: Path, progress: Progress, schedule: Schedule
+) -> Iterator[None]:
+    """Says what to do about a training whose numbers are none any more."""
+    try:
+        yield
+    except FloatingPointError as error:
+        exact = "" if model.compute_dtype == "float32" else ", --precision float32"
+        start = f", and --init {run}, whose best epoch is kept" if progress.history else ""
+        raise InputError(
+            f"epoch {progress.epoch + 1}, step {progress.step} of {schedule.steps}: {error}, the "
+            "training has diverged; train again in another --run with a lower --learning-rate, "
+            f"more --warmup-steps{exact}{start}"
+        ) from None
 
 
-def _is_over(progress: Progress, schedule: Schedule) -> bool:
+def is_over(progress: Progress, schedule: Schedule) -> bool:
     """Whether all epochs are done, or the last `patience` ones brought no better val IoU."""
     scores = [row["val_iou"] for row in progress.history]
     stale = len(scores) - 1 - scores.index(max(scores)) if scores else 0
@@ -257,9 +274,15 @@ class Keeping(keras.callbacks.Callback):
         self.started = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Saves; the last batch's checkpoint is the epoch's, after validation."""
+        """Saves; the last batch's checkpoint is the epoch's, after validation.
+
+        Raises:
+          FloatingPointError: the loss, a mean over the epoch's batches, is no finite number.
+        """
         progress, every = self.progress, self.schedule.checkpoint_steps
         progress.step = self.first_step + batch + 1
+        if not math.isfinite(logs["loss"]):  # Keras has fetched it for its callbacks anyway
+            raise FloatingPointError(f"the loss is {logs['loss']}")
         progress.seconds = self.seconds_before + time.monotonic() - self.started
         due = every and progress.step % every == 0
         if progress.step < self.schedule.steps and (due or self.terminated.is_set()):

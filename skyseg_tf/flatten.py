@@ -30,7 +30,8 @@ from skyseg_tf.data.layouts import (
     source_root,
 )
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import ZIP_MARK, read_bytes, write_aside
+from skyseg_tf.files import ZIP_MARK, read_bytes
+from skyseg_tf.images import write_aside
 from skyseg_tf.labels import value_names
 
 
@@ -46,7 +47,7 @@ class FlattenConfig:
     source: str | None = None
     """The dataset's folder; left out, the variable CITYSCAPES_DATASET names it."""
     layout: str | None = None
-    """cityscapes, kaggle, camvid, flattened or flat; left out, it is detected."""
+    """cityscapes, idd, kaggle, camvid, flattened, flat or mixed; left out, it is detected."""
     copy: bool = False
     """Copy instead of hard links."""
 
@@ -110,7 +111,7 @@ def flatten_dataset(
     root, out = source_root(source), Path(out).expanduser()
     layout = layout or detect_layout(root)
     pairs = find_pairs(root, layout)
-    plan = _plan(pairs, out)
+    plan = _plan(pairs, out, LAYOUTS[layout].names_by_city)
     classes = _classes_json(pairs, layout)
     _refuse_overlap(root, {out, *(target.parent for target in plan)})
     missing = {target: path for target, path in plan.items() if not _is_there(path, target)}
@@ -135,14 +136,20 @@ def flatten_dataset(
     )
 
 
-def _plan(pairs: list[Pair], out: Path) -> dict[Path, str]:
-    """Target -> source of every file; raises InputError if two sources want one target."""
+def _plan(pairs: list[Pair], out: Path, by_city: bool) -> dict[Path, str]:
+    """Target -> source of every file; raises InputError if two sources want one target.
+
+    Files keep their names, but where two folders use the same ones (`by_city`) the pair's.
+    """
     plan = {}
     for pair in pairs:
         for folder, path in (("images", pair.image), ("annotations", pair.mask)):
             if path is None:
                 continue
-            target = out / pair.split / folder / path.replace(os.sep, "/").rsplit("/", 1)[-1]
+            name = path.replace(os.sep, "/").rsplit("/", 1)[-1]
+            if by_city:
+                name = pair.name + Path(name).suffix
+            target = out / pair.split / folder / name
             if target in plan:
                 raise InputError(
                     f"{plan[target]} and {path} would both become {target}; rename one"

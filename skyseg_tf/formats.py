@@ -1,20 +1,34 @@
 """What a prediction is written as: FORMATS, each with its suffix, polarity and writer.
 
 Every 8-bit mask is 0 and 255; which of them is sky differs from tool to tool, so each entry says
-it. A photo without sky gives an empty mask, never a stretched one.
+it. So does how a photo that EXIF turns is seen by the tool: upright, or as the file stores it. A
+photo without sky gives an empty mask, never a stretched one.
 """
 
+import csv
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import numpy as np
 
-from skyseg_tf.images import colorize, overlay, overlay_sky, write_aside, write_image
-from skyseg_tf.labels import LABEL_ID
+from skyseg_tf.coco import coco_image, render_coco
+from skyseg_tf.images import (
+    colorize,
+    overlay,
+    overlay_sky,
+    software_of,
+    write_aside,
+    write_image,
+)
+from skyseg_tf.photo_metadata import NO_METADATA, PhotoMetadata
 from skyseg_tf.prediction import Prediction
+
+SOFTWARE = "skyseg_tf"  # what every PNG written here says of its maker
 
 
 def sky_facts(prediction: Prediction) -> dict:
@@ -82,60 +96,59 @@ def _alpha(prediction: Prediction, top: int) -> np.ndarray:
     return (sky * top + 0.5).astype(np.uint8 if top == 255 else np.uint16)
 
 
+def _write_picture(path: Path, picture: np.ndarray, metadata: PhotoMetadata = NO_METADATA) -> None:
+    write_image(path, np.ascontiguousarray(picture), metadata, SOFTWARE)
+
+
 def write_mask(prediction: Prediction, path: Path) -> None:
     """255 = sky, 0 = not."""
-    write_image(path, _mask(prediction))
+    _write_picture(path, _mask(prediction))
 
 
 def write_keep_mask(prediction: Prediction, path: Path) -> None:
     """255 = not sky (kept), 0 = sky (masked out)."""
-    write_image(path, 255 - _mask(prediction))
+    _write_picture(path, 255 - _mask(prediction))
 
 
 def write_alpha8(prediction: Prediction, path: Path) -> None:
     """Probability of sky times 255."""
-    write_image(path, _alpha(prediction, 255))
+    _write_picture(path, _alpha(prediction, 255))
 
 
 def write_alpha16(prediction: Prediction, path: Path) -> None:
     """Probability of sky times 65535, 16 bit grey."""
-    write_image(path, _alpha(prediction, 65535))
+    _write_picture(path, _alpha(prediction, 65535))
 
 
 def write_rgba_sky(prediction: Prediction, path: Path) -> None:
     """The photo, opaque where sky is."""
-    write_image(path, np.dstack([prediction.image, _alpha(prediction, 255)]))
+    cut = np.dstack([prediction.image, _alpha(prediction, 255)])
+    _write_picture(path, cut, prediction.metadata)
 
 
 def write_rgba_nosky(prediction: Prediction, path: Path) -> None:
     """The photo, transparent where sky is."""
-    write_image(path, np.dstack([prediction.image, 255 - _alpha(prediction, 255)]))
+    cut = np.dstack([prediction.image, 255 - _alpha(prediction, 255)])
+    _write_picture(path, cut, prediction.metadata)
 
 
 def write_overlay(prediction: Prediction, path: Path) -> None:
     """The photo with its sky tinted magenta and outlined, or with many classes' colours over it."""
-    if len(prediction.class_names) == 2:
+    if prediction.scheme.is_binary:
         picture = overlay_sky(prediction.image, prediction.is_sky)
     else:
         picture = overlay(prediction.image, prediction.ids, prediction.palette)
-    write_image(path, picture)
+    _write_picture(path, picture, prediction.metadata)
 
 
 def write_color(prediction: Prediction, path: Path) -> None:
     """Each class in its Cityscapes colour, unlabeled black."""
-    write_image(path, colorize(prediction.ids, prediction.palette))
+    _write_picture(path, colorize(prediction.ids, prediction.palette))
 
 
 def write_label_ids(prediction: Prediction, path: Path) -> None:
     """Cityscapes labelIds: 23 = sky, 0 = unlabeled."""
-    write_image(path, label_id_table(prediction.class_names)[prediction.ids])
-
-
-def label_id_table(class_names: Sequence[str]) -> np.ndarray:
-    """(256,) uint8: the Cityscapes labelId of each class id; 0 for a class that it does not have."""
-    table = np.zeros(256, np.uint8)
-    table[: len(class_names)] = [LABEL_ID.get(name, 0) for name in class_names]
-    return table
+    _write_picture(path, prediction.scheme.label_ids[prediction.ids])
 
 
 def write_npy(prediction: Prediction, path: Path) -> None:
@@ -144,110 +157,135 @@ def write_npy(prediction: Prediction, path: Path) -> None:
         np.save(file, prediction.ids if prediction.sky is None else prediction.sky)
 
 
-def write_coco_rle(prediction: Prediction, path: Path) -> None:
-    """JSON, a COCO run-length mask per class that occurs; of two classes of sky alone."""
-    names = prediction.class_names
-    wanted = range(1, 2) if len(names) == 2 else range(len(names))
-    annotations = [
-        {
-            "category_id": class_id,
-            "category": names[class_id],
-            "segmentation": encode_rle(prediction.ids == class_id),
-            "area": int((prediction.ids == class_id).sum()),
-            "iscrowd": 0,
-        }
-        for class_id in wanted
-        if (prediction.ids == class_id).any()
-    ]
-    _write_text(path, json.dumps(annotations) + "\n")
-
-
 def write_facts(prediction: Prediction, path: Path) -> None:
     """JSON: see `sky_facts`."""
-    _write_text(path, json.dumps(sky_facts(prediction), indent=2) + "\n")
+    write_text(path, json.dumps(sky_facts(prediction), indent=2) + "\n")
 
 
-def write_csv(prediction: Prediction, path: Path) -> None:
-    """One line under a header: the figures of `sky_facts` without the classes."""
-    facts = sky_facts(prediction)
-    horizon = facts["horizon"] or {"left": "", "right": ""}
-    row = {key: facts[key] for key in ("height", "width", "sky", "sky_share", "confidence")}
-    row |= {f"horizon_{side}": horizon[side] for side in ("left", "right")}
-    cells = ("" if value is None else str(value) for value in row.values())
-    _write_text(path, f"{','.join(row)}\n{','.join(cells)}\n")
-
-
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Writes a text, whole or not at all."""
     with write_aside(path) as aside:
-        aside.write_text(text)
+        aside.write_bytes(encode_text(text))
 
 
-def encode_rle(mask: np.ndarray) -> dict:
-    """Compressed COCO run lengths.
+def encode_text(text: str) -> bytes:
+    """UTF-8; names of files that are none keep their bytes."""
+    return text.encode(errors="surrogateescape")
 
-    Args:
-      mask: (H, W) bool.
 
-    Returns:
-      {"size": [H, W], "counts": text}. Runs go down the columns, the first counts zeros; each is
-      written as the difference to the one before the last, in groups of five bits, lowest first,
-      with a sixth bit for "more follows", plus 48 as a character.
+# --- rows of tables: (name of the photo, prediction) -> dict; and the text of all rows ---
 
-    Reference: rleEncode and rleToString of the COCO API, common/maskApi.c.
-    """
-    flat = np.asarray(mask, bool).ravel(order="F")
-    edges = np.flatnonzero(np.diff(flat)) + 1
-    starts = np.concatenate([[0] if not flat[:1].any() else [0, 0], edges, [flat.size]])
-    counts = np.diff(starts).tolist()
-    text = []
-    for i, count in enumerate(counts):
-        value = count - counts[i - 2] if i > 2 else count
-        more = True
-        while more:
-            bits = value & 0x1F
-            value >>= 5
-            more = value != (-1 if bits & 0x10 else 0)
-            text.append(chr((bits | (0x20 if more else 0)) + 48))
-    return {"size": list(mask.shape), "counts": "".join(text)}
+_COLUMNS = (
+    "file", "height", "width", "sky", "sky_share", "confidence", "horizon_left", "horizon_right",
+)  # fmt: skip
+
+
+def facts_row(name: str, prediction: Prediction) -> dict:
+    """The figures of `sky_facts` and the horizon's two ends, in a line of a table."""
+    facts = sky_facts(prediction)
+    horizon = facts["horizon"] or {}
+    facts |= {f"horizon_{side}": horizon.get(side) for side in ("left", "right")}
+    return {"file": name, **facts}
+
+
+def render_csv(rows: Sequence[dict]) -> str:
+    """Rows of `facts_row` under a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+# --- the registry ---
 
 
 @dataclass(frozen=True)
 class Format:
-    """One way to write a prediction.
+    """A way to write a prediction into a file of its own.
 
     Attributes:
-      write: (prediction, path) -> None; its docstring states the polarity.
+      writer: (prediction, path) -> None; its docstring states the polarity.
       name: what the file is called: {name} is the photo's name with its suffix, {stem} without.
       needs_sky: refuse models that know no sky class.
+      pixels: how the reader sees a photo that EXIF turns: "upright", or "stored", as the file has
+        it.
     """
 
-    write: Callable[[Prediction, Path], None]
+    writer: Callable[[Prediction, Path], None]
     name: str = "{stem}.png"
     needs_sky: bool = True
+    pixels: Literal["upright", "stored"] = "upright"
+
+    def write(self, prediction: Prediction, path: Path) -> None:
+        """Writes the file, whole or not at all."""
+        self.writer(prediction.as_stored() if self.pixels == "stored" else prediction, path)
 
     @property
     def about(self) -> str:
-        """The polarity in one line."""
-        return self.write.__doc__.split("\n")[0].rstrip(".")
+        """The polarity, and what EXIF does, in one line."""
+        turned = "; not turned by EXIF" if self.pixels == "stored" else ""
+        return self.writer.__doc__.split("\n")[0].rstrip(".") + turned
 
 
-FORMATS: dict[str, Format] = {
+@dataclass(frozen=True)
+class Table:
+    """A way to write the predictions of all photos into one file.
+
+    Attributes:
+      row: (name of the photo, prediction) -> what the file says of it.
+      render: rows -> the file's text.
+      name: what the file is called.
+      about: what is in it, in one line.
+      needs_sky: refuse models that know no sky class.
+    """
+
+    row: Callable[[str, Prediction], dict]
+    render: Callable[[Sequence[dict]], str]
+    name: str
+    about: str
+    needs_sky: bool = False
+
+
+FORMATS: dict[str, Format | Table] = {
+    # What people look at beside the photo, whose viewer turns it: upright.
     "mask": Format(write_mask),
     "keep-mask": Format(write_keep_mask),
-    "colmap": Format(write_keep_mask, "{name}.png"),
+    # Reads without reorienting (Bitmap::Read, src/colmap/sensor/bitmap.cc), and on purpose: one
+    # camera keeps one calibration, however it was held (github.com/colmap/colmap/issues/1456).
+    "colmap": Format(write_keep_mask, "{name}.png", pixels="stored"),
+    # Opens photos and masks by Pillow and turns neither (data/datasets/base_dataset.py).
+    "nerfstudio": Format(write_keep_mask, pixels="stored"),
+    # Looks a feature up in the mask at its upright place (load_features_mask, opensfm/masking.py),
+    # and OpenDroneMap writes its own sky masks upright (opendm/skyremoval/skyfilter.py).
     "odm": Format(write_keep_mask, "{stem}_mask.png"),
-    "metashape": Format(write_keep_mask, "{stem}_mask.png"),
+    "opensfm": Format(write_keep_mask, "{name}.png"),
+    # A photo's orientation is an attribute of the camera there (Camera.orientation in its Python
+    # reference), its pixels and the mask are the file's: Agisoft's own script makes sky masks of
+    # the size of photo.image() (github.com/agisoft-llc/metashape-scripts, automatic_sky_masking.py).
+    "metashape": Format(write_keep_mask, "{stem}_mask.png", pixels="stored"),
     "alpha8": Format(write_alpha8),
     "alpha16": Format(write_alpha16),
+    # Turned, and their EXIF block says so: many programs do not look for one in a PNG.
     "rgba-sky": Format(write_rgba_sky),
     "rgba-nosky": Format(write_rgba_nosky),
     "overlay": Format(write_overlay, needs_sky=False),
     "color": Format(write_color, needs_sky=False),
     "labelids": Format(write_label_ids, needs_sky=False),
-    "coco-rle": Format(write_coco_rle, "{stem}.json", needs_sky=False),
     "npy": Format(write_npy, "{stem}.npy", needs_sky=False),
     "json": Format(write_facts, "{stem}.json", needs_sky=False),
-    "csv": Format(write_csv, "{stem}.csv", needs_sky=False),
+    "coco-rle": Table(
+        coco_image,
+        render_coco,
+        "coco.json",
+        "one COCO file of all photos, a run-length mask per class; of two classes of sky alone",
+    ),
+    "csv": Table(
+        facts_row,
+        render_csv,
+        "sky.csv",
+        "one table of all photos: size, share of sky, confidence, horizon",
+    ),
 }
 
 
@@ -258,7 +296,29 @@ def output_name(kind: str, relative: Path) -> Path:
       kind: a key of FORMATS.
       relative: the photo's path below the folder it was found in.
     """
+    if isinstance(FORMATS[kind], Table):
+        return Path(FORMATS[kind].name)
     return relative.with_name(FORMATS[kind].name.format(name=relative.name, stem=relative.stem))
+
+
+def without_outputs(found: Sequence[Path]) -> list[Path]:
+    """Leaves out of files what was written here, and what is named as a mask of another of them.
+
+    Args:
+      found: pictures of one folder, photos and masks.
+
+    Returns:
+      The photos. A mask that has lost its mark (edited, or by another program) is still known by a
+      name that only masks have: `a_mask.png` or `a.jpg.png` beside `a.jpg`.
+    """
+    own = [form.name for form in FORMATS.values() if isinstance(form, Format)]
+    names = {name for name in own if not name.startswith("{stem}.")}
+    masks = {
+        photo.with_name(name.format(name=photo.name, stem=photo.stem))
+        for photo in found
+        for name in names
+    }
+    return [path for path in found if path not in masks and software_of(path) != SOFTWARE]
 
 
 def encode_prediction(kind: str, prediction: Prediction, name: str) -> tuple[str, bytes]:
@@ -272,13 +332,11 @@ def encode_prediction(kind: str, prediction: Prediction, name: str) -> tuple[str
     Returns:
       (file name, content).
     """
-    target = output_name(kind, Path(PurePath(name).name or "photo"))
+    form, photo = FORMATS[kind], Path(PurePath(name).name or "photo")
+    target = output_name(kind, photo)
+    if isinstance(form, Table):
+        return target.name, encode_text(form.render([form.row(photo.name, prediction)]))
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"output{target.suffix}"  # a sender's name may be too long for a disk
-        FORMATS[kind].write(prediction, path)
+        form.write(prediction, path)
         return target.name, path.read_bytes()
-
-
-def describe_formats(kinds: Sequence[str] = tuple(FORMATS)) -> str:
-    """One line per format, for the help."""
-    return "\n".join(f"{kind}: {FORMATS[kind].about}" for kind in kinds)

@@ -48,11 +48,6 @@ class ImageScores:
     instances: np.ndarray | None
 
 
-def sky_class(scheme: LabelScheme) -> int | None:
-    """The class id of sky, or None where the scheme has no such class."""
-    return scheme.class_names.index("sky") if "sky" in scheme.class_names else None
-
-
 def score_image(
     name: str,
     truth: np.ndarray,
@@ -71,7 +66,7 @@ def score_image(
       scheme: the classes.
       instances: (H, W) instanceIds, or None.
     """
-    sky = sky_class(scheme)
+    sky = scheme.sky
     boundary = np.zeros((len(BOUNDARY_TOLERANCES), 4), np.int64)
     trimap = np.zeros((len(TRIMAP_WIDTHS), 2, 2), np.int64)
     calibration = np.zeros((CALIBRATION_BINS, 3))
@@ -131,9 +126,9 @@ class Evaluation:
         """One line for the terminal."""
         matrix = self.total.matrix
         text = f"mean IoU {metrics.mean_iou(matrix):.4f}"
-        if sky_class(self.scheme) is None:
+        if self.scheme.sky is None:
             return text
-        sky = self._sky(sky_class(self.scheme))
+        sky = self._sky(self.scheme.sky)
         edges = ", ".join(f"{f:.3f} at {limit} px" for limit, f in sky["boundary_f"].items())
         return (
             f"{text}, sky IoU {sky['iou']:.4f}, boundary F {edges}, "
@@ -146,7 +141,7 @@ class Evaluation:
 
     def image_sky_iou(self) -> np.ndarray:
         """(n,) IoU of sky in each photo; NaN where the truth has none."""
-        sky = sky_class(self.scheme)
+        sky = self.scheme.sky
         return np.array(
             [
                 metrics.iou(image.matrix)[sky] if image.matrix[sky].any() else np.nan
@@ -159,13 +154,13 @@ class Evaluation:
         matrix, scheme = self.total.matrix, self.scheme
         boundary = self.total.boundary[BOUNDARY_TOLERANCES.index(BOUNDARY_TOLERANCE)]
         scores = Scores(matrix, boundary, scheme, self.protocol).as_dict()
-        if scheme.num_classes > 2:  # there Scores means the outlines of all classes
+        if not scheme.is_binary:  # there Scores means the outlines of all classes
             del scores["boundary_f"], scores["boundary_tolerance_pixels"]
         scores["images"] = len(self.images)
         scores["image_mean_iou"] = _spread(self.image_iou())
         scores |= self._categories() | self._instances()
-        if sky_class(scheme) is not None:
-            scores["sky"] = self._sky(sky_class(scheme))
+        if scheme.sky is not None:
+            scores["sky"] = self._sky(scheme.sky)
         return scores
 
     def _categories(self) -> dict:
@@ -263,7 +258,7 @@ class Evaluation:
 
     def image_rows(self) -> list[dict]:
         """One row per photo, for per_image.csv."""
-        sky = sky_class(self.scheme)
+        sky = self.scheme.sky
         rows = []
         for image, mean in zip(self.images, self.image_iou(), strict=True):
             matrix = image.matrix
@@ -316,7 +311,7 @@ class Evaluation:
                 for name, column in zip(self.scheme.class_names, ious.T, strict=True)
             },
         }  # fmt: skip
-        if sky_class(self.scheme) is not None:
+        if self.scheme.sky is not None:
             boundary = resampled("boundary").reshape(resamples, -1, 4)
             intervals["boundary_f"] = {
                 f"{limit:g}": _interval([metrics.boundary_f(counts) for counts in boundary[:, i]])

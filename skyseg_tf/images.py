@@ -1,169 +1,243 @@
 """Photos and masks between disk and arrays.
 
 Images are (H, W, 3) uint8 RGB, masks (H, W) uint8; sizes are (height, width). A path may point
-into a zip archive: `archive.zip!folder/file.png`. No TensorFlow here, so that everything that
+into a zip archive: `archive.zip!folder/file.png`. What is read is in decoders.py. No TensorFlow here, so that everything that
 only touches pictures starts at once.
 """
 
 import io
 import itertools
 import os
-import threading
-import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from skyseg_tf.decoders import open_picture, orientation_of, rgb_pixels, stored_pixels
 from skyseg_tf.errors import InputError
-from skyseg_tf.png import decode_png
+from skyseg_tf.files import ZIP_MARK, check_file, read_bytes
+from skyseg_tf.photo_metadata import NO_METADATA, PhotoMetadata, photo_metadata
+from skyseg_tf.png import decode_png, find_chunk
+from skyseg_tf.raw_photos import is_raw, raw_size, read_raw
 
 # Over a sky of any hour: no sky is magenta, while Cityscapes' own blue is a clear day's.
 SKY_TINT = (255, 0, 150)
-MAX_PIXELS = 200_000_000  # about 14000 x 14000; refuses decompression bombs
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-ZIP_MARK = ".zip!"
+# Orientation as in EXIF -> whether rows and columns change places, and which axes are flipped then.
+_TURNS = {
+    1: (False, None), 2: (False, 1), 3: (False, -1), 4: (False, 0),
+    5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0),
+}  # fmt: skip
+_JPEG_SEGMENT = 65_533  # most bytes that a JPEG holds in one piece
+UNTURNED = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # orientation -> what undoes it
 
-Image.MAX_IMAGE_PIXELS = None  # the limit is checked below, with a message that says what to do
 cv2.setNumThreads(1)  # the callers run one image per thread
-_local = threading.local()
 _ASIDES: set[Path] = set()  # files that write_aside has begun
 _ASIDE_NUMBERS = itertools.count()
 
 
-def read_bytes(path: str | Path) -> bytes:
-    """The content of a file, or of a zip member named `archive.zip!member`.
+def image_size(source: str | Path | bytes, where: str | Path = "picture") -> tuple[int, int]:
+    """(height, width) as `read_image` will give it (upright), from the file's head.
+
+    Args:
+      source: a path, or the file's bytes.
+      where: the name of those bytes, for the error message.
 
     Raises:
-      FileNotFoundError: no such file or member.
-      InputError: the archive is damaged there.
+      InputError: no image, or above MAX_PIXELS.
     """
-    path = str(path)
-    if ZIP_MARK not in path:
-        return Path(path).read_bytes()
-    archive, member = path.split(ZIP_MARK, 1)
-    archive += ".zip"
-    archives = _local.__dict__.setdefault("archives", {})
-    try:
-        if archive not in archives:
-            archives[archive] = zipfile.ZipFile(archive)  # one per thread: they share no seek
-        return archives[archive].read(member)
-    except KeyError:
-        raise FileNotFoundError(f"{path}: no such member in the archive") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError):
-        raise InputError(f"{path}: the archive is damaged there; download it again") from None
+    with _opened(source) as file:
+        where = where if isinstance(source, bytes) else source
+        if is_raw(file, where):
+            return raw_size(file, where)
+        with open_picture(file, where) as picture:
+            # Pillow has turned the size of a TIFF already.
+            turned = picture.format != "TIFF" and orientation_of(picture, file) >= 5
+            return picture.size if turned else picture.size[::-1]
 
 
-def _open(source: bytes | Path, where: str | Path) -> Image.Image:
-    try:
-        picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno:
-            raise  # the file system's own errors speak for themselves
-        raise InputError(
-            f"{where}: not a readable image (damaged, or no image at all); give another file, or "
-            "download or export it again"
-        ) from None
-    width, height = picture.size
-    if width * height > MAX_PIXELS:
-        raise InputError(
-            f"{where}: {width} x {height} pixels exceed the limit of {MAX_PIXELS:,}; scale it down"
-        )
-    return picture
+def image_orientation(source: str | Path | bytes, where: str | Path = "picture") -> int:
+    """How a file's pixels are turned, from its head.
 
+    `read_image` gives pixels upright: `turn(stored, orientation)`. A reader that ignores EXIF sees
+    them as stored: `turn(upright, UNTURNED[orientation])`.
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """(height, width) as `read_image` will give it (EXIF orientation applied), from the header.
+    Args:
+      source: a path, or the file's bytes.
+      where: the name of those bytes, for the error message.
+
+    Returns:
+      1-8 as in EXIF: 1 upright, 3 upside down, 6 and 8 on its side. HEIC and raw photos are 1:
+      every reader of those turns them by itself.
 
     Raises:
-      InputError: not an image, or above MAX_PIXELS.
+      InputError: no image, or above MAX_PIXELS.
     """
-    with _open(read_bytes(path) if ZIP_MARK in str(path) else Path(path), path) as picture:
-        # Pillow has turned the size of a TIFF already.
-        exif = picture.getexif() if picture.format not in ("PNG", "TIFF") else {}
-        turned = exif.get(0x0112, 1) >= 5
-        return (picture.width, picture.height) if turned else (picture.height, picture.width)
+    with _opened(source) as file:
+        where = where if isinstance(source, bytes) else source
+        if is_raw(file, where):
+            return 1
+        with open_picture(file, where) as picture:
+            return orientation_of(picture, file)
+
+
+def _opened(source: str | Path | bytes) -> BinaryIO:
+    if not isinstance(source, bytes) and ZIP_MARK in str(source):
+        source = read_bytes(source)
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    check_file(source)
+    return open(source, "rb")
+
+
+def turn(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Turns stored pixels upright.
+
+    Args:
+      image: (H, W) or (H, W, C), of any dtype that OpenCV knows.
+      orientation: 1-8, see `image_orientation`.
+
+    Returns:
+      The same array for 1, else a new one.
+
+    Reference: EXIF 3.0, tag 0x0112.
+    """
+    swapped, axes = _TURNS[orientation]
+    if swapped:
+        image = cv2.transpose(image)
+    return image if axes is None else cv2.flip(image, axes)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo as it is worked with, and what its file says beside the pixels.
+
+    Attributes:
+      image: (H, W, 3) uint8, upright. The values are the file's own, whatever its colour profile:
+        networks see a wide-gamut photo a little paler, which moves no edge, and what is written
+        with the profile has the photo's very colours.
+      metadata: see PhotoMetadata.
+    """
+
+    image: np.ndarray
+    metadata: PhotoMetadata
+
+
+def decode_photo(content: bytes, where: str | Path) -> Photo:
+    """Decodes a photo of any kind (grey, RGBA, CMYK, 16 bit, raw), upright.
+
+    Args:
+      content: the file's bytes.
+      where: its name, for the error message.
+
+    Returns:
+      The photo. Alpha is dropped; 16-bit values are divided by 257.
+
+    Raises:
+      InputError: unreadable, truncated, above MAX_PIXELS, or of a kind whose white or colours are
+        not known.
+    """
+    file = io.BytesIO(content)
+    if is_raw(file, where):
+        return Photo(read_raw(file, where), NO_METADATA)
+    image, orientation, metadata = _photo_as_stored(content, where)
+    return Photo(turn(image, orientation), metadata)  # by now Pillow's copy is gone
+
+
+def _photo_as_stored(content: bytes, where: str | Path) -> tuple[np.ndarray, int, PhotoMetadata]:
+    """A photo's pixels, how they are turned, and its metadata."""
+    file = io.BytesIO(content)
+    with open_picture(file, where) as picture:
+        orientation = orientation_of(picture, file)
+        metadata = photo_metadata(picture, file, orientation)
+        image = _as_stored(picture, content, "RGB", partial(rgb_pixels, where=where))
+        # Pillow has turned a TIFF already.
+        return image, 1 if picture.format == "TIFF" else orientation, metadata
+
+
+def _as_stored(
+    picture: Image.Image, content: bytes, quick: str, read: Callable[[Image.Image], np.ndarray]
+) -> np.ndarray:
+    """The pixels of a picture, by `decode_png` where they are of the mode `quick`, else by `read`."""
+    image = decode_png(content) if (picture.format, picture.mode) == ("PNG", quick) else None
+    return read(picture) if image is None else image
 
 
 def decode_image(content: bytes, where: str | Path) -> np.ndarray:
-    """Decodes a photo of any kind (grey, RGBA, CMYK, 16 bit; turned by EXIF, but for PNG).
+    """The pixels alone of `decode_photo`: (H, W, 3) uint8 RGB."""
+    return decode_photo(content, where).image
+
+
+def decode_values(content: bytes, where: str | Path) -> np.ndarray:
+    """Decodes a label picture of any depth without interpreting it, upright.
 
     Args:
       content: the file's bytes.
       where: its name, for the error message.
 
     Returns:
-      (H, W, 3) uint8 RGB. Alpha is dropped; 16-bit values are divided by 257.
+      (H, W) of the file's own dtype (a palette picture gives its indices, a bilevel one 0 and
+      255), or (H, W, 3) uint8 for a colour picture.
 
     Raises:
-      InputError: unreadable, truncated, or above MAX_PIXELS.
+      InputError: unreadable or truncated, or a picture whose alpha channel alone varies.
     """
-    picture = _open(content, where)
-    try:
-        if picture.mode == "RGB" and picture.format == "PNG":
-            image = decode_png(content)
-            if image is not None:
-                return image
-        # Of a PNG it could stand behind the pixels: no camera writes it there, and `image_size`
-        # would have to decode the whole file.
-        if picture.format != "PNG":
-            picture = ImageOps.exif_transpose(picture)
-        if picture.mode.startswith("I"):
-            values = np.asarray(picture).astype(np.uint32)
-            grey = (values // 257 if values.max(initial=0) > 255 else values).astype(np.uint8)
-            return np.repeat(grey[..., None], 3, axis=-1)
-        return np.array(picture.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, cv2.error) as error:
-        raise InputError(f"{where}: {_reason(error)}; download or export it again") from None
+    file = io.BytesIO(content)
+    if is_raw(file, where):
+        raise InputError(f"{where}: a raw photo is no label picture; give its PNG")
+    with open_picture(file, where) as picture:
+        _refuse_alpha_masks(picture, where)
+        orientation = orientation_of(picture, file)
+        values = _as_stored(picture, content, "L", stored_pixels)
+        return values if picture.format == "TIFF" else turn(values, orientation)
+
+
+def _refuse_alpha_masks(picture: Image.Image, where: str | Path) -> None:
+    if picture.mode not in ("RGBA", "LA"):
+        return
+    *colors, alpha = picture.getextrema()
+    if alpha[0] < alpha[1] and all(least == most for least, most in colors):
+        raise InputError(
+            f"{where}: all classes lie in its alpha channel, its colour is the same everywhere; "
+            "export the alpha channel as a grey picture"
+        )
 
 
 def decode_mask_file(content: bytes, where: str | Path) -> np.ndarray:
-    """Decodes a label picture without interpreting it.
-
-    Args:
-      content: the file's bytes.
-      where: its name, for the error message.
+    """Decodes a mask of class ids or colours: see `decode_values`.
 
     Returns:
-      (H, W) uint8 stored values (a palette picture gives its indices, a bilevel one 0 and 255),
-      or (H, W, 3) uint8 for a colour mask.
+      (H, W) or (H, W, 3) uint8.
 
     Raises:
-      InputError: unreadable, truncated, or values above 255.
+      InputError: unreadable, truncated, or values that are no whole numbers in 0-255.
     """
-    picture = _open(content, where)
-    try:
-        if picture.mode == "L" and picture.format == "PNG":
-            mask = decode_png(content)
-            if mask is not None:
-                return mask
-        if picture.mode == "1":
-            picture = picture.convert("L")
-        if picture.mode in ("RGBA", "LA"):
-            picture = picture.convert(picture.mode[:-1])
-        mask = np.asarray(picture)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{where}: {_reason(error)}; download or export it again") from None
-    if mask.dtype != np.uint8:
-        if mask.size and (mask.min() < 0 or mask.max() > 255):
-            raise InputError(
-                f"{where}: values up to {mask.max()} are no class ids (instanceIds?); "
-                "give the labelIds file"
-            )
-        mask = mask.astype(np.uint8)
+    stored = decode_values(content, where)
+    if stored.dtype == np.uint8:
+        return stored
+    mask = np.clip(np.nan_to_num(stored), 0, 255).astype(np.uint8)
+    strange = stored[mask != stored]
+    if strange.size:
+        raise InputError(
+            f"{where}: values such as {strange[0]:g} are no class ids (instanceIds?); give the "
+            "labelIds file"
+        )
     return mask
 
 
-def _reason(error: Exception) -> str:
-    return f"the file is damaged ({str(error).splitlines()[0][:80]})"
+def read_photo(path: str | Path) -> Photo:
+    """Reads a photo and what its file says of it: see `decode_photo`."""
+    return decode_photo(read_bytes(path), path)
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Reads a photo: see `decode_image`."""
+    """Reads a photo's pixels: see `decode_photo`."""
     return decode_image(read_bytes(path), path)
 
 
@@ -296,8 +370,39 @@ def check_folder(folder: str | Path) -> None:
         raise InputError(f"{folder}: no permission to write in {there}; choose another folder")
 
 
-def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Writes (H, W, 3) or (H, W) uint8 as PNG or JPEG (by the suffix), whole or not at all."""
+def write_image(
+    path: str | Path,
+    image: np.ndarray,
+    metadata: PhotoMetadata = NO_METADATA,
+    software: str | None = None,
+) -> None:
+    """Writes (H, W), (H, W, 3) or (H, W, 4) as PNG or JPEG (by the suffix), whole or not at all.
+
+    Args:
+      path: the file.
+      image: uint8; of a PNG also uint16 grey.
+      metadata: of the photo that it was made of: its profile and EXIF block are written along.
+      software: what a PNG says of its maker, in the chunk that `software_of` reads.
+    """
     suffix = Path(path).suffix.lower().lstrip(".").replace("jpg", "jpeg")
+    exif = metadata.exif
+    if suffix == "jpeg" and exif and len(exif) > _JPEG_SEGMENT:  # as a PNG or TIFF may have it
+        exif = None
+    options = {"icc_profile": metadata.icc_profile, "exif": exif}
+    if software:
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_text("Software", software)
+    options = {key: value for key, value in options.items() if value}
     with write_aside(path) as aside:
-        Image.fromarray(image).save(aside, format=suffix, quality=95)
+        Image.fromarray(image).save(aside, format=suffix, quality=95, **options)
+
+
+def software_of(path: str | Path) -> str | None:
+    """What a PNG says first of its maker; None of all other files, and of what cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            text = find_chunk(file, b"tEXt") or b""
+    except OSError:
+        return None
+    key, _, value = text.partition(b"\0")
+    return value.decode("latin1") if key == b"Software" else None

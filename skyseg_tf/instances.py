@@ -8,14 +8,13 @@ Reference: cityscapesScripts, evaluation/evalPixelLevelSemanticLabeling.py, to w
 are equal; Cordts et al., CVPR 2016, section 4.1.
 """
 
-import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import read_bytes
+from skyseg_tf.files import read_bytes
+from skyseg_tf.images import decode_values
 from skyseg_tf.labels import CITYSCAPES_LABELS, IGNORE, LabelScheme, class_id_table
 
 # Pixels of a mean instance in the train split, from cityscapesScripts (args.avgClassSize).
@@ -67,12 +66,7 @@ def read_instances(mask_path: str | Path) -> np.ndarray | None:
         content = read_bytes(path)
     except FileNotFoundError:
         return None
-    try:
-        stored = np.asarray(Image.open(io.BytesIO(content)))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a readable picture ({error.__class__.__name__}); download it again"
-        ) from None
+    stored = decode_values(content, path)
     if stored.ndim != 2:
         raise InputError(
             f"{path}: {stored.shape[-1]} channels; instanceIds have one of 16 bit: get it again"

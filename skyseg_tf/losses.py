@@ -197,16 +197,16 @@ class StreamingConfusion(keras.metrics.Metric):
     overflows after 2^31 pixels of one class (1024 Cityscapes photos of road).
 
     Args:
-      num_classes: class ids in the mask (2 for one logit).
+      num_logits: C of the logits; 1 for masks of two classes.
     """
 
     _LIMB = 2**24
 
-    def __init__(self, num_classes: int, name: str = "iou"):
+    def __init__(self, num_logits: int, name: str = "iou"):
         """Starts with empty counts."""
         super().__init__(name=name)
-        self.num_classes = num_classes
-        shape = (num_classes, num_classes)
+        self.num_logits, self.num_classes = num_logits, max(num_logits, 2)
+        shape = (self.num_classes, self.num_classes)
         self.low = self.add_variable(shape, keras.initializers.Zeros(), dtype="int32", name="low")
         self.high = self.add_variable(shape, keras.initializers.Zeros(), dtype="int32", name="high")
 
@@ -235,11 +235,11 @@ class StreamingConfusion(keras.metrics.Metric):
         return high * self._LIMB + low
 
     def result(self):
-        """Scalar float32: IoU of class 1 for two classes, else the mean over classes that occur."""
+        """Scalar float32: IoU of class 1 for one logit, else the mean over classes that occur."""
         matrix = ops.cast(self.high, "float32") * self._LIMB + ops.cast(self.low, "float32")
         both = ops.diagonal(matrix)
         union = ops.sum(matrix, axis=0) + ops.sum(matrix, axis=1) - both
         values = both / ops.maximum(union, 1.0)
-        if self.num_classes == 2:
+        if self.num_logits == 1:
             return values[1]
         return ops.sum(values) / ops.maximum(ops.sum(ops.cast(union > 0, "float32")), 1.0)

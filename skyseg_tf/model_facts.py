@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.labels import LabelScheme
+from skyseg_tf.labels import LabelScheme, parse_scheme, scheme_of_classes
 
 METADATA_PREFIX = "skyseg."
 
@@ -21,8 +21,7 @@ class ModelFacts:
 
     Attributes:
       name: network or run, for people.
-      class_names: of every class id; two for a model of one output channel.
-      colors: (R, G, B) 0-255 of every class id.
+      scheme: the classes, whole; of a model of one output channel it is a binary one.
       threshold: probability from which a pixel is sky; of one-channel models only.
       working_size: (height, width) that the file is fixed to, or None where any will do.
       long_side: for free sizes, the photo is shrunk to about this long side in pixels: the scale
@@ -33,8 +32,7 @@ class ModelFacts:
     """
 
     name: str
-    class_names: tuple[str, ...]
-    colors: tuple[tuple[int, int, int], ...]
+    scheme: LabelScheme
     threshold: float = 0.5
     working_size: tuple[int, int] | None = None
     long_side: int = 512
@@ -43,8 +41,14 @@ class ModelFacts:
     sha256: str = ""
 
     def to_metadata(self) -> dict[str, str]:
-        """Key -> text, as files hold it: "skyseg." + attribute, each value as JSON."""
-        return {f"{METADATA_PREFIX}{key}": json.dumps(value) for key, value in asdict(self).items()}
+        """Key -> text, as files hold it: "skyseg." + attribute, each value as JSON.
+
+        Beside the scheme stand class_names and colors, which programs of others read with ease.
+        """
+        scheme = self.scheme
+        values = asdict(self) | {"scheme": scheme.as_dict()}
+        values |= {"class_names": scheme.class_names, "colors": scheme.colors}
+        return {f"{METADATA_PREFIX}{key}": json.dumps(value) for key, value in values.items()}
 
     @staticmethod
     def from_metadata(metadata: dict[str, str], where: str | Path) -> "ModelFacts":
@@ -53,15 +57,17 @@ class ModelFacts:
         Raises:
           InputError: not written by `skyseg export`, or damaged.
         """
-        known = {field.name for field in fields(ModelFacts)}
+        known = {field.name for field in fields(ModelFacts)} | {"class_names", "colors"}
         try:
             values = {
                 key.removeprefix(METADATA_PREFIX): json.loads(text)
                 for key, text in metadata.items()
                 if key.removeprefix(METADATA_PREFIX) in known and key.startswith(METADATA_PREFIX)
             }
-            values["class_names"] = tuple(values["class_names"])
-            values["colors"] = tuple(tuple(color) for color in values["colors"])
+            names, colors = values.pop("class_names"), values.pop("colors")
+            if "scheme" not in values:  # files of version 0.1
+                values["scheme"] = scheme_of_classes(names, colors, where).as_dict()
+            values["scheme"] = parse_scheme(values["scheme"], where)
             if values.get("working_size"):
                 values["working_size"] = tuple(values["working_size"])
             return ModelFacts(**values)
@@ -69,11 +75,6 @@ class ModelFacts:
             raise InputError(
                 f"{where}: does not say what its classes are; make it with `skyseg export`"
             ) from None
-
-    @staticmethod
-    def from_scheme(scheme: LabelScheme, name: str, **facts) -> "ModelFacts":
-        """Facts of a model of one of labels.SCHEMES; `facts` are the other attributes."""
-        return ModelFacts(name, scheme.class_names, scheme.colors, **facts)
 
 
 def sha256_of(path: str | Path) -> str:

@@ -143,7 +143,7 @@ def difference(truth: np.ndarray, pred: np.ndarray, scheme: LabelScheme) -> np.n
     """
     picture = np.full((*truth.shape, 3), 45, np.uint8)
     wrong = (truth != pred) & (truth != IGNORE)
-    if scheme.num_classes == 2:
+    if scheme.is_binary:
         picture[wrong & (pred == 1)] = _FALSE
         picture[wrong & (pred == 0)] = _MISSED
         picture[(truth == 1) & ~wrong] = _RIGHT
@@ -155,7 +155,7 @@ def difference(truth: np.ndarray, pred: np.ndarray, scheme: LabelScheme) -> np.n
 
 def difference_marks(scheme: LabelScheme) -> tuple[tuple[tuple[int, int, int], str], ...]:
     """The colors of `difference`, (R, G, B) 0-255, and what each means."""
-    if scheme.num_classes == 2:
+    if scheme.is_binary:
         return (_RIGHT, "sky, right"), (_FALSE, "sky, false"), (_MISSED, "sky, missed")
     return ((_FALSE, "wrong class"),)
 
@@ -184,7 +184,7 @@ def plot_predictions(
             colorize(truth, scheme.palette),
             # Of two classes only the sky is colored: grey over the rest would dull the photo.
             overlay(image, np.where(pred == 0, IGNORE, pred), scheme.palette, 0.6)
-            if scheme.num_classes == 2
+            if scheme.is_binary
             else overlay(image, pred, scheme.palette, 0.6),
             difference(truth, pred, scheme),
         )

@@ -5,15 +5,21 @@ inflates, three times as fast; its result goes to OpenCV as a PNG whose data is 
 compressed, so that libpng has only the row filters left to undo.
 """
 
+import os
 import struct
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import cv2
 import numpy as np
-from isal import isal_zlib
+from isal import igzip_lib, isal_zlib
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3}  # color types: grey and RGB
+_MOST = 1 << 24  # bytes of a chunk that is looked up: a damaged length may say anything
 _STORED = 65535  # longest stored block of a deflate stream
+_LARGEST = 100_000_000  # bytes of rows, of which four copies are made here
+_MOST_PACKED = 2  # bytes of packed data per byte of rows; what cannot be packed takes 1.001
 
 
 def decode_png(content: bytes) -> np.ndarray | None:
@@ -23,26 +29,29 @@ def decode_png(content: bytes) -> np.ndarray | None:
       content: the file's bytes.
 
     Returns:
-      (H, W) or (H, W, 3) uint8; None for PNGs of other kinds (palette, alpha, 16 bit, interlaced),
-      which the caller reads in another way.
+      (H, W) or (H, W, 3) uint8; None for PNGs of other kinds (palette, alpha, 16 bit, interlaced,
+      very large), which the caller reads in another way.
 
     Raises:
-      OSError: truncated, or a checksum does not fit.
+      OSError: truncated, a checksum does not fit, or more data than the header's size needs.
     """
-    chunks = list(_chunks(content))
-    _, header = chunks[0]
-    width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", header)
-    special = {kind for kind, _ in chunks} & {b"tRNS", b"acTL"}
-    if depth != 8 or color not in _CHANNELS or interlace or special:
+    header, size, special, packed = b"", 0, False, bytearray()
+    for kind, data in _chunks(content):
+        if not header:
+            header = bytes(data)
+            if kind != b"IHDR" or len(header) != 13:
+                raise OSError("it does not begin with a header")
+            width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", header)
+            size = height * (1 + width * _CHANNELS.get(color, 1))
+            special = depth != 8 or color not in _CHANNELS or interlace or size > _LARGEST
+        elif kind == b"IDAT" and not special:
+            packed += data
+            if len(packed) > _MOST_PACKED * size + _STORED:
+                raise OSError(f"more data than {width} x {height} pixels need")
+        special = special or kind in (b"tRNS", b"acTL")
+    if special:
         return None
-    size = height * (1 + width * _CHANNELS[color])
-    packed = b"".join(data for kind, data in chunks if kind == b"IDAT")
-    try:
-        raw = isal_zlib.decompress(packed, bufsize=size)
-    except isal_zlib.error as error:
-        raise OSError(f"its data cannot be inflated: {error}") from None
-    if len(raw) != size:
-        raise OSError(f"{len(raw)} bytes of pixels instead of {size}")
+    raw = _inflate(packed, size)
     flag = cv2.IMREAD_COLOR_RGB if color == 2 else cv2.IMREAD_GRAYSCALE
     image = cv2.imdecode(
         np.frombuffer(_stored_png(header, raw), np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION
@@ -52,7 +61,62 @@ def decode_png(content: bytes) -> np.ndarray | None:
     return image
 
 
-def _chunks(content: bytes):
+def _inflate(packed: bytearray, size: int) -> bytes:
+    """Inflates `size` bytes, and one more at most: by it too many are seen."""
+    inflater = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_ZLIB)
+    try:
+        raw = inflater.decompress(packed, size + 1)
+    except igzip_lib.error as error:
+        raise OSError(f"its data cannot be inflated: {error}") from None
+    if len(raw) != size or not inflater.eof:
+        raise OSError(f"its data do not end with the {size} bytes of its pixels")
+    return raw
+
+
+def png_exif(file: BinaryIO) -> bytes:
+    """The EXIF block of a PNG, which may stand behind the pixels; empty where there is none.
+
+    Args:
+      file: open for reading.
+
+    Reference: PNG specification, third edition, 11.3.4.5.
+    """
+    return find_chunk(file, b"eXIf") or b""
+
+
+def find_chunk(file: BinaryIO, wanted: bytes) -> bytes | None:
+    """The data of the first chunk of a kind, without a look at the pixels; None if there is none.
+
+    Args:
+      file: a PNG, which may be cut off, damaged, or none at all; it is left where it stands.
+      wanted: the chunk's four letters.
+    """
+    stands, start, kind = file.tell(), len(_SIGNATURE), _SIGNATURE[1:4]
+    try:
+        end = file.seek(0, os.SEEK_END)
+        if _read_at(file, 0, start) != _SIGNATURE:
+            return None
+        while kind.isalpha() and len(head := _read_at(file, start, 8)) == 8:
+            first = kind != b"IDAT"
+            length, kind = struct.unpack(">I4s", head)
+            if kind == wanted:
+                return file.read(min(length, _MOST))
+            step = 12 + length
+            if kind == b"IDAT" and first:  # of hundreds, as a rule of one length but for the last
+                last = (end - 13 - start) // step * step
+                step = last if _read_at(file, start + last + 4, 4) == b"IDAT" else step
+            start += step or 12 + length
+        return None
+    finally:
+        file.seek(stands)
+
+
+def _read_at(file: BinaryIO, start: int, size: int) -> bytes:
+    file.seek(start)
+    return file.read(size)
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Yields (kind, data) of each chunk up to IEND."""
     if content[:8] != _SIGNATURE:
         raise OSError("not a PNG")

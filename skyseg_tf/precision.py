@@ -7,6 +7,8 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from skyseg_tf.errors import InputError
+
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _WARM_UP, _STEPS = 2, 5
 
@@ -22,6 +24,28 @@ class Arithmetic(NamedTuple):
         return self.precision + " with XLA" * self.xla
 
 
+def check_precision(precision: str) -> None:
+    """Refuses float16 without a GPU: no CPU computes in it, and steps take many times as long.
+
+    Args:
+      precision: one of PRECISIONS.
+
+    Raises:
+      InputError: as said.
+    """
+    if precision == "mixed_float16" and not _has_gpu():
+        raise InputError(
+            "--precision mixed_float16 is for GPUs, and Keras sees none here: without one it is "
+            "many times slower than float32; choose mixed_bfloat16, float32 or auto"
+        )
+
+
+def _has_gpu() -> bool:
+    if keras.backend.backend() == "tensorflow":
+        return bool(tf.config.list_physical_devices("GPU"))
+    return bool(keras.distribution.list_devices("gpu"))
+
+
 def candidates() -> list[Arithmetic]:
     """What is worth a try on this machine.
 
@@ -29,7 +53,7 @@ def candidates() -> list[Arithmetic]:
     bfloat16. XLA is tried on GPUs alone: on CPUs it is slower for convolutions.
     """
     found = [Arithmetic("float32"), Arithmetic("mixed_bfloat16")]
-    if keras.backend.backend() == "tensorflow" and tf.config.list_physical_devices("GPU"):
+    if keras.backend.backend() == "tensorflow" and _has_gpu():
         found += [arithmetic._replace(xla=True) for arithmetic in found]
     return found
 

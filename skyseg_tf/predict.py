@@ -4,29 +4,42 @@ import glob
 import os
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 import numpy as np
 import tyro
 from tqdm import tqdm
 
 from skyseg_tf.cli import run_command
+from skyseg_tf.decoders import IMAGE_SUFFIXES
 from skyseg_tf.errors import InputError
-from skyseg_tf.formats import FORMATS, encode_prediction, output_name
-from skyseg_tf.images import IMAGE_SUFFIXES, decode_image, read_image
-from skyseg_tf.prediction import Prediction, enlarge, infer
+from skyseg_tf.formats import (
+    FORMATS,
+    SOFTWARE,
+    Table,
+    encode_prediction,
+    encode_text,
+    output_name,
+    without_outputs,
+    write_text,
+)
+from skyseg_tf.images import Photo, check_folder, software_of
+from skyseg_tf.nerfstudio import Scene, finish_scene, read_scene
+from skyseg_tf.photo_stages import STREAM, Job, run_jobs
+from skyseg_tf.prediction import Prediction, enlarge
 from skyseg_tf.runtime import BACKENDS, Runtime, load_fastest, load_runtime
-from skyseg_tf.video_settings import VideoSettings, is_stream, is_video
+from skyseg_tf.video_settings import VIDEO_SUFFIXES, VideoSettings, is_stream, is_video
 
-STREAM = "-"
 _LISTED = 10  # so many photos are spoken of one by one
 _FEW = 30  # photos; for fewer, loading OpenVINO takes longer than it saves
+_ALL_OR_NONE = "Nerfstudio wants masks for all frames or none"
+# An --out that ends in one of these is a file, any other a folder.
+_FILES = frozenset(
+    {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *(Path(form.name).suffix for form in FORMATS.values())}
+)
 
 
 @dataclass(frozen=True)
@@ -42,13 +55,17 @@ class PredictConfig:
     """Photos, folders (with all photos below them), globs such as 'photos/**/*.jpg', or - for
     stdin; or videos, also from a network: rtsp:// and http:// (until Ctrl-C, if they do not end)."""
     out: Path | None = None
-    """Folder of the masks, default masks; - for stdout (one photo), which is the default for
-    stdin. Folders below a given folder are kept. Of a video also the file itself."""
+    """Folder of the masks, default masks, or the file itself of one photo, table or video; - for
+    stdout (one photo or a table), which is the default for stdin. Folders below a given folder are
+    kept; outputs among the photos are not taken for photos."""
     format: Literal[tuple(FORMATS)] | None = None
-    """Default: mask, of videos overlay. mask: 255 = sky; keep-mask: 255 = not sky; colmap: <photo.jpg>.png, 0 = sky; odm,
-    metashape: <photo>_mask.png, 255 = not sky; alpha8, alpha16: probability of sky; rgba-sky,
-    rgba-nosky: the photo cut out; overlay; color: Cityscapes colors; labelids: 23 = sky; coco-rle;
-    npy: probability of sky, float32; json, csv: sky share, horizon, confidence."""
+    """Default: mask, of videos overlay. mask: 255 = sky; keep-mask: 255 = not sky. For
+    photogrammetry, 0 = sky: colmap, opensfm: <photo.jpg>.png; odm, metashape: <photo>_mask.png;
+    nerfstudio: masks and mask_path for the transforms.json of the folder given. alpha8, alpha16:
+    probability of sky; rgba-sky, rgba-nosky: the photo cut out; overlay: its sky tinted; color:
+    Cityscapes colors; labelids: 23 = sky; npy: probability of sky, float32; json: sky share,
+    horizon, confidence; csv, coco-rle: one file of all photos. Photos that EXIF turns give turned
+    masks, but for colmap, metashape and nerfstudio, which read the pixels as they are stored."""
     model: str | None = None
     """Run folder, model file (.keras, .onnx, .xml, .tflite) or name of a boxed model; default:
     the model in the box."""
@@ -69,14 +86,6 @@ class PredictConfig:
     video: tyro.conf.OmitArgPrefixes[VideoSettings] = field(default_factory=VideoSettings)
 
 
-@dataclass(frozen=True)
-class Job:
-    """One photo: where it is, and where its output goes (None for stdout)."""
-
-    source: str
-    target: Path | None
-
-
 def predict(config: PredictConfig) -> int:
     """Writes one output per photo.
 
@@ -94,35 +103,78 @@ def predict(config: PredictConfig) -> int:
     if videos:
         return _predict_videos(config, videos)
     config = replace(config, format=config.format or "mask")
-    jobs = find_jobs(config)
-    started, failures, without, told, used = time.time(), [], [], [], set()
+    scene = find_scene(config) if config.format == "nerfstudio" else None
+    work = _Work(config, started=time.time())
+    jobs = find_jobs(config, work.masks) if scene is None else _scene_jobs(scene)
 
     def load() -> Runtime:
         return _load(config, few=len(jobs) < _FEW)
 
-    def finish(runtime: Runtime, job: Job, image: np.ndarray, probs: np.ndarray) -> None:
-        prediction = enlarge(
-            runtime, image, probs, refined=config.refine, threshold=config.threshold
-        )
-        _write(prediction, config.format, job.target)
-        share = prediction.is_sky.mean() if runtime.sky_channel is not None else None
-        if share == 0:
-            without.append(job.source)
-        told.append(_in_words(job, share))
-        used.add(f"model {runtime.name}, {runtime.backend}")
-
-    with tqdm(
-        total=len(jobs), unit="photo", disable=True if config.quiet or len(jobs) == 1 else None
-    ) as bar:
-        for job, error in run_jobs(jobs, config, load, finish):
+    hidden = True if config.quiet or len(jobs) == 1 else None
+    with tqdm(total=len(jobs), unit="photo", disable=hidden) as bar:
+        for job, error in run_jobs(jobs, config.workers, config.batch_size, load, work.finish):
             bar.update()
             if error is not None:
-                failures.append(f"{job.source}: {error}" * (job.source not in str(error)) or error)
+                work.failures.append(_failure(job.source, error))
+    form = FORMATS[config.format]
+    if isinstance(form, Table):
+        rows = [work.rows[job] for job in jobs if job in work.rows]
+        _write_table(form.render(rows), jobs[0].target)
+    if scene is not None and not work.failures:
+        finish_scene(scene)
     if not config.quiet:
-        _report(config, jobs, len(failures), without, told, used, time.time() - started)
-    for failure in failures:
+        work.report(len(jobs), sys.stderr if jobs[0].target is None else sys.stdout)
+    for failure in work.failures:
         print(f"skyseg predict: not done: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    if scene is not None and work.failures:
+        print(f"skyseg predict: {scene.file} is as it was: {_ALL_OR_NONE}", file=sys.stderr)
+    return 1 if work.failures else 0
+
+
+@dataclass
+class _Work:
+    """What has become of the photos; several threads add to it."""
+
+    config: PredictConfig
+    started: float
+    rows: dict[Job, dict] = field(default_factory=dict)  # of a table
+    failures: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)  # a line per photo
+    without: list[str] = field(default_factory=list)  # photos that have no sky
+    masks: list[Path] = field(default_factory=list)  # left out
+    used: set[str] = field(default_factory=set)  # models and runtimes
+
+    def finish(self, runtime: Runtime, job: Job, photo: Photo, probs: np.ndarray) -> None:
+        """Writes what the network has said of a photo, or keeps it for the table."""
+        config, form = self.config, FORMATS[self.config.format]
+        options = {"refined": config.refine, "threshold": config.threshold}
+        prediction = enlarge(runtime, photo.image, probs, metadata=photo.metadata, **options)
+        if isinstance(form, Table):
+            self.rows[job] = form.row(job.name, prediction)
+        else:
+            _write(prediction, config.format, job.target)
+        share = prediction.is_sky.mean() if runtime.sky_channel is not None else None
+        if share == 0:
+            self.without.append(job.source)
+        self.told.append(_in_words(job, share))
+        self.used.add(f"model {runtime.name}, {runtime.backend}")
+
+    def report(self, photos: int, stream: TextIO) -> None:
+        """Tells of `photos` photos what was done."""
+        done, seconds = photos - len(self.failures), time.time() - self.started
+        if done <= _LISTED:
+            print("\n".join(sorted(self.told)), file=stream)
+        else:
+            print(f"{done} photos in {seconds:.1f} s ({done / seconds:.1f}/s)", file=stream)
+            if self.without:
+                some = _some(sorted(self.without))
+                print(f"no sky in {len(self.without)} of them: {some}", file=stream)
+        if done:
+            about = FORMATS[self.config.format].about
+            print(f"{self.config.format} ({about}); {', '.join(self.used)}", file=stream)
+        if self.masks:
+            some = _some(map(str, self.masks))
+            print(f"left out as masks: {len(self.masks)} ({some})", file=stream)
 
 
 def _load(config: PredictConfig, few: bool) -> Runtime:
@@ -147,40 +199,109 @@ def _check(config: PredictConfig) -> None:
 # --- which photos, and where to ---
 
 
-def find_jobs(config: PredictConfig) -> list[Job]:
+def find_jobs(config: PredictConfig, masks: list[Path] | None = None) -> list[Job]:
     """All photos that the inputs name, with their outputs.
+
+    Args:
+      config: see PredictConfig.
+      masks: is filled with the pictures among them that are taken for masks and left out.
+
+    Returns:
+      A job for each photo.
 
     Raises:
       InputError: an input that is not there, two photos for one output, an output that would
-        overwrite a photo, or several photos for stdout.
+        overwrite a photo or that contradicts the format, or several photos for one file.
     """
-    out = Path(config.out or "masks")
-    photos = [photo for text in config.inputs if text for photo in _photos(text, out)]
+    out, kind = Path(config.out or "masks"), config.format or "mask"
+    once: dict[str, Path] = {}  # a photo that two inputs name is one photo
+    for text in filter(None, config.inputs):
+        for source, relative in _photos(text, out, [] if masks is None else masks):
+            once.setdefault(source, relative)
+    photos = list(once.items())
     if not photos or "" in config.inputs:  # an empty variable of the shell is no folder
         raise InputError("no photo given: name photos, folders, globs, or - for stdin")
-    to_stdout = config.out is not None and str(config.out) == STREAM
-    if to_stdout or (config.out is None and config.inputs == (STREAM,)):
-        if len(photos) > 1:
+    whole = isinstance(FORMATS[kind], Table)
+    names = [relative.as_posix() for _, relative in photos]
+    if len(set(names)) < len(names):
+        names = [Path(source).as_posix() for source, _ in photos]
+    if str(out) == STREAM or (config.out is None and config.inputs == (STREAM,)):
+        if len(photos) > 1 and not whole:
             raise InputError(f"stdout holds one photo, these are {len(photos)}: give --out DIR")
-        return [Job(photos[0][0], None)]
+        targets = [None] * len(photos)
+    elif out.suffix.lower() in _FILES and not out.is_dir():
+        _check_file(out, kind, len(photos))
+        targets = [out] * len(photos)
+    else:
+        targets = [out / output_name(kind, relative) for _, relative in photos]
+        check_folder(out)
     jobs = [
-        Job(source, out / output_name(config.format or "mask", relative))
-        for source, relative in photos
+        Job(source, target, name)
+        for (source, _), target, name in zip(photos, targets, names, strict=True)
     ]
+    if not whole and targets[0] is not None:
+        _refuse_clashes(jobs, kind)
+    return jobs
+
+
+def _check_file(out: Path, kind: str, photos: int) -> None:
+    suffix = Path(FORMATS[kind].name).suffix
+    if out.suffix.lower() != suffix:
+        fitting = [k for k, form in FORMATS.items() if Path(form.name).suffix == out.suffix.lower()]
+        hint = f", or choose --format {', '.join(fitting)}" if fitting else ""
+        raise InputError(
+            f"--out {out}: the format {kind} is written as {suffix}; give a folder or a name in "
+            f"{suffix}{hint}"
+        )
+    if photos > 1 and not isinstance(FORMATS[kind], Table):
+        raise InputError(f"--out {out}: one file, and these are {photos} photos; give a folder")
+    check_folder(out.parent)
+
+
+def _refuse_clashes(jobs: Sequence[Job], kind: str) -> None:
     taken: dict[Path, str] = {}
     sources = {Path(job.source).resolve() for job in jobs}
+    folders = {source.parent for source in sources}
+    named_as_mask = not FORMATS[kind].name.startswith("{stem}.")
     for job in jobs:
+        target = job.target.resolve()
         if job.target in taken:
             raise InputError(
                 f"{taken[job.target]} and {job.source} would both be written as {job.target}: give "
                 "the folder above them, or one --out each"
             )
-        if job.target.resolve() in sources:
+        if target in sources:
             raise InputError(
                 f"{job.target} is one of the photos and would be overwritten: give another --out"
             )
+        # Beside the photos a picture that was not written here may be one that was not asked for.
+        other = target.parent in folders and target.suffix == ".png" and target.is_file()
+        if other and not named_as_mask and software_of(target) != SOFTWARE:
+            raise InputError(
+                f"{job.target} lies among the photos, was not written here, and would be "
+                "overwritten: give another --out, or move it away"
+            )
         taken[job.target] = job.source
-    return jobs
+
+
+def find_scene(config: PredictConfig) -> Scene:
+    """The scene of Nerfstudio that the inputs name.
+
+    Raises:
+      InputError: not one scene, or an --out, which it has none of.
+    """
+    if len(config.inputs) != 1:
+        raise InputError("--format nerfstudio takes one folder, the one with transforms.json")
+    if config.out is not None:
+        raise InputError("--format nerfstudio writes masks beside transforms.json: leave out --out")
+    return read_scene(Path(config.inputs[0]))
+
+
+def _scene_jobs(scene: Scene) -> list[Job]:
+    return [
+        Job(str(scene.folder / photo), scene.folder / mask, photo)
+        for photo, mask in scene.masks.items()
+    ]
 
 
 def find_videos(config: PredictConfig) -> list[str | int]:
@@ -225,7 +346,7 @@ def _predict_videos(config: PredictConfig, videos: list[str | int]) -> int:
     return predict_videos(settings, videos, runtime)
 
 
-def _photos(text: str, out: Path) -> Iterator[tuple[str, Path]]:
+def _photos(text: str, out: Path, masks: list[Path]) -> Iterator[tuple[str, Path]]:
     """(path, path below the folder that was asked for) of each photo of one input."""
     path = Path(text)
     if text == STREAM:
@@ -234,6 +355,7 @@ def _photos(text: str, out: Path) -> Iterator[tuple[str, Path]]:
         found = [p for p in sorted(path.rglob("*")) if _is_photo(p)]
         if path.resolve() in out.resolve().parents:  # masks of an earlier run are no photos
             found = [p for p in found if not p.resolve().is_relative_to(out.resolve())]
+        found = _without_masks(found, masks)
         if not found:
             raise InputError(f"{path}: no photos there; they end in {', '.join(IMAGE_SUFFIXES)}")
         yield from ((str(p), p.relative_to(path)) for p in found)
@@ -246,11 +368,17 @@ def _photos(text: str, out: Path) -> Iterator[tuple[str, Path]]:
         plain = [part for part in path.parts if not glob.has_magic(part)]
         folder = Path(*path.parts[: next(i for i, p in enumerate(path.parts) if glob.has_magic(p))])
         found = [Path(p) for p in sorted(glob.glob(text, recursive=True))]
-        found = [p for p in found if _is_photo(p)]
+        found = _without_masks([p for p in found if _is_photo(p)], masks)
         if not found:
             below = f" below {folder}" if plain else ""
             raise InputError(f"{text}: no photo matches{below}; check the pattern")
         yield from ((str(p), p.relative_to(folder)) for p in found)
+
+
+def _without_masks(found: list[Path], masks: list[Path]) -> list[Path]:
+    photos = without_outputs(found)
+    masks.extend(sorted(set(found) - set(photos)))
+    return photos
 
 
 def _is_photo(path: Path) -> bool:
@@ -259,97 +387,19 @@ def _is_photo(path: Path) -> bool:
     )
 
 
-def _read(source: str) -> np.ndarray:
-    if source == STREAM:
-        return decode_image(sys.stdin.buffer.read(), "stdin")
-    return read_image(source)
-
-
-# --- reading, computing and writing at once ---
-
-
-def run_jobs(
-    jobs: Iterable[Job], config: PredictConfig, load: Callable[[], Runtime], finish: Callable
-) -> Iterator[tuple[Job, Exception | None]]:
-    """Reads ahead and finishes behind in threads while the network runs in this one.
-
-    Args:
-      jobs: photos in the order wanted.
-      config: batch_size and workers.
-      load: gives the model; called once, while the first photos are being read.
-      finish: (runtime, job, image, probs) -> None; called in a thread.
-
-    Yields:
-      Each job with the error that stopped it, or None. At most workers + batch_size photos are in
-      memory before the network, and as many behind it. A failing disk raises.
-    """
-    ahead = config.workers + config.batch_size
-    with _pool(config.workers) as readers, _pool(config.workers) as writers:
-        waiting = iter(jobs)
-        reading: deque[tuple[Job, Future]] = deque()
-        writing: deque[tuple[Job, Future]] = deque()
-        batch: list[tuple[Job, np.ndarray]] = []
-
-        def compute() -> None:
-            for (job, image), probs in zip(
-                batch, infer(runtime, [i for _, i in batch]), strict=True
-            ):
-                writing.append((job, writers.submit(finish, runtime, job, image, probs)))
-            batch.clear()
-
-        def read_ahead() -> bool:
-            while len(reading) < ahead and (job := next(waiting, None)):
-                reading.append((job, readers.submit(_read, job.source)))
-            return bool(reading)
-
-        read_ahead()
-        runtime = load()
-        while read_ahead():
-            job, future = reading.popleft()
-            try:
-                image = future.result()
-            except (InputError, OSError, MemoryError) as error:
-                yield job, error
-                continue
-            if batch and _size(runtime, image) != _size(runtime, batch[0][1]):
-                compute()
-            batch.append((job, image))
-            if len(batch) >= config.batch_size:
-                compute()
-            while len(writing) > ahead:
-                yield _finished(*writing.popleft())
-        if batch:
-            compute()
-        while writing:
-            yield _finished(*writing.popleft())
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads; after an error or Ctrl-C what has not begun is dropped, and nobody waits."""
-    pool = ThreadPoolExecutor(workers)
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
-
-
-def _size(runtime: Runtime, image: np.ndarray) -> tuple[int, int]:
-    return runtime.size_for(*image.shape[:2])
-
-
-def _finished(job: Job, future: Future) -> tuple[Job, None]:
-    future.result()
-    return job, None
-
-
 def _write(prediction: Prediction, kind: str, target: Path | None) -> None:
     if target is not None:
         FORMATS[kind].write(prediction, target)
         return
     sys.stdout.buffer.write(encode_prediction(kind, prediction, "stdout.png")[1])
+    sys.stdout.buffer.flush()
+
+
+def _write_table(text: str, target: Path | None) -> None:
+    if target is not None:
+        write_text(target, text)
+        return
+    sys.stdout.buffer.write(encode_text(text))
     sys.stdout.buffer.flush()
 
 
@@ -361,23 +411,18 @@ def _in_words(job: Job, share: float | None) -> str:
     return f"{job.source}: {said}{f' -> {job.target}' if job.target else ''}"
 
 
-def _report(
-    config: PredictConfig, jobs: list[Job], failed: int, without: list[str], told: list[str],
-    used: set[str], seconds: float,
-) -> None:  # fmt: skip
-    stream = sys.stderr if jobs[0].target is None else sys.stdout
-    done = len(jobs) - failed
-    if done <= _LISTED:
-        print("\n".join(sorted(told)), file=stream)
-    else:
-        print(f"{done} photos in {seconds:.1f} s ({done / seconds:.1f}/s)", file=stream)
-        if without:
-            some = ", ".join(sorted(without)[:_LISTED])
-            more = ", ..." if len(without) > _LISTED else ""
-            print(f"no sky in {len(without)} of them: {some}{more}", file=stream)
-    if done:
-        about = FORMATS[config.format].about
-        print(f"{config.format} ({about}); {', '.join(used)}", file=stream)
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+
+
+def _failure(source: str, error: Exception) -> str:
+    said = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        said = "not enough memory for it; scale it down"
+    elif not isinstance(error, (InputError, OSError)):
+        said = f"{type(error).__name__}: {said}"
+    return said if source in said else f"{source}: {said}"
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.predict") -> None:

@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from skyseg_tf.camera import Camera
 from skyseg_tf.errors import InputError, Stuck
-from skyseg_tf.formats import label_id_table
 from skyseg_tf.images import write_aside
 from skyseg_tf.runtime import Runtime
 from skyseg_tf.smoothing import Smoother
@@ -158,7 +157,7 @@ class _After:
     def __call__(self, item: _Item) -> Moment:
         if item.probs is not None:
             probs = self.smoother.smooth(item.probs, item.gains)
-            channel = self.composer.sky_channel
+            channel = self.composer.scheme.sky_channel
             if channel is not None:
                 self.without_sky += not (probs[..., channel] >= self.threshold).any()
             item.moment.frame = self.composer(item.moment.frame, self.shrink.turn_back(probs))
@@ -196,11 +195,9 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
     threshold = runtime.threshold if config.threshold is None else config.threshold
     composer = Composer(
         config.format,
-        runtime.colors,
-        sky_channel=runtime.sky_channel,
+        runtime.scheme,
         threshold=threshold,
         opacity=config.opacity,
-        label_ids=label_id_table(runtime.class_names),
     )
     is_camera = isinstance(source, int)
     target, suffix = find_target(config, source)

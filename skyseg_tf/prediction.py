@@ -1,12 +1,14 @@
 """From a photo to what a model says of it, at the photo's own size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skyseg_tf.images import resize_image
+from skyseg_tf.images import UNTURNED, resize_image, turn
 from skyseg_tf.inference import resize_probs
+from skyseg_tf.labels import LabelScheme
+from skyseg_tf.photo_metadata import NO_METADATA, PhotoMetadata
 from skyseg_tf.refine import refine
 from skyseg_tf.runtime import Runtime, class_ids
 
@@ -18,34 +20,44 @@ class Prediction:
     """What a model says of one photo.
 
     Attributes:
-      image: (H, W, 3) uint8, the photo as it was read.
+      image: (H, W, 3) uint8, the photo as it was read: upright.
       ids: (H, W) uint8 class ids.
       sky: (H, W) float32 in 0-1, how much of each pixel is sky; None if the model knows no sky.
-      class_names: of the class ids.
-      colors: (R, G, B) of the class ids.
+      scheme: of the class ids.
       model: the model's name.
+      metadata: what the photo's file says beside the pixels.
     """
 
     image: np.ndarray
     ids: np.ndarray
     sky: np.ndarray | None
-    class_names: tuple[str, ...]
-    colors: tuple[tuple[int, int, int], ...]
+    scheme: LabelScheme
     model: str
+    metadata: PhotoMetadata = NO_METADATA
+
+    def as_stored(self) -> "Prediction":
+        """The same, as the photo's file stores its pixels: not turned by EXIF."""
+        back = UNTURNED[self.metadata.orientation]
+        sky = None if self.sky is None else turn(self.sky, back)
+        return replace(self, image=turn(self.image, back), ids=turn(self.ids, back), sky=sky)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the scheme."""
+        return self.scheme.class_names
 
     @property
     def is_sky(self) -> np.ndarray:
         """(H, W) bool."""
         if self.sky is None:
             return np.zeros(self.ids.shape, bool)
-        return self.ids == self.class_names.index("sky")
+        return self.ids == self.scheme.sky
 
     @property
     def palette(self) -> np.ndarray:
         """(256, 3) uint8 by class id; what is in no class is black, and so is "not sky"."""
-        palette = np.zeros((256, 3), np.uint8)
-        palette[: len(self.colors)] = self.colors
-        if len(self.colors) == 2:
+        palette = self.scheme.palette
+        if self.scheme.is_binary:
             palette[0] = 0
         return palette
 
@@ -74,6 +86,7 @@ def enlarge(
     *,
     refined: bool = True,
     threshold: float | None = None,
+    metadata: PhotoMetadata = NO_METADATA,
 ) -> Prediction:
     """Brings one answer of `infer` to the photo's size.
 
@@ -84,6 +97,7 @@ def enlarge(
       refined: let edges of the sky follow the photo (see refine); else bilinear.
       threshold: from which probability a pixel is sky; default: the model's. Of more than two
         classes the most probable wins, and sky against all of them by 0.5.
+      metadata: of the photo's file, for what is written.
 
     Returns:
       The prediction. Nothing is stretched: a photo without sky has none.
@@ -97,7 +111,7 @@ def enlarge(
         ids = class_ids(sky[..., None], runtime.threshold if threshold is None else threshold)
     else:
         ids = _enlarged_ids(probs, size, channel, sky if refined else None)
-    return Prediction(image, ids, sky, runtime.class_names, runtime.colors, runtime.name)
+    return Prediction(image, ids, sky, runtime.scheme, runtime.name, metadata)
 
 
 def predict_image(runtime: Runtime, image: np.ndarray, **options) -> Prediction:

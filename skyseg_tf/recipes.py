@@ -99,7 +99,6 @@ def compile_model(
     recipe: Recipe,
     *,
     steps: int,
-    num_classes: int,
     loss: Callable | None = None,
     accumulate: int = 1,
     schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
@@ -111,7 +110,6 @@ def compile_model(
       model: of models.build_model.
       recipe: its settings.
       steps: batches of the whole training, for the schedule.
-      num_classes: class ids in the masks.
       loss: a loss of (mask, logits) in place of the recipe's.
       accumulate: batches whose mean gradient makes one step of the optimizer.
       schedule: learning rate by the optimizer's step, in place of the recipe's.
@@ -124,7 +122,8 @@ def compile_model(
     for variable in model.trainable_variables if recipe.weight_decay else ():
         if variable.name.endswith("kernel"):
             variable.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
-    loss = loss or LOSSES[recipe.loss[min(num_classes, 3) - 2]]
+    logits = model.output["logits"].shape[-1]
+    loss = loss or LOSSES[recipe.loss[0 if logits == 1 else 1]]
     aux = [name for name in model.output if name != "logits"]
     model.compile(
         optimizer=OPTIMIZERS[recipe.optimizer](
@@ -132,7 +131,7 @@ def compile_model(
         ),
         loss={name: MaskLoss(loss) for name in model.output},
         loss_weights={"logits": 1.0} | dict(zip(aux, MODELS[model.name].aux_weights, strict=True)),
-        metrics={"logits": StreamingConfusion(num_classes)},
+        metrics={"logits": StreamingConfusion(logits)},
         jit_compile=xla or keras.backend.backend() == "jax",
     )
     model.optimizer.build(model.trainable_variables)  # its variables take those of a checkpoint

@@ -1,5 +1,6 @@
 """skyseg replace: another sky in a photo."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -7,18 +8,19 @@ from typing import Literal
 import cv2
 import numpy as np
 import tyro
+from PIL import Image, ImageCms
 
+from skyseg_tf.backdrop import make_backdrop, sure_sky
 from skyseg_tf.cli import run_command
 from skyseg_tf.errors import InputError
-from skyseg_tf.formats import horizon_line
-from skyseg_tf.images import read_image, write_image
+from skyseg_tf.images import read_photo, write_image
+from skyseg_tf.matting import sky_matte
 from skyseg_tf.prediction import Prediction, predict_image
-from skyseg_tf.runtime import BACKENDS, load_runtime
+from skyseg_tf.runtime import BACKENDS, Runtime, load_runtime
 
 LEAST_SKY = 0.01  # share of the photo under which there is nothing to replace
+LEAST_NEW_SKY = 0.02  # share of the other photo under which its sky would be a blur of few pixels
 _SPREAD = (0.6, 1.6)  # bounds of the change of contrast: beyond, noise or posters come out
-_ALPHA = (0.2, 0.8)  # probabilities outside are decided: a doubtful wall gets no haze of new sky
-_SKY_COLOR_RADIUS = 1 / 40  # of the photo's long side
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class ReplaceConfig:
     photo: tyro.conf.Positional[Path]
     """The photo whose sky goes."""
     sky: Path
-    """A picture of a sky; if it shows land too, only what is above its horizon is used."""
+    """Another photo; of what it shows, only sky comes in."""
     out: Path | None = None
     """PNG or JPEG; default: <photo>_sky.jpg in this folder."""
     strength: float = 0.4
@@ -37,6 +39,8 @@ class ReplaceConfig:
     """As for `skyseg predict`."""
     backend: Literal[BACKENDS] | None = None
     """As for `skyseg predict`."""
+    all_sky: bool = False
+    """--sky shows nothing but sky: take all of it. Models know a sky by what stands below it."""
 
 
 def replace(config: ReplaceConfig) -> Path:
@@ -49,7 +53,7 @@ def replace(config: ReplaceConfig) -> Path:
       The file.
 
     Raises:
-      InputError: no sky in the photo, or a setting that cannot be used.
+      InputError: no sky in one of the photos, or a setting that cannot be used.
     """
     if not 0 <= config.strength <= 1:
         raise InputError(f"--strength {config.strength}: must lie between 0 and 1")
@@ -61,93 +65,83 @@ def replace(config: ReplaceConfig) -> Path:
             raise InputError(
                 f"{out}: is {given} itself and would be overwritten; give another --out"
             )
-    photo, other = read_image(config.photo), read_image(config.sky)
+    photo, other = read_photo(config.photo), read_photo(config.sky)
     runtime = load_runtime(config.model, config.backend, quick=True)
     if runtime.sky_channel is None:
         raise InputError(f"{runtime.name} knows no sky: choose another --model")
-    prediction = predict_image(runtime, photo)
+    prediction = predict_image(runtime, photo.image)
     share = float(prediction.is_sky.mean())
     if share < LEAST_SKY:
         raise InputError(
             f"{config.photo}: no sky to replace ({100 * share:.1f} % of the photo); "
             "choose another photo or --model"
         )
-    sky = crop_sky(predict_image(runtime, other))
-    write_image(out, compose(prediction, sky, config.strength))
+    sure = _where_sky(config, runtime, other.image)
+    sky = in_profile(other.image, other.metadata.icc_profile, photo.metadata.icc_profile)
+    write_image(out, compose(prediction, sky, sure, config.strength), photo.metadata)
     print(f"{out}: {100 * share:.1f} % of {config.photo} replaced; model {runtime.name}")
     return out
 
 
-def crop_sky(prediction: Prediction) -> np.ndarray:
-    """What of a picture lies above its horizon.
+def _where_sky(config: ReplaceConfig, runtime: Runtime, other: np.ndarray) -> np.ndarray:
+    """(h, w) bool: what of the other photo may be taken."""
+    if config.all_sky:
+        return np.ones(other.shape[:2], bool)
+    sure = sure_sky(predict_image(runtime, other).sky)
+    if sure.mean() < LEAST_NEW_SKY:
+        raise InputError(
+            f"{config.sky}: too little sky to take ({100 * sure.mean():.1f} % of it is surely "
+            "sky); choose another --sky, or add --all-sky if it shows nothing else"
+        )
+    return sure
+
+
+def in_profile(image: np.ndarray, source: bytes | None, target: bytes | None) -> np.ndarray:
+    """The same colors in the numbers of another ICC profile.
 
     Args:
-      prediction: of the picture.
+      image: (H, W, 3) uint8.
+      source: its profile; None is sRGB.
+      target: the wanted one; None is sRGB.
 
     Returns:
-      (h, W, 3) uint8: the rows above the first in which less than half is sky; the whole picture
-      where the model sees (almost) no sky or hardly anything else.
+      (H, W, 3) uint8; the image itself where the profiles are the same or one of them is damaged,
+      as viewers then take the numbers as they are.
     """
-    rows = prediction.is_sky.mean(1)
-    first = int(np.argmax(rows > 0.5)) if (rows > 0.5).any() else 0
-    below = np.flatnonzero(rows[first:] < 0.5)
-    last = first + int(below[0]) if len(below) else len(rows)
-    return prediction.image[first:last] if last - first >= len(rows) / 8 else prediction.image
+    if source == target:
+        return image
+    try:
+        profiles = [
+            ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if profile
+            else ImageCms.createProfile("sRGB")
+            for profile in (source, target)
+        ]
+        return np.asarray(ImageCms.profileToProfile(Image.fromarray(image), *profiles))
+    except (ImageCms.PyCMSError, OSError):
+        return image
 
 
-def compose(prediction: Prediction, sky: np.ndarray, strength: float) -> np.ndarray:
+def compose(
+    prediction: Prediction, other: np.ndarray, sure: np.ndarray, strength: float
+) -> np.ndarray:
     """Lays a new sky behind what is not sky.
 
     Args:
       prediction: of the photo, with `sky` refined.
-      sky: (h, w, 3) uint8, all of it sky.
+      other: (h, w, 3) uint8, the photo that the new sky comes from.
+      sure: (h, w) bool, where that shows sky; not empty.
       strength: of the color match, 0-1.
 
     Returns:
       (H, W, 3) uint8. In half-covered pixels the old sky's color is taken out before the new one
       comes in, so that no old sky shines round branches.
     """
-    photo = prediction.image.astype(np.float32)
-    alpha = np.clip((prediction.sky[..., None] - _ALPHA[0]) / (_ALPHA[1] - _ALPHA[0]), 0, 1)
-    backdrop = place_sky(sky, prediction.is_sky)
-    front = _without_old_sky(photo, alpha)
-    front = match_colors(front, 1 - alpha[..., 0], backdrop, strength)
-    mixed = alpha * backdrop + (1 - alpha) * front
+    alpha, front = sky_matte(prediction.image, prediction.sky)
+    backdrop = make_backdrop(other, sure, alpha > 0)
+    front = match_colors(front, 1 - alpha, backdrop, strength)
+    mixed = front + alpha[..., None] * (backdrop - front)
     return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
-
-
-def place_sky(sky: np.ndarray, is_sky: np.ndarray) -> np.ndarray:
-    """Scales a sky to cover the photo's sky, its lower edge at the photo's horizon.
-
-    Args:
-      sky: (h, w, 3) uint8.
-      is_sky: (H, W) bool, not empty.
-
-    Returns:
-      (H, W, 3) float32 0-255; under the horizon its last row goes on.
-    """
-    height, width = is_sky.shape
-    line = horizon_line(is_sky) or {"left": 1.0, "right": 1.0}
-    end = round(height * min(1.0, max(line["left"], line["right"], 0.05)))
-    scale = max(width / sky.shape[1], end / sky.shape[0])
-    size = (max(width, round(sky.shape[1] * scale)), max(end, round(sky.shape[0] * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    large = cv2.resize(sky, size, interpolation=method).astype(np.float32)
-    left = (large.shape[1] - width) // 2
-    large = large[large.shape[0] - end :, left : left + width]
-    return cv2.copyMakeBorder(large, 0, height - end, 0, 0, cv2.BORDER_REPLICATE)
-
-
-def _without_old_sky(photo: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Solves photo = alpha * old sky + (1 - alpha) * front for the front, gently."""
-    radius = max(3, round(max(photo.shape) * _SKY_COLOR_RADIUS))
-    weight = (alpha > 0.99).astype(np.float32)
-    sums = cv2.blur(np.dstack([photo * weight, weight]), (2 * radius + 1,) * 2)
-    old = sums[..., :3] / np.maximum(sums[..., 3:], 1e-3)
-    near_sky = np.clip(sums[..., 3:] * 20, 0, 1)
-    # Where the front is nearly covered, noise would be enlarged: at most fourfold.
-    front = (photo - alpha * old) / np.maximum(1 - alpha, 0.25)
-    return np.clip(photo + near_sky * (front - photo), 0, 255)
 
 
 def match_colors(

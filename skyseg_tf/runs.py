@@ -1,25 +1,26 @@
 """The run folder: what a training leaves behind, and the way back from it to a network.
 
-config.json        the command's settings
 environment.json   versions, git commit, machine
 dataset.json       what the records were: classes, size, statistics (see RunData)
-model.keras        raw RGB 0-255 in, probabilities out: all that others need
+config.json        the command's settings; written after the two above, it makes a folder a run
+model.keras        raw RGB 0-255 in, probabilities out: all that others need; of the best epoch so
+                   far while a training runs
 checkpoints/       weights, optimizer and random states, to go on from (see checkpoints)
 history.csv        one line per epoch
-metrics.json       scores with their protocol
 plots/
+metrics.json       scores with their protocol; written last, it makes a run a finished one
 """
 
-import csv
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import keras
 import numpy as np
@@ -28,6 +29,10 @@ from skyseg_tf.data.records import MANIFEST, Manifest
 from skyseg_tf.data.rgb_stats import mean_and_std
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_aside
+from skyseg_tf.json_file import read_object
+from skyseg_tf.json_types import typed
+from skyseg_tf.labels import LabelScheme, stored_scheme
+from skyseg_tf.locks import lock
 
 _PACKAGES = ("skyseg_tf", "tensorflow", "keras", "numpy", "jax", "opencv-python-headless", "pillow")
 
@@ -36,8 +41,10 @@ def write_json(path: str | Path, content: Any) -> None:
     """Writes a dict or dataclass as JSON, whole or not at all; NaN becomes null."""
 
     def plain(value: Any) -> Any:
+        if isinstance(value, LabelScheme):
+            value = value.as_dict()
         if is_dataclass(value):
-            value = asdict(value)
+            value = {field.name: getattr(value, field.name) for field in fields(value)}
         if isinstance(value, dict):
             return {str(key): plain(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
@@ -57,14 +64,27 @@ def read_json(path: str | Path) -> dict[str, Any]:
       InputError: damaged.
     """
     try:
-        content = json.loads(Path(path).read_text())
+        return read_object(path, "restore it or train again")
     except FileNotFoundError:
         return {}
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: damaged; restore it or train again")
-    return content
+
+
+def read_settings(run: str | Path, config: type) -> dict[str, Any]:
+    """What config.json says, of the types of a command's settings; empty where there is none.
+
+    Args:
+      run: run folder.
+      config: the dataclass that config.json was written from; what it does not know is left as it
+        is.
+
+    Raises:
+      InputError: damaged.
+    """
+    path, types = Path(run) / "config.json", get_type_hints(config)
+    return {
+        name: typed(value, types[name], path, name) if name in types else value
+        for name, value in read_json(path).items()
+    }
 
 
 def read_config(run: str | Path, config: type) -> Any:
@@ -83,22 +103,13 @@ def read_config(run: str | Path, config: type) -> Any:
     path = Path(run) / "config.json"
     if not path.is_file():
         raise InputError(f"{run}: no run (config.json is missing); give a folder of `skyseg train`")
-    values, types = read_json(path), get_type_hints(config)
-    if unknown := sorted(values.keys() - types.keys()):
+    values = read_settings(run, config)
+    if unknown := sorted(values.keys() - {field.name for field in fields(config)}):
         raise InputError(
             f"{path}: of another version of this program ({', '.join(unknown)}); use that version "
             "or train again"
         )
-    return config(**{name: _typed(value, types[name]) for name, value in values.items()})
-
-
-def _typed(value: Any, kind: Any) -> Any:
-    """What JSON has made of a path or a tuple, as it was."""
-    inner = [part for part in get_args(kind) if part not in (type(None), Ellipsis)]
-    if isinstance(value, list):
-        kind = next((part for part in inner if get_args(part)), kind)
-        return tuple(_typed(item, get_args(kind)[0]) for item in value)
-    return Path(value) if isinstance(value, str) and Path in (kind, *inner) else value
+    return config(**values)
 
 
 @dataclass(frozen=True)
@@ -106,14 +117,13 @@ class RunData:
     """What a run was trained on, so that the run stands alone when its records are gone.
 
     Attributes:
-      scheme, class_names, image_size, frames, rgb_stats, layout, source_sha256: of the records'
+      scheme, image_size, frames, rgb_stats, layout, source_sha256: of the records'
         manifest, see data.records.Manifest.
       photos: by split, how many.
       records_sha256: of the content of all records, those mixed in included.
     """
 
-    scheme: str
-    class_names: tuple[str, ...]
+    scheme: LabelScheme
     image_size: tuple[int, int]
     frames: int
     rgb_stats: dict[str, float]
@@ -143,21 +153,26 @@ def read_run_data(run: str | Path) -> RunData | None:
     Raises:
       InputError: damaged.
     """
-    config = Path(run) / "config.json"
-    try:
-        records = json.loads(config.read_text()).get("records") if config.is_file() else None
-        for folder in filter(None, (run, records)):
-            path = Path(folder) / MANIFEST
-            if path.is_file():
-                values = json.loads(path.read_text())
-                counts = {key: split["count"] for key, split in values.get("splits", {}).items()}
-                values = {"photos": counts} | values
-                values = {f.name: values[f.name] for f in fields(RunData) if f.name in values}
-                for name in ("class_names", "image_size"):
-                    values[name] = tuple(values[name])
-                return RunData(**values)
-    except (ValueError, TypeError, AttributeError, KeyError):
-        raise InputError(f"{run}: {config.name} or {MANIFEST} is damaged; train again") from None
+    settings = read_json(Path(run) / "config.json")
+    hints = get_type_hints(RunData)
+    records = typed(settings.get("records"), str | None, Path(run) / "config.json", "records")
+    for folder in filter(None, (run, records)):
+        path = Path(folder) / MANIFEST
+        values = read_json(path)
+        if not values:
+            continue
+        try:
+            counts = {key: split["count"] for key, split in values.get("splits", {}).items()}
+        except (TypeError, AttributeError, KeyError):
+            raise InputError(f"{path}: damaged: splits; restore it or train again") from None
+        values = {"photos": counts} | values
+        missing = [f.name for f in fields(RunData) if f.name not in values and f.default is MISSING]
+        if missing:
+            raise InputError(f"{path}: damaged: no {missing[0]} in it; restore it or train again")
+        names = typed(values.get("class_names"), tuple[str, ...] | None, path, "class_names")
+        scheme = stored_scheme(values.pop("scheme"), names, path)
+        kept = {n: typed(values[n], hints[n], path, n) for n in hints if n in values}
+        return RunData(scheme, **kept)
     return None
 
 
@@ -183,12 +198,27 @@ def environment(seed: int) -> dict[str, Any]:
     }
 
 
-def write_history(path: str | Path, history: Sequence[dict]) -> None:
-    """Writes history.csv: one line per epoch."""
-    with write_aside(path) as aside, open(aside, "w", newline="") as file:
-        writer = csv.DictWriter(file, history[0])
-        writer.writeheader()
-        writer.writerows(history)
+@contextmanager
+def training_in(run: Path) -> Iterator[None]:
+    """Inside, this process alone trains in a run; what a killed one left half written is removed.
+
+    Args:
+      run: folder; made if absent.
+
+    Raises:
+      InputError: another training is at work in it.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    held = lock(run / ".training")
+    if held is None:
+        raise InputError(
+            f"{run}: another training is at work there; wait for its end, or choose another --run"
+        )
+    with held:
+        for folder in (run, run / "checkpoints", run / "plots"):
+            for aside in (*folder.glob(".*.tmp"), *folder.glob(".*.keras")):
+                aside.unlink(missing_ok=True)
+        yield
 
 
 # --- the model that others use ---
@@ -240,9 +270,17 @@ def predictor(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     return lambda pixels: traced(np.asarray(pixels, np.float32)).numpy()
 
 
-def save_model(path: str | Path, network: keras.Model, stats: dict[str, float]) -> None:
-    """Writes model.keras, whole or not at all."""
-    with write_aside(Path(path)) as aside:
+def save_keras(path: str | Path, model: keras.Model) -> None:
+    """Writes a .keras file, whole or not at all."""
+    with write_aside(path) as aside:
         renamed = aside.with_suffix(".keras")  # Keras insists on the suffix
-        make_saved_model(network, stats).save(renamed)
-        os.replace(renamed, aside)
+        try:
+            model.save(renamed)
+            os.replace(renamed, aside)
+        finally:
+            renamed.unlink(missing_ok=True)
+
+
+def save_model(path: str | Path, network: keras.Model, stats: dict[str, float]) -> None:
+    """Writes model.keras: see `make_saved_model`, `save_keras`."""
+    save_keras(path, make_saved_model(network, stats))

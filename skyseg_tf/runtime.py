@@ -219,6 +219,11 @@ def _model_files(model: str | Path | None) -> dict[str, Path]:
             files |= dict.fromkeys(_SUFFIXES.get(file.suffix, ()), file)
         for file in found:  # a file of its own format goes before one that OpenVINO reads too
             files |= {"openvino": file} if file.suffix == ".xml" else {}
+        if not files and (path / "config.json").is_file():
+            raise InputError(
+                f"{path}: no epoch of its training is finished, it has no model yet; go on with "
+                f"`skyseg train --resume {path}`"
+            )
         if not files:
             raise InputError(f"{path}: neither model.keras nor exports/ in it; is it a run folder?")
         return {name: files[name] for name in BACKENDS if name in files}

@@ -37,9 +37,8 @@ class Scores:
     @property
     def summary(self) -> str:
         """One line for the terminal."""
-        sky = dict(zip(self.scheme.class_names, metrics.iou(self.matrix), strict=True)).get("sky")
-        text = f"mean IoU {metrics.mean_iou(self.matrix):.4f}"
-        return text if sky is None else f"{text}, sky IoU {sky:.4f}"
+        text, sky = f"mean IoU {metrics.mean_iou(self.matrix):.4f}", self.scheme.sky
+        return text if sky is None else f"{text}, sky IoU {metrics.iou(self.matrix)[sky]:.4f}"
 
     def as_dict(self) -> dict:
         """What metrics.json holds."""
@@ -54,6 +53,28 @@ class Scores:
             "boundary_tolerance_pixels": BOUNDARY_TOLERANCE,
             "confusion_matrix": self.matrix.tolist(),
         }
+
+
+def class_table(matrix: np.ndarray, scheme: LabelScheme) -> str:
+    """The IoU of each class for a terminal, and their mean.
+
+    Args:
+      matrix: (C, C) confusion matrix, rows are truth.
+      scheme: the classes.
+
+    Returns:
+      A line per class: its IoU, "-" where it is neither labeled nor predicted and so no part of
+      the mean, and its share of the labeled pixels.
+    """
+    shares = matrix.sum(1) / max(matrix.sum(), 1)
+    rows = list(zip(scheme.class_names, metrics.iou(matrix), shares, strict=True))
+    width = max(len(name) for name in (*scheme.class_names, "class"))
+    lines = [f"{'class':<{width}}     IoU   share of pixels"]
+    for name, value, share in [*rows, ("mean", metrics.mean_iou(matrix), None)]:
+        shown = "-" if np.isnan(value) else f"{value:.4f}"
+        part = "" if share is None else f"{share:18.2%}"
+        lines.append(f"{name:<{width}}{shown:>8}{part}")
+    return "\n".join(lines)
 
 
 def predict_masks(network: "keras.Model", images: np.ndarray) -> np.ndarray:
@@ -81,7 +102,7 @@ def score(network: "keras.Model", pairs: Iterable, scheme: LabelScheme, protocol
     """
     matrix = np.zeros((scheme.num_classes,) * 2, np.int64)
     boundary = np.zeros(4, np.int64)
-    classes = [1] if scheme.num_classes == 2 else range(scheme.num_classes)
+    classes = [1] if scheme.is_binary else range(scheme.num_classes)
     for images, masks in pairs:
         truths = np.asarray(masks)
         preds = predict_masks(network, np.asarray(images))

@@ -14,7 +14,7 @@ shares the trials out among them.
 """
 
 import csv
-import json
+import math
 import shlex
 import signal
 import threading
@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
+from typing import Any, get_args
 
 from skyseg_tf.quiet import import_tensorflow_quietly
 
@@ -31,9 +32,13 @@ import keras
 
 from skyseg_tf import plots
 from skyseg_tf.cli import run_command
+from skyseg_tf.comparison import read_scores
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import check_folder, write_aside
+from skyseg_tf.models import MODELS
+from skyseg_tf.models.options import options_of
 from skyseg_tf.plots_search import plot_heat_map, plot_parallel_coordinates
+from skyseg_tf.history import read_history
 from skyseg_tf.runs import read_config, write_json
 from skyseg_tf.search_space import Parameter, parse_space
 from skyseg_tf.settings import SearchConfig, TrainConfig
@@ -44,9 +49,16 @@ from skyseg_tf.trials import Plan, TrialRow, Trials, exclusive, import_optuna, t
 # Scores must be comparable, so the data is the same for all trials.
 _NOT_SEARCHED = (
     "records", "extra_records", "extra_classes", "source", "data", "scheme", "image_size",
-    "devices", "seeds", "find_lr", "run", "resume", "checkpoint_steps", "track", "plots", "quiet",
+    "model_options", "devices", "seeds", "find_lr", "run", "resume", "checkpoint_steps", "track", "plots", "quiet",
 )  # fmt: skip
 SEARCHABLE = tuple(f.name for f in fields(TrainConfig) if f.name not in _NOT_SEARCHED)
+# A network's own options are searched by their names, but for what the records decide.
+OPTIONS = {
+    name: kind if kind is bool else type(get_args(kind)[0])
+    for network in MODELS.values()
+    for name, kind in options_of(network.build).items()
+    if name != "frames"
+}
 _MAY_CHANGE = ("run", "trials", "quiet")  # when a search goes on
 
 
@@ -67,7 +79,7 @@ def search(config: SearchConfig, train: Callable = train) -> Path:
       SystemExit: stopped by Ctrl-C or SIGTERM; the same command goes on.
     """
     import_optuna()
-    space = parse_space(config.space, TrainConfig, SEARCHABLE)
+    space = parse_space(config.space, TrainConfig, SEARCHABLE, OPTIONS)
     folder = config.run or Path("runs/search")
     config = replace(config, run=folder, **_defaults(config, space))
     plan = Plan(space, config.sampler, config.pruner, config.trials, config.seed)
@@ -80,7 +92,8 @@ def search(config: SearchConfig, train: Callable = train) -> Path:
     _tell_state(trials, base)
 
     def objective(run: Path, params: dict, report: Callable) -> float:
-        return train_trial(replace(base, run=run, plots=run / "plots", **params), report, train)
+        config = replace(with_params(base, params), run=run, plots=run / "plots")
+        return train_trial(config, report, train)
 
     def after_each(row: TrialRow) -> None:
         write_table(folder / "trials.csv", trials.rows(), space)
@@ -91,6 +104,13 @@ def search(config: SearchConfig, train: Callable = train) -> Path:
         trials.run(objective, after_each)
     write_report(folder, trials.rows(), space)
     return folder
+
+
+def with_params(base: TrainConfig, params: dict[str, Any]) -> TrainConfig:
+    """Settings with those of a trial: fields, and options of the network."""
+    options = tuple(f"{name}={value}" for name, value in params.items() if name in OPTIONS)
+    own = {name: value for name, value in params.items() if name not in OPTIONS}
+    return replace(base, **own, model_options=base.model_options + options)
 
 
 def train_trial(config: TrainConfig, report: Callable, train: Callable = train) -> float:
@@ -105,15 +125,15 @@ def train_trial(config: TrainConfig, report: Callable, train: Callable = train) 
       Mean IoU of the val split, by metrics.json.
     """
     run = config.run
-    told = ", ".join(f"{name} {getattr(config, name)}" for name in SEARCHABLE
+    told = ", ".join(f"{name} {getattr(config, name)}" for name in (*SEARCHABLE, "model_options")
                      if getattr(config, name) != getattr(TrainConfig, name))  # fmt: skip
     print(f"--- {run.name}: {told}", flush=True)
     if not (run / "metrics.json").exists():
         started = (run / "config.json").exists()
         if started and (run / "history.csv").exists():
-            with open(run / "history.csv") as file:
-                for row in csv.DictReader(file):
-                    report(int(row["epoch"]), float(row["val_iou"]), float(row["seconds"]))
+            history = read_history(run)
+            for row in zip(*(history[n] for n in ("epoch", "val_iou", "seconds")), strict=True):
+                report(int(row[0]), *row[1:])
         try:
             train(
                 TrainConfig(resume=run, quiet=config.quiet) if started else config,
@@ -121,7 +141,8 @@ def train_trial(config: TrainConfig, report: Callable, train: Callable = train) 
             )
         finally:
             keras.backend.clear_session()
-    return json.loads((run / "metrics.json").read_text())["mean_iou"]
+    score = read_scores(run / "metrics.json")["mean_iou"]
+    return math.nan if score is None else score
 
 
 def _defaults(config: SearchConfig, space: Sequence[Parameter]) -> dict:
@@ -131,7 +152,8 @@ def _defaults(config: SearchConfig, space: Sequence[Parameter]) -> dict:
       InputError: a searched setting has its own flag too, or a setting is of no use here.
     """
     for parameter in space:
-        if getattr(config, parameter.name) != getattr(SearchConfig, parameter.name):
+        name = parameter.name
+        if name in SEARCHABLE and getattr(config, name) != getattr(SearchConfig, name):
             flag = f"--{parameter.name.replace('_', '-')}"
             raise InputError(f"{flag} is given and searched over: leave it out of one of both")
     if config.trials < 1:
@@ -172,7 +194,8 @@ def _settle(config: SearchConfig, space: Sequence[Parameter]) -> TrainConfig:
     first = {parameter.name: parameter.extremes[0] for parameter in space}
     for parameter in space:
         for value in parameter.extremes:
-            check_settings(replace(base, **first | {parameter.name: value}), manifest, records)
+            params = first | {parameter.name: value}
+            check_settings(with_params(base, params), manifest, records)
     write_json(path, config)
     return base
 
@@ -280,7 +303,7 @@ def write_report(folder: Path, rows: Sequence[TrialRow], space: Sequence[Paramet
     if running:
         print(f"{running} trials are still at work in other processes: the last one to end reports")
     run = trial_folder(folder, best.number)
-    protocol = json.loads((run / "metrics.json").read_text()).get("protocol", "")
+    protocol = read_scores(run / "metrics.json")["protocol"]
     title = f"{folder.name}, {len(rows)} trials"
     pair = heat_map_axes(space)
     if pair:

@@ -1,7 +1,7 @@
 """What a search varies: `learning_rate=loguniform:1e-4:1e-2` as text, as a Parameter, as a value."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -59,7 +59,12 @@ class Parameter:
         return (int(self.low), int(self.high)) if self.kind == "int" else (self.low, self.high)
 
 
-def parse_space(texts: Sequence[str], settings: type, searchable: Sequence[str]) -> list[Parameter]:
+def parse_space(
+    texts: Sequence[str],
+    settings: type,
+    searchable: Sequence[str],
+    options: Mapping[str, type] | None = None,
+) -> list[Parameter]:
     """Reads a search space.
 
     Args:
@@ -67,6 +72,7 @@ def parse_space(texts: Sequence[str], settings: type, searchable: Sequence[str])
         `learning_rate=loguniform:1e-4:1e-2`, `batch_size=int:4:32`.
       settings: the dataclass whose fields these are.
       searchable: names of its fields that may be searched.
+      options: name -> type of what else may be.
 
     Returns:
       A Parameter per text, in their order.
@@ -75,14 +81,16 @@ def parse_space(texts: Sequence[str], settings: type, searchable: Sequence[str])
       InputError: a text of another form, an unknown field, one given twice, a value that the
         field does not take, or an empty range.
     """
-    types, space = get_type_hints(settings), []
+    options = options or {}
+    types, space = get_type_hints(settings) | options, []
     for text in texts:
         name, equals, given = text.partition("=")
         name = name.strip().removeprefix("--").replace("-", "_")
         if not equals or not given:
             raise InputError(f"--space {text}: write {_FORMS}")
-        if name not in searchable:
-            raise InputError(f"--space {text}: can be searched: {', '.join(searchable)}")
+        if name not in searchable and name not in options:
+            known = ", ".join((*searchable, *options))
+            raise InputError(f"--space {text}: can be searched: {known}")
         if name in [parameter.name for parameter in space]:
             raise InputError(f"--space {text}: {name} is given twice; leave one out")
         space.append(_parameter(text, name, given, types[name]))

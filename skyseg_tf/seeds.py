@@ -1,11 +1,11 @@
 """Mean and spread over trainings that differ by their seed alone."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from skyseg_tf.comparison import read_scores
 from skyseg_tf.errors import InputError
 
 
@@ -21,18 +21,18 @@ def summarize(runs: Sequence[Path]) -> dict:
       one run). A class that occurs in no run is left out.
 
     Raises:
-      InputError: the runs were measured under different protocols.
+      InputError: the runs were measured under different protocols, or one is damaged.
     """
-    scores = [json.loads((run / "metrics.json").read_text()) for run in runs]
+    scores = [read_scores(run / "metrics.json") for run in runs]
     protocols = {score["protocol"] for score in scores}
     if len(protocols) > 1:
         raise InputError(
             f"runs of different protocols: {'; '.join(sorted(protocols))}; average runs of one"
         )
     names = ("mean_iou", "pixel_accuracy", "boundary_f")
-    columns = {name: [score[name] for score in scores] for name in names}
+    columns = {name: [score.get(name) for score in scores] for name in names}
     for name in scores[0]["iou"]:
-        columns[f"iou {name}"] = [score["iou"][name] for score in scores]
+        columns[f"iou {name}"] = [score["iou"].get(name) for score in scores]
     return {
         "protocol": protocols.pop(),
         "runs": [str(run) for run in runs],

@@ -86,9 +86,11 @@ class Desk:
         """
         photo = read_photo(name, content, self.config.max_megapixels * 1e6)
         start = time.perf_counter()
-        probs = infer(self.runtime, [photo])[0]
-        self.metrics.count_photo(photo.shape[0] * photo.shape[1], time.perf_counter() - start)
-        return encode(wanted, name, enlarge(self.runtime, photo, probs, **options))
+        probs = infer(self.runtime, [photo.image])[0]
+        height, width = photo.image.shape[:2]
+        self.metrics.count_photo(height * width, time.perf_counter() - start)
+        prediction = enlarge(self.runtime, photo.image, probs, metadata=photo.metadata, **options)
+        return encode(wanted, name, prediction)
 
     def close(self) -> None:
         """Waits for the photos in work."""

@@ -3,7 +3,6 @@
 import asyncio
 import io
 
-import numpy as np
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from PIL import Image
@@ -12,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import decode_image
+from skyseg_tf.images import Photo, decode_photo
 
 
 class Refusal(Exception):
@@ -105,8 +104,8 @@ async def find_photo(request: Request, body: bytes) -> tuple[str, bytes]:
     return name, body
 
 
-def read_photo(name: str, content: bytes, max_pixels: float) -> np.ndarray:
-    """Decodes a photo, (H, W, 3) uint8.
+def read_photo(name: str, content: bytes, max_pixels: float) -> Photo:
+    """Decodes a photo.
 
     Raises:
       Refusal: 400 for what is no photo, 413 for one of too many pixels.
@@ -123,6 +122,6 @@ def read_photo(name: str, content: bytes, max_pixels: float) -> np.ndarray:
             f"{width} x {height} pixels exceed {max_pixels / 1e6:g} megapixels; scale the photo down",
         )
     try:
-        return decode_image(content, name)
+        return decode_photo(content, name)
     except InputError as error:
         raise Refusal(400, "bad_image", str(error)) from None

@@ -18,10 +18,10 @@ class BuildConfig:
     out: Path
     """Folder of the records; made if absent."""
     source: Path | None = None
-    """Dataset tree (Cityscapes, its zips or Kaggle copy, CamVid, images/ + masks/); default:
-    $CITYSCAPES_DATASET."""
+    """Dataset tree (Cityscapes, its zips or Kaggle copy, IDD-lite, CamVid, images/ + masks/, ...);
+    default: $CITYSCAPES_DATASET."""
     scheme: str = "sky"
-    """Classes: sky, streets11 or cityscapes19."""
+    """Classes: sky, streets11, cityscapes19, idd7, or a JSON file of classes of your own."""
     image_size: tuple[int, int] = (256, 512)
     """Height and width of the records; photos are brought there by area mean."""
     storage: str = "normalized"
@@ -33,7 +33,8 @@ class BuildConfig:
     layout: str | None = None
     """Layout of the tree; default: detected."""
     encoding: str | None = None
-    """How masks store classes; default: found by their values."""
+    """How masks store classes: labelIds, trainIds, camvid11, idd7, color, binary255, binary1,
+    binary255_void or binary1_void; default: found by their names and values."""
     seed: int = 0
     """Of the order of the records."""
     shards: Annotated[int | None, tyro.conf.arg(help="Files per split; default: by size.")] = None
@@ -60,18 +61,23 @@ class TrainConfig:
     data: Path = Path("data")
     """Where the demo dataset and the records of --source are put."""
     scheme: str | None = None
-    """Classes: sky, streets11 or cityscapes19; default: those of the records, else sky."""
+    """Classes: sky, streets11, cityscapes19, idd7, or a JSON file of classes of your own; default:
+    those of the records, else sky."""
     image_size: tuple[int, int] | None = None
     """Height and width of the records; default: those of the records, else 128 256 for the demo
     and 256 512 for --source."""
     # --- network
     model: str = "skyline"
     """Network: a key of models.MODELS; the default learns most per minute on a CPU."""
+    model_options: tuple[str, ...] = ()
+    """The network's own, NAME=VALUE: depth=101 for pspnet, output_stride=8 for deeplabv3_xception,
+    psp=true and recurrent=conv for resnet_lstm (its frames are those of the records)."""
     init: Path | None = None
     """Run of the same network to start from, or a file of import_weights; its head is left out
     where the classes differ. `imagenet`: for skyline_lite0 and unet_efficientnet_b2."""
     precision: str = "float32"
-    """float32, mixed_bfloat16, mixed_float16, or auto: what trains fastest here, by a few steps."""
+    """float32, mixed_bfloat16, mixed_float16 (GPUs alone), or auto: what trains fastest here, by a
+    few steps."""
     xla: bool = False
     """Compile the training step with XLA; auto decides this too. JAX always does."""
     devices: int = 1
@@ -120,7 +126,9 @@ class TrainConfig:
     run: Path | None = None
     """Run folder; default: runs/<model>_<scheme>."""
     resume: Path | None = None
-    """Run to go on with from its last checkpoint, under its own settings: give no others."""
+    """Run to go on with from its last checkpoint, under its own settings. Others are not taken but
+    for --epochs: with more, a finished run goes on too, and the learning rate is from there on what
+    a training of so many epochs has at that step; and --records, where these have moved."""
     checkpoint_steps: int = 0
     """Also save after every so many batches, beside after every epoch."""
     track: str | None = None
@@ -150,7 +158,8 @@ class SearchConfig(TrainConfig):
     # --- search
     space: tuple[str, ...] = ("batch_size=8,16,32", "learning_rate=1e-3,5e-3,1e-4,5e-4")
     """What is varied, NAME=A,B,C or NAME=uniform:LOW:HIGH (loguniform:, int:), such as
-    model=skynet,u2netp learning_rate=loguniform:1e-4:1e-2 ema=0,0.999."""
+    model=skynet,u2netp learning_rate=loguniform:1e-4:1e-2 ema=0,0.999; also the network's own
+    options: output_stride=8,16."""
     sampler: str | None = None
     """grid (every combination), random or tpe; default: grid where all values are listed, else tpe."""
     pruner: str | None = None
@@ -264,3 +273,7 @@ class ImportConfig:
     """The network as .keras: normalized images in, dict of logits out."""
     num_classes: int = 1
     """Logits of the checkpoint's head: 1 for U2-Net, 19 for Cityscapes networks."""
+    model_options: tuple[str, ...] = ()
+    """The network's own, NAME=VALUE, such as depth=101 for pspnet; give them to `skyseg train` too."""
+    image_size: tuple[int, int] | None = None
+    """Height and width, for networks whose weights depend on them: resnet_lstm."""

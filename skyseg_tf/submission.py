@@ -15,26 +15,10 @@ import numpy as np
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_image
-from skyseg_tf.labels import CITYSCAPES_LABELS, LABEL_ID, LabelScheme
+from skyseg_tf.labels import LabelScheme
 
 SUFFIX = "_pred_labelIds.png"
 _NAME = re.compile(r"[^/]+_\d{6}_\d{6}")
-_CATEGORY = {label.name: label.category for label in CITYSCAPES_LABELS}
-
-
-def submission_label_ids(scheme: LabelScheme) -> np.ndarray:
-    """Lookup table from class ids to the labelIds that are written.
-
-    Returns:
-      (256,) uint8: the labelId of a class's first member; 0 (unlabeled) for a class that mixes
-      categories, such as "not sky": it claims no label, so that the evaluator counts it as missed
-      but never as a false road.
-    """
-    table = np.zeros(256, np.uint8)
-    for class_id, names in enumerate(scheme.members):
-        if len({_CATEGORY[name] for name in names}) == 1:
-            table[class_id] = LABEL_ID[names[0]]
-    return table
 
 
 def check_submission(folder: str | Path, names: Iterable[str]) -> None:
@@ -81,5 +65,5 @@ def write_submission(folder: str | Path, name: str, pred: np.ndarray, scheme: La
       The file.
     """
     path = Path(folder) / f"{name}{SUFFIX}"
-    write_image(path, submission_label_ids(scheme)[pred])
+    write_image(path, scheme.label_ids[pred])
     return path

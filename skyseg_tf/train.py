@@ -21,6 +21,7 @@ from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.checkpoints import load_checkpoint, load_initial_weights
 from skyseg_tf.cli import parse_flags, run_command
 from skyseg_tf.data.augment import Classes, make_augment, make_mix
+from skyseg_tf.data.integrity import naming_damage
 from skyseg_tf.data.layouts import find_pairs, source_root
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import Manifest, read_manifest
@@ -28,17 +29,33 @@ from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.data.scenes import write_scenes
 from skyseg_tf.devices import use_devices
 from skyseg_tf.errors import InputError
-from skyseg_tf.fitting import Progress, Schedule, Terminated, fit, load_progress, targets_of
+from skyseg_tf.fitting import (
+    Progress,
+    Schedule,
+    Terminated,
+    fit,
+    is_over,
+    load_progress,
+    targets_of,
+)
 from skyseg_tf.images import check_folder
 from skyseg_tf.imagenet import IMAGENET, load_imagenet
 from skyseg_tf.labels import LabelScheme, get_scheme
 from skyseg_tf.learning_rate import RisingRate, find_rate, plot_rate_curve
 from skyseg_tf.losses import class_weights, weighted_cross_entropy
-from skyseg_tf.models import MODELS, build_model
+from skyseg_tf.models import MODELS, build_model, parse_model_options
 from skyseg_tf.precision import Arithmetic, candidates, choose_arithmetic
 from skyseg_tf.recipes import compile_model
-from skyseg_tf.runs import RunData, environment, read_config, save_model, write_json
-from skyseg_tf.scores import Scores, predict_masks, score
+from skyseg_tf.runs import (
+    RunData,
+    environment,
+    read_config,
+    read_run_data,
+    save_model,
+    training_in,
+    write_json,
+)
+from skyseg_tf.scores import Scores, class_table, predict_masks, score
 from skyseg_tf.seeds import summarize, table
 from skyseg_tf.settings import TrainConfig
 from skyseg_tf.train_config import augment_of, check_flags, check_settings, recipe_of, resumed
@@ -47,6 +64,7 @@ from skyseg_tf.watching import Board, LiveCurves, make_tracker
 
 # Drawn at the size of the records: shrinking would blur the photos but not the masks.
 DEMO_SCENES, DEMO_SIZE = 900, (128, 256)
+_TAKEN = "{}: holds a run already; choose another --run or delete it"
 
 
 def train(config: TrainConfig, on_epoch: Callable[[dict[str, float]], None] | None = None) -> Path:
@@ -64,34 +82,43 @@ def train(config: TrainConfig, on_epoch: Callable[[dict[str, float]], None] | No
       InputError: a setting or the data cannot be used; nothing has been written into the run then.
       SystemExit: SIGTERM came; all is saved, and `resume` goes on.
     """
+    config = resumed(config, TrainConfig()) if config.resume else config
+    return _train(config, on_epoch or (lambda row: None))
+
+
+def _train(
+    config: TrainConfig, on_epoch: Callable[[dict[str, float]], None] = lambda row: None
+) -> Path:
+    """`train`, with settings that are complete also where a run is resumed."""
     # It would merge additions into AddN, whose order of summing changes (see models.blocks.Fork).
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
-    # ---------------------------------------------------------------- data
-    if config.resume:
-        config = resumed(config, TrainConfig())
     config, manifest = prepare(config)
     if config.precision == "auto":
         config = fastest_arithmetic(config, manifest)
-    if config.find_lr:
-        return find_learning_rate(config, manifest)
-    if config.seeds > 1:
-        return train_seeds(config)
-    with use_devices(config.devices, config.batch_size):
-        return _train_one(config, manifest, on_epoch or (lambda row: None))
+    with naming_damage(config.records, *config.extra_records):
+        if config.find_lr:
+            return find_learning_rate(config, manifest)
+        with training_in(config.run):
+            if config.seeds > 1:
+                return train_seeds(config)
+            with use_devices(config.devices, config.batch_size):
+                return _train_one(config, manifest, on_epoch)
 
 
 def _train_one(
     config: TrainConfig, manifest: Manifest, on_epoch: Callable[[dict[str, float]], None]
 ) -> Path:
     """One training, from settings that `prepare` has completed to its run folder."""
-    run, scheme = config.run, get_scheme(manifest.scheme)
+    # ---------------------------------------------------------------- data
+    run, scheme = config.run, manifest.scheme
     train_data, val_data = make_streams(config, scheme)
     steps = int(train_data(0, 0).cardinality())
 
     # ------------------------------------------------------------- network
     keras.utils.set_random_seed(config.seed)
     model = compiled_network(config, manifest, steps)
+    network = _in_float32(model, config, manifest)
     print(f"{config.model}: {model.count_params():,} parameters, classes of {scheme.name}, "
           f"{manifest.image_size[0]}x{manifest.image_size[1]}, {config.epochs} epochs of {steps} "
           f"steps, {manifest.splits['val'].count} val photos", flush=True)  # fmt: skip
@@ -100,13 +127,18 @@ def _train_one(
     watchers = [Board(run / "tensorboard", scheme, *pick_photos(val_data, manifest, 4))]
     if config.track:
         watchers.append(make_tracker(config.track, run, config))
-    progress = _start_or_go_on(config, model, manifest)
-    watchers.append(LiveCurves(f"{config.model}, {scheme.name}", progress.history))
     schedule = Schedule(config.epochs, steps, config.checkpoint_steps, config.patience)
+    progress = _start_or_go_on(config, model, manifest, schedule)
+    watchers.append(LiveCurves(f"{config.model}, {scheme.name}", progress.history))
+
+    def save() -> None:
+        _copy_weights(model, network)
+        save_model(run / "model.keras", network, manifest.rgb_stats)
+
     try:
         for row in fit(
             model, run, train_data, val_data, schedule, progress=progress,
-            watchers=watchers, quiet=config.quiet,
+            watchers=watchers, on_best=save, quiet=config.quiet,
         ):  # fmt: skip
             print(f"epoch {row['epoch']}/{config.epochs}: loss {row['loss']:.4f} "
                   f"IoU {row['iou']:.4f}  val loss {row['val_loss']:.4f} "
@@ -122,11 +154,11 @@ def _train_one(
     # -------------------------------------------------------------- result
     if progress.history:
         load_checkpoint(run / "checkpoints" / "best.npz", model, optimizer=False)
-    model = _in_float32(model, config, manifest)
-    save_model(run / "model.keras", model, manifest.rgb_stats)
-    scores = score(model, val_data, scheme, _protocol(manifest, config.records))
-    write_plots(config, scores, progress.history, model, val_data, manifest)
+    save()
+    scores = score(network, val_data, scheme, _protocol(manifest, config.records))
+    write_plots(config, scores, progress.history, network, val_data, manifest)
     write_json(run / "metrics.json", scores.as_dict())
+    print(class_table(scores.matrix, scheme))
     print(f"{scores.summary}\nlook at {config.plots / f'{config.model}_iou_scores.png'} "
           f"and {run / 'plots'}")  # fmt: skip
     return run
@@ -147,7 +179,7 @@ def prepare(config: TrainConfig) -> tuple[TrainConfig, Manifest]:
     check_flags(config)  # first, for building records may take long
     records, manifest = find_records(config)
     check_settings(config, manifest, records)
-    scheme = get_scheme(manifest.scheme)
+    scheme = manifest.scheme
     run = config.resume or _new_run(config, scheme)
     augment = augment_of(config)
     config = replace(config, records=records, source=None, augment=augment, run=run)
@@ -170,11 +202,11 @@ def train_seeds(config: TrainConfig) -> Path:
     runs = [config.run / f"seed_{config.seed + i}" for i in range(config.seeds)]
     for i, run in enumerate(runs):
         print(f"--- seed {config.seed + i}: {run}", flush=True)
-        if (run / "config.json").exists() and not (run / "metrics.json").exists():
-            train(TrainConfig(resume=run, quiet=config.quiet))
-        elif not (run / "metrics.json").exists():
-            one = {"seeds": 1, "seed": config.seed + i, "run": run, "resume": None}
-            train(replace(config, **one, plots=run / "plots"))
+        begun = run if (run / "config.json").exists() else None
+        finished = begun and (run / "metrics.json").exists()
+        if not finished or read_config(run, TrainConfig).epochs != config.epochs:
+            one = {"seeds": 1, "seed": config.seed + i, "run": run, "resume": begun}
+            _train(replace(config, **one, plots=run / "plots"))
         keras.backend.clear_session()
     summary = summarize(runs)
     write_json(config.run / "seeds.json", summary)
@@ -196,9 +228,9 @@ def find_learning_rate(config: TrainConfig, manifest: Manifest) -> Path:
     with use_devices(config.devices, config.batch_size):
         keras.utils.set_random_seed(config.seed)
         model = compiled_network(replace(config, ema=0.0, accumulate=1), manifest, 1, rising)
-        train_data, _ = make_streams(config, get_scheme(manifest.scheme))
+        train_data, _ = make_streams(config, manifest.scheme)
         curve = find_rate(model, train_data(0, 0).map(targets_of(model)), rising)
-    title = f"{config.model}, {manifest.scheme}, batches of {config.batch_size}"
+    title = f"{config.model}, {manifest.scheme.name}, batches of {config.batch_size}"
     path = config.plots / f"{config.model}_learning_rate.png"
     plots.save_figure(plot_rate_curve(curve, title), path)
     print(f"--learning-rate {curve.suggested:.1e}: the loss falls fastest there; look at {path}")
@@ -216,7 +248,7 @@ def fastest_arithmetic(config: TrainConfig, manifest: Manifest) -> TrainConfig:
     def build(arithmetic: Arithmetic) -> TrainedModel:
         return compiled_network(replace(config, **arithmetic._asdict(), init=None), manifest, 1)
 
-    train_data, _ = make_streams(config, get_scheme(manifest.scheme))
+    train_data, _ = make_streams(config, manifest.scheme)
     images, masks = next(iter(train_data(0, 0)))
     best, times = choose_arithmetic(
         build, lambda model: targets_of(model)(images.numpy(), masks.numpy()), candidates()
@@ -260,7 +292,6 @@ def compiled_network(
       steps: batches of an epoch.
       schedule: learning rate by step, in place of the settings'.
     """
-    scheme = get_scheme(manifest.scheme)
     model = TrainedModel.of(_network(config, manifest, config.precision))
     if str(config.init) == IMAGENET and not config.resume:
         origin = load_imagenet(model, manifest.rgb_stats)
@@ -270,7 +301,7 @@ def compiled_network(
         print(f"weights of {config.init}; fresh: {', '.join(fresh) or 'none'}", flush=True)
     weights = class_weights(manifest.splits["train"].class_pixels) if config.class_weights else None
     compile_model(
-        model, recipe_of(config), steps=steps * config.epochs, num_classes=scheme.num_classes,
+        model, recipe_of(config), steps=steps * config.epochs,
         loss=None if weights is None else weighted_cross_entropy(weights),
         accumulate=config.accumulate, schedule=schedule, xla=config.xla,
     )  # fmt: skip
@@ -284,31 +315,75 @@ def _network(config: TrainConfig, manifest: Manifest, precision: str) -> keras.M
     keras.config.set_dtype_policy(precision)
     # Only sequence models need to know the size; the others then take photos of any.
     clips = {"size": manifest.image_size, "frames": manifest.frames}
-    options = clips if MODELS[config.model].sequence else {}
-    return build_model(config.model, get_scheme(manifest.scheme).num_logits, **options)
+    options = parse_model_options(config.model, config.model_options)
+    options |= clips if MODELS[config.model].sequence else {}
+    return build_model(config.model, manifest.scheme.num_logits, **options)
 
 
 def _in_float32(model: TrainedModel, config: TrainConfig, manifest: Manifest) -> keras.Model:
-    """What others get of a training in mixed precision: ONNX Runtime, for one, has no bfloat16."""
-    if config.precision == "float32":
-        return model
-    network = _network(config, manifest, "float32")
+    """What others get of a training in mixed precision: ONNX Runtime, for one, has no bfloat16.
+
+    Keras' policy is float32 from then on, also for what is made of the network; the layers of
+    `model` keep theirs.
+    """
+    return model if config.precision == "float32" else _network(config, manifest, "float32")
+
+
+def _copy_weights(model: TrainedModel, network: keras.Model) -> None:
+    """Gives a network of `_in_float32` the weights of the model it stands for."""
     for variable, trained in zip(network.variables, model.variables, strict=True):
-        variable.assign(trained)
-    return network
+        if variable is not trained:
+            variable.assign(trained)
 
 
-def _start_or_go_on(config: TrainConfig, model: TrainedModel, manifest: Manifest) -> Progress:
+def _start_or_go_on(
+    config: TrainConfig, model: TrainedModel, manifest: Manifest, schedule: Schedule
+) -> Progress:
     """Writes what a new run was made of, or loads the checkpoint of the one that is resumed."""
-    identity = _identity(config)
-    if not config.resume:
-        write_json(config.run / "config.json", replace(config, resume=None))
-        write_json(config.run / "environment.json", environment(config.seed))
-        write_json(config.run / "dataset.json", RunData.of(manifest, identity))
-        return Progress(identity)
-    progress = load_progress(config.run / "checkpoints", model, identity)
-    print(f"{config.run}: going on at epoch {progress.epoch + 1}, step {progress.step}", flush=True)
+    run, identity, progress = config.run, _identity(config), None
+    if config.resume:
+        progress = _load_progress(config, model, identity, schedule)
+        print(f"{run}: going on at epoch {progress.epoch + 1}, step {progress.step}", flush=True)
+        if progress.epoch < config.epochs:
+            (run / "metrics.json").unlink(missing_ok=True)  # it is no finished run any more
+    elif (run / "config.json").exists():  # since `prepare` has looked
+        raise InputError(_TAKEN.format(run))
+    for name, content in (
+        ("environment", environment(config.seed)),
+        ("dataset", RunData.of(manifest, identity)),
+    ):
+        if not (run / f"{name}.json").exists() or not config.resume:
+            write_json(run / f"{name}.json", content)
+    write_json(run / "config.json", replace(config, resume=None))
+    return progress or Progress(identity)
+
+
+def _load_progress(
+    config: TrainConfig, model: TrainedModel, identity: str, schedule: Schedule
+) -> Progress:
+    """The progress of a run that is resumed; refuses other records, and epochs that are not to be."""
+    run, data = config.run, read_run_data(config.run)
+    if data and data.records_sha256 not in ("", identity):
+        raise InputError(
+            f"{config.records}: not the records that {run} was begun with, or they have changed "
+            "since; name those by --records, or train again, in another --run"
+        )
+    progress = load_progress(run / "checkpoints", model, identity)
+    if config.epochs < progress.epoch:
+        raise InputError(
+            f"{run}: {progress.epoch} epochs are done, --epochs {config.epochs} is fewer; give "
+            "more, or leave it out"
+        )
+    if is_over(progress, schedule) and progress.epoch < config.epochs != _epochs_before(run):
+        raise InputError(
+            f"{run}: ended by --patience {config.patience} after epoch {progress.epoch}, more "
+            f"--epochs change nothing; start another run with --init {run}"
+        )
     return progress
+
+
+def _epochs_before(run: Path) -> int:
+    return read_config(run, TrainConfig).epochs
 
 
 def _identity(config: TrainConfig) -> str:
@@ -326,7 +401,7 @@ def _new_run(config: TrainConfig, scheme: LabelScheme) -> Path:
     names = [config.run] if config.run else [default, *(f"{default}_{i}" for i in range(2, 10_000))]
     free = next((Path(name) for name in names if not (Path(name) / "config.json").exists()), None)
     if free is None:
-        raise InputError(f"{config.run}: holds a run already; choose another --run or delete it")
+        raise InputError(_TAKEN.format(config.run))
     return free
 
 
@@ -352,13 +427,14 @@ def find_records(config: TrainConfig) -> tuple[Path, Manifest]:
     if config.records:
         return Path(config.records), read_manifest(config.records)
     scheme = config.scheme or "sky"
+    name = get_scheme(scheme).name
     if config.source:
         source, size = source_root(config.source), config.image_size or (256, 512)
         find_pairs(source, None, ["train", "val"])  # refuses an empty one before the work
     else:
         source, size = config.data / "demo_scenes", config.image_size or DEMO_SIZE
         write_scenes(source, DEMO_SCENES, size=DEMO_SIZE, seed=0, conditions="cityscapes")
-    out = config.data / f"{source.resolve().name}_{scheme}_{size[0]}x{size[1]}"
+    out = config.data / f"{source.resolve().name}_{name}_{size[0]}x{size[1]}"
     build_config = BuildConfig(
         out=out, source=source, scheme=scheme, image_size=size, storage="uint8", quiet=config.quiet
     )
@@ -419,7 +495,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.train")
         if config.resume:  # parsed again upon the run's own settings, every flag given stands out
             start = replace(read_config(config.resume, TrainConfig), resume=config.resume)
             config = resumed(parse_flags(TrainConfig, argv, prog, start), start)
-        train(config)
+        _train(config)
 
     run_command(command, TrainConfig, argv, prog)
 

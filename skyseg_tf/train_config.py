@@ -8,10 +8,10 @@ from skyseg_tf.data.augment import AUGMENTATIONS, Classes
 from skyseg_tf.data.records import Manifest
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.imagenet import IMAGENET, check_imagenet
-from skyseg_tf.labels import SCHEMES, get_scheme
+from skyseg_tf.labels import get_scheme
 from skyseg_tf.losses import LOSSES
-from skyseg_tf.models import MODELS, check_size
-from skyseg_tf.precision import PRECISIONS
+from skyseg_tf.models import MODELS, check_size, parse_model_options
+from skyseg_tf.precision import PRECISIONS, check_precision
 from skyseg_tf.recipes import OPTIMIZERS, RECIPES, Recipe
 from skyseg_tf.runs import read_config
 from skyseg_tf.settings import TrainConfig
@@ -22,7 +22,8 @@ _AT_LEAST = {
     "patience": 0, "checkpoint_steps": 0, "devices": 1, "seeds": 1, "warmup_steps": 0,
     "weight_decay": 0, "seed": 0,
 }  # fmt: skip
-_FREE_ON_RESUME = ("resume", "quiet")
+# On resume the content of the records is compared, so that they may have moved.
+_FREE_ON_RESUME = ("resume", "quiet", "epochs", "records", "extra_records")
 
 
 def check_flags(config: TrainConfig) -> None:
@@ -35,6 +36,7 @@ def check_flags(config: TrainConfig) -> None:
       InputError: a setting out of range, unknown, or against another one.
     """
     check_size(config.model, config.image_size or (None, None))
+    parse_model_options(config.model, config.model_options)
     for name, minimum in _AT_LEAST.items():
         value = getattr(config, name)
         if value is not None and not minimum <= value < math.inf:  # nan is neither
@@ -53,6 +55,7 @@ def check_flags(config: TrainConfig) -> None:
     ):
         if value not in known:
             raise InputError(not_among(name, value, filter(None, known)))
+    check_precision(config.precision)
     if config.loss and config.class_weights:
         raise InputError("--class-weights weights the cross-entropy; leave --loss out")
 
@@ -69,19 +72,17 @@ def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> No
       InputError: settings that contradict each other, the records or the network.
     """
     check_flags(config)
-    if config.scheme and get_scheme(config.scheme).name != manifest.scheme:
+    scheme = manifest.scheme
+    if config.scheme and get_scheme(config.scheme) != scheme:
         raise InputError(
-            f"{records}: records of scheme '{manifest.scheme}', not '{config.scheme}'; "
+            f"{records}: records of scheme {scheme}, not {get_scheme(config.scheme)}; "
             f"build them with --scheme {config.scheme} or leave --scheme out"
         )
-    if tuple(SCHEMES[manifest.scheme].class_names) != tuple(manifest.class_names):
-        raise InputError(f"{records}: the classes of '{manifest.scheme}' have changed; build again")
-    scheme = SCHEMES[manifest.scheme]
     classes = Classes.of(scheme)
     if config.open_crowns and None in (classes.sky, classes.crowns):
         raise InputError(
             f"{records}: --open-crowns needs classes of the sky and of vegetation, "
-            f"'{manifest.scheme}' has {', '.join(scheme.class_names)}; build the records with "
+            f"the records' scheme is {scheme}; build them with "
             "--scheme cityscapes19, or leave it out"
         )
     if config.image_size and tuple(config.image_size) != manifest.image_size:
@@ -100,6 +101,12 @@ def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> No
         wanted = "clips: build them with --frames 4" if manifest.frames == 1 else "single photos"
         raise InputError(
             f"{records}: {manifest.frames} frame(s) a record; {config.model} takes {wanted}"
+        )
+    frames = parse_model_options(config.model, config.model_options).get("frames")
+    if frames not in (None, manifest.frames):
+        raise InputError(
+            f"{records}: {manifest.frames} frames a record, not {frames}; build them with --frames "
+            f"{frames}, or leave that option out"
         )
 
 
@@ -126,21 +133,34 @@ def resumed(given: TrainConfig, start: TrainConfig) -> TrainConfig:
       start: what `given` was made from: a field that differs was set by the user.
 
     Returns:
-      The run's own settings.
+      The run's own settings; epochs and the place of the records may be other ones.
 
     Raises:
-      InputError: no run there, or a setting was given that differs from the run's.
+      InputError: no run there, a damaged one, or another setting was given that differs from the
+        run's.
     """
-    stored = replace(read_config(given.resume, TrainConfig), run=Path(given.resume))
-    names = [f.name for f in fields(given) if f.name not in _FREE_ON_RESUME]
+    run = Path(given.resume)
+    stored = replace(read_config(run, TrainConfig), run=run)
+    if not stored.records:
+        raise InputError(f"{run / 'config.json'}: names no records; restore it or train again")
+    try:
+        check_flags(stored)
+    except InputError as error:
+        raise InputError(f"{run / 'config.json'}: {error}; restore it or train again") from None
+    set_here = {
+        f.name: value
+        for f in fields(given)
+        if (value := getattr(given, f.name)) != getattr(start, f.name)
+    }
     changed = [
         f"--{name.replace('_', '-')}"
-        for name in names
-        if getattr(given, name) not in (getattr(start, name), getattr(stored, name))
+        for name, value in set_here.items()
+        if name not in _FREE_ON_RESUME and value != getattr(stored, name)
     ]
     if changed:
         raise InputError(
-            f"{given.resume}: goes on as it began, without {', '.join(changed)}; "
-            f"for other settings start another run, with --init {given.resume}"
+            f"{run}: goes on as it began, without {', '.join(changed)}; "
+            f"for other settings start another run, with --init {run}"
         )
-    return replace(stored, resume=given.resume, quiet=given.quiet)
+    free = {name: value for name, value in set_here.items() if name in _FREE_ON_RESUME}
+    return replace(stored, **free | {"resume": run, "quiet": given.quiet})

@@ -9,10 +9,8 @@ folder. So nothing waits for heartbeats, and a trial of ten hours is safe.
 SQLite and not Optuna's journal file: a line of the journal that was cut short (a kill, a full disk)
 makes all that follows unreadable. Optuna warns of SQLite with many writers, who may find the
 database locked; here every access happens under the study's lock, so there is one at a time.
-The locks are flock's: all processes on one machine, or on a network file system that keeps them.
 """
 
-import fcntl
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.locks import lock
 from skyseg_tf.search_space import Parameter
 
 SAMPLERS, PRUNERS = ("grid", "random", "tpe"), ("none", "median", "halving")
@@ -114,8 +113,7 @@ def import_optuna():
 def exclusive(folder: Path) -> Iterator[None]:
     """Inside, this process alone works on what the search's folder says about its trials."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with lock(folder / "lock", wait=True):
         yield
 
 
@@ -229,13 +227,7 @@ class Trials:
         """The open lock file of a trial's folder, or None where a process is at work."""
         folder = trial_folder(self.folder, number)
         folder.mkdir(exist_ok=True)
-        file = open(folder / "lock", "a")  # noqa: SIM115 (kept open while the trial runs)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return None
-        return file
+        return lock(folder / "lock")
 
     def _sampler(self, number: int):
         """A sampler of its own for each trial: neither processes nor restarts repeat its draws."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import MAX_PIXELS
+from skyseg_tf.files import MAX_PIXELS
 from skyseg_tf.video_settings import is_stream, without_password
 
 try:

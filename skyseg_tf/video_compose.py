@@ -13,6 +13,7 @@ from av.video.reformatter import VideoReformatter
 
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import SKY_TINT, outline, outline_width
+from skyseg_tf.labels import LabelScheme
 from skyseg_tf.video import is_full_range, planes, to_bt709
 
 # format: what the frames show, and of which kind they are (see video_write.ENCODERS).
@@ -74,35 +75,30 @@ class Composer:
     def __init__(
         self,
         name: str,
-        colors: tuple[tuple[int, int, int], ...],
+        scheme: LabelScheme,
         *,
-        sky_channel: int | None = 0,
         threshold: float = 0.5,
         opacity: float = 0.5,
-        label_ids: np.ndarray | None = None,
     ):
         """Settles what is drawn.
 
         Args:
           name: key of VIDEO_FORMATS.
-          colors: (R, G, B) 0-255 of every class id; two for a network of one output.
-          sky_channel: which of the probabilities is sky; None if none is.
+          scheme: the network's classes.
           threshold: from which probability on a pixel is sky.
           opacity: of the tint, 0-1.
-          label_ids: (256,) uint8 by class id, for labelids; None for the class ids themselves.
 
         Raises:
           InputError: no such format, or one of the sky from a network without it.
         """
         self.kind = frame_kind(name)
-        if sky_channel is None and name not in _WITHOUT_SKY:
+        if scheme.sky is None and name not in _WITHOUT_SKY:
             raise InputError(
                 f"format '{name}' needs a class 'sky', this model has none: choose "
                 f"{', '.join(_WITHOUT_SKY)}"
             )
-        self.name, self.colors, self.opacity = name, np.array(colors, np.uint8), opacity
-        self.sky_channel, self._limit = sky_channel, round(threshold * 255)
-        self._label_ids = np.arange(256, dtype=np.uint8) if label_ids is None else label_ids
+        self.name, self.scheme, self.opacity = name, scheme, opacity
+        self._limit = round(threshold * 255)
         self._tables, self._scaler = cache(self._make_tables), VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame, probs: np.ndarray) -> av.VideoFrame:
@@ -137,7 +133,9 @@ class Composer:
         out = av.VideoFrame(frame.width, frame.height, "gray")
         (plane,) = planes(out)
         if self.name == "labelids":
-            cv2.LUT(self._class_ids(_to_bytes(probs), plane.shape), self._label_ids, dst=plane)
+            cv2.LUT(
+                self._class_ids(_to_bytes(probs), plane.shape), self.scheme.label_ids, dst=plane
+            )
         elif self.name == "alpha8":
             plane[:] = self._sky(probs, plane.shape)
         else:
@@ -186,7 +184,7 @@ class Composer:
 
     def _sky(self, probs: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """(height, width) uint8 probability of sky on 0-255."""
-        return _enlarge(_to_bytes(probs[..., self.sky_channel]), size)
+        return _enlarge(_to_bytes(probs[..., self.scheme.sky_channel]), size)
 
     def _class_ids(self, small: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """(h, w, C) uint8 probabilities to (height, width) uint8 class ids.
@@ -216,8 +214,8 @@ class Composer:
         For a network of one output the first already holds the tint of the sky, and in place of the
         second stands the colour of its outline.
         """
-        single = len(self.colors) == 2
-        yuv = rgb_to_yuv(self.colors, colorspace, full_range)
+        single = self.scheme.is_binary
+        yuv = rgb_to_yuv(np.array(self.scheme.colors, np.uint8), colorspace, full_range)
         sky = rgb_to_yuv(np.array([SKY_TINT]), colorspace, full_range)[0]
         black = rgb_to_yuv(np.zeros((1, 3)), colorspace, full_range)[0]
         tables = []

@@ -69,7 +69,7 @@ class Board(keras.callbacks.Callback):
         palette, rows = self.scheme.palette, []
         for photo, truth, pred in zip(self.photos, self.masks, preds, strict=True):
             # Of two classes only the sky is colored: grey over the rest would dull the photo.
-            shown = np.where(pred == 0, IGNORE, pred) if self.scheme.num_classes == 2 else pred
+            shown = np.where(pred == 0, IGNORE, pred) if self.scheme.is_binary else pred
             pictures = (
                 photo, colorize(truth, palette), overlay(photo, shown, palette, 0.6),
                 plots.difference(truth, pred, self.scheme),

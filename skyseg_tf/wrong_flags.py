@@ -5,10 +5,11 @@ wrong is read from the flags themselves where that is plain, else from the words
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from skyseg_tf.completion import flags_of
 from skyseg_tf.errors import nearest, not_among
+from skyseg_tf.foreign_flags import meant_by
 
 _RULE = "─"
 
@@ -28,17 +29,22 @@ def in_one_line(told: str, config: type, argv: Sequence[str]) -> str:
     for word, value in zip(argv, [*argv, ""][1:], strict=True):
         name, equals, given = word.partition("=")
         name, given = name.replace("_", "-"), given if equals else value
-        if not re.match(r"--[a-z]", name):
+        if not re.match(r"--?[a-zA-Z]", name):
             continue
         if name not in flags:
-            near = nearest(name, flags)
-            return f"no option {name}" + (f"; did you mean {near}?" if near else "")
+            return _unknown(name, flags)
         if flags[name].choices and given not in flags[name].choices:
             return not_among(name, given, flags[name].choices)
-    return _from_box(told, argv)
+    return _from_box(told, argv, flags)
 
 
-def _from_box(told: str, argv: Sequence[str]) -> str:
+def _unknown(name: str, flags: Collection[str]) -> str:
+    near = nearest(name, flags)
+    hint = meant_by(name, flags) or (f"did you mean {near}?" if near else "")
+    return f"no option {name}" + (f"; {hint}" if hint else "")
+
+
+def _from_box(told: str, argv: Sequence[str], flags: Collection[str]) -> str:
     rows = [row.strip("│").removeprefix(" ").rstrip() for row in told.splitlines()]
     rows = [row for row in rows if not row.startswith(("╭", "╰"))]
     ends = [i for i, row in enumerate(rows) if row.strip(_RULE) == "" and _RULE in row]
@@ -47,6 +53,12 @@ def _from_box(told: str, argv: Sequence[str]) -> str:
         names = [m[1] for row in rows if (m := re.match(r" {4}(--[a-z-]+|[A-Z]+)\b", row))]
         return f"{' and '.join(names)} must be given" if names else first
     if extra := re.match(r"Unrecognized options: (.*)", first):
+        name, equals, value = extra[1].split()[0].partition("=")
+        if equals and re.fullmatch(r"[a-z]\w*", name):  # lr0=0.01, as Ultralytics has it
+            flag = f"--{name.replace('_', '-')}"
+            if flag not in flags:
+                return _unknown(flag, flags)
+            return f"not understood: {name}={value}: write {flag} {value}"
         return f"not understood: {extra[1]}: perhaps a flag is missing before it, or a quote"
     blamed = re.search(r"(?:parsing |argument ')(--[a-z-]+)", first)
     if not blamed:

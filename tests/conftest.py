@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -39,3 +40,22 @@ def camvid() -> Path:
     if not path.is_dir():
         pytest.skip("the CamVid tree is not here")
     return path
+
+
+@pytest.fixture
+def measured_memory():
+    """A context that fails where the process takes more memory inside it than a limit, in bytes."""
+
+    def read(key: str) -> int:
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(status.split(f"{key}:")[1].split()[0])
+
+    @contextmanager
+    def measured(limit: float):
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is in use
+        before = read("VmRSS")
+        yield
+        taken = read("VmHWM") - before
+        assert taken < limit, f"{taken / 1e6:.0f} MB"
+
+    return measured

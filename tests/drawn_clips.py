@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from skyseg_tf.labels import SCHEMES
 from skyseg_tf.runtime import ModelFacts, Runtime
 
 SKY, GROUND = (120, 170, 250), (60, 70, 40)
@@ -60,9 +61,8 @@ def bright_is_sky(images: np.ndarray) -> np.ndarray:
 
 def make_runtime(infer=bright_is_sky, frames: int = 1, streams: int = 1, **facts) -> Runtime:
     """A Runtime of the given function, at 64x96 or whatever `facts` say."""
-    facts = {"working_size": SIZE, "frames": frames} | facts
-    names, colors = ("not sky", "sky"), ((90, 90, 90), (70, 130, 180))
-    facts = ModelFacts("drawn", **({"class_names": names, "colors": colors} | facts))
+    facts = {"scheme": SCHEMES["sky"], "working_size": SIZE, "frames": frames} | facts
+    facts = ModelFacts("drawn", **facts)
     return Runtime("keras", Path("drawn.keras"), facts, infer, streams=streams)
 
 

@@ -48,7 +48,7 @@ def blue_model(path: Path, *, scheme="sky", size=None, batch="batch", metadata=T
     opset = helper.make_opsetid("", 15)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
     if metadata:
-        told = ModelFacts.from_scheme(SCHEMES[scheme], "blue", working_size=size, **facts)
+        told = ModelFacts("blue", SCHEMES[scheme], working_size=size, **facts)
         for key, text in told.to_metadata().items():
             model.metadata_props.add(key=key, value=text)
     onnx.save(model, path)

@@ -108,7 +108,7 @@ def test_keras_files_and_litert(network, photos, tmp_path):
     small.export(tmp_path / "m.tflite", format="litert", verbose=False)
     with pytest.raises(InputError, match=r"m\.tflite\.json: is missing"):
         runtime.load_runtime(tmp_path / "m.tflite")
-    facts = runtime.ModelFacts.from_scheme(SCHEMES["sky"], "lite", working_size=(64, 96))
+    facts = runtime.ModelFacts("lite", SCHEMES["sky"], working_size=(64, 96))
     (tmp_path / "m.tflite.json").write_text(json.dumps(facts.to_metadata()))
     probs = runtime.load_runtime(tmp_path / "m.tflite")(photos)
     np.testing.assert_allclose(probs, wanted, atol=1e-5)

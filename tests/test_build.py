@@ -9,14 +9,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import drawn_trees as trees
 import numpy as np
 import pytest
 from PIL import Image
 
-from skyseg_tf.build import BuildConfig, build
+from skyseg_tf.build import BuildConfig, _sha256_of_sizes, build
 from skyseg_tf.data import rgb_stats as rs
 from skyseg_tf.data.layouts import find_pairs
-from skyseg_tf.data.records import read_manifest, read_tfrecord
+from skyseg_tf.data.records import extract_cityscape_data_info, read_manifest, read_tfrecord
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import read_image, resize_image
 
@@ -213,3 +214,121 @@ def test_camvid_builds(camvid, tmp_path):
     manifest = build(config(camvid, tmp_path / "r", storage="uint8"))
     assert manifest.splits["train"].count == 367
     assert manifest.splits["val"].count == 101
+
+
+def small(root, out, **changes):
+    return replace(
+        BuildConfig(out=out, source=root, image_size=trees.SIZE, storage="uint8", quiet=True),
+        **changes,
+    )
+
+
+def same_size(path: Path) -> None:
+    """Gives a file other content, but its size and times."""
+    facts, content = path.stat(), path.read_bytes()
+    trees.write_photo(path, 77)
+    path.write_bytes(path.read_bytes()[: len(content)].ljust(len(content), b"\0"))
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+def test_a_source_changed_at_the_same_size_is_seen(tmp_path):
+    root, out = trees.flat(tmp_path / "own", split="train"), tmp_path / "r"
+    before = build(small(root, out))
+    assert build(small(root, out)) == before
+    same_size(root / "images/train/two.jpg")
+    with pytest.raises(InputError, match=r"another build \(its source has changed since"):
+        build(small(root, out))
+
+
+@pytest.mark.parametrize("storage", ["uint8", "normalized"])
+def test_what_changed_under_an_unfinished_build_is_built_anew(tmp_path, storage):
+    root, out = trees.flat(tmp_path / "own", split="train"), tmp_path / "r"
+    three = root / "images/train/three.jpg"
+    whole = three.read_bytes()
+    three.write_bytes(whole[:200])
+    with pytest.raises(InputError, match="damaged"):
+        build(small(root, out, storage=storage))
+    three.write_bytes(whole)
+    same_size(root / "images/train/two.jpg")
+    trees.write_photo(root / "images/train/four.jpg", 4)
+    trees.write_mask(root / "masks/train/four.png", (0, 255))
+    manifest = build(small(root, out, storage=storage))
+    assert manifest == build(small(root, tmp_path / "fresh", storage=storage))
+    assert content(out) == content(tmp_path / "fresh")
+
+
+def test_records_of_before_contents_counted_are_kept(tmp_path):
+    root, out = trees.flat(tmp_path / "own"), tmp_path / "r"
+    build(small(root, out))
+    infos = extract_cityscape_data_info(root)
+    manifest = json.loads((out / "dataset.json").read_text())
+    manifest["source_sha256"] = _sha256_of_sizes(infos)
+    (out / "dataset.json").write_text(json.dumps(manifest))
+    settings = json.loads((out / "build.json").read_text())
+    (out / "build.json").write_text(json.dumps(settings | {"source_sha256": "x"}))
+    assert build(small(root, out)).source_sha256 == manifest["source_sha256"]
+
+
+def test_a_build_that_ended_before_it_began_goes_on(tmp_path):
+    root, out = trees.flat(tmp_path / "own"), tmp_path / "r"
+    (out / ".build").mkdir(parents=True)
+    (out / ".build" / "lock").touch()
+    (out / ".build.json.123.tmp").write_text("{")
+    assert build(small(root, out)).splits["train"].count == 2
+    assert not list(out.glob(".*"))
+
+
+def test_an_unfinished_build_with_other_settings_begins_anew(tmp_path):
+    root, out = trees.flat(tmp_path / "own", split="train"), tmp_path / "r"
+    three = root / "images/train/three.jpg"
+    whole = three.read_bytes()
+    three.write_bytes(whole[:200])
+    with pytest.raises(InputError, match="damaged"):
+        build(small(root, out, storage="png", shards=1))
+    three.write_bytes(whole)
+    build(small(root, out))
+    build(small(root, tmp_path / "fresh"))
+    assert content(out) == content(tmp_path / "fresh")
+
+
+def test_damaged_settings_are_one_line(tmp_path):
+    root, out = trees.flat(tmp_path / "own"), tmp_path / "r"
+    build(small(root, out))
+    (out / "build.json").write_text("{")
+    with pytest.raises(InputError, match=r"build\.json: damaged, not JSON.*delete that folder"):
+        build(small(root, out))
+
+
+def test_a_sky_that_is_everywhere_or_nowhere_is_refused_or_warned_of(tmp_path, capsys):
+    root = trees.flat(tmp_path / "own", split="train", values=(255,))
+    trees.flat(root, ("four",), split="val", values=(0, 255))
+    message = "no pixel of the train split is 'not sky', every labeled pixel is 'sky'"
+    with pytest.raises(InputError, match=f"{message}.*name their --encoding"):
+        build(small(root, tmp_path / "r"))
+    build(small(root, tmp_path / "r", encoding="binary255"))
+    assert f"warning: {root}: {message}" in capsys.readouterr().err
+
+
+def test_rooms_without_sky_are_built_with_a_warning(tmp_path, capsys):
+    root = tmp_path / "rooms"
+    for seed in range(2):
+        trees.add_scene(root, "train", "hall", seed, (11, 21))
+    manifest = build(small(root, tmp_path / "r"))
+    assert manifest.splits["train"].class_pixels[1] == 0
+    assert "no pixel of the train split is 'sky'" in capsys.readouterr().err
+    build(small(root, tmp_path / "streets", scheme="cityscapes19"))
+    assert "no pixel of the train split is 'road' or 'sidewalk' or" in capsys.readouterr().err
+
+
+def test_masks_without_a_label_are_refused(tmp_path):
+    root = trees.flat(tmp_path / "own", split="train", values=(0, 1))
+    (root / "classes.json").write_text('{"0": "other", "1": "ignore"}')
+    with pytest.raises(InputError, match="no pixel of the train split is labeled"):
+        build(small(root, tmp_path / "r"))
+
+
+def test_binary_masks_with_an_ignored_value_are_built(tmp_path):
+    root = trees.flat(tmp_path / "own", split="train", values=(0, 128, 255, 255))
+    split = build(small(root, tmp_path / "r")).splits["train"]
+    pixels = split.count * trees.SIZE[0] * trees.SIZE[1]
+    assert (split.class_pixels, split.ignored_pixels) == ([pixels // 4, pixels // 2], pixels // 4)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import drawn_trees as trees
 import pytest
+from PIL import Image
 
 from skyseg_tf import check
 from skyseg_tf.data.check_report import PROBLEMS
@@ -137,9 +138,48 @@ def test_encoding_that_cannot_be_told(tmp_path):
     assert "cannot be told" in str(report)
 
 
-def test_masks_without_sky_are_noted(tmp_path):
-    report = check_dataset(trees.flat(tmp_path, values=(7, 21)))
-    assert any("no mask read has any sky" in note for note in report.notes)
+@pytest.mark.parametrize(
+    ("values", "note"), [((7, 21), "has any sky"), ((23,), "has anything but sky")]
+)
+def test_sky_nowhere_or_everywhere_is_noted(tmp_path, values, note):
+    mask = trees.add_scene(tmp_path, "train", "aachen", 0, values)
+    trees.add_scene(tmp_path, "val", "ulm", 1, (7, 23))
+    report = check_dataset(tmp_path)
+    assert report.ok
+    assert any(f"the train split {note}, e.g." in n and mask in n for n in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [((0, 2, 8, 10, 255), "holds 0, 2, 8, 10, 255, which are train ids"),
+     ((0, 255), "holds only 0, 255, as if it were overwritten by a sky mask")],
+)  # fmt: skip
+@pytest.mark.parametrize("fast", [False, True])
+def test_values_of_another_encoding_than_the_name_says(tmp_path, values, message, fast):
+    root = trees.cityscapes(tmp_path)
+    name = trees.add_scene(root, "val", "ulm", 8, values)
+    report = check_dataset(root, fast=fast)
+    assert kinds(report) == {"belied_name": 1}
+    assert name in report.problems[0].files[0]
+    assert message in report.problems[0].files[0]
+    assert "WRONG [belied_name] 1: masks hold other values than their name" in str(report)
+
+
+def test_all_label_ids_are_train_ids(tmp_path):
+    trees.add_scene(tmp_path, "train", "aachen", 0, (0, 2, 8, 10, 255))
+    report = check_dataset(tmp_path)
+    assert kinds(report) == {"mask_encoding": 1, "belied_name": 1} or not report.ok
+    assert "those of trainIds" in str(report)
+
+
+def test_classes_in_the_alpha_channel(tmp_path):
+    root = trees.flat(tmp_path)
+    path = root / "masks/one.png"
+    alpha = Image.open(path).convert("L")
+    Image.merge("LA", (Image.new("L", alpha.size, 255), alpha)).save(path)
+    report = check_dataset(root)
+    assert kinds(report) == {"unreadable": 1}
+    assert f"{path}: all classes lie in its alpha channel" in report.problems[0].files[0]
 
 
 def test_nothing_is_written(tmp_path):

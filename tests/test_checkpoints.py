@@ -1,10 +1,20 @@
+import io
 import json
+import resource
+import zipfile
 
 import keras
 import numpy as np
 import pytest
 
-from skyseg_tf.checkpoints import load_checkpoint, load_latest, save_checkpoint, save_generation
+from skyseg_tf import checkpoints
+from skyseg_tf.checkpoints import (
+    load_checkpoint,
+    load_initial_weights,
+    load_latest,
+    save_checkpoint,
+    save_generation,
+)
 from skyseg_tf.errors import InputError
 from skyseg_tf.models import build_model
 
@@ -73,6 +83,81 @@ def test_damage_is_recognised(pair, tmp_path, damage):
     assert all(np.array_equal(a, b) for a, b in zip(before, pair[1].get_weights(), strict=True))
 
 
+def rewritten(path, **changes):
+    """A checkpoint whose SHA-256 is right, with other arrays in it."""
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files if name != "sha256"} | changes
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    np.savez(path, **arrays, sha256=checkpoints._digest(arrays))
+
+
+def zipped(path, method, size):
+    """An archive whose member inflates to so many bytes."""
+    with zipfile.ZipFile(path, "w", method) as archive, archive.open("v0:kernel.npy", "w") as file:
+        for _ in range(size >> 20):
+            file.write(bytes(1 << 20))
+
+
+def huge_header(path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": (10**11,)}
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("v0:kernel.npy", header.getvalue())
+
+
+FOREIGN = {
+    "an array": lambda path: path.write_bytes(array_bytes(np.zeros(3))),
+    "pickled": lambda path: path.write_bytes(array_bytes(np.array([{}]))),
+    "a pickle": lambda path: path.write_bytes(b"\x80\x04N."),
+    "an object in it": lambda path: np.savez(path, **{"v0:kernel": np.array([{}])}),
+    "another archive": lambda path: zipped(path, zipfile.ZIP_LZMA, 1 << 20),
+    "200 MB in 200 kB": lambda path: zipped(path, zipfile.ZIP_DEFLATED, 200 << 20),
+    "400 GB in 100 bytes": huge_header,
+    "NaN": lambda path: rewritten(path, **{"v0:kernel": np.full((3, 3, 3, 64), np.nan, "f4")}),
+    "facts that are no JSON": lambda path: rewritten(path, facts=np.frombuffer(b"{", np.uint8)),
+    "facts that are a list": lambda path: rewritten(path, facts=np.frombuffer(b"[]", np.uint8)),
+    "no facts": lambda path: rewritten(path, facts=None),
+    "text": lambda path: rewritten(path, **{"v0:kernel": np.array(["a"])}),
+}
+
+
+def array_bytes(array):
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_what_is_no_checkpoint_is_one_line_and_little_memory(pair, tmp_path, what):
+    for name in ("last.npz", "best.npz"):
+        save_checkpoint(tmp_path / name, pair[0], {"epoch": 3})
+        FOREIGN[what](tmp_path / name)
+    before, memory = pair[1].get_weights(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError) as error:
+        load_latest(tmp_path, pair[1])
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match=r"(last|best)\.npz: ") as error:
+        load_checkpoint(tmp_path / "last.npz", pair[1])
+    if (
+        what != "text" and "facts" not in what
+    ):  # a start needs no facts, and leaves other shapes out
+        with pytest.raises(InputError, match=r"best\.npz: "):
+            load_initial_weights(tmp_path / "best.npz", pair[1])
+        assert all(map(np.array_equal, before, pair[1].get_weights()))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 150_000  # kB
+
+
+def test_weights_of_another_kind_lead_to_import_weights(pair, tmp_path):
+    (tmp_path / "u2netp.pth").write_bytes(b"PK")
+    with pytest.raises(InputError, match="of a published checkpoint `skyseg import_weights` makes"):
+        load_initial_weights(tmp_path / "u2netp.pth", pair[0])
+    (tmp_path / "x.keras").write_bytes(b"PK")
+    with pytest.raises(InputError, match="not a network that Keras can load; write it with `skys"):
+        load_initial_weights(tmp_path / "x.keras", pair[0])
+
+
 def test_the_older_generation_serves_where_the_last_is_torn(pair, tmp_path, capsys):
     first, second = pair
     assert load_latest(tmp_path, first) is None
@@ -91,6 +176,17 @@ def test_the_older_generation_serves_where_the_last_is_torn(pair, tmp_path, caps
     # A process that died between the two renames.
     save_checkpoint(tmp_path / "newest.npz", first, {"epoch": 9})
     assert load_latest(tmp_path, second)["epoch"] == 9
+
+
+def test_weights_that_are_no_numbers_are_not_written(pair, tmp_path):
+    model = compiled()
+    save_generation(tmp_path, model, {"epoch": 1})
+    bias = next(v for v in model.trainable_variables if v.name == "bias")
+    bias.assign(np.full(bias.shape, np.inf))
+    with pytest.raises(FloatingPointError, match=f"weights of {bias.path} are no finite numbers"):
+        save_generation(tmp_path, model, {"epoch": 2})
+    assert load_latest(tmp_path, pair[1]) == {"epoch": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["last.npz"]
 
 
 def test_facts_keep_floats_exactly(pair, tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from drawn_files import encode_stored, wide_gamut
 from drawn_models import BIAS, WEIGHT, blue_model, blue_photo, blue_probs
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
@@ -27,6 +28,8 @@ from skyseg_tf.dashboard_pages import figures, run_facts, session, sources, uplo
 from skyseg_tf.dashboard_pages.sources import Folders
 from skyseg_tf.data.layouts import find_pairs
 from skyseg_tf.errors import InputError
+from skyseg_tf.formats import encode_prediction
+from skyseg_tf.history import read_history
 from skyseg_tf.images import read_image, read_mask
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.runtime import ModelFacts, Runtime
@@ -73,7 +76,7 @@ def clip_model(path: Path, frames: int) -> None:
         [numpy_helper.from_array(WEIGHT, "weight"), numpy_helper.from_array(BIAS, "bias")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
-    facts = ModelFacts.from_scheme(SCHEMES["sky"], "clip", frames=frames, long_side=192)
+    facts = ModelFacts("clip", SCHEMES["sky"], frames=frames, long_side=192)
     for key, text in facts.to_metadata().items():
         model.metadata_props.add(key=key, value=text)
     onnx.save(model, path)
@@ -278,9 +281,53 @@ def test_worst_photos_are_ranked_and_found(tmp_path, tree):
         run_facts.worst_photos(run, "val", 3)
 
 
+JUNK = (
+    "", "{", "[]", "5", "[" * 100_000, '{"iou": {"sky": "a"}, "mean_iou": 1, "protocol": "p"}',
+    '{"iou": {"sky": 1}, "mean_iou": "x", "protocol": "p"}',
+    '{"iou": {}, "mean_iou": 1, "protocol": {"a": 1}}',
+    '{"iou": {}, "mean_iou": 1, "protocol": "p", "protocol_facts": 5}',
+    '{"iou": {}, "mean_iou": 1, "protocol": "p", "protocol_facts": {}, "sky": 5}',
+    '{"iou": {}, "mean_iou": 1, "protocol": "p", "protocol_facts": {}, "sky": {"boundary_f": 3}}',
+)  # fmt: skip
+
+
+def test_damaged_runs_break_no_list(tmp_path, monkeypatch):
+    for i, text in enumerate(JUNK):
+        run = tmp_path / "runs" / f"run_{i}"
+        (run / "evaluation" / "val").mkdir(parents=True)
+        for name in ("config", "metrics", "dataset", "evaluation/val/metrics"):
+            (run / f"{name}.json").write_text(text)
+        (run / "history.csv").write_bytes(b"\0\0")
+        (run / "model.keras").write_text(text)
+    good = tmp_path / "runs" / "good"
+    good.mkdir()
+    (good / "metrics.json").write_text('{"iou": {"sky": 0.9}, "mean_iou": 0.9, "protocol": "p"}')
+    (tmp_path / "runs" / "dangling").symlink_to("/nowhere")
+    listed = Path.iterdir
+
+    def iterdir(folder):
+        if folder.name == "run_0":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    runs = sources.find_runs(tmp_path / "runs")
+    assert len(runs) == len(JUNK) + 1
+    assert sources.find_models(Folders(tmp_path / "runs", tmp_path / "m", tmp_path / "d"))
+    groups, damaged = run_facts.group_scores(runs)
+    assert [row.run for group in groups for row in group.runs] == [good]
+    assert run_facts.table_rows(groups[0], {})[0]["mean IoU"] == 0.9
+    assert len(damaged) == 2 * len(JUNK)
+    assert all("metrics.json: " in line and "\n" not in line for line in damaged)
+    assert {run_facts.network_of(run) for run in runs} == {""}
+    for run in runs:
+        with pytest.raises(InputError):
+            read_history(run)
+
+
 def test_history_is_read_or_refused(tmp_path):
     run = make_run(tmp_path / "run")
-    history = run_facts.read_history(run)
+    history = read_history(run)
     assert history["val_iou"] == [0.5, 0.7, 0.6]
     assert figures.best_epoch(history) == 1
     figure = figures.curves_figure({"run": history}, "loss")
@@ -289,9 +336,9 @@ def test_history_is_read_or_refused(tmp_path):
     assert list(best.y) == [0.9]
     (run / "history.csv").write_text("epoch,loss\n1,much\n")
     with pytest.raises(InputError, match="damaged"):
-        run_facts.read_history(run)
+        read_history(run)
     with pytest.raises(InputError, match="wait until an epoch"):
-        run_facts.read_history(tmp_path)
+        read_history(tmp_path)
 
 
 # --- what visitors send ---
@@ -305,7 +352,7 @@ def png(image) -> bytes:
 
 def test_uploads_are_checked():
     photo = blue_photo()
-    assert np.array_equal(uploads.read_upload("a.png", png(photo)), photo)
+    assert np.array_equal(uploads.read_upload("a.png", png(photo)).image, photo)
     with pytest.raises(InputError, match=r"a\.png: not a readable image"):
         uploads.read_upload("a.png", b"<script>")
     with pytest.raises(InputError, match="damaged"):
@@ -411,7 +458,7 @@ def test_the_time_of_a_prediction_is_that_of_a_warm_model():
         time.sleep(0.5 if sizes.count(sizes[-1]) == 1 else 0)  # as a runtime that compiles
         return images[..., 2:] / 255
 
-    facts = ModelFacts.from_scheme(SCHEMES["sky"], "timed", long_side=64)
+    facts = ModelFacts("timed", SCHEMES["sky"], long_side=64)
     runtime = Runtime("keras", Path("timed.keras"), facts, infer)
     photos = blue_photo(40, 60), 255 - blue_photo(40, 60), blue_photo(60, 40)
     for number, photo in enumerate(photos):
@@ -436,6 +483,23 @@ def test_upload_page(folders):
     app.file_uploader(key="upload").set_value(("bad.png", b"x" * 99, "image/png")).run()
     assert "bad.png: not a readable image" in messages(app.error)
     assert not app.exception
+
+
+def test_downloads_know_how_the_upload_is_stored(folders, monkeypatch):
+    told = []
+
+    def recorded(kind, prediction, name):
+        told.append((kind, prediction.metadata.orientation, prediction.metadata.icc_profile))
+        return encode_prediction(kind, prediction, name)
+
+    monkeypatch.setattr("skyseg_tf.dashboard_pages.your_photo.encode_prediction", recorded)
+    content = encode_stored(blue_photo(), "JPEG", 6, icc_profile=wide_gamut())
+    app = run_page("your_photo", folders)
+    pick_model(app, "blue")
+    app.file_uploader(key="upload").set_value(("photo.jpg", content, "image/jpeg")).run()
+    app.selectbox(key="format").set_value("colmap").run()
+    assert not app.exception
+    assert told == [("mask", 6, wide_gamut()), ("colmap", 6, wide_gamut())]
 
 
 def test_pages_say_what_to_do_when_there_is_nothing(tmp_path):

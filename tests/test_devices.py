@@ -32,7 +32,7 @@ def trained(devices):
         x = blocks.relu(blocks.conv(image, 8, 3, "conv", bias=True))
         logits = blocks.conv(x, 1, 1, "head", bias=True)
         model = TrainedModel.of(keras.Model(image, {"logits": logits}, name="skynet"))
-        compile_model(model, Recipe("sgd", 0.1, loss=("cross_entropy",) * 2), steps=100, num_classes=2)
+        compile_model(model, Recipe("sgd", 0.1, loss=("cross_entropy",) * 2), steps=100)
         model.average_weights(0.9)
         rng = np.random.default_rng(0)
         images = rng.normal(size=(12, 8, 8, 3)).astype(np.float32)

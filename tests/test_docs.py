@@ -188,7 +188,7 @@ def test_every_module_is_in_the_python_reference():
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> Path:
-    """What the pages speak of: photo.jpg, photos/, sky.jpg, mine/, transforms.json, a model file."""
+    """What the pages speak of: photo.jpg, photos/, sky.jpg, mine/, scene/, a model file."""
     from skyseg_tf.images import read_image, read_mask, write_image
     from skyseg_tf.labels import LABEL_ID
 
@@ -212,8 +212,10 @@ def drawn(tmp_path_factory) -> Path:
     for mask, name in ((masks[-1], "photo.jpg"), (masks[-2], "sky.jpg")):
         photo = str(mask).replace("gtFine_labelIds", "leftImg8bit").replace("gtFine", "leftImg8bit")
         write_image(folder / name, read_image(photo))
-    frames = [{"file_path": f"photos/{i}.jpg"} for i in range(3)]
-    (folder / "transforms.json").write_text(json.dumps({"frames": frames}))
+    for images in ("images", "images_2"):
+        shutil.copytree(folder / "photos", folder / "scene" / images)
+    frames = [{"file_path": f"images/{i}.jpg"} for i in range(3)]
+    (folder / "scene" / "transforms.json").write_text(json.dumps({"frames": frames}))
     (folder / "exports").mkdir()
     shutil.copy(ROOT / "skyseg_tf/weights/skyline.onnx", folder / "exports/model_f32.onnx")
     shutil.rmtree(folder / "tree")
@@ -238,8 +240,8 @@ def test_runnable_blocks_run(page, drawn, tmp_path):
             )  # fmt: skip
             assert done.returncode == 0, f"{block}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     if page.name == "colmap.md":
-        frames = json.loads((folder / "transforms.json").read_text())["frames"]
-        assert all((folder / frame["mask_path"]).is_file() for frame in frames)
+        frames = json.loads((folder / "scene" / "transforms.json").read_text())["frames"]
+        assert all((folder / "scene" / frame["mask_path"]).is_file() for frame in frames)
 
 
 @pytest.mark.slow

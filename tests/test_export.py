@@ -25,7 +25,7 @@ from skyseg_tf.export import ExportConfig, export, main
 from skyseg_tf.exporters import FORMATS, ExportJob
 from skyseg_tf.exporters.openvino_rounding import gptq
 from skyseg_tf.exporters.saved_model import load_saved_model
-from skyseg_tf.labels import SCHEMES
+from skyseg_tf.labels import SCHEMES, parse_scheme
 from skyseg_tf.models import MODELS, blocks
 from skyseg_tf.models.skyline import relu6
 from skyseg_tf.runs import make_saved_model, save_model
@@ -35,6 +35,11 @@ STATS = dict(
     zip(("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD"),
         (85.0, 95.0, 80.0, 50.0, 51.0, 52.0), strict=True)
 )  # fmt: skip
+
+
+def numbered(classes):
+    """A scheme of classes that are called 0, 1, 2, ..."""
+    return parse_scheme({"classes": [{"name": str(i)} for i in range(classes)]}, "numbered")
 
 
 def tiny_network() -> keras.Model:
@@ -230,7 +235,7 @@ def test_openvino_says_it_otherwise_and_means_the_same(size, val_photos, tmp_pat
     steep = keras.initializers.RandomNormal(stddev=9.0)
     x = blocks.resize_like(layers.Conv2D(1, 1, kernel_initializer=steep)(x), image)
     model = keras.Model(image, layers.Activation("sigmoid")(x), name="several")
-    facts = ModelFacts.from_scheme(SCHEMES["sky"], "several", working_size=size)
+    facts = ModelFacts("several", SCHEMES["sky"], working_size=size)
     path = tmp_path / "several.xml"
     FORMATS["openvino"].write(ExportJob(model, facts, "f32", path))
     photos = np.stack([np.array(Image.fromarray(p).resize((96, 64))) for p in val_photos])
@@ -410,8 +415,7 @@ def test_every_network_exports(name, form, fixed, tmp_path):
     size = (64, 96)
     facts = ModelFacts(
         name,
-        SCHEMES["sky"].class_names if classes == 1 else tuple(map(str, range(classes))),
-        ((0, 0, 0),) * max(2, classes),
+        SCHEMES["sky"] if classes == 1 else numbered(classes),
         working_size=size if fixed else None,
         frames=4 if MODELS[name].sequence else 1,
     )

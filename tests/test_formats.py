@@ -1,23 +1,29 @@
 import csv
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_files import CAMERA, camera_exif, encode_stored, wide_gamut
 from drawn_models import blue_photo
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
+from skyseg_tf.coco import encode_rle
 from skyseg_tf.formats import (
     FORMATS,
+    SOFTWARE,
+    Table,
     encode_prediction,
-    encode_rle,
     horizon_line,
     output_name,
     sky_facts,
+    without_outputs,
 )
-from skyseg_tf.images import SKY_TINT
+from skyseg_tf.images import SKY_TINT, UNTURNED, decode_photo, software_of, turn
 from skyseg_tf.labels import SCHEMES
+from skyseg_tf.photo_metadata import PhotoMetadata
 from skyseg_tf.prediction import Prediction
 
 
@@ -29,12 +35,13 @@ def prediction(share=1 / 3, scheme="sky"):
     classes = SCHEMES[scheme]
     sky_id = classes.class_names.index("sky")
     ids = np.where(sky > 0.5, sky_id, 0).astype(np.uint8)
-    return Prediction(photo, ids, sky, classes.class_names, classes.colors, "m")
+    return Prediction(photo, ids, sky, classes, "m")
 
 
 def written(kind, tmp_path, given=None):
-    path = tmp_path / output_name(kind, Path("street.JPG"))
-    FORMATS[kind].write(given or prediction(), path)
+    name, content = encode_prediction(kind, given or prediction(), "street.JPG")
+    path = tmp_path / name
+    path.write_bytes(content)
     return np.asarray(Image.open(path)) if path.suffix == ".png" else path
 
 
@@ -43,7 +50,9 @@ POLARITY = {
     "mask": (255, 0, "street.png"),
     "keep-mask": (0, 255, "street.png"),
     "colmap": (0, 255, "street.JPG.png"),
+    "nerfstudio": (0, 255, "street.png"),
     "odm": (0, 255, "street_mask.png"),
+    "opensfm": (0, 255, "street.JPG.png"),
     "metashape": (0, 255, "street_mask.png"),
     "alpha8": (204, 26, "street.png"),
     "alpha16": (52428, 6554, "street.png"),
@@ -86,6 +95,9 @@ def test_overlay_of_many_classes_has_their_colors(tmp_path):
 def test_bytes_are_those_of_the_file(kind, tmp_path):
     name, content = encode_prediction(kind, prediction(), "../../etc/photo.jpg")
     assert name == FORMATS[kind].name.format(name="photo.jpg", stem="photo")
+    if isinstance(FORMATS[kind], Table):
+        assert b"photo.jpg" in content
+        return
     FORMATS[kind].write(prediction(), tmp_path / name)
     assert content == (tmp_path / name).read_bytes()
     long = "x" * 300 + ".jpg"  # no file system takes it
@@ -100,7 +112,8 @@ def test_no_sky_is_an_empty_mask_and_said(tmp_path):
     assert written("alpha8", tmp_path, none).max() == 26  # not stretched
     facts = json.loads(written("json", tmp_path, none).read_text())
     assert (facts["sky"], facts["sky_share"], facts["horizon"]) == (False, 0, None)
-    assert json.loads(written("coco-rle", tmp_path, none).read_text()) == []
+    coco = json.loads(written("coco-rle", tmp_path, none).read_text())
+    assert (len(coco["images"]), coco["annotations"]) == (1, [])
 
 
 def test_figures(tmp_path):
@@ -115,7 +128,7 @@ def test_figures(tmp_path):
     assert facts["horizon"] == {side: pytest.approx(1 / 3, abs=1e-3) for side in ("left", "right")}
     rows = list(csv.DictReader(written("csv", tmp_path).open()))
     assert float(rows[0]["sky_share"]) == facts["sky_share"]
-    assert rows[0]["sky"] == "True"
+    assert (rows[0]["file"], rows[0]["sky"]) == ("street.JPG", "True")
     np.testing.assert_array_equal(np.load(written("npy", tmp_path)), prediction().sky)
 
 
@@ -133,17 +146,18 @@ def test_many_classes_each_have_their_color(tmp_path):
     scheme = SCHEMES["cityscapes19"]
     ids = np.arange(20, dtype=np.uint8).reshape(4, 5)
     ids[-1, -1] = 255
-    given = Prediction(
-        np.zeros((4, 5, 3), np.uint8), ids, None, scheme.class_names, scheme.colors, "m"
-    )
+    given = Prediction(np.zeros((4, 5, 3), np.uint8), ids, None, scheme, "m")
     color = written("color", tmp_path, given).reshape(-1, 3)
     assert color[:19].tolist() == [list(c) for c in scheme.colors]
     assert color[19].tolist() == [0, 0, 0]
     label_ids = written("labelids", tmp_path, given).ravel()
     assert (label_ids[0], label_ids[10], label_ids[18], label_ids[19]) == (7, 23, 33, 0)
-    annotations = json.loads(written("coco-rle", tmp_path, given).read_text())
-    assert [a["category"] for a in annotations] == list(scheme.class_names)
-    assert all(a["area"] == 1 for a in annotations)
+    coco = json.loads(written("coco-rle", tmp_path, given).read_text())
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    found = [names[one["category_id"]] for one in coco["annotations"]]
+    assert found == list(names.values()) == list(scheme.class_names)
+    assert min(names) == 1  # as COCO counts
+    assert all(one["area"] == 1 for one in coco["annotations"])
 
 
 def decode_rle(rle):
@@ -176,3 +190,94 @@ def test_a_known_run_length_text():
     # Of pycocotools: encode(np.asfortranarray([[0, 1], [0, 1]])) and of all ones.
     assert encode_rle(np.array([[0, 1], [0, 1]], bool))["counts"] == "22"
     assert encode_rle(np.ones((2, 2), bool))["counts"] == "04"
+
+
+# --- photos that EXIF turns ---
+
+# What becomes of the pixels of each format; a new one must be decided here too.
+STORED = {"colmap", "nerfstudio", "metashape"}
+PICTURES = [kind for kind in FORMATS if Path(FORMATS[kind].name).suffix == ".png"]
+
+
+def turned(orientation):
+    """A prediction of an upright drawing whose file stores its pixels otherwise."""
+    drawn = prediction()
+    sky, ids = drawn.sky.copy(), drawn.ids.copy()
+    sky[:20, :30], ids[:20, :30] = 0.1, 0  # no symmetry that would hide a wrong turn
+    return replace(drawn, sky=sky, ids=ids, metadata=PhotoMetadata(orientation))
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_each_format_lies_as_its_reader_sees_the_photo(kind, orientation, tmp_path):
+    upright = written(kind, tmp_path, turned(1))
+    found = written(kind, tmp_path, turned(orientation))
+    wanted = turn(upright, UNTURNED[orientation]) if kind in STORED else upright
+    assert np.array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_arrays_and_figures_are_upright(orientation, tmp_path):
+    given = turned(orientation)
+    assert np.array_equal(np.load(written("npy", tmp_path, given)), given.sky)
+    assert json.loads(written("json", tmp_path, given).read_text())["height"] == 60
+    coco = json.loads(written("coco-rle", tmp_path, given).read_text())
+    mask = decode_rle(coco["annotations"][0]["segmentation"])
+    assert np.array_equal(mask, given.is_sky)
+    assert coco["annotations"][0]["bbox"] == [30, 0, 60, 20]
+    assert coco["images"][0] == {"id": 1, "file_name": "street.JPG", "height": 60, "width": 90}
+
+
+def test_what_is_not_turned_says_so():
+    for kind, form in FORMATS.items():
+        assert ("not turned by EXIF" in form.about) == (kind in STORED), kind
+
+
+@pytest.mark.parametrize("kind", ["rgba-sky", "rgba-nosky", "overlay"])
+@pytest.mark.parametrize("file_kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
+def test_pictures_of_the_photo_keep_its_colors_and_its_camera(kind, file_kind, tmp_path):
+    """Saturation 128 became 103 where the profile was lost; turned twice, a cut-out lay aside."""
+    profile = wide_gamut()
+    content = encode_stored(blue_photo(), file_kind, 6, camera_exif(60, 90), icc_profile=profile)
+    photo = decode_photo(content, "x")
+    given = replace(prediction(), image=photo.image, metadata=photo.metadata)
+    with Image.open(io.BytesIO(encode_prediction(kind, given, "x.jpg")[1])) as picture:
+        assert picture.info["icc_profile"] == profile
+        exif = picture.getexif()
+        assert exif.get_ifd(CAMERA)[ExifTags.Base.FocalLength] == 26.5
+        seen = np.asarray(ImageOps.exif_transpose(picture))  # what a viewer shows
+    assert seen.shape[:2] == (60, 90)
+    assert np.array_equal(seen[25:, :, :3], photo.image[25:])  # the very values of the file
+
+
+def test_masks_carry_no_camera():
+    given = replace(prediction(), metadata=PhotoMetadata(1, wide_gamut(), b"Exif\0\0MM\0*"))
+    for kind in ("mask", "colmap", "alpha16", "labelids"):
+        info = Image.open(io.BytesIO(encode_prediction(kind, given, "x")[1])).info
+        assert not {"exif", "icc_profile"} & set(info)
+
+
+# --- outputs beside the photos ---
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_what_is_written_here_is_no_photo(kind, tmp_path):
+    photo, target = tmp_path / "street.JPG", tmp_path / output_name(kind, Path("street.JPG"))
+    Image.fromarray(blue_photo()).save(photo)
+    FORMATS[kind].write(prediction(), target)
+    assert software_of(target) == SOFTWARE
+    assert without_outputs([photo, target]) == [photo]
+
+
+def test_masks_of_others_are_known_by_their_names_alone(tmp_path):
+    names = ["a.jpg", "a_mask.png", "a.jpg.png", "a.png", "b_mask.png", "mask.png", "c.webp"]
+    for name in names:
+        Image.fromarray(blue_photo()).save(tmp_path / name)
+    found = without_outputs([tmp_path / name for name in names])
+    assert [path.name for path in found] == ["a.jpg", "a.png", "b_mask.png", "mask.png", "c.webp"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG", b"\x89PNG\r\n\x1a\n" + bytes(10_000_000)])
+def test_looking_for_the_mark_ends_soon_in_damaged_files(content, tmp_path):
+    (tmp_path / "x.png").write_bytes(content)
+    assert software_of(tmp_path / "x.png") is None

@@ -96,7 +96,7 @@ def test_instance_ids_are_refused_as_masks():
 
 
 def test_pixel_limit(monkeypatch, photo):
-    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(InputError, match="exceed the limit"):
         images.decode_image(encoded(Image.fromarray(photo), format="PNG"), "x")
 

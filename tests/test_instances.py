@@ -58,7 +58,7 @@ def test_files_beside_the_mask(tree, tmp_path):
     assert read_instances(tmp_path / "ulm_000000_000019_gtFine_labelIds.png") is None
     broken = tmp_path / "ulm_000000_000019_gtFine_instanceIds.png"
     broken.write_bytes(b"no picture")
-    with pytest.raises(InputError, match="not a readable picture"):
+    with pytest.raises(InputError, match="not a readable image"):
         read_instances(tmp_path / "ulm_000000_000019_gtFine_labelIds.png")
 
 

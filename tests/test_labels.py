@@ -6,6 +6,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.labels import (
     CITYSCAPES_LABELS,
     IGNORE,
+    LABEL_ID,
     SCHEMES,
     class_id_table,
     class_ids,
@@ -48,6 +49,21 @@ def test_cityscapes19_follows_the_train_ids():
         assert table[row.id] == row.train_id
 
 
+def test_idd7_takes_in_cityscapes_labels_and_idd_masks_alike():
+    scheme = SCHEMES["idd7"]
+    label_ids = np.array([[LABEL_ID[name] for name in ("road", "terrain", "rider", "bicycle")]])
+    assert decode_mask(label_ids.astype(np.uint8), "labelIds", scheme, "x").tolist() == [
+        [0, 1, 2, 3]
+    ]
+    stored = np.array([[0, 1, 2, 3, 4, 5, 6, 255]], np.uint8)
+    assert np.array_equal(decode_mask(stored, "idd7", scheme, "x"), stored)
+    assert decode_mask(stored, "idd7", SCHEMES["sky"], "x").tolist() == [[0] * 6 + [1, 255]]
+    with pytest.raises(InputError, match="divides what they call 'drivable'"):
+        decode_mask(stored, "idd7", SCHEMES["cityscapes19"], "x")
+    voids = [row.name for row in CITYSCAPES_LABELS if row.category == "void"]
+    assert sorted([*voids, *sum(scheme.members, ())]) == sorted(LABEL_ID)
+
+
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=str)
 def test_train_ids_and_colors_mean_the_same_as_label_ids(scheme):
     evaluated = [row for row in CITYSCAPES_LABELS if row.train_id != IGNORE]
@@ -63,7 +79,7 @@ def test_unknown_values_name_file_value_and_count():
     mask = np.array([[23, 77], [77, 7]], np.uint8)
     with pytest.raises(InputError, match=r"street\.png: unknown class id 77 in 2 pixels"):
         decode_mask(mask, "labelIds", SCHEMES["sky"], "street.png")
-    with pytest.raises(InputError, match="mark sky only"):
+    with pytest.raises(InputError, match="divides what they call 'not sky'"):
         decode_mask(mask, "binary255", SCHEMES["cityscapes19"], "street.png")
 
 

@@ -5,6 +5,7 @@ import zipfile
 import drawn_trees as trees
 import numpy as np
 import pytest
+from PIL import Image
 
 from skyseg_tf import images, labels
 from skyseg_tf.data import layouts
@@ -115,7 +116,7 @@ def test_classes_json_gives_the_meaning(tmp_path):
     root = trees.flat(tmp_path, values=(0, 4, 6))
     (root / "classes.json").write_text(json.dumps({"0": "various", "4": "pavement", "6": "Sky"}))
     encoding = guess_mask_encoding(find_pairs(root), "flat")
-    assert encoding == ((0, "unlabeled"), (4, "sidewalk"), (6, "sky"))
+    assert encoding == ((0, "various"), (4, "pavement"), (6, "sky"))
     stored = np.array([[0, 4, 6]], np.uint8)
     mask = labels.decode_mask(stored, encoding, labels.get_scheme("sky"), "x")
     assert mask.tolist() == [[255, 0, 1]]
@@ -123,14 +124,83 @@ def test_classes_json_gives_the_meaning(tmp_path):
         labels.decode_mask(stored + 1, encoding, labels.get_scheme("sky"), "x")
 
 
-@pytest.mark.parametrize("place", ["labels/a.png", "a.png", "annotations/a.png"])
-def test_masks_outside_every_layout(tmp_path, place):
-    mask = tmp_path / place
-    mask.parent.mkdir(exist_ok=True)
-    images.write_image(mask, np.array([[0, 23]], np.uint8))
+def test_masks_outside_every_layout(tmp_path):
+    mask = trees.write_mask(tmp_path / "a.bmp")
     pair = layouts.Pair(str(tmp_path / "a.jpg"), str(mask), "train", "", "a")
-    with pytest.raises(InputError, match=r"a\.png: lies in no known layout.* name its encoding"):
+    with pytest.raises(InputError, match=r"a\.bmp: lies in no known layout.* name its encoding"):
         guess_mask_encoding([pair])
+
+
+GENERAL = {  # (photo, mask) of each way to lay out photos beside masks, and the layout's name
+    "annotations": ("images/{}.jpg", "annotations/{}.png", "flat"),
+    "labels": ("images/{}.jpg", "labels/{}.png", "flat"),
+    "masks": ("images/{}.png", "masks/{}.png", "flat"),
+    "singular": ("image/{}.jpg", "label/{}.png", "flat"),
+    "imgs": ("imgs/{}.jpg", "masks/{}.png", "flat"),
+    "capitals": ("Images/{}.JPG", "Labels/{}.PNG", "flat"),
+    "voc": ("JPEGImages/{}.jpg", "SegmentationClass/{}.png", "flat"),
+    "splits below": ("images/train/{}.jpg", "masks/train/{}.png", "flat"),
+    "splits and cities below": ("images/train/ulm/{}.jpg", "labels/train/ulm/{}.png", "flat"),
+    "other words for splits": ("images/training/{}.jpg", "annotations/training/{}.png", "flat"),
+    "splits above": ("train/images/{}.jpg", "train/masks/{}.png", "flattened"),
+    "splits above, imgs": ("train/imgs/{}.jpg", "train/labels/{}.png", "flattened"),
+    "marked _mask": ("images/{}.jpg", "masks/{}_mask.png", "flat"),
+    "marked _label": ("images/{}.jpg", "labels/{}_label.png", "flat"),
+    "marked _gt": ("images/{}.jpg", "annotations/{}_gt.png", "flat"),
+    "marked -GT": ("images/{}.jpg", "annotations/{}-GT.png", "flat"),
+    "both marked": ("images/{}_img.jpg", "masks/{}_mask.png", "flat"),
+    "marked, splits above": ("train/images/{}.jpg", "train/masks/{}_mask.png", "flattened"),
+    "one folder": ("{}.jpg", "{}.png", "mixed"),
+    "one folder per split": ("train/{}.jpeg", "train/{}.png", "mixed"),
+    "one folder, marked": ("{}.jpg", "{}_mask.png", "mixed"),
+}
+
+
+@pytest.mark.parametrize("way", GENERAL)
+def test_photos_beside_masks(tmp_path, way):
+    photo, mask, layout = GENERAL[way]
+    numbers = ("one", "two", "aachen_000000_000019")
+    for seed, name in enumerate(numbers):
+        trees.write_photo(tmp_path / photo.format(name), seed)
+        trees.write_mask(tmp_path / mask.format(name), (0, 4, 6))
+    (tmp_path / "classes.json").write_text(json.dumps({"0": "various", "4": "road", "6": "Sky"}))
+    scan = layouts.scan_tree(tmp_path)
+    assert (scan.layout, len(scan.pairs), scan.masks_alone, scan.clashes) == (layout, 3, [], [])
+    for pair in scan.pairs:
+        name = next(name for name in numbers if pair.name.startswith(name))
+        assert pair.mask == str(tmp_path / mask.format(name))
+    assert {pair.split for pair in scan.pairs} <= {"train", "val"}
+    assert scan.has_splits == ("train" in photo)
+    assert guess_mask_encoding(scan.pairs) == ((0, "various"), (4, "road"), (6, "sky"))
+
+
+def test_exact_names_come_before_marked_ones(tmp_path):
+    for name in ("a", "a_mask", "b"):
+        trees.write_photo(tmp_path / "images" / f"{name}.jpg", 0)
+    for name in ("a", "a_mask", "b_gt", "b_label", "c_mask"):
+        trees.write_mask(tmp_path / "masks" / f"{name}.png")
+    scan = layouts.scan_tree(tmp_path)
+    assert {pair.name: pair.mask.rsplit("/")[-1] for pair in scan.pairs} == {
+        "a": "a.png", "a_mask": "a_mask.png", "b": "b_gt.png"
+    }  # fmt: skip
+    assert [path.rsplit("/")[-1] for path in scan.masks_alone] == ["b_label.png", "c_mask.png"]
+    assert len(scan.clashes) == 1
+    with pytest.raises(InputError, match=r"b_gt\.png and .*b_label\.png have the same name"):
+        find_pairs(tmp_path)
+
+
+def test_a_folder_of_photos_alone_is_no_dataset(tmp_path):
+    trees.write_photo(tmp_path / "a.jpg", 0)
+    trees.write_photo(tmp_path / "b.png", 1)
+    with pytest.raises(InputError, match=r"no dataset here.*\[flat\] images/ with masks/"):
+        find_pairs(tmp_path)
+
+
+def test_every_layout_is_told_of(tmp_path):
+    with pytest.raises(InputError) as error:
+        detect_layout(tmp_path)
+    for name, layout in layouts.LAYOUTS.items():
+        assert f"[{name}] {layout.about}" in str(error.value)
 
 
 def test_classes_json_is_found_from_a_relative_path(tmp_path, monkeypatch):
@@ -144,7 +214,8 @@ def test_classes_json_is_found_from_a_relative_path(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"0": "unicorn"}', "'unicorn' is no known class"),
+        ('{"256": "sky"}', "'256': \"sky\"; give each mask value 0-255 a name"),
+        ('{"0": ["sky"]}', r"'0': \[\"sky\"\]; give each"),
         ("[1]", "not a table"),
         ('{"0": "sky"}', "has the values 4, 6"),
     ],
@@ -179,6 +250,109 @@ def test_values_that_belie_the_name(tmp_path, values, message):
     trees.add_scene(tmp_path, "train", "aachen", 0, values)
     with pytest.raises(InputError, match=message):
         guess_mask_encoding(find_pairs(tmp_path), "cityscapes")
+
+
+@pytest.mark.parametrize(
+    ("values", "encoding"),
+    [
+        ((0, 255), "binary255"),
+        ((255,), "binary255"),
+        ((0, 128, 255), "binary255_void"),
+        ((0, 127, 255), "binary255_void"),
+        ((128, 255), "binary255_void"),
+        ((0, 1), "binary1"),
+        ((0, 1, 255), "binary1_void"),
+        ((1, 255), "binary1_void"),
+        ((0, 2, 8, 10), "trainIds"),
+        ((*range(11), 255), "trainIds"),
+        (tuple(range(19)), "trainIds"),
+        (tuple(range(12)), "camvid11"),
+        ((7, 23), "labelIds"),
+        (tuple(range(34)), "labelIds"),
+    ],
+)
+def test_values_that_tell_their_encoding(tmp_path, values, encoding):
+    assert guess_mask_encoding(find_pairs(trees.flat(tmp_path, values=values))) == encoding
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ((0,), "hold the values 0, which tell no encoding"),
+        ((0, 1, 2), 'put a classes.json beside .*"1": "sky"'),
+        ((1, 2), "hold the values 1, 2"),
+        ((0, 2), "hold the values 0, 2"),
+        ((0, 1, 2, 255), "hold the values 0, 1, 2, 255"),
+        (tuple(range(8)), "which tell no encoding"),
+        (tuple(range(11)), "which tell no encoding"),
+        (tuple(range(21)), "which tell no encoding"),
+        ((*range(21), 255), "which tell no encoding"),
+        (tuple(range(24)), "which tell no encoding"),
+        ((7, 21), "which tell no encoding"),
+        ((0, 128), "which tell no encoding"),
+        ((0, 100, 255), r'if 100 is to be ignored.*"100": "ignore", "255": "sky"'),
+        (tuple(range(128)), "which tell no encoding"),
+        ((*range(0, 128, 2), 255), "soft edges or JPEG noise, export them as PNG"),
+    ],
+)
+def test_values_that_tell_no_encoding(tmp_path, values, message):
+    with pytest.raises(InputError, match=message) as error:
+        guess_mask_encoding(find_pairs(trees.flat(tmp_path, values=values)))
+    assert "\n" not in str(error.value)
+
+
+def test_the_advice_for_an_ignored_grey_works(tmp_path):
+    root = trees.flat(tmp_path, values=(0, 100, 255))
+    table = {"0": "not sky", "100": "ignore", "255": "sky"}
+    (root / "classes.json").write_text(json.dumps(table))
+    encoding = guess_mask_encoding(find_pairs(root))
+    stored = np.array([[0, 100, 255]], np.uint8)
+    assert labels.decode_mask(stored, encoding, labels.get_scheme("sky"), "x").tolist() == [
+        [0, 255, 1]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "values", "wanted"),
+    [("binary255_void", (0, 127, 128, 255), [0, 255, 255, 1]), ("binary1_void", (0, 1, 255), [0, 1, 255])],
+)  # fmt: skip
+def test_binary_masks_with_an_ignored_value(encoding, values, wanted):
+    stored, sky = np.array([values], np.uint8), labels.get_scheme("sky")
+    assert labels.decode_mask(stored, encoding, sky, "x").tolist() == [wanted]
+    if encoding == "binary255_void":  # drawing programs save it as RGB
+        rgb = np.repeat(stored[..., None], 3, axis=-1)
+        assert labels.decode_mask(rgb, encoding, sky, "x").tolist() == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("values", "encoding"), [((0, 1), "binary1"), ((0, 255), "binary255"), ((0, 3, 8), "camvid11")]
+)
+def test_two_values_are_no_streets_whatever_the_layout(tmp_path, values, encoding):
+    trees.write_photo(tmp_path / "train/a.png", 0)
+    trees.write_mask(tmp_path / "trainannot/a.png", values)
+    assert guess_mask_encoding(find_pairs(tmp_path), "camvid") == encoding
+
+
+def test_train_ids_named_label_ids(tmp_path):
+    trees.add_scene(tmp_path, "train", "aachen", 0, (0, 2, 8, 10, 255))
+    with pytest.raises(
+        InputError, match="labelIds, but it holds 0, 2, 8, 10, 255, which are train"
+    ):
+        guess_mask_encoding(find_pairs(tmp_path))
+    trees.add_scene(tmp_path, "train", "aachen", 0, (0, 2, 8, 10))
+    with pytest.raises(InputError, match=r"named labelIds, but the values .* those of trainIds"):
+        guess_mask_encoding(find_pairs(tmp_path))
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_masks_whose_classes_lie_in_the_alpha_channel(tmp_path, mode):
+    root = trees.flat(tmp_path)
+    for path in (root / "masks").iterdir():
+        mask = Image.open(path).convert("L")
+        color = [Image.new("L", mask.size, 40)] * (len(mode) - 1)
+        Image.merge(mode, (*color, mask)).save(path)
+    with pytest.raises(InputError, match=r"masks/.*png: all classes lie in its alpha channel"):
+        guess_mask_encoding(find_pairs(root))
 
 
 def test_values_that_fit_nothing(tmp_path):
@@ -276,3 +450,15 @@ def test_clip_frames_from_the_official_zip(tmp_path):
 def test_clip_of_a_photo_outside_any_sequence(tmp_path):
     with pytest.raises(InputError, match="has no clip"):
         clip_frames(find_pairs(trees.flat(tmp_path))[0])
+
+
+def test_idd_lite_is_told_from_cityscapes_by_its_masks(tmp_path):
+    values = np.array([[0, 6], [255, 3]], np.uint8)
+    for folder in ("7", "12"):  # which use the same names
+        photo = tmp_path / f"leftImg8bit/train/{folder}/frame5_image.jpg"
+        images.write_image(photo, np.zeros((2, 2, 3), np.uint8))
+        images.write_image(tmp_path / f"gtFine/train/{folder}/frame5_label.png", values)
+    scan = layouts.scan_tree(tmp_path)
+    assert (scan.layout, scan.clashes) == ("idd", [])
+    assert [pair.name for pair in scan.pairs] == ["12_frame5", "7_frame5"]
+    assert layouts.guess_mask_encoding(scan.pairs) == "idd7"

@@ -159,7 +159,7 @@ def test_huge_logits_stay_finite(name, channels):
 def test_streaming_confusion_equals_the_metric(channels):
     rng = np.random.default_rng(2)
     classes = max(2, channels)
-    streaming = losses.StreamingConfusion(classes)
+    streaming = losses.StreamingConfusion(channels)
     matrix = np.zeros((classes, classes), np.int64)
     for _ in range(3):
         mask = rng.integers(0, classes, (2, 6, 8)).astype(np.uint8)

@@ -1,14 +1,20 @@
+import csv
 import io
+import json
 import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from drawn_files import encode_stored
 from drawn_models import blue_model, blue_photo
 from PIL import Image
 
+from skyseg_tf import photo_stages
 from skyseg_tf.errors import InputError
+from skyseg_tf.formats import FORMATS
+from skyseg_tf.images import turn
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.predict import PredictConfig, find_jobs, main, predict
 from skyseg_tf.prediction import enlarge, predict_image
@@ -188,3 +194,236 @@ def test_ids_are_enlarged_as_probabilities(tmp_path):
     ids = enlarge(runtime, photo, probs, refined=False).ids
     planes = [cv2.resize(probs[..., i], (333, 601), interpolation=cv2.INTER_LINEAR) for i in range(19)]  # fmt: skip
     assert (ids == np.argmax(planes, 0)).mean() > 0.9999
+
+
+# --- photos that EXIF turns ---
+
+
+def test_colmap_masks_fit_the_pixels_that_colmap_reads(model, tmp_path):
+    """Upright, 11 % of a portrait photo's sky stayed in and 75 % of its ground was lost."""
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    upright = blue_photo(360, 240)
+    for kind in ("JPEG", "PNG", "TIFF", "WEBP", "AVIF"):
+        for orientation in range(1, 9):
+            content = encode_stored(upright, kind, orientation)
+            (folder / f"{orientation}.{kind.lower()}").write_bytes(content)
+    files = sorted(str(path) for path in folder.iterdir())
+    predict(PredictConfig(tuple(files), out, "colmap", model=model, quiet=True))
+    for path in folder.iterdir():
+        keep = read(out / f"{path.name}.png")
+        wanted = turn(keep, int(path.stem))
+        assert wanted.shape == (360, 240)
+        assert (wanted[:115] == 0).mean() > 0.99, path.name
+        assert (wanted[125:] == 255).mean() > 0.99, path.name
+
+
+# --- --out is a file ---
+
+
+@pytest.mark.parametrize(
+    ("format_", "name"),
+    [("mask", "a.png"), ("npy", "a.NPY"), ("json", "b.json"), ("csv", "t.csv"), ("coco-rle", "c.json")],
+)  # fmt: skip
+def test_out_may_be_the_file_itself(photos, model, tmp_path, format_, name):
+    out = tmp_path / "new" / name
+    assert predict(PredictConfig((f"{photos}/a.jpg",), out, format_, model=model, quiet=True)) == 0
+    assert [path.name for path in out.parent.iterdir()] == [name]
+    assert out.is_file()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "format_", "words"),
+    [
+        (("a.jpg",), "a.npy", "mask", "mask is written as .png; .*choose --format npy"),
+        (("a.jpg",), "a.jpg", "overlay", "overlay is written as .png"),
+        (("a.jpg",), "a.mp4", None, "mask is written as .png"),
+        (("a.jpg",), "t.csv", "json", "json is written as .json; .*choose --format csv"),
+        (("a.jpg",), "a.png", "coco-rle", "coco-rle is written as .json"),
+        (("a.jpg", "none.png"), "a.png", "mask", "one file, and these are 2 photos"),
+        ((".",), "masks.png", "mask", "one file, and these are 4 photos"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(photos, tmp_path, inputs, out, format_, words):
+    config = PredictConfig(tuple(f"{photos}/{name}" for name in inputs), tmp_path / out, format_)
+    with pytest.raises(InputError, match=words) as told:
+        predict(config)
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / out).exists()
+
+
+def test_folders_may_have_dots(photos, model, tmp_path):
+    for out in (tmp_path / "masks.v2", tmp_path / "was.png"):
+        out.mkdir(exist_ok=True)
+        predict(PredictConfig((f"{photos}/a.jpg",), out, model=model, quiet=True))
+        assert (out / "a.png").is_file()
+
+
+def test_a_folder_that_is_a_file_is_refused_before_any_work(photos, tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(InputError, match="a file is in the way"):
+        predict(PredictConfig((str(photos),), tmp_path / "out"))
+
+
+# --- outputs beside the photos ---
+
+
+@pytest.mark.parametrize("format_", ["odm", "metashape", "colmap", "mask", "overlay", "rgba-nosky"])
+def test_masks_beside_the_photos_are_no_photos(photos, model, format_):
+    (photos / "b" / "a.png").unlink()
+    (photos / "none.png").rename(photos / "none.bmp")
+    config = PredictConfig((str(photos),), photos, format_, model=model, quiet=True)
+    before = {path: path.read_bytes() for path in photos.rglob("*.*")}
+    assert predict(config) == 0
+    first = {path: path.read_bytes() for path in photos.rglob("*.*")}
+    assert len(first) == len(before) + 3
+    assert predict(config) == 0
+    assert {path: path.read_bytes() for path in photos.rglob("*.*")} == first
+    assert before.items() <= first.items()
+    masks = []
+    other = PredictConfig((f"{photos}/**/*.*",), photos / "others", model=model)
+    assert len(find_jobs(other, masks)) == len(masks) == 3
+
+
+def test_what_is_taken_for_a_mask_is_said(photos, model, tmp_path, capsys):
+    Image.fromarray(blue_photo()).save(photos / "a_mask.png")
+    assert predict(PredictConfig((str(photos),), tmp_path / "out", model=model)) == 0
+    assert f"left out as masks: 1 ({photos}/a_mask.png)" in capsys.readouterr().out
+
+
+def test_a_photo_that_was_not_asked_for_is_not_overwritten(photos, model):
+    (photos / "a.png").write_bytes((photos / "none.png").read_bytes())
+    with pytest.raises(InputError, match=r"a.png lies among the photos, was not written here"):
+        predict(PredictConfig((f"{photos}/*.jpg",), photos, model=model))
+
+
+# --- one file for all photos ---
+
+
+def test_one_table_of_a_folder_whatever_fails(photos, model, tmp_path, capsys):
+    (photos / "b" / "bad, torn.jpg").write_bytes(b"\xff\xd8")
+    (photos / "comma, ü.png").write_bytes((photos / "none.png").read_bytes())
+    out = tmp_path / "out"
+    assert predict(PredictConfig((str(photos),), out, "csv", model=model)) == 1
+    assert [path.name for path in out.iterdir()] == ["sky.csv"]
+    rows = list(csv.DictReader((out / "sky.csv").open(encoding="utf-8")))
+    assert [row["file"] for row in rows] == [
+        "a.jpg", "b/a.png", "b/c.tif", "comma, ü.png", "none.png",
+    ]  # fmt: skip
+    assert [row["sky"] for row in rows] == ["True", "True", "True", "False", "False"]
+    assert float(rows[1]["sky_share"]) == pytest.approx(1 / 3, abs=0.02)
+    assert "bad, torn.jpg" in capsys.readouterr().err
+
+
+def test_names_that_are_no_text_keep_their_bytes(photos, model, tmp_path):
+    bad = os.fsencode(photos / "b") + b"/\xff.png"
+    with open(bad, "wb") as file:
+        file.write((photos / "none.png").read_bytes())
+    for format_, name in (("csv", "t.csv"), ("coco-rle", "c.json")):
+        config = PredictConfig((f"{photos}/b",), tmp_path / name, format_, model=model, quiet=True)
+        assert predict(config) == 0
+    assert b"\n\xff.png,300,50,False" in (tmp_path / "t.csv").read_bytes()
+    assert json.loads((tmp_path / "c.json").read_text())["images"][-1]["file_name"] == "\udcff.png"
+
+
+def test_names_in_a_table_are_told_apart(photos, model, tmp_path):
+    (photos / "b" / "a.jpg").write_bytes((photos / "a.jpg").read_bytes())
+    inputs = (f"{photos}/b/a.png", f"{photos}/b", str(photos), f"{photos}/b/a.png")
+    out = tmp_path / "t.csv"
+    assert predict(PredictConfig(inputs, out, "csv", model=model, quiet=True)) == 0
+    names = [row["file"] for row in csv.DictReader(out.open())]
+    assert len(set(names)) == len(names) == 5
+
+
+def test_one_coco_file_of_a_folder(photos, model, tmp_path):
+    from test_formats import decode_rle
+
+    out = tmp_path / "out"
+    assert predict(PredictConfig((str(photos),), out, "coco-rle", model=model, quiet=True)) == 0
+    coco = json.loads((out / "coco.json").read_text())
+    images = {image["id"]: image for image in coco["images"]}
+    assert [image["file_name"] for image in images.values()] == [
+        "a.jpg", "b/a.png", "b/c.tif", "none.png",
+    ]  # fmt: skip
+    assert coco["categories"] == [{"id": 1, "name": "sky"}]
+    assert [one["image_id"] for one in coco["annotations"]] == [1, 2, 3]  # none.png has no sky
+    assert [one["id"] for one in coco["annotations"]] == [1, 2, 3]
+    for one in coco["annotations"]:
+        image = images[one["image_id"]]
+        mask = decode_rle(one["segmentation"])
+        assert mask.shape == (image["height"], image["width"])
+        assert (mask.sum(), one["category_id"], one["iscrowd"]) == (one["area"], 1, 0)
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        left, top, width, height = one["bbox"]
+        assert (left, left + width - 1) == (columns[0], columns[-1])
+        assert (top, top + height - 1) == (rows[0], rows[-1])
+
+
+def test_tables_go_to_stdout(photos, model, capfdbinary):
+    assert predict(PredictConfig((str(photos),), "-", "csv", model=model, quiet=True)) == 0
+    assert capfdbinary.readouterr().out.count(b"\n") == 5
+
+
+# --- failures ---
+
+
+@pytest.mark.parametrize("stage", ["read_photo", "infer", "finish"])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "not enough memory"),
+        (NotImplementedError("odd\nkind"), "NotImplementedError: odd kind"),
+        (PermissionError(13, "Permission denied"), "Permission denied"),
+    ],
+    ids=["memory", "odd", "disk"],
+)
+def test_no_error_over_one_photo_ends_the_rest(
+    photos, model, tmp_path, monkeypatch, capsys, stage, error, words
+):
+    def failing(function, is_bad):
+        def run(*arguments, **options):
+            if is_bad(arguments):
+                raise error
+            return function(*arguments, **options)
+
+        return run
+
+    if stage == "read_photo":
+        bad = lambda arguments: arguments[0].endswith("none.png")  # noqa: E731
+    else:  # none.png alone is 300 x 50
+        bad = lambda arguments: arguments[1][0].shape[0] == 300  # noqa: E731
+    if stage == "finish":
+        from skyseg_tf import predict as module
+
+        bad = lambda arguments: arguments[1].shape[0] == 300  # noqa: E731
+        monkeypatch.setattr(module, "enlarge", failing(enlarge, bad))
+    else:
+        monkeypatch.setattr(photo_stages, stage, failing(getattr(photo_stages, stage), bad))
+    out = tmp_path / "out"
+    assert predict(PredictConfig((str(photos),), out, model=model)) == 1
+    assert len(list(out.rglob("*.png"))) == 3
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert "none.png" in lines[0]
+    assert words in lines[0]
+
+
+def test_a_full_disk_ends_it(photos, model, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(FORMATS["mask"]), "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        predict(PredictConfig((str(photos),), tmp_path / "out", model=model))
+
+
+def test_formats_are_all_told_of_and_slips_are_guessed(capsys):
+    with pytest.raises(SystemExit):
+        main(["x.jpg", "--format", "colmapp"], "skyseg predict")
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "did you mean colmap?" in told
+    with pytest.raises(SystemExit):
+        main(["--help"], "skyseg predict")
+    shown = capsys.readouterr().out
+    assert all(kind in shown for kind in FORMATS)

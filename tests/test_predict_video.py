@@ -240,7 +240,7 @@ def test_class_ids_are_exact(tmp_path):
         probs[..., city] = np.concatenate([1 - bright_is_sky(images), bright_is_sky(images)], -1)
         return probs
 
-    runtime = make_runtime(infer, class_names=names, colors=SCHEMES["cityscapes19"].colors)
+    runtime = make_runtime(infer, scheme=SCHEMES["cityscapes19"])
     for suffix in CONTAINERS:
         run(source, tmp_path / f"ids{suffix}", runtime, format="labelids")
         ids = read_clip(tmp_path / f"ids{suffix}", "gray")[0]

@@ -24,7 +24,7 @@ def test_weight_decay_is_the_penalty_of_torch_and_spares_biases():
     model = build_model("skynet", 1, size=(8, 8))
     before = {v.path: v.numpy() for v in model.trainable_variables}
     recipe = Recipe("sgd", 0.1, power=0.0, weight_decay=0.01)
-    compile_model(model, recipe, steps=10, num_classes=2)
+    compile_model(model, recipe, steps=10)
     mask = {"logits": np.full((1, 8, 8, 1), 255, np.uint8)}
     model.train_on_batch(np.zeros((1, 8, 8, 3), np.float32), mask)
     for variable in model.trainable_variables:
@@ -35,7 +35,7 @@ def test_weight_decay_is_the_penalty_of_torch_and_spares_biases():
 def test_auxiliary_outputs_weigh_as_the_paper_says():
     keras.utils.set_random_seed(0)
     model = build_model("pspnet", 3, size=(9, 17))
-    compile_model(model, RECIPES["pspnet"], steps=10, num_classes=3)
+    compile_model(model, RECIPES["pspnet"], steps=10)
     images = np.random.default_rng(0).normal(size=(2, 9, 17, 3)).astype(np.float32)
     masks = dict.fromkeys(model.output, np.ones((2, 9, 17, 1), np.uint8))
     losses = model.evaluate(images, masks, return_dict=True, verbose=0)

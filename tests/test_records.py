@@ -101,7 +101,7 @@ def test_errors(infos, tmp_path):
     with pytest.raises(InputError, match="no such file of records"):
         rec.read_tfrecord(tmp_path / "x")
     (tmp_path / "x").write_bytes(b"no record")
-    with pytest.raises(InputError, match="no records in it"):
+    with pytest.raises(InputError, match="record 0: cut off"):
         rec.read_tfrecord(tmp_path / "x")
     with pytest.raises(InputError, match="did not finish"):
         rec.read_manifest(tmp_path)
@@ -127,3 +127,26 @@ def test_manifest_is_checked(records, tmp_path):
     (tmp_path / rec.MANIFEST).write_text(text[:50])
     with pytest.raises(InputError, match="damaged"):
         rec.read_manifest(tmp_path)
+
+
+def test_statistics_of_the_file_normalize_what_is_written(infos, tmp_path):
+    rs.write_rgb_stats(tmp_path / "rgb_stats.json", STATS, split="train", pixels=7)
+    rgb_data = rec.load_image_rgb_data(tmp_path / "rgb_stats.json")
+    assert rgb_data == STATS
+    rec.write_tfrecord(
+        infos[:1], tmp_path / "x", rgb_data=rgb_data, normalize=True, size=SIZE,
+        scheme="cityscapes19",
+    )  # fmt: skip
+    pair = next(iter(rec.read_tfrecord(tmp_path / "x", 3, 1, tf.float32)))
+    photo = resize_image(read_image(infos[0]["image_path"]), SIZE)
+    assert np.array_equal(pair["image"], rs.normalize(photo, STATS))
+
+
+def test_wrong_statistics_are_one_line_and_leave_no_file(infos, tmp_path):
+    path = tmp_path / "out" / "x"
+    for given in (tmp_path / "rgb_stats.json", {"R_MEAN": 1.0}, STATS | {"R_STD": 0.0}):
+        with pytest.raises(InputError, match="rgb_data"):
+            rec.write_tfrecord(infos[:1], path, rgb_data=given, normalize=True, size=SIZE)
+    with pytest.raises(InputError, match="no storage 'zip'"):
+        rec.write_tfrecord(infos[:1], path, storage="zip", size=SIZE)
+    assert not path.parent.exists()

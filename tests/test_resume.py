@@ -3,12 +3,14 @@
 import csv
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from tiny_network import NETWORKS
@@ -124,6 +126,18 @@ def killed(config):
     return config.run
 
 
+def test_a_killed_run_has_the_model_of_its_best_epoch(killed):
+    saved = keras.models.load_model(killed / "model.keras")
+    best = [
+        array
+        for name, array in arrays(killed / "checkpoints" / "best.npz").items()
+        if "seed_generator_state" not in name
+    ]
+    kept = [v.numpy() for v in saved.variables if "seed_generator_state" not in v.path]
+    assert len(kept) == len(best) > 5
+    assert all(map(np.array_equal, kept, best))
+
+
 def test_resumed_after_sigkill_equals_undisturbed(killed, undisturbed, capsys):
     assert not (killed / "metrics.json").exists()
     assert train(TrainConfig(resume=killed, quiet=True)) == killed
@@ -154,16 +168,44 @@ def test_sigterm_saves_first(config, undisturbed, tmp_path, capsys):
 
 
 def test_changed_settings_are_refused_by_name(undisturbed, config, capsys):
-    given = TrainConfig(resume=undisturbed, epochs=9, model="u2net", batch_size=config.batch_size)
-    with pytest.raises(InputError, match="goes on as it began, without --model, --epochs; for"):
+    given = TrainConfig(resume=undisturbed, seed=9, model="u2net", batch_size=config.batch_size)
+    with pytest.raises(InputError, match="goes on as it began, without --model, --seed; for"):
         resumed(given, TrainConfig())
     # On the command line a flag counts also where it gives the default.
     with pytest.raises(SystemExit) as error:
-        main(["--resume", str(undisturbed), "--model", "skynet", "--epochs", "8"])
+        main(["--resume", str(undisturbed), "--model", "skynet", "--patience", "8"])
     assert error.value.code == 2
-    assert "without --epochs; for other settings" in capsys.readouterr().err
+    assert "without --patience; for other settings" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"no run \(config.json is missing\)"):
         train(TrainConfig(resume=undisturbed / "plots"))
+
+
+def test_a_finished_run_goes_on_with_more_epochs_and_moved_records(config, tmp_path, capsys):
+    """At a constant rate, as if all epochs had been asked for at once."""
+    config = replace(config, power=0.0, warmup_steps=0, run=tmp_path / "at_once")
+    train(config)
+    records, run = tmp_path / "records", tmp_path / "run"
+    shutil.copytree(config.records, records)
+    run.mkdir()
+    (run / "dataset.json").write_text("{")  # of a training that was killed before config.json
+    train(replace(config, run=run, records=records, epochs=1))
+    assert len(rows(run)) == 1
+    records.rename(tmp_path / "moved")
+    with pytest.raises(SystemExit):
+        main(["--resume", str(run), "--epochs", "2"])
+    assert "records" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as status:
+        main(["--resume", str(run), "--epochs", "2", "--records", str(tmp_path / "moved")])
+    assert status.value.code == 0
+    assert_same(run, config.run)
+    assert (run / "metrics.json").exists()
+    stored = read_config(run, TrainConfig)
+    assert (stored.epochs, stored.records, stored.resume) == (2, tmp_path / "moved", None)
+    with pytest.raises(InputError, match="run: 2 epochs are done, --epochs 1 is fewer"):
+        train(TrainConfig(resume=run, epochs=1, quiet=True))
+    assert read_config(run, TrainConfig).epochs == 2
+    with pytest.raises(InputError, match=r"run: holds a run already; choose another --run"):
+        train(replace(config, run=run))
 
 
 def test_settings_come_back_from_json(tmp_path):

@@ -1,3 +1,5 @@
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -50,7 +52,52 @@ def test_file_round_trip_and_errors(tmp_path):
     rs.write_rgb_stats(tmp_path / "s.json", stats, split="train")
     assert rs.read_rgb_stats(tmp_path / "s.json") == stats
     (tmp_path / "s.json").write_text('{"R_MEAN": 1}')
-    with pytest.raises(InputError, match="not a statistics file"):
+    with pytest.raises(InputError, match="G_MEAN is missing"):
         rs.read_rgb_stats(tmp_path / "s.json")
     with pytest.raises(InputError, match="train split is empty"):
         rs.rgb_stats(rs.RgbSums())
+
+
+GOOD = dict(zip(rs._KEYS, (73.2, 82.9, 72.4, 44.9, 46.15, 45.3), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("rgb_stats.json", "is no dict of R_MEAN.*'rgb_stats.json'; give what load_image_rgb_data"),
+        (pathlib.Path("rgb_stats.json"), "is no dict"),
+        ([1, 2, 3, 4, 5, 6], "is no dict"),
+        ({key: GOOD[key] for key in rs._KEYS[:5]}, "B_STD is missing"),
+        ({key.lower(): value for key, value in GOOD.items()}, "R_MEAN is missing"),
+        (GOOD | {"G_STD": float("nan")}, "G_STD is 'nan', no standard deviation on the scale"),
+        (GOOD | {"G_STD": 0}, "G_STD is '0'"),
+        (GOOD | {"G_STD": -4.0}, "G_STD is '-4.0'"),
+        (GOOD | {"R_MEAN": float("inf")}, "R_MEAN is 'inf', no mean"),
+        (GOOD | {"R_MEAN": "73.2"}, "R_MEAN is '73.2'"),
+        (GOOD | {"R_MEAN": None}, "R_MEAN is 'None'"),
+        (GOOD | {"R_MEAN": True}, "R_MEAN is 'True'"),
+        (GOOD | {"R_MEAN": 10**400}, "R_MEAN is '1000"),
+        (GOOD | {"R_MEAN": np.zeros(3)}, "R_MEAN is"),
+        ({key: value / 255 for key, value in GOOD.items()}, "on the scale 0-1; multiply"),
+    ],
+)
+def test_what_cannot_be_normalized_by(given, message):
+    with pytest.raises(InputError, match=f"rgb_data.*{message}") as error:
+        rs.check_rgb_stats(given, "rgb_data")
+    assert "\n" not in str(error.value)
+
+
+def test_further_keys_and_numpy_numbers_are_welcome():
+    given = {key: np.float32(value) for key, value in GOOD.items()} | {"count": 3, "split": "x"}
+    checked = rs.check_rgb_stats(given, "rgb_data")
+    assert list(checked) == list(rs._KEYS)
+    assert all(type(value) is float for value in checked.values())
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"R_MEAN": NaN}', "\x89PNG", "[" * 100_000])
+def test_files_that_are_no_statistics(tmp_path, text):
+    path = tmp_path / "rgb_stats.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"rgb_stats\.json: .*skyseg build") as error:
+        rs.read_rgb_stats(path)
+    assert "\n" not in str(error.value)

@@ -170,7 +170,7 @@ def test_openvino_files_tell_their_facts(tmp_path):
     import openvino as ov
 
     network = ov.convert_model(blue_model(tmp_path / "m.onnx"))
-    facts = ModelFacts.from_scheme(SCHEMES["sky"], "written", threshold=0.4, sha256="ab")
+    facts = ModelFacts("written", SCHEMES["sky"], threshold=0.4, sha256="ab")
     for key, text in facts.to_metadata().items():
         network.set_rt_info(text, [key])
     ov.save_model(network, tmp_path / "m.xml", compress_to_fp16=False)
@@ -181,7 +181,7 @@ def test_openvino_files_tell_their_facts(tmp_path):
 
 
 def test_facts_survive_the_file(tmp_path):
-    facts = ModelFacts.from_scheme(SCHEMES["cityscapes19"], "ü", working_size=(8, 16), frames=4)
+    facts = ModelFacts("ü", SCHEMES["cityscapes19"], working_size=(8, 16), frames=4)
     assert ModelFacts.from_metadata(facts.to_metadata(), "x") == facts
     assert ModelFacts.from_metadata({**facts.to_metadata(), "other": "{"}, "x") == facts
     with pytest.raises(InputError, match="skyseg export"):

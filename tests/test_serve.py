@@ -13,11 +13,14 @@ import httpx
 import numpy as np
 import pytest
 from drawn_clips import bright_is_sky, draw_frame, make_runtime
+from drawn_files import camera_exif, encode_stored, wide_gamut
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.formats import FORMATS
+from skyseg_tf.formats import FORMATS, encode_prediction
+from skyseg_tf.images import decode_photo
+from skyseg_tf.prediction import predict_image
 from skyseg_tf.serve import ServeConfig, make_app, serve
 from skyseg_tf.serve_answers import content_type
 
@@ -92,6 +95,22 @@ def test_photos_are_turned_by_exif(client):
     content = photo_bytes("JPEG", quality=95, exif=exif)
     answer = client.post("/mask", content=content)
     assert open_picture(answer).shape == (96, 64)
+
+
+@pytest.mark.parametrize("wanted", FORMATS)
+def test_answers_are_those_of_predict(client, wanted, tmp_path):
+    """Turned or not, with profile and camera: what the command writes for the same photo."""
+    content = encode_stored(
+        draw_frame(3)[0], "JPEG", 6, camera_exif(64, 96), icc_profile=wide_gamut()
+    )
+    photo = decode_photo(content, "x.jpg")
+    assert photo.metadata.orientation == 6
+    runtime = client.app.state.desk.runtime
+    prediction = predict_image(runtime, photo.image, metadata=photo.metadata)
+    answer = client.post(
+        f"/mask?format={wanted}", files={"image": ("x.jpg", content, "image/jpeg")}
+    )
+    assert answer.content == encode_prediction(wanted, prediction, "x.jpg")[1]
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,17 @@ from PIL import Image
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import CITYSCAPES_LABELS, LABEL_ID, SCHEMES
-from skyseg_tf.submission import check_submission, submission_label_ids, write_submission
+from skyseg_tf.submission import check_submission, write_submission
 
 NAME = "bad-honnef_000000_000019"
 
 
 def test_label_ids_not_train_ids():
-    table = submission_label_ids(SCHEMES["cityscapes19"])
+    table = SCHEMES["cityscapes19"].label_ids
     for label in CITYSCAPES_LABELS:
         if 0 <= label.train_id < 19:
             assert table[label.train_id] == label.id
-    sky = submission_label_ids(SCHEMES["sky"])
+    sky = SCHEMES["sky"].label_ids
     assert sky[:2].tolist() == [0, LABEL_ID["sky"]]  # "not sky" claims no label
 
 
@@ -24,7 +24,7 @@ def test_file_holds_the_ids(tmp_path):
     stored = np.asarray(Image.open(path))
     assert stored.dtype == np.uint8
     assert stored.shape == (6, 9)
-    assert np.array_equal(stored, submission_label_ids(SCHEMES["cityscapes19"])[pred])
+    assert np.array_equal(stored, SCHEMES["cityscapes19"].label_ids[pred])
 
 
 def test_what_the_evaluator_would_stumble_over_is_refused(tmp_path):

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from drawn_trees import add_scene, cityscapes, flat
 from PIL import Image
+from tiny_network import NETWORKS
 
+from skyseg_tf import fitting
 from skyseg_tf.box import BoxConfig, box
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.checkpoints import load_initial_weights
@@ -22,7 +24,7 @@ from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError
 from skyseg_tf.evaluate import EvaluateConfig, evaluate
-from skyseg_tf.labels import get_scheme
+from skyseg_tf.labels import SCHEMES, get_scheme
 from skyseg_tf.models import MODELS, Network, blocks, build_model
 from skyseg_tf.runs import read_run_data
 from skyseg_tf.runtime import load_runtime
@@ -45,7 +47,7 @@ def test_run_folder_is_complete(run):
     config = json.loads((run / "config.json").read_text())
     assert config["model"] == "skynet"
     data = read_run_data(run)
-    assert (data.scheme, data.image_size, data.class_names) == ("sky", (32, 64), ("not sky", "sky"))
+    assert (data.scheme, data.image_size) == (SCHEMES["sky"], (32, 64))
     facts = json.loads((run / "environment.json").read_text())
     assert {"keras", "tensorflow", "numpy"} <= set(facts["versions"])
     with open(run / "history.csv") as file:
@@ -114,14 +116,51 @@ def test_training_learns(run):
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
 
 
-def test_a_loss_that_is_no_number_ends_the_training(records, tmp_path):
+def diverging(records, folder, **changes):
     config = TrainConfig(
         records=records, model="skynet", epochs=3, batch_size=4, learning_rate=1e30,
-        optimizer="sgd", run=tmp_path / "run", plots=tmp_path / "p", quiet=True,
+        optimizer="sgd", run=folder / "run", plots=folder / "p", quiet=True,
     )  # fmt: skip
-    with pytest.raises(InputError, match=r"epoch 1: the loss is .*lower --learning-rate"):
+    return replace(config, **changes)
+
+
+def test_a_loss_that_is_no_number_ends_the_training_at_its_step(records, tmp_path, monkeypatch):
+    """The first step's loss is a number; its gradients ruin the second one's."""
+    monkeypatch.setitem(MODELS, "skynet", NETWORKS["skynet"])
+    config = diverging(records, tmp_path, checkpoint_steps=1)
+    line = r"epoch 1, step 2 of \d+: the loss is (nan|inf), .*lower --learning-rate, more --warmup"
+    with pytest.raises(InputError, match=line) as error:
         train(config)
+    assert "--precision" not in str(error.value)
+    assert "--init" not in str(error.value)  # there is nothing to start from
     assert not (tmp_path / "run" / "model.keras").exists()
+    with pytest.raises(SystemExit) as status:
+        main(["--resume", str(config.run)])
+    assert status.value.code == 2
+
+
+def test_weights_that_are_no_numbers_replace_no_good_checkpoint(records, tmp_path, monkeypatch):
+    """Here all is well for an epoch, and the last step of the second one ruins a weight."""
+    monkeypatch.setitem(MODELS, "skynet", NETWORKS["skynet"])
+    before = fitting._train_epoch
+
+    def breaking(model, batches, epoch, callbacks):
+        trained = before(model, batches, epoch, callbacks)
+        if epoch == 1:
+            bias = next(v for v in model.trainable_variables if v.path == "outputConv/bias")
+            bias.assign(np.full(bias.shape, np.nan))
+        return trained
+
+    monkeypatch.setattr(fitting, "_train_epoch", breaking)
+    config = diverging(records, tmp_path, learning_rate=1e-3, ema=0.0)
+    line = rf"epoch 2, step 3 of 3: the val loss is nan.* --init {config.run}, whose best epoch"
+    with pytest.raises(InputError, match=line):
+        train(config)
+    for name in ("last", "best"):
+        with np.load(config.run / "checkpoints" / f"{name}.npz") as file:
+            assert all(np.isfinite(file[key]).all() for key in file.files)
+    saved = keras.models.load_model(config.run / "model.keras")
+    assert np.isfinite(saved.predict_on_batch(np.zeros((1, 32, 64, 3)))).all()
 
 
 def test_same_seed_same_weights(records, tmp_path):

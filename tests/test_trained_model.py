@@ -27,7 +27,7 @@ def trained(decay, steps, seed=0):
         x = blocks.relu(blocks.batch_norm(blocks.conv(x, 16, 3, f"conv{i}"), f"norm{i}"))
     logits = blocks.conv(x, 1, 1, "head", bias=True)
     model = TrainedModel.of(keras.Model(image, {"logits": logits}, name="skynet"))
-    compile_model(model, Recipe("adam", 1e-2), steps=100, num_classes=2)
+    compile_model(model, Recipe("adam", 1e-2), steps=100)
     if decay:
         model.average_weights(decay)
     seen = [model.get_weights()]

@@ -49,7 +49,7 @@ def test_colors_in_yuv_equal_swscale(space, color_range):
 def test_overlay_equals_the_one_in_rgb(space, color_range):
     frame, truth = make_frame(space=space, color_range=color_range), draw_frame(3)[1]
     before = [plane.copy() for plane in planes(frame)]
-    out = Composer("overlay", SKY.colors)(frame, probs_of(truth))
+    out = Composer("overlay", SKY)(frame, probs_of(truth))
     tinted = overlay_sky(rgb(frame).astype(np.uint8), truth)
     difference = np.abs(rgb(out) - tinted)
     assert np.median(difference) <= 2
@@ -63,10 +63,10 @@ def test_overlay_of_many_classes():
     ids = np.where(truth, 10, 2)  # sky, building
     ids[:, 48:] = np.where(truth[:, 48:], 10, 0)
     probs = np.eye(19, dtype=np.float32)[ids]
-    out = Composer("overlay", CITY.colors, sky_channel=10)(frame, probs)
+    out = Composer("overlay", CITY)(frame, probs)
     tinted = overlay(rgb(frame).astype(np.uint8), ids.astype(np.uint8), CITY.palette)
     assert np.abs(rgb(out) - tinted).mean() < 4
-    colors = Composer("color", CITY.colors, sky_channel=10)(frame, probs)
+    colors = Composer("color", CITY)(frame, probs)
     difference = np.abs(rgb(colors) - CITY.palette[ids])
     assert np.median(difference) <= 2
     assert difference.mean() < 4
@@ -80,7 +80,7 @@ def test_masks_and_their_polarity():
         ("alpha8", np.where(truth, 153, 51)),
     ):
         probs = probs_of(truth) * 0.4 + 0.2
-        out = Composer(name, SKY.colors)(frame, probs)
+        out = Composer(name, SKY)(frame, probs)
         assert out.format.name == "gray"
         assert (planes(out)[0] == expected).all(), name
 
@@ -88,7 +88,7 @@ def test_masks_and_their_polarity():
 def test_transparency():
     frame, truth = make_frame(), draw_frame(3)[1]
     for name, alpha in (("rgba-sky", truth * 255), ("rgba-nosky", (1 - truth) * 255)):
-        out = Composer(name, SKY.colors)(frame, probs_of(truth))
+        out = Composer(name, SKY)(frame, probs_of(truth))
         assert (planes(out)[3] == alpha).all()
         assert all((a == b).all() for a, b in zip(planes(out), planes(frame), strict=False))
 
@@ -97,7 +97,7 @@ def test_transparency():
 def test_the_threshold_is_kept(threshold):
     ramp = np.linspace(0, 1, 96, dtype=np.float32)
     probs = np.broadcast_to(ramp, (64, 96))[..., None]
-    out = Composer("mask", SKY.colors, threshold=threshold)(make_frame(), probs)
+    out = Composer("mask", SKY, threshold=threshold)(make_frame(), probs)
     assert (planes(out)[0] > 0).mean() == pytest.approx(1 - threshold, abs=0.015)
 
 
@@ -105,12 +105,12 @@ def test_edges_of_a_small_mask_run_through_its_pixels():
     """A diagonal edge, enlarged eight times, must not come in blocks of eight."""
     rows, columns = np.mgrid[:8, :12]
     probs = np.clip((columns - rows - 1) / 2 + 0.5, 0, 1).astype(np.float32)[..., None]
-    (mask,) = planes(Composer("mask", SKY.colors)(make_frame(), probs))
+    (mask,) = planes(Composer("mask", SKY)(make_frame(), probs))
     begins = (mask > 0).argmax(1)[8:56]
     assert np.abs(np.diff(begins)).max() <= 2
     many = np.zeros((8, 12, 19), np.float32)
     many[..., [2, 10]] = np.concatenate([1 - probs, probs], -1)
-    (luma, *_) = planes(Composer("color", CITY.colors, sky_channel=10)(make_frame(), many))
+    (luma, *_) = planes(Composer("color", CITY)(make_frame(), many))
     sky = np.abs(luma.astype(int) - luma[0, -1]) < 5
     assert np.abs(np.diff(sky.argmax(1)[8:56])).max() <= 2
 
@@ -120,13 +120,13 @@ def test_edges_of_a_small_mask_run_through_its_pixels():
 def test_other_layouts_and_odd_sizes(layout, size):
     frame, truth = make_frame(size=size, layout=layout), draw_frame(3, size)[1]
     for name in VIDEO_FORMATS:
-        out = Composer(name, SKY.colors)(frame, probs_of(truth))
+        out = Composer(name, SKY)(frame, probs_of(truth))
         height, width = size if out.format.name == "gray" else (size[0] & ~1, size[1] & ~1)
         assert (out.height, out.width) == (height, width)
 
 
 def test_what_cannot_be_drawn_is_refused():
     with pytest.raises(InputError, match="videos have no format 'coco'"):
-        Composer("coco", SKY.colors)
+        Composer("coco", SKY)
     with pytest.raises(InputError, match="needs a class 'sky'"):
-        Composer("mask", SCHEMES["streets11"].colors, sky_channel=None)
+        Composer("mask", SCHEMES["streets11"])

@@ -33,7 +33,7 @@ def evaluated():
     network = keras.Model(
         image, {"logits": blocks.conv(image, 1, 1, "head", bias=True)}, name="skynet"
     )
-    compile_model(network, Recipe("sgd", 0.1), steps=10, num_classes=2)
+    compile_model(network, Recipe("sgd", 0.1), steps=10)
     rng = np.random.default_rng(0)
     images = rng.normal(size=(3, 16, 16, 3)).astype(np.float32)
     masks = rng.integers(0, 2, (3, 16, 16)).astype(np.uint8)

@@ -114,7 +114,7 @@ def curves_figure(histories: dict[str, dict[str, list[float]]], key: str) -> go.
     Colors tell the splits of one run, or else runs apart; then the legend is that of `run_marks`.
 
     Args:
-      histories: by run, columns as run_facts.read_history gives them.
+      histories: by run, columns as history.read_history gives them.
       key: "loss" or "iou".
     """
     figure = go.Figure()
@@ -168,7 +168,7 @@ def channel_at_size(probs: np.ndarray, channel: int, size: tuple[int, int]) -> n
 
 def prediction_picture(prediction: Prediction) -> np.ndarray:
     """The photo as `skyseg predict --format overlay` gives it, at the page's size."""
-    if len(prediction.class_names) != 2:
+    if not prediction.scheme.is_binary:
         return for_page(overlay(prediction.image, prediction.ids, prediction.palette))
     picture = for_page(prediction.image)
     return overlay_sky(picture, resize_mask(prediction.ids, picture.shape[:2]) == 1)

@@ -9,8 +9,7 @@ import streamlit as st
 from skyseg_tf import metrics, plots
 from skyseg_tf.dashboard_pages import figures, session
 from skyseg_tf.dashboard_pages.session import Answer
-from skyseg_tf.dashboard_pages.sources import LoadedSample, ModelChoice, Sample, scheme_of
-from skyseg_tf.image_scores import sky_class
+from skyseg_tf.dashboard_pages.sources import LoadedSample, ModelChoice, Sample
 from skyseg_tf.images import SKY_TINT, colorize
 from skyseg_tf.labels import IGNORE
 from skyseg_tf.runtime import Runtime
@@ -60,7 +59,7 @@ def _compare(sides: list["_Side"]) -> None:
     threshold = None
     controls = st.columns([2, 1], vertical_alignment="bottom")
     with controls[0]:
-        cut = next((side.runtime for side in sides if len(side.runtime.class_names) == 2), None)
+        cut = next((side.runtime for side in sides if side.runtime.scheme.is_binary), None)
         threshold = session.threshold_slider(cut, "threshold") if cut else None
     with controls[1]:
         refined = st.toggle(
@@ -81,11 +80,11 @@ class _Side:
     ) -> None:  # fmt: skip
         self.number = number
         self.choice, self.runtime, self.sample, self.loaded = choice, runtime, sample, loaded
-        self.scheme = scheme_of(runtime)
+        self.scheme = runtime.scheme
 
     def ask(self, threshold: float | None, refined: bool) -> None:
         """Computes answer and scores."""
-        self.threshold = threshold if len(self.runtime.class_names) == 2 else None
+        self.threshold = threshold if self.runtime.scheme.is_binary else None
         self.answer: Answer = session.answer(
             self.runtime, self.loaded.image, (self.choice, self.sample), clip=self.loaded.clip,
             threshold=self.threshold, refined=refined,
@@ -153,7 +152,7 @@ def _figures_of(side: _Side) -> None:
     st.markdown(f"**{side.choice.label}** · :gray[{spent}]")
     told = []
     if side.matrix is not None:
-        sky = sky_class(scheme)
+        sky = scheme.sky
         if sky is not None:
             told.append(("Sky IoU", _figure(metrics.iou(side.matrix)[sky]), _IOU))
         told.append(("Mean IoU", _figure(metrics.mean_iou(side.matrix)), _MEAN))
@@ -217,7 +216,7 @@ def _legends(sides: list[_Side]) -> dict[str, list[tuple[tuple[int, int, int], s
         else:
             predicted |= {names[i]: marks[names[i]] for i in np.unique(side.ids)}
     legends = {"Truth": truth, "Prediction": predicted, "Difference": differences}
-    if truth and any(len(side.runtime.class_names) > 2 for side in sides):
+    if truth and any(not side.runtime.scheme.is_binary for side in sides):
         legends = {"Truth and prediction": truth | predicted, "Difference": differences}
     return {
         title: [(color, text) for text, color in marks.items()]

@@ -1,41 +1,16 @@
 """What run folders tell: curves, scores under their protocols, worst photos. No Streamlit here."""
 
 import csv
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from skyseg_tf.comparison import COMPARED, read_evaluation
+from skyseg_tf.comparison import COMPARED, read_evaluation, read_scores
 from skyseg_tf.dashboard_pages.sources import Sample, sample_of_pair
 from skyseg_tf.data.layouts import find_pairs, guess_mask_encoding
 from skyseg_tf.errors import InputError
 from skyseg_tf.image_scores import RANKED_SHARE
-
-
-def read_history(run: Path) -> dict[str, list[float]]:
-    """history.csv by column; NaN where a cell is empty.
-
-    Raises:
-      InputError: no such file, or a damaged one.
-    """
-    path = run / "history.csv"
-    try:
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
-        columns = {
-            key: [float(row[key]) if row[key] else float("nan") for row in rows]
-            for key in (rows[0] if rows else ())
-        }
-    except FileNotFoundError:
-        raise InputError(
-            f"{run.name}: no history.csv yet: wait until an epoch is finished"
-        ) from None
-    except (ValueError, KeyError, TypeError, csv.Error):
-        raise InputError(f"{path}: damaged; train the run again") from None
-    if not {"epoch", "loss", "val_loss", "iou", "val_iou"} <= columns.keys():
-        raise InputError(f"{path}: not the history of a training; train the run again")
-    return columns
+from skyseg_tf.json_file import read_object
 
 
 @dataclass(frozen=True)
@@ -110,28 +85,22 @@ def _read_scores(run: Path, evaluation: str | None) -> ScoredRun | None:
     path = (run / "evaluation" / evaluation if evaluation else run) / "metrics.json"
     if not path.is_file():
         return None
-    scores = read_evaluation(run, evaluation) if evaluation else _read_json(path)
-    try:
-        scores["protocol"], scores["mean_iou"], scores["iou"].items()
-    except (KeyError, TypeError, AttributeError):
-        raise InputError(f"{path}: damaged; evaluate or train the run again") from None
+    scores = read_evaluation(run, evaluation) if evaluation else read_scores(path)
     return ScoredRun(run, evaluation, scores, path.stat().st_mtime)
 
 
 def _read_json(path: Path) -> dict:
     try:
-        return json.loads(path.read_text())
+        return read_object(path, "restore it or train again")
     except OSError:
         return {}
-    except ValueError:
-        raise InputError(f"{path}: damaged; restore it or train again") from None
 
 
 def network_of(run: Path) -> str:
     """The network that a run trained, "" if it does not say."""
     try:
         return str(_read_json(run / "config.json").get("model") or "")
-    except (InputError, AttributeError):
+    except InputError:
         return ""
 
 

@@ -15,7 +15,7 @@ from skyseg_tf.dashboard_pages import sources
 from skyseg_tf.dashboard_pages.sources import Folders, LoadedSample, ModelChoice, Sample
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import resize_image
-from skyseg_tf.labels import get_scheme
+from skyseg_tf.labels import LabelScheme
 from skyseg_tf.prediction import Prediction, enlarge, infer
 from skyseg_tf.runtime import Runtime, class_ids
 
@@ -185,8 +185,8 @@ def runtime_of(choice: ModelChoice) -> Runtime:
 
 
 @st.cache_data(max_entries=24, show_spinner=False)
-def _loaded(sample: Sample, scheme: str | None, frames: int) -> LoadedSample:
-    return sources.load_sample(sample, get_scheme(scheme) if scheme else None, frames)
+def _loaded(sample: Sample, scheme: LabelScheme | None, frames: int) -> LoadedSample:
+    return sources.load_sample(sample, scheme, frames)
 
 
 def load_sample(sample: Sample, runtime: Runtime | None = None) -> LoadedSample:
@@ -195,9 +195,9 @@ def load_sample(sample: Sample, runtime: Runtime | None = None) -> LoadedSample:
     Raises:
       InputError: the photo cannot be read.
     """
-    scheme = runtime and sources.scheme_of(runtime)
+    scheme = runtime and runtime.scheme
     with st.spinner("Drawing the scene" if sample.seed is not None else "Reading the photo"):
-        return _loaded(sample, scheme.name if scheme else None, runtime.frames if runtime else 1)
+        return _loaded(sample, scheme, runtime.frames if runtime else 1)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -271,7 +271,7 @@ def answer(
 
 def threshold_slider(runtime: Runtime, key: str) -> float | None:
     """Asks from which probability a pixel is sky; None for a model to which that means nothing."""
-    if len(runtime.class_names) != 2:
+    if not runtime.scheme.is_binary:
         return None
     return st.slider(
         "Threshold", 0.01, 0.99, float(np.clip(runtime.threshold, 0.01, 0.99)), 0.01, key=f"{key}_{runtime.name}",

@@ -4,6 +4,7 @@ Nothing here knows Streamlit or imports TensorFlow, but for photos that only rec
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from skyseg_tf.data.layouts import (
 )
 from skyseg_tf.data.listing import is_junk, walk_files
 from skyseg_tf.data.scenes import FPS, draw_scene
+from skyseg_tf.decoders import IMAGE_SUFFIXES
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import IMAGE_SUFFIXES, ZIP_MARK, read_image, read_mask
-from skyseg_tf.labels import SCHEMES, Encoding, LabelScheme, decode_mask
+from skyseg_tf.files import ZIP_MARK
+from skyseg_tf.images import read_image, read_mask
+from skyseg_tf.labels import Encoding, LabelScheme, decode_mask
 from skyseg_tf.runtime import BOX, Runtime, load_runtime, read_box
 
 MODEL_SUFFIXES = (".keras", ".onnx", ".xml", ".tflite")
@@ -111,12 +114,6 @@ def load_model(choice: ModelChoice) -> Runtime:
         ) from None
 
 
-def scheme_of(runtime: Runtime) -> LabelScheme | None:
-    """The label scheme of a model's classes; None for classes of its own, which no truth has."""
-    names = tuple(runtime.class_names)
-    return next((scheme for scheme in SCHEMES.values() if scheme.class_names == names), None)
-
-
 def find_runs(root: Path) -> list[Path]:
     """Run folders below a folder, three levels deep, those changed last first."""
     runs = list(_runs_below(Path(root), 3))
@@ -124,7 +121,11 @@ def find_runs(root: Path) -> list[Path]:
 
 
 def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
-    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:  # not there, or not to be read: nothing below it is shown
+        return
+    for entry in entries:
         if not entry.is_dir() or is_junk(entry.name) or entry.name in _NOT_RUNS:
             continue
         if any((entry / name).is_file() for name in _RUN_FILES) or (entry / "exports").is_dir():
@@ -140,7 +141,11 @@ def _model_files(run: Path) -> list[Path]:
 
 
 def _stamp(paths: Iterable[Path]) -> int:
-    return max((path.stat().st_mtime_ns for path in paths if path.exists()), default=0)
+    stamps = []
+    for path in paths:
+        with suppress(OSError):  # a training may put another one in its place right now
+            stamps.append(path.stat().st_mtime_ns)
+    return max(stamps, default=0)
 
 
 def _below(path: Path, root: Path) -> str:
@@ -322,9 +327,9 @@ def _from_records(
         raise InputError(
             f"{records}: has no photo '{name}'; its records were built anew; reload the page"
         )
-    if scheme and scheme.name == manifest.scheme:
+    if scheme and scheme == manifest.scheme:
         truth = photo.truth
     elif scheme:
-        notes.append(f"Truth is not shown: the records hold classes '{manifest.scheme}'")
+        notes.append(f"Truth is not shown: the records hold classes {manifest.scheme}")
     clip = photo.image if photo.image.ndim == 4 and len(photo.image) == frames else None
     return LoadedSample(photo.photo, clip, truth, tuple(notes))

@@ -4,11 +4,11 @@ import io
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
-import numpy as np
 from PIL import Image
 
+from skyseg_tf.decoders import IMAGE_SUFFIXES
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import IMAGE_SUFFIXES, decode_image
+from skyseg_tf.images import Photo, decode_photo
 from skyseg_tf.runtime import Runtime
 from skyseg_tf.video_settings import VIDEO_SUFFIXES
 
@@ -24,8 +24,8 @@ def is_video(name: str) -> bool:
     return PurePath(name).suffix.lower() in VIDEO_SUFFIXES
 
 
-def read_upload(name: str, content: bytes) -> np.ndarray:
-    """Decodes an uploaded photo, (H, W, 3) uint8.
+def read_upload(name: str, content: bytes) -> Photo:
+    """Decodes an uploaded photo.
 
     Raises:
       InputError: no photo, a damaged one, or one of too many pixels.
@@ -39,7 +39,7 @@ def read_upload(name: str, content: bytes) -> np.ndarray:
         raise InputError(
             f"{name}: {width} x {height} pixels exceed {MAX_MEGAPIXELS} megapixels; scale it down"
         )
-    return decode_image(content, name)
+    return decode_photo(content, name)
 
 
 def media_type(file_name: str) -> str:

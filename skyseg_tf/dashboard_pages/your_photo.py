@@ -1,6 +1,7 @@
 """Page: a visitor's own photo or short video, its mask, and the mask as a file."""
 
 import hashlib
+from dataclasses import replace
 
 import streamlit as st
 
@@ -53,15 +54,16 @@ def _decoded(digest: str, name: str, _content: bytes):
 
 def _photo(name: str, content: bytes, choice: ModelChoice, runtime: Runtime) -> None:
     digest = hashlib.sha256(content).hexdigest()
-    image = _decoded(digest, name, content)
+    photo = _decoded(digest, name, content)
+    image = photo.image
     threshold = session.threshold_slider(runtime, "upload_threshold")
     told = session.answer(runtime, image, (choice, digest), threshold=threshold)
-    prediction = told.prediction
+    prediction = replace(told.prediction, metadata=photo.metadata)
     left, right = st.columns(2)
     left.image(figures.for_page(image), caption=name, width="stretch", output_format="JPEG")
     right.image(
         figures.prediction_picture(prediction),
-        caption="Prediction: the tinted part is sky" if len(prediction.class_names) == 2 else "Prediction",
+        caption="Prediction: the tinted part is sky" if prediction.scheme.is_binary else "Prediction",
         width="stretch", output_format="JPEG",
     )  # fmt: skip
     facts = sky_facts(prediction)

@@ -13,6 +13,8 @@ PROBLEMS = {
     "unreadable": "files cannot be read or are cut off; download or export them again",
     "size_mismatch": "masks differ in size from their photo; export them at the photo's size",
     "mask_encoding": "the masks' classes cannot be told",
+    "belied_name": "masks hold other values than their name says; name their encoding or get the "
+    "originals again",
     "unknown_values": "masks hold values that mean no class; mend them or name their encoding",
     "photo_in_two_splits": "photos lie in another split too, so scores would flatter; keep one",
 }

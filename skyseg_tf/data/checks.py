@@ -14,14 +14,22 @@ import numpy as np
 from tqdm import tqdm
 
 from skyseg_tf.data.check_report import PROBLEMS, Problem, Report
-from skyseg_tf.data.encodings import claimed_encoding, evenly, is_dummy, mask_values
+from skyseg_tf.data.encodings import (
+    belied_by,
+    claimed_encoding,
+    evenly,
+    is_dummy,
+    mask_values,
+)
 from skyseg_tf.data.layouts import Pair, Scan, guess_mask_encoding, scan_tree, source_root
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import ZIP_MARK, decode_image, decode_mask_file, image_size, read_bytes
+from skyseg_tf.files import ZIP_MARK, read_bytes
+from skyseg_tf.images import decode_image, decode_mask_file, image_size
 from skyseg_tf.labels import (
     CITYSCAPES_LABELS,
     Encoding,
     label_ids_from_color,
+    label_of,
     single_channel,
     value_names,
 )
@@ -43,6 +51,7 @@ class _Facts:
     dummy: bool = False
     unreadable: tuple[str, ...] = ()
     unknown: str = ""
+    belied: str = ""
 
 
 def check_dataset(
@@ -164,7 +173,11 @@ def _look_at_mask(facts: _Facts, encoding: Encoding | None) -> None:
         facts.unreadable += (_of_file(path, error),)
         return
     facts.mask_size = mask.shape[:2]
-    facts.dummy = facts.pair.split == "test" and is_dummy(path, mask_values(mask))
+    if claimed_encoding(path) == "labelIds":
+        values = mask_values(mask)
+        facts.dummy = facts.pair.split == "test" and is_dummy(path, values)
+        if belied := belied_by(path, values):
+            facts.belied = f"{path}: {belied}"
     if encoding is None or facts.dummy:
         return
     try:
@@ -177,7 +190,7 @@ def _count_pixels(mask: np.ndarray, encoding: Encoding, path: str) -> dict[str, 
     """Pixels per label name; raises InputError for values without a name."""
     if encoding == "color":
         mask = label_ids_from_color(mask, path)
-    elif encoding == "binary255":
+    elif encoding in ("binary255", "binary255_void"):
         mask = single_channel(mask)
     if mask.ndim != 2:
         raise InputError(f"{path}: {mask.shape[-1]} channels, where the other masks have one")
@@ -190,7 +203,7 @@ def _count_pixels(mask: np.ndarray, encoding: Encoding, path: str) -> dict[str, 
     pixels = Counter()
     for value, name in names.items():
         if counts[value]:
-            pixels[name] += int(counts[value])
+            pixels[label_of(name)] += int(counts[value])
     return dict(pixels)
 
 
@@ -212,6 +225,8 @@ def _collect(
         problems["unreadable"] += fact.unreadable
         if fact.unknown:
             problems["unknown_values"].append(fact.unknown)
+        if fact.belied:
+            problems["belied_name"].append(fact.belied)
         if fact.photo_size and fact.mask_size and fact.photo_size != fact.mask_size:
             problems["size_mismatch"].append(
                 f"{pair.mask}: {_size(fact.mask_size)}, its photo {_size(fact.photo_size)}"
@@ -256,8 +271,14 @@ def _notes(scan: Scan, facts: list[_Facts], fast: bool) -> list[str]:
     if empty:
         notes.append(f"{len(empty)} masks label no pixel at all, e.g. {empty[0]}")
     counted = [fact.pixels for fact in facts if fact.pixels]
-    if counted and not any("sky" in pixels for pixels in counted):
-        notes.append("no mask read has any sky: is the encoding right?")
+    train = [fact for fact in facts if fact.pixels and fact.pair.split == "train"]
+    classes = {name for fact in train for name in fact.pixels} - _VOID
+    if classes == {"sky"} or (classes and "sky" not in classes):
+        what = "has anything but sky" if "sky" in classes else "has any sky"
+        notes.append(
+            f"no mask read of the train split {what}, e.g. {train[0].pair.mask}: is the encoding "
+            "right?"
+        )
     if fast:
         notes.append(
             f"fast check: headers of all files, pixels of {len(counted)} masks; files cut off "

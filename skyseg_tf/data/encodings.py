@@ -12,6 +12,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.images import read_mask
 from skyseg_tf.labels import (
     ENCODINGS,
+    IGNORE,
     Encoding,
     describe_encoding,
     guess_encoding,
@@ -28,8 +29,25 @@ DUMMY_VALUES = {0, 1, 2, 3}  # unlabeled, ego vehicle, rectification border, out
 
 def claimed_encoding(mask_path: str) -> str | None:
     """The encoding that a mask's file name claims, or None."""
-    match = re.search(r"_gtFine_([A-Za-z]+)\.\w+$", mask_path)
-    return MASK_KINDS.get(match[1]) if match else None
+    match = re.search(r"_(?:gtFine_(\w+)|(label(?:Train)?Ids))\.\w+$", mask_path)
+    return MASK_KINDS.get(match[1] or match[2]) if match else None
+
+
+def belied_by(mask_path: str, values: set[int] | None) -> str | None:
+    """How the values in a mask belie its file name, in words; None if they do not.
+
+    Args:
+      mask_path: its path.
+      values: the values in it, or None for a colour mask.
+    """
+    if claimed_encoding(mask_path) != "labelIds" or not values or IGNORE not in values:
+        return None
+    if values <= {0, 128, IGNORE}:
+        return f"holds only {_some(values)}, as if it were overwritten by a sky mask"
+    # Label ids have no 255, and what train ids make it of is a part of nearly every photo.
+    if max(values - {IGNORE}) <= max(values_of("trainIds") - {IGNORE}):
+        return f"holds {_some(values)}, which are train ids"
+    return None
 
 
 def is_dummy(mask_path: str, values: set[int] | None) -> bool:
@@ -107,9 +125,8 @@ def guess_encoding_of(
         raise InputError(f"masks of two kinds, e.g. {first} and {second}; keep one kind")
     seen = read_values(evenly(masks, sample))
     if not seen:
-        raise InputError(
-            f"{masks[0]}: neither this mask nor the others sampled can be read; get them again"
-        )
+        read_mask(evenly(masks, sample)[0])  # says what is wrong with the first of them
+        raise InputError(f"{masks[0]}: neither this mask nor the others can be read")
     claimed = read_classes(classes) if classes else next(iter(by_kind))
     if claimed and strict:
         _refuse_strangers(seen, claimed)
@@ -126,22 +143,44 @@ def _agreed(
         raise InputError(f"{colored[0]} is a colour picture, {plain[0]} is not; keep one kind")
     values = set().union(*(seen[path] for path in plain))
     guess = guess_encoding(None if colored else values)
+    if claimed == "labelIds" and guess and guess not in ("labelIds", "color"):
+        raise InputError(
+            f"{plain[0]}: named labelIds, but the values of all masks read ({_some(values)}) are "
+            f"those of {describe_encoding(guess)}; name their encoding, or get the originals again "
+            "if they were overwritten"
+        )
     if claimed:
-        if claimed == "labelIds" and guess in ("binary255", "binary1"):
-            raise InputError(
-                f"{plain[0]}: named labelIds, but all masks read hold only {_some(values)}: were "
-                "they overwritten by sky masks? Name their encoding or get the originals again"
-            )
         return claimed
-    if usual and not colored and values <= values_of(usual):
+    if usual and not colored and _is_plausible(values, usual):
         return usual
     if guess is None:
         raise InputError(
             f"{next(iter(seen))} and the other masks hold the values {_some(values)}, which tell no "
-            f"encoding ({', '.join(ENCODINGS)}); name it, or put a classes.json beside the masks' "
-            'folder: {"0": "other", "1": "sky"}'
+            f"encoding ({', '.join(ENCODINGS)}); {_advice(values)}"
         )
     return guess
+
+
+def _is_plausible(values: set[int], usual: str) -> bool:
+    """Whether masks hold what their layout usually does: two or three values are no streets."""
+    return values <= values_of(usual) and max(values - {IGNORE}, default=0) > 2
+
+
+def _advice(values: set[int]) -> str:
+    table = 'name it, or put a classes.json beside the masks\' folder: {"0": "other", "1": "sky"}'
+    between = len(values - {0, IGNORE})
+    if {0, IGNORE} <= values and between > 20:
+        return (
+            "if they are black and white with soft edges or JPEG noise, export them as PNG of 0 "
+            f"and 255 alone; else {table}"
+        )
+    if {0, IGNORE} <= values and between == 1:
+        grey = max(values - {0, IGNORE})
+        return (
+            f"if {grey} is to be ignored, put a classes.json beside the masks' folder: "
+            f'{{"0": "not sky", "{grey}": "ignore", "255": "sky"}}'
+        )
+    return table
 
 
 def _refuse_strangers(seen: dict[str, set[int] | None], claimed: Encoding) -> None:
@@ -155,6 +194,11 @@ def _refuse_strangers(seen: dict[str, set[int] | None], claimed: Encoding) -> No
             raise InputError(
                 f"{path}: by its name or classes.json it holds {describe_encoding(claimed)}, but "
                 f"it has {what}; mend the mask or name its encoding"
+            )
+        if claimed == "labelIds" and (belied := belied_by(path, values)):
+            raise InputError(
+                f"{path}: named labelIds, but it {belied}; name its encoding, or get the original "
+                "again if it was overwritten"
             )
 
 

@@ -22,8 +22,9 @@ from skyseg_tf.data.encodings import (
     read_values,
 )
 from skyseg_tf.data.listing import archive_members, is_junk, walk_files
+from skyseg_tf.decoders import IMAGE_SUFFIXES
 from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.images import IMAGE_SUFFIXES, ZIP_MARK
+from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.labels import Encoding
 
 SOURCE_VARIABLE = "CITYSCAPES_DATASET"  # the variable of cityscapesScripts
@@ -41,6 +42,12 @@ _PHOTO = rf"(?P<name>[^/]+?)(?:_leftImg8bit)?{_SUFFIX}"
 _FINE_MASK = rf"(?P<name>[^/]+)_gtFine_(?P<kind>{'|'.join(MASK_KINDS)}){_SUFFIX}"
 _ANY_MASK = rf"(?P<name>[^/]+?)(?:_gtFine_(?P<kind>{'|'.join(MASK_KINDS)}))?{_SUFFIX}"
 _OTHER_MASK = re.compile(r"_gtFine_(?:instanceIds|polygons)|_instanceTrainIds")
+# What tools add to a mask's or a photo's name; what is left makes the two a pair.
+_MASK_MARK = re.compile(
+    r"[_-](?:masks?|labels?|gt|seg|segmentation|annotation|ground_?truth|labelIds|L)$",
+    re.IGNORECASE,
+)
+_PHOTO_MARK = re.compile(r"[_-](?:image|img|photo|rgb|sat)$", re.IGNORECASE)
 _FRAME = re.compile(r"(?P<city>.+)_(?P<sequence>\d{6})_(?P<frame>\d{6})")
 
 
@@ -57,6 +64,11 @@ class Layout:
       mask: the same of a mask, with the group kind where a photo has several masks.
       archives: folder -> archive that stands for it where the folder is missing.
       encoding: what its masks hold by definition (a key of labels.ENCODINGS), if anything.
+      depth: how many folders below those named may lie files.
+      is_general: whether the masks may be of any kind: a classes.json at the root says what their
+        values mean, and marks such as `_mask` at the end of a name do not keep a pair apart.
+      names_by_city: whether two folders use the same names, so that a pair's name is
+        `<city>_<name>`.
     """
 
     about: str
@@ -66,9 +78,21 @@ class Layout:
     mask: str
     archives: dict[str, str] = field(default_factory=dict)
     encoding: str | None = None
+    depth: int = 2
+    is_general: bool = False
+    names_by_city: bool = False
 
 
-_FLATTENED = ("train", "val", "test", "train_extra")
+def _cased(names: str) -> tuple[str, ...]:
+    return tuple(case for name in names.split() for case in (name, name.capitalize()))
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return f"(?:{'|'.join(names)})"
+
+
+_IMAGES = (*_cased("images image imgs img photos"), "JPEGImages")
+_MASKS = (*_cased("masks mask annotations annotation labels label"), "SegmentationClass")
 LAYOUTS: dict[str, Layout] = {
     "cityscapes": Layout(
         "leftImg8bit/{train,val,test}/<city>/*_leftImg8bit.png with gtFine/, or the official zips",
@@ -80,6 +104,15 @@ LAYOUTS: dict[str, Layout] = {
             "leftImg8bit": "leftImg8bit_trainvaltest.zip",
             "gtFine": "gtFine_trainvaltest.zip",
         },
+    ),
+    "idd": Layout(
+        "leftImg8bit/{train,val}/<folder>/*_image.jpg with gtFine/.../*_label.png (IDD-lite)",
+        ("leftImg8bit",),
+        ("gtFine",),
+        rf"leftImg8bit/{_SPLIT}/{_CITY}/(?P<name>[^/]+)_image{_SUFFIX}",
+        rf"gtFine/{_SPLIT}/{_CITY}/(?P<name>[^/]+)_label{_SUFFIX}",
+        encoding="idd7",
+        names_by_city=True,
     ),
     "kaggle": Layout(
         "images/{train,val}/<city>/* with gtFine/ (the copy on Kaggle)",
@@ -97,18 +130,32 @@ LAYOUTS: dict[str, Layout] = {
         encoding="camvid11",
     ),
     "flattened": Layout(
-        "{train,val,test}/images/ with annotations/ (as written by `skyseg flatten`)",
-        tuple(f"{split}/images" for split in _FLATTENED),
-        tuple(f"{split}/annotations" for split in _FLATTENED),
-        rf"{_SPLIT}/images/{_PHOTO}",
-        rf"{_SPLIT}/annotations/{_ANY_MASK}",
+        "{train,val,test}/images/ with annotations/ (as written by `skyseg flatten`), masks/ or "
+        "labels/",
+        tuple(f"{split}/{images}" for split in _SPLIT_NAMES for images in _IMAGES),
+        tuple(f"{split}/{masks}" for split in _SPLIT_NAMES for masks in _MASKS),
+        rf"{_SPLIT}/{_one_of(_IMAGES)}/{_PHOTO}",
+        rf"{_SPLIT}/{_one_of(_MASKS)}/{_ANY_MASK}",
+        is_general=True,
     ),
     "flat": Layout(
-        "images/ with masks/ of the same names, with or without train/, val/, test/ in both",
-        ("images",),
-        ("masks",),
-        rf"images/(?:{_SPLIT}/)?(?:{_CITY}/)?{_PHOTO}",
-        rf"masks/(?:{_SPLIT}/)?(?:{_CITY}/)?{_ANY_MASK}",
+        "images/ with masks/, annotations/ or labels/ of the same names (or JPEGImages/ with "
+        "SegmentationClass/), with or without train/, val/, test/ in both",
+        _IMAGES,
+        _MASKS,
+        rf"{_one_of(_IMAGES)}/(?:{_SPLIT}/)?(?:{_CITY}/)?{_PHOTO}",
+        rf"{_one_of(_MASKS)}/(?:{_SPLIT}/)?(?:{_CITY}/)?{_ANY_MASK}",
+        is_general=True,
+    ),
+    "mixed": Layout(
+        "each photo as .jpg beside its mask as .png of the same name, with or without train/, "
+        "val/, test/",
+        (".", *_SPLIT_NAMES),
+        (".", *_SPLIT_NAMES),
+        rf"(?:{_SPLIT}/)?(?P<name>[^/]+)\.(?i:jpe?g)",
+        rf"(?:{_SPLIT}/)?(?P<name>[^/]+)\.(?i:png)",
+        depth=0,
+        is_general=True,
     ),
 }
 
@@ -177,13 +224,36 @@ def _holds(root: Path, folder: str, layout: Layout) -> bool:
     return (root / folder).is_dir() or (archive is not None and (root / archive).is_file())
 
 
+def _present(root: Path, folders: tuple[str, ...], layout: Layout) -> list[str]:
+    """The folders that are there, each once: links and some disks give one several names."""
+    there = {}
+    for folder in folders:
+        if _holds(root, folder, layout):
+            path = root / folder
+            there.setdefault(path.stat().st_ino if path.is_dir() else folder, folder)
+    return list(there.values())
+
+
 def _recognise(root: Path) -> str | None:
-    for name, layout in LAYOUTS.items():
-        if any(_holds(root, folder, layout) for folder in layout.image_folders) and any(
-            _holds(root, folder, layout) for folder in layout.mask_folders
-        ):
-            return name
-    return None
+    """The first layout whose folders are there; of several of the same folders, one with pairs."""
+    fits = [
+        name
+        for name, layout in LAYOUTS.items()
+        if any(_holds(root, folder, layout) for folder in layout.image_folders)
+        and any(_holds(root, folder, layout) for folder in layout.mask_folders)
+    ]
+    with_pairs = (name for name in fits if _has_pairs(root, LAYOUTS[name]))
+    named = [name for name in fits if LAYOUTS[name].depth]  # by folders of telling names
+    return named[0] if len(named) == 1 else next(with_pairs, next(iter(named), None))
+
+
+def _has_pairs(root: Path, layout: Layout) -> bool:
+    try:
+        photos = _find(root, layout.image_folders, layout.image, layout)
+        masks = _find(root, layout.mask_folders, layout.mask, layout)
+    except InputError:
+        return False
+    return bool(_match(photos, masks, layout)[0])
 
 
 def detect_layout(root: str | Path) -> str:
@@ -215,7 +285,7 @@ def _files(root: Path, folder: str, layout: Layout) -> Iterator[tuple[str, str]]
     """(path below the root, path to read) of every file of a folder or of its archive."""
     archive = layout.archives.get(folder)
     if (root / folder).is_dir():
-        for path in walk_files(root / folder, depth=2):
+        for path in walk_files(root / folder, layout.depth):
             yield path.relative_to(root).as_posix(), str(path)
     elif archive and (root / archive).is_file():
         for member in archive_members(root / archive):
@@ -227,47 +297,78 @@ def _files(root: Path, folder: str, layout: Layout) -> Iterator[tuple[str, str]]
 class _Found:
     path: str
     split: str  # "" where the tree has none
-    city: str
+    folder: str  # below that of the split, or ""
     name: str
     kind: str
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What a photo and its mask share."""
+        return self.split, self.folder, self.name
 
-def _find(root: Path, folders: Iterable[str], pattern: str, layout: Layout) -> list[_Found]:
+    @property
+    def city(self) -> str:
+        """The folder, or what a name of Cityscapes begins with."""
+        frame = _FRAME.fullmatch(self.name)
+        return self.folder or (frame["city"] if frame else "")
+
+
+def _find(root: Path, folders: tuple[str, ...], pattern: str, layout: Layout) -> list[_Found]:
     """The files that fit a pattern, sorted by path."""
     compiled = re.compile(pattern)
     found = []
-    for folder in folders:
-        if not _holds(root, folder, layout):
-            continue
+    there = _present(root, folders, layout)
+    for folder in there:
         for relative, path in _files(root, folder, layout):
             # macOS stores names decomposed: a photo and its mask may differ in that alone.
             match = compiled.fullmatch(unicodedata.normalize("NFC", relative))
             if match and not _OTHER_MASK.search(relative):
                 parts = match.groupdict()
-                frame = _FRAME.fullmatch(parts["name"])
-                city = parts.get("city") or (frame["city"] if frame else "")
+                city = parts.get("city") or ""
                 split = _SPLIT_NAMES.get(parts.get("split") or "", "")
-                found.append(_Found(path, split, city, parts["name"], parts.get("kind") or ""))
+                name = f"{city}_{parts['name']}" if layout.names_by_city else parts["name"]
+                found.append(_Found(path, split, city, name, parts.get("kind") or ""))
     if not found:
         raise InputError(
-            f"{root}: nothing in {', '.join(folders)} is laid out as {layout.about}; move the files "
+            f"{root}: nothing in {', '.join(there or folders[:1])} is laid out as {layout.about}; move the files "
             "there or choose another --layout"
         )
     return sorted(found, key=lambda item: item.path)
 
 
-def _choose(found: list[_Found]) -> tuple[dict, list[tuple[str, str]]]:
-    """The preferred file of each (split, city, name), and the pairs that claim the same one."""
+def _choose(found: list[_Found]) -> tuple[dict[tuple, _Found], list[tuple[str, str]]]:
+    """The preferred file of each key, and the pairs that claim the same one."""
     order = {kind: rank for rank, kind in enumerate((*MASK_KINDS, ""))}
     chosen, clashes = {}, []
     for item in found:
-        key = (item.split, item.city, item.name)
-        other = chosen.setdefault(key, item)
+        other = chosen.setdefault(item.key, item)
         if order[item.kind] < order[other.kind]:
-            chosen[key] = item
+            chosen[item.key] = item
         elif other is not item and other.kind == item.kind:
             clashes.append((other.path, item.path))
     return chosen, clashes
+
+
+def _match(
+    photos: list[_Found], masks: list[_Found], layout: Layout
+) -> tuple[dict[str, str], list[str], list[tuple[str, str]]]:
+    """{photo: its mask}, masks without a photo, and masks that claim the same name."""
+    chosen, clashes = _choose(masks)
+    pairs = {photo.path: chosen.pop(photo.key).path for photo in photos if photo.key in chosen}
+    if layout.is_general:
+        alone = [photo for photo in photos if photo.path not in pairs]
+        bare, more = _choose([_without(_MASK_MARK, mask) for mask in chosen.values()])
+        clashes += more
+        for photo in alone:
+            key = photo.key if photo.key in bare else _without(_PHOTO_MARK, photo).key
+            if key in bare:
+                pairs[photo.path] = bare.pop(key).path
+    taken = set(pairs.values())
+    return pairs, [mask.path for mask in chosen.values() if mask.path not in taken], clashes
+
+
+def _without(mark: re.Pattern, found: _Found) -> _Found:
+    return replace(found, name=mark.sub("", found.name))
 
 
 def _hash_percent(name: str) -> float:
@@ -306,19 +407,19 @@ def scan_tree(root: str | Path, layout: str | None = None) -> Scan:
         raise InputError(not_among("layout", layout, LAYOUTS))
     facts = LAYOUTS[layout]
     photos = _find(root, facts.image_folders, facts.image, facts)
-    masks, clashes = _choose(_find(root, facts.mask_folders, facts.mask, facts))
+    masks = _find(root, facts.mask_folders, facts.mask, facts)
+    mask_of, alone, clashes = _match(photos, masks, facts)
     pairs, by_name = [], {}
     for photo in photos:
-        mask = masks.pop((photo.split, photo.city, photo.name), None)
+        mask = mask_of.get(photo.path)
         other = by_name.setdefault((photo.split, photo.name), photo.path)
         if other != photo.path:
             clashes.append((other, photo.path))
             continue
-        pairs.append(Pair(photo.path, mask and mask.path, photo.split, photo.city, photo.name))
+        pairs.append(Pair(photo.path, mask, photo.split, photo.city, photo.name))
     has_splits = all(pair.split for pair in pairs)
     pairs, dummies = _without_dummies(_with_splits(pairs))
     pairs.sort(key=lambda pair: (pair.split, pair.name))
-    alone = [mask.path for mask in masks.values()]
     return Scan(layout, pairs, alone, clashes, dummies, has_splits)
 
 
@@ -379,17 +480,18 @@ def classes_file(mask: str, layout: str) -> Path | None:
     Raises:
       InputError: the mask does not lie as the layout says, so that there is no such root.
     """
-    folders = {"flat": ("masks", 0), "flattened": ("annotations", 1)}
-    if layout not in folders:
+    facts = LAYOUTS[layout]
+    if not facts.is_general:
         return None
-    folder, split_level = folders[layout]
-    roots = [p.parents for p in Path(mask).absolute().parents if p.name == folder]
-    if not roots or len(roots[0]) <= split_level:
+    where = Path(mask).absolute().as_posix()
+    below_root = re.search(rf"(?<=/){facts.mask}$", unicodedata.normalize("NFC", where))
+    if not below_root:
         raise InputError(
             f"{mask}: lies in no known layout, so nothing tells how it stores classes; name its "
-            f"encoding, or lay the dataset out as {LAYOUTS[layout].about}"
+            f"encoding, or lay the dataset out as {facts.about}"
         )
-    path = roots[0][split_level] / "classes.json"
+    depth = below_root[0].count("/")
+    path = Path(where).parents[depth] / "classes.json"
     return path if path.is_file() else None
 
 

@@ -1,12 +1,11 @@
 """Lists the files of folders and zip archives, without what operating systems leave there."""
 
 import os
-import zipfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.files import open_archive
 
 _JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
@@ -31,11 +30,8 @@ def walk_files(folder: Path, depth: int) -> Iterator[Path]:
 @lru_cache(maxsize=8)
 def _members(archive: str, modified: int) -> frozenset[str]:
     # `modified` is part of the key, so that an archive that was replaced is read again.
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            names = opened.namelist()
-    except zipfile.BadZipFile:
-        raise InputError(f"{archive}: damaged or unfinished archive; download it again") from None
+    with open_archive(archive) as opened:
+        names = opened.namelist()
     return frozenset(name for name in names if not any(map(is_junk, name.split("/"))))
 
 

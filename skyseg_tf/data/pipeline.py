@@ -11,12 +11,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from skyseg_tf.data.records import (
-    denormalize_tensor,
-    normalize_tensor,
-    parse_record,
-    read_manifest,
-)
+from skyseg_tf.data.examples import denormalize_tensor, normalize_tensor, parse_record
+from skyseg_tf.data.integrity import NamingDataset, RecordFile, record_files, verify_files
+from skyseg_tf.data.manifest import read_manifest
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.labels import IGNORE
 
@@ -60,11 +57,11 @@ def make_dataset(
 
     Returns:
       Dataset of image float32 normalized (B, H, W, 3), or (B, T, H, W, 3) for clips, and mask
-      uint8 (B, H, W).
+      uint8 (B, H, W). Its iteration ends in an InputError if a file is damaged on the way.
 
     Raises:
-      InputError: not a finished folder of records, no such split, fewer records than a batch
-        that must be full, or `extra` records of another scheme, size or storage.
+      InputError: not a finished folder of records, no such split, a damaged file, fewer records
+        than a batch that must be full, or `extra` records of another scheme, size or storage.
     """
     folder = Path(records)
     manifest = read_manifest(folder)
@@ -72,8 +69,9 @@ def make_dataset(
     order = np.random.default_rng([seed, epoch])
     if shuffle:
         order.shuffle(files)
+    paths = [file.path for file in files]
     cores = os.cpu_count() or 1
-    dataset = tf.data.Dataset.from_tensor_slices(files).interleave(
+    dataset = tf.data.Dataset.from_tensor_slices(paths).interleave(
         lambda file: tf.data.TFRecordDataset(file, buffer_size=4 << 20),
         cycle_length=min(len(files), 4),
         block_length=1,
@@ -114,7 +112,8 @@ def make_dataset(
     options.autotune.enabled = False  # it can stall for seconds when an iterator is destroyed
     batches = count // batch_size if drop_remainder else -(-count // batch_size)
     dataset = dataset.with_options(options)
-    return dataset.apply(tf.data.experimental.assert_cardinality(batches - skip_batches))
+    cardinality = tf.data.experimental.assert_cardinality(batches - skip_batches)
+    return NamingDataset(dataset.apply(cardinality), files)
 
 
 def _kept(classes: Sequence[int]) -> np.ndarray:
@@ -129,8 +128,8 @@ def _seed(number: int, index: tf.Tensor) -> tf.Tensor:
 
 def _plan(
     folders: list[Path], split: str, batch_size: int, drop_remainder: bool
-) -> tuple[list[str], int, int]:
-    """Files, number of records, and shuffle buffer in records."""
+) -> tuple[list[RecordFile], int, int]:
+    """Verified files, number of records, and shuffle buffer in records."""
     files, count, size = [], 0, 0
     first = read_manifest(folders[0])
     for folder in folders:
@@ -140,6 +139,8 @@ def _plan(
         for fact in ("scheme", "image_size", "frames", "storage"):
             here, there = getattr(manifest, fact), getattr(first, fact)
             if here != there:
+                if fact == "scheme":
+                    here, there = str(here), str(there)
                 raise InputError(
                     f"{folder}: {fact} is {here}, but {there} in {folders[0]}; build both alike"
                 )
@@ -149,7 +150,8 @@ def _plan(
                 "--storage uint8, png or jpeg"
             )
         part = manifest.splits[split]
-        files += [str(folder / shard.file) for shard in part.shards]
+        verify_files(folder, manifest, split)
+        files += record_files(folder, manifest, split)
         count += part.count
         size += sum(shard.bytes for shard in part.shards)
     if drop_remainder and count < batch_size:

@@ -1,48 +1,79 @@
-"""Image/mask pairs as TFRecords: one pair, one file of pairs, and the manifest of a folder.
+"""Image/mask pairs as TFRecords: from a dataset tree to pairs, and files of pairs.
 
-A record is a tf.train.Example:
-
-    image        bytes, one per frame (one for photos): float32, uint8, PNG or JPEG
-    mask         bytes: uint8 class ids, raw, or PNG for storage "png" and "jpeg"
-    height, width, image_depth, mask_depth, frames   int64
-    storage, name                                    bytes (text)
-
-What is the same for all records of a folder stands in its manifest, dataset.json, which is
-written last: a folder without one is unfinished.
+What one record holds is in examples.py, what a folder of them has in common in manifest.py, and
+what is done about damaged ones in integrity.py.
 """
 
-import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import tensorflow as tf
 
+from skyseg_tf.data.examples import (
+    STORAGES,
+    RecordSpec,
+    denormalize_tensor,
+    encode_record,
+    normalize_tensor,
+    parse_record,
+    stored_pixels,
+)
+from skyseg_tf.data.integrity import NamingDataset, RecordFile, check_framing, spec_of_file
 from skyseg_tf.data.layouts import clip_frames, find_pairs, guess_mask_encoding
-from skyseg_tf.data.rgb_stats import mean_and_std
-from skyseg_tf.data.rgb_stats import normalize as normalize_image
-from skyseg_tf.errors import InputError
+from skyseg_tf.data.manifest import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    Manifest,
+    Shard,
+    Split,
+    read_manifest,
+    write_manifest,
+)
+from skyseg_tf.data.rgb_stats import check_rgb_stats, read_rgb_stats
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import (
+    decode_image,
+    decode_mask_file,
     image_size,
-    read_image,
-    read_mask,
+    read_bytes,
     resize_image,
     resize_mask,
     write_aside,
 )
-from skyseg_tf.labels import LabelScheme, check_encoding, decode_mask, get_scheme
+from skyseg_tf.labels import (
+    LabelScheme,
+    check_encoding,
+    decode_mask,
+    get_scheme,
+    scheme_encoding,
+)
 
-MANIFEST = "dataset.json"
-SCHEMA_VERSION = 1
-STORAGES = {
-    "normalized": "float32, (x - mean) / std: nothing left to compute, 4x the disk of uint8",
-    "uint8": "raw bytes: fast and exact",
-    "png": "lossless and small, slower to read",
-    "jpeg": "quality 95: smallest, not exact",
-}
+__all__ = [
+    "MANIFEST",
+    "SCHEMA_VERSION",
+    "STORAGES",
+    "Manifest",
+    "RecordSpec",
+    "Shard",
+    "Split",
+    "denormalize_tensor",
+    "encode_record",
+    "extract_cityscape_data_info",
+    "load_image_rgb_data",
+    "load_pair",
+    "normalize_tensor",
+    "parse_record",
+    "read_manifest",
+    "read_tfrecord",
+    "source_bytes",
+    "stored_pixels",
+    "write_manifest",
+    "write_records",
+    "write_tfrecord",
+]
 
 
 # --- from a dataset tree to info dictionaries ---
@@ -52,7 +83,7 @@ def extract_cityscape_data_info(
     root: str | Path,
     split: str | None = None,
     *,
-    scheme: str = "sky",
+    scheme: str | Path = "sky",
     layout: str | None = None,
     encoding: str | None = None,
     frames: int = 1,
@@ -63,9 +94,10 @@ def extract_cityscape_data_info(
     Args:
       root: the tree (any of layouts.LAYOUTS).
       split: "train", "val" or "test"; None: all splits that have masks.
-      scheme: key of labels.SCHEMES.
+      scheme: see labels.get_scheme.
       layout: key of layouts.LAYOUTS; None: detected.
-      encoding: key of labels.ENCODINGS; None: found by the masks' values.
+      encoding: key of labels.ENCODINGS; None: what the scheme's file says of mask values, else
+        found by the masks' values.
       frames: T > 1 adds the T - 1 frames before each photo.
       seed: of the shuffle. The order depends on it and on the names alone, so it stays when
         the tree is moved or copied.
@@ -83,7 +115,7 @@ def extract_cityscape_data_info(
     pairs = [pair for pair in find_pairs(root, layout, [split] if split else None) if pair.mask]
     if not pairs:
         raise InputError(f"{root}: no photo has a mask; run `skyseg check --source {root}`")
-    encoding = encoding or guess_mask_encoding(pairs, layout)
+    encoding = encoding or scheme_encoding(scheme) or guess_mask_encoding(pairs, layout)
     check_encoding(encoding)
     infos = []
     for pair in sorted(pairs, key=lambda pair: _shuffle_key(seed, pair.name)):
@@ -117,21 +149,39 @@ def _shuffle_key(seed: int, name: str) -> bytes:
     return sha256(f"{seed} {name}".encode()).digest()
 
 
-def load_image_rgb_data(path: str | Path) -> np.ndarray:
-    """A photo as (H, W, 3) uint8 RGB: see images.read_image."""
-    return read_image(path)
+def load_image_rgb_data(path: str | Path) -> dict[str, float]:
+    """Reads rgb_stats.json: the mean and standard deviation of a dataset's colours.
+
+    Args:
+      path: the file, as `skyseg build` writes it.
+
+    Returns:
+      {"R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD"}: floats on the 0-255 scale, what
+      `write_tfrecord` and `read_tfrecord` take as `rgb_data`.
+
+    Raises:
+      FileNotFoundError: no such file.
+      InputError: not such a file. Photos are read by images.read_image.
+    """
+    return read_rgb_stats(path)
 
 
 # --- one record ---
 
 
-def load_pair(info: dict, size: tuple[int, int] | None, scheme: LabelScheme):
+def load_pair(
+    info: dict,
+    size: tuple[int, int] | None,
+    scheme: LabelScheme,
+    on_bytes: Callable[[bytes], None] = lambda content: None,
+):
     """Reads and resizes one photo (or clip) and its mask.
 
     Args:
       info: one dict of `extract_cityscape_data_info`.
       size: (height, width) of the result; None: as stored.
       scheme: the wanted classes.
+      on_bytes: gets the content of each file, the mask last, as `source_bytes` gives them.
 
     Returns:
       image (T, H, W, 3) uint8, mask (H, W) uint8 class ids.
@@ -140,140 +190,24 @@ def load_pair(info: dict, size: tuple[int, int] | None, scheme: LabelScheme):
       InputError: a file is damaged, or a mask value is unknown.
     """
     size = size or (info["height"], info["width"])
-    image = np.stack([resize_image(read_image(path), size) for path in info["frame_paths"]])
-    stored = read_mask(info["mask_path"])
+    image, mask_path = [], info["mask_path"]
+    for path in info["frame_paths"]:
+        content = read_bytes(path)
+        on_bytes(content)
+        image.append(resize_image(decode_image(content, path), size))
+    content = read_bytes(mask_path)
+    on_bytes(content)
+    stored = decode_mask_file(content, mask_path)
     if stored.ndim == 2:
         # Nearest neighbour picks ids, so it commutes with the lookup: resize first, 16x cheaper.
         stored = resize_mask(stored, size)
-    mask = decode_mask(stored, info["encoding"], scheme, info["mask_path"])
-    return image, resize_mask(mask, size)
+    mask = decode_mask(stored, info["encoding"], scheme, mask_path)
+    return np.stack(image), resize_mask(mask, size)
 
 
-def _encode_picture(array: np.ndarray, suffix: str) -> bytes:
-    # Level 1 of zlib: three times as fast to write as the default, 10 % larger.
-    flags = [cv2.IMWRITE_PNG_COMPRESSION, 1] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 95]
-    flipped = array[..., ::-1] if array.ndim == 3 else array  # OpenCV writes BGR
-    return cv2.imencode(suffix, flipped, flags)[1].tobytes()
-
-
-def stored_pixels(image: np.ndarray, storage: str) -> tuple[list[bytes] | None, np.ndarray]:
-    """The bytes of pictures and the uint8 pixels that a reader will get from them.
-
-    Args:
-      image: (T, H, W, 3) uint8.
-      storage: key of STORAGES.
-
-    Returns:
-      One byte string per frame (None for "normalized", whose bytes need the statistics), and
-      (T, H, W, 3) uint8, which differs from `image` for "jpeg" alone.
-    """
-    if storage == "normalized":
-        return None, image
-    if storage == "uint8":
-        return [frame.tobytes() for frame in image], image
-    encoded = [_encode_picture(frame, ".png" if storage == "png" else ".jpg") for frame in image]
-    if storage == "jpeg":
-        decoded = [cv2.imdecode(np.frombuffer(e, np.uint8), cv2.IMREAD_COLOR_RGB) for e in encoded]
-        image = np.stack(decoded)
-    return encoded, image
-
-
-def encode_record(
-    image: np.ndarray,
-    mask: np.ndarray,
-    name: str,
-    storage: str,
-    stats: dict | None = None,
-    encoded: list[bytes] | None = None,
-) -> bytes:
-    """Serializes one pair.
-
-    Args:
-      image: (T, H, W, 3) uint8, or (H, W, 3) for one frame.
-      mask: (H, W) uint8 class ids.
-      name: unique in its split.
-      storage: key of STORAGES.
-      stats: six numbers of rgb_stats.json; needed for "normalized".
-      encoded: the first result of `stored_pixels`, if at hand.
-
-    Returns:
-      A serialized tf.train.Example; the same bytes for the same input.
-    """
-    image = image if image.ndim == 4 else image[None]
-    if storage == "normalized":
-        encoded = [normalize_image(frame, stats).tobytes() for frame in image]
-    elif encoded is None:
-        encoded, image = stored_pixels(image, storage)
-    raw_mask = storage in ("normalized", "uint8")
-    values = {
-        "image": encoded,
-        "mask": [mask.tobytes() if raw_mask else _encode_picture(mask, ".png")],
-        "storage": [storage.encode()],
-        "name": [name.encode()],
-    }
-    numbers = dict(zip(("frames", "height", "width", "image_depth"), image.shape, strict=True))
-    feature = {
-        k: tf.train.Feature(bytes_list=tf.train.BytesList(value=v)) for k, v in values.items()
-    }
-    for key, number in (numbers | {"mask_depth": 1}).items():
-        feature[key] = tf.train.Feature(int64_list=tf.train.Int64List(value=[number]))
-    example = tf.train.Example(features=tf.train.Features(feature=feature))
-    return example.SerializeToString(deterministic=True)
-
-
-def parse_record(serialized: tf.Tensor, spec: "RecordSpec") -> dict[str, tf.Tensor]:
-    """Inverts `encode_record`, up to normalization.
-
-    Args:
-      serialized: scalar string.
-      spec: what all records of the file have in common.
-
-    Returns:
-      "image": (H, W, 3) or, for T > 1 frames, (T, H, W, 3): float32 normalized for storage
-      "normalized", else uint8; "mask": (H, W) uint8; "name": string.
-    """
-    height, width = spec.image_size
-    feature = tf.io.parse_single_example(
-        serialized,
-        {
-            "image": tf.io.FixedLenFeature([spec.frames], tf.string),
-            "mask": tf.io.FixedLenFeature([], tf.string),
-            "name": tf.io.FixedLenFeature([], tf.string),
-        },
-    )
-    if spec.storage in ("normalized", "uint8"):
-        dtype = tf.float32 if spec.storage == "normalized" else tf.uint8
-        image = tf.io.decode_raw(feature["image"], dtype)
-        mask = tf.io.decode_raw(feature["mask"], tf.uint8)
-    else:
-        frames = tf.unstack(feature["image"])
-        decode = tf.io.decode_png
-        if spec.storage == "jpeg":
-
-            def decode(frame, channels):
-                # The slow DCT is the one that OpenCV uses, so that the statistics fit.
-                return tf.io.decode_jpeg(frame, channels, dct_method="INTEGER_ACCURATE")
-
-        image = tf.stack([decode(frame, 3) for frame in frames])
-        mask = tf.io.decode_png(feature["mask"], 1)
-    image = tf.reshape(image, (spec.frames, height, width, 3))
-    return {
-        "image": image if spec.frames > 1 else image[0],
-        "mask": tf.reshape(mask, (height, width)),
-        "name": feature["name"],
-    }
-
-
-def normalize_tensor(image: tf.Tensor, stats: dict[str, float]) -> tf.Tensor:
-    """rgb_stats.normalize for tensors: (..., 3) uint8 or 0-255 float -> float32, to the bit."""
-    mean, std = mean_and_std(stats)
-    return (tf.cast(image, tf.float32) - mean) * (np.float32(1) / std)
-
-
-def denormalize_tensor(image: tf.Tensor, stats: dict[str, float]) -> tf.Tensor:
-    """rgb_stats.denormalize for tensors, left as float32: whole numbers on 0-255."""
-    mean, std = mean_and_std(stats)
-    return tf.clip_by_value(tf.round(image * std + mean), 0.0, 255.0)
+def source_bytes(info: dict) -> Iterator[bytes]:
+    """The content of each file of one dict of `extract_cityscape_data_info`, the mask last."""
+    yield from map(read_bytes, [*info["frame_paths"], info["mask_path"]])
 
 
 # --- one file of records ---
@@ -287,7 +221,7 @@ def write_tfrecord(
     normalize: bool = True,
     storage: str | None = None,
     size: tuple[int, int] | None = (256, 512),
-    scheme: str = "sky",
+    scheme: str | Path = "sky",
 ) -> int:
     """Writes photos and masks into one TFRecord file, whole or not at all.
 
@@ -298,7 +232,7 @@ def write_tfrecord(
       normalize: store float32 (x - mean) / std; False stores uint8.
       storage: key of STORAGES, in place of what `normalize` says.
       size: (height, width) of the records; None: as the photos are.
-      scheme: key of labels.SCHEMES.
+      scheme: see labels.get_scheme.
 
     Returns:
       The number of records.
@@ -307,8 +241,15 @@ def write_tfrecord(
       InputError: normalization without statistics, a damaged file, a full disk.
     """
     storage = storage or ("normalized" if normalize else "uint8")
-    if storage == "normalized" and rgb_data is None:
-        raise InputError("normalized records need rgb_data: give rgb_stats.json's numbers")
+    if storage not in STORAGES:
+        raise InputError(not_among("storage", storage, STORAGES))
+    if rgb_data is not None:
+        rgb_data = check_rgb_stats(rgb_data, "rgb_data")
+    elif storage == "normalized":
+        raise InputError(
+            "normalized records need rgb_data: give what load_image_rgb_data(path) reads from "
+            "rgb_stats.json"
+        )
     classes = get_scheme(scheme)
 
     def records() -> Iterator[bytes]:
@@ -348,25 +289,44 @@ def write_records(path: str | Path, records: Iterable[bytes]) -> int:
 
 
 def read_tfrecord(
-    path: str | Path | list, *, rgb_data: dict[str, float] | None = None
+    path: str | Path | list,
+    image_depth: int | None = None,
+    mask_depth: int | None = None,
+    image_dtype: Any = None,
+    *,
+    rgb_data: dict[str, float] | None = None,
 ) -> tf.data.Dataset:
     """Streams the pairs of one or more TFRecord files, in their order.
 
-    Depth, size and storage are taken from the first record.
+    Depth, size and storage are taken from the first record; who knows them may say so, and they
+    are checked.
 
     Args:
       path: file or files of `write_tfrecord`.
+      image_depth: channels of the images; None: as the file says.
+      mask_depth: channels of the masks; None: as the file says.
+      image_dtype: of the images as stored, as text, numpy or tf dtype: float32 of normalized
+        records, uint8 of all others; None: as the file says.
       rgb_data: six numbers of rgb_stats.json; None leaves the pixels as they are stored.
 
     Returns:
       Dataset of {"image": float32 normalized (uint8 as stored without rgb_data), "mask": uint8,
-      "name": string}.
+      "name": string}. Its iteration ends in an InputError that names a damaged record.
 
     Raises:
-      InputError: no such file, or not a file of these records.
+      InputError: no such file, not a file of these records, or other depths or another dtype.
     """
-    paths = [str(one) for one in (path if isinstance(path, list) else [path])]
-    spec = _spec_of_file(paths[0])
+    paths = [str(one) for one in (path if isinstance(path, (list, tuple)) else [path])]
+    if not paths:
+        raise InputError("read_tfrecord: no files given; give at least one")
+    if rgb_data is not None:
+        rgb_data = check_rgb_stats(rgb_data, "rgb_data")
+    spec = spec_of_file(paths[0])
+    _check_told(paths[0], spec, image_depth, mask_depth, image_dtype)
+    for one in paths:  # TensorFlow does not survive an absurd length
+        if not Path(one).is_file():
+            raise InputError(f"{one}: no such file of records; write it with `skyseg build`")
+        check_framing(one)
 
     def parse(serialized):
         pair = parse_record(serialized, spec)
@@ -374,146 +334,27 @@ def read_tfrecord(
             pair["image"] = normalize_tensor(pair["image"], rgb_data)
         return pair
 
-    return tf.data.TFRecordDataset(paths).map(parse, num_parallel_calls=2, deterministic=True)
+    pairs = tf.data.TFRecordDataset(paths).map(parse, num_parallel_calls=2, deterministic=True)
+    return NamingDataset(pairs, [RecordFile(one, spec) for one in paths])
 
 
-@dataclass(frozen=True)
-class RecordSpec:
-    """What all records of a file have in common."""
-
-    storage: str
-    image_size: tuple[int, int]
-    frames: int = 1
-
-
-def _spec_of_file(path: str) -> RecordSpec:
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file of records; write it with `skyseg build`")
-    try:
-        serialized = next(iter(tf.data.TFRecordDataset(path).take(1)), None)
-        feature = tf.train.Example.FromString(serialized.numpy()).features.feature
-        number = {k: feature[k].int64_list.value[0] for k in ("height", "width", "frames")}
-        storage = feature["storage"].bytes_list.value[0].decode()
-    except Exception as error:  # a damaged file fails in protobuf, TensorFlow or here
-        raise InputError(
-            f"{path}: no records in it ({error.__class__.__name__}); write it with `skyseg build`"
-        ) from None
-    return RecordSpec(storage, (number["height"], number["width"]), number["frames"])
-
-
-# --- a folder of records ---
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One file of a split; `file` is its name in the folder."""
-
-    file: str
-    count: int
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Split:
-    """One split of a folder of records.
-
-    Attributes:
-      count: number of records.
-      class_pixels: labeled pixels of each class id, at the records' size.
-      ignored_pixels: pixels of value 255.
-      shards: its files.
-    """
-
-    count: int
-    class_pixels: list[int]
-    ignored_pixels: int
-    shards: list[Shard]
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """dataset.json: all that a reader must know, and what the records were made from.
-
-    Attributes:
-      scheme: key of labels.SCHEMES.
-      class_names: its classes, so that records outlive a change of the code.
-      storage: key of STORAGES.
-      image_size: (height, width).
-      image_depth, mask_depth: 3 and 1.
-      image_dtype: as stored: "float32" or "uint8".
-      frames: pictures per record.
-      rgb_stats: the six numbers that the images are normalized by.
-      seed: of the order.
-      layout, encoding: of the source.
-      source_sha256: of the source's file names and sizes.
-      splits: by name.
-    """
-
-    scheme: str
-    class_names: list[str]
-    storage: str
-    image_size: tuple[int, int]
-    image_depth: int
-    mask_depth: int
-    image_dtype: str
-    frames: int
-    rgb_stats: dict[str, float]
-    seed: int
-    layout: str
-    encoding: str
-    source_sha256: str
-    splits: dict[str, Split]
-    schema_version: int = SCHEMA_VERSION
-
-    @property
-    def spec(self) -> RecordSpec:
-        """The part that `parse_record` needs."""
-        return RecordSpec(self.storage, self.image_size, self.frames)
-
-
-def write_manifest(folder: str | Path, manifest: Manifest) -> None:
-    """Writes dataset.json aside and renames it."""
-    with write_aside(Path(folder) / MANIFEST) as aside:
-        aside.write_text(json.dumps(asdict(manifest), indent=1) + "\n")
-
-
-def read_manifest(folder: str | Path) -> Manifest:
-    """Reads dataset.json and checks that its shards are there.
-
-    Raises:
-      InputError: no manifest (wrong folder, or an unfinished build), another schema version, a
-        shard that is missing or of another size.
-    """
-    path = Path(folder) / MANIFEST
-    if not path.is_file():
-        raise InputError(
-            f"{folder}: no {MANIFEST} there: a wrong folder, or a build that did not finish "
-            "(run the same `skyseg build` again)"
-        )
-    try:
-        raw = json.loads(path.read_text())
-        version = raw["schema_version"]
-        if version != SCHEMA_VERSION:
-            raise InputError(
-                f"{path}: schema version {version}, this program reads {SCHEMA_VERSION}; "
-                "build the records again"
-            )
-        for split in raw["splits"].values():
-            split["shards"] = [Shard(**shard) for shard in split["shards"]]
-        raw["splits"] = {name: Split(**split) for name, split in raw["splits"].items()}
-        raw["image_size"] = tuple(raw["image_size"])
-        manifest = Manifest(**raw)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: damaged ({error}); build the records again") from None
-    for split in manifest.splits.values():
-        for shard in split.shards:
-            file = path.parent / shard.file
-            if not file.is_file() or file.stat().st_size != shard.bytes:
+def _check_told(path: str, spec: RecordSpec, image_depth, mask_depth, image_dtype) -> None:
+    """Compares what the caller says of a file with what it holds."""
+    there = {"image_depth": 3, "mask_depth": 1, "image_dtype": spec.dtype}
+    told = {"image_depth": image_depth, "mask_depth": mask_depth, "image_dtype": image_dtype}
+    for key, value in told.items():
+        if value is None:
+            continue
+        if key == "image_dtype":
+            try:
+                value = tf.as_dtype(value)
+            except TypeError:
                 raise InputError(
-                    f"{file}: missing or not {shard.bytes} bytes long; copy it again or delete "
-                    f"{path} and run the same `skyseg build` again"
-                )
-    return manifest
+                    f"{path}: image_dtype is {value!r}, no dtype; give uint8 or float32"
+                ) from None
+        if value != there[key]:
+            shown = getattr(there[key], "name", there[key])
+            raise InputError(
+                f"{path}: {key} is {shown} there, not {getattr(value, 'name', value)}; leave {key} "
+                "out or read the right file"
+            )

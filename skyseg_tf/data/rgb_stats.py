@@ -7,17 +7,20 @@ rounded until the last division, whatever the order and number of the workers.
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import read_image, resize_image, write_aside
+from skyseg_tf.json_file import read_object
 
 _KEYS = ("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD")
+_ADVICE = "give what load_image_rgb_data(path) reads from the rgb_stats.json of `skyseg build`"
 
 
 @dataclass(frozen=True)
@@ -101,21 +104,51 @@ def write_rgb_stats(path: str | Path, stats: dict, **facts: object) -> None:
 
 
 def read_rgb_stats(path: str | Path) -> dict[str, float]:
-    """Reads rgb_stats.json.
+    """Reads rgb_stats.json; further keys in it are left out.
 
     Raises:
-      InputError: not JSON, a key is missing, or a standard deviation is not positive.
+      FileNotFoundError: no such file.
+      InputError: not JSON, or not six such numbers (see `check_rgb_stats`).
     """
-    try:
-        stats = json.loads(Path(path).read_text())
-        numbers = {key: float(stats[key]) for key in _KEYS}
-    except (ValueError, TypeError, KeyError) as error:
+    advice = "give the rgb_stats.json of `skyseg build`"
+    return check_rgb_stats(read_object(path, advice), str(path), advice)
+
+
+def check_rgb_stats(stats: object, where: str, advice: str = _ADVICE) -> dict[str, float]:
+    """The six numbers, where they can be normalized by.
+
+    Args:
+      stats: anything.
+      where: what it is, for the error message.
+      advice: what to do about a wrong one, likewise.
+
+    Returns:
+      A new dict of the six numbers as float, without any further keys.
+
+    Raises:
+      InputError: no dict, a key is missing, no finite number, a mean outside 0-255, a standard
+        deviation that is not positive, or all six on the scale 0-1.
+    """
+    if not isinstance(stats, Mapping):
         raise InputError(
-            f"{path}: not a statistics file ({error}); write it with `skyseg build`"
-        ) from None
-    if min(numbers[key] for key in _KEYS[3:]) <= 0:
+            f"{where} is no dict of {', '.join(_KEYS)} but {str(stats)[:80]!r}; {advice}"
+        )
+    numbers = {}
+    for key in _KEYS:
+        if key not in stats:
+            raise InputError(f"{where}: {key} is missing; {advice}")
+        value, least = stats[key], 0.0 if key.endswith("MEAN") else 1e-6
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if not number or not least <= value <= 255:
+            kind = "mean" if key.endswith("MEAN") else "standard deviation"
+            raise InputError(
+                f"{where}: {key} is {str(value)[:40]!r}, no {kind} on the scale 0-255; {advice}"
+            )
+        numbers[key] = float(value)
+    if max(numbers.values()) < 1:
         raise InputError(
-            f"{path}: a standard deviation is not positive; write it with `skyseg build`"
+            f"{where}: all six numbers are below 1, so they are on the scale 0-1; multiply them by "
+            "255"
         )
     return numbers
 

@@ -5,10 +5,10 @@ A network takes normalized float32 images (B, H, W, 3) and gives a dict of float
 one is a file with a build function and a line in MODELS.
 """
 
-import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +17,7 @@ from keras import layers
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.models.bisenetv2 import bisenetv2
 from skyseg_tf.models.deeplab import deeplabv3_xception
+from skyseg_tf.models.options import options_of, parse_options
 from skyseg_tf.models.pspnet import pspnet
 from skyseg_tf.models.resnet_lstm import resnet_lstm
 from skyseg_tf.models.skyline import skyline, skyline_lite0
@@ -93,9 +94,7 @@ def build_model(
     """
     network = _find(name)
     build = network.build
-    known = [
-        p.name for p in inspect.signature(build).parameters.values() if p.kind == p.KEYWORD_ONLY
-    ]
+    known = options_of(build)
     if unknown := sorted(set(options) - set(known)):
         has = f"it has {', '.join(known)}" if known else "it has none"
         raise InputError(f"{name}: no option {', '.join(unknown)}; {has}")
@@ -103,6 +102,19 @@ def build_model(
         raise InputError(f"{name}: num_classes is {num_classes}, must be at least 1")
     check_size(name, size)
     return build(num_classes, tuple(size), **options)
+
+
+def parse_model_options(name: str, texts: Sequence[str]) -> dict[str, Any]:
+    """The options of `build_model` that a command was given.
+
+    Args:
+      name: a key of MODELS.
+      texts: NAME=VALUE each, such as `depth=101`.
+
+    Raises:
+      InputError: no such network or option, or a value that it does not take.
+    """
+    return parse_options(name, _find(name).build, texts)
 
 
 def check_size(name: str, size: tuple[int | None, int | None]) -> None:

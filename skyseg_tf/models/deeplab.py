@@ -1,5 +1,7 @@
 """DeepLabV3+ on the aligned Xception-65 backbone."""
 
+from typing import Literal
+
 import keras
 from keras import layers
 
@@ -109,7 +111,7 @@ def atrous_pyramid(x, output_stride: int):
 
 
 def deeplabv3_xception(
-    num_classes: int, size: tuple[int | None, int | None], *, output_stride: int = 16
+    num_classes: int, size: tuple[int | None, int | None], *, output_stride: Literal[8, 16] = 16
 ) -> keras.Model:
     """Builds DeepLabV3+ with Xception-65: 41,050,273 parameters for one class.
 

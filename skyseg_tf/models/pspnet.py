@@ -1,5 +1,7 @@
 """PSPNet: a dilated ResNet with a pyramid of pooled context."""
 
+from typing import Literal
+
 import keras
 from keras import layers
 
@@ -69,7 +71,7 @@ def head(x, image, filters: int, num_classes: int, name: str):
 
 
 def pspnet(
-    num_classes: int, size: tuple[int | None, int | None], *, depth: int = 50
+    num_classes: int, size: tuple[int | None, int | None], *, depth: Literal[50, 101] = 50
 ) -> keras.Model:
     """Builds PSPNet on ResNet-50: 46,715,347 parameters for 19 classes, 49,080,038 with aux.
 

@@ -1,5 +1,7 @@
 """ResNet-LSTM: a fully convolutional ResNet-18 with memory over the frames of a clip."""
 
+from typing import Literal
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -188,7 +190,7 @@ def resnet_lstm(
     size: tuple[int | None, int | None],
     *,
     frames: int = 4,
-    recurrent: str = "flat",
+    recurrent: Literal["flat", "conv"] = "flat",
     psp: bool = False,
 ) -> keras.Model:
     """Builds ResNet-18 with an LSTM: 40,611,517 published parameters for 19 classes at 224x448.

@@ -1,0 +1,168 @@
+"""Bytes of files and of zip members, never more of them than a limit says.
+
+A path may point into a zip archive: `archive.zip!folder/file.png`. An archive of a few megabytes
+can inflate to any size, a file named .jpg can be a device that never ends: every reader here knows
+how much there is before it takes any of it.
+"""
+
+import io
+import os
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+from functools import lru_cache
+from pathlib import Path
+
+from skyseg_tf.errors import InputError
+
+ZIP_MARK = ".zip!"
+MAX_PIXELS = 200_000_000  # of a picture: about 14000 x 14000
+MAX_FILE_BYTES = 7 * MAX_PIXELS // 2  # of a file: so many pixels of three bytes, not compressed
+_MAX_DIRECTORY_BYTES = 50_000_000  # of an archive; Cityscapes' 150,000 sequence frames need 25
+_PIECE = 4_000_000
+_END, _LOCATOR, _END64 = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, UnicodeDecodeError)
+
+
+def read_bytes(path: str | Path, limit: int = MAX_FILE_BYTES) -> bytes:
+    """The content of a file, or of a zip member named `archive.zip!member`.
+
+    Args:
+      path: the file.
+      limit: in bytes.
+
+    Raises:
+      FileNotFoundError: no such file or member.
+      InputError: larger than the limit; no file but a folder, pipe or device; the archive is
+        damaged there.
+    """
+    path = str(path)
+    if ZIP_MARK not in path:
+        check_file(path, limit)
+        return Path(path).read_bytes()
+    archive, member = path.split(ZIP_MARK, 1)
+    archive += ".zip"
+    return read_member(_shared(archive, os.stat(archive).st_mtime_ns, os.getpid()), member, limit)
+
+
+@lru_cache(maxsize=8)
+def _shared(archive: str, modified: int, process: int) -> zipfile.ZipFile:
+    # Threads may share one; processes may not, for a fork has its file's position in common.
+    return open_archive(archive)
+
+
+def check_file(path: str | Path, limit: int = MAX_FILE_BYTES) -> None:
+    """Refuses what is no file, before opening it could wait for ever, and what is too large.
+
+    Args:
+      path: the file.
+      limit: in bytes.
+
+    Raises:
+      FileNotFoundError: no such file.
+      InputError: a folder, pipe, socket or device, or larger than the limit.
+    """
+    found = os.stat(path)
+    if stat.S_ISDIR(found.st_mode):
+        raise InputError(f"{path}: is a folder; give a file")
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{path}: is a pipe, socket or device; give a file")
+    _check_size(path, found.st_size, limit)
+
+
+def open_archive(path: str | Path, limit: int | None = None) -> zipfile.ZipFile:
+    """Opens a zip archive (an .npz and a .keras file are some) for reading.
+
+    Args:
+      path: the archive.
+      limit: bytes of all members together, when all of them are to be read.
+
+    Raises:
+      FileNotFoundError: no such file.
+      InputError: no whole zip archive, too many members, or a content above the limit.
+    """
+    try:
+        if _directory_bytes(path) > _MAX_DIRECTORY_BYTES:
+            raise InputError(f"{path}: too many members; split the archive or unpack it")
+        archive = zipfile.ZipFile(path)
+    except (*_ZIP_ERRORS, NotImplementedError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: damaged or unfinished archive; download it again") from None
+    if limit is not None:
+        _check_size(path, sum(member.file_size for member in archive.infolist()), limit)
+        for member in archive.infolist():
+            _check_method(archive, member)
+    return archive
+
+
+def read_member(archive: zipfile.ZipFile, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
+    """The content of one member; no more is inflated than the archive's directory announces.
+
+    Args:
+      archive: of `open_archive`.
+      name: the member.
+      limit: in bytes.
+
+    Raises:
+      FileNotFoundError: no such member.
+      InputError: larger than the limit, encrypted, damaged, or compressed in another way than zip
+        archives usually are.
+    """
+    where = f"{archive.filename}!{name}"
+    try:
+        member = archive.getinfo(name)
+    except KeyError:
+        raise FileNotFoundError(f"{where}: no such member in the archive") from None
+    _check_size(where, member.file_size, limit)
+    _check_method(archive, member)
+    content = io.BytesIO()
+    try:
+        with archive.open(member) as file:
+            shutil.copyfileobj(file, content, _PIECE)  # read(size) would hold it twice
+    except _ZIP_ERRORS:
+        content = None
+    except (RuntimeError, NotImplementedError) as error:  # encrypted, or a newer kind of zip
+        raise InputError(f"{where}: {error}; unpack the archive") from None
+    if content is None or content.tell() < member.file_size:
+        raise InputError(f"{where}: the archive is damaged there; download it again")
+    return content.getvalue()
+
+
+def _check_size(path: str | Path, size: int, limit: int) -> None:
+    if size > limit:
+        raise InputError(
+            f"{path}: {size / 1e6:,.0f} MB exceed the limit of {limit / 1e6:,.0f} MB; give a "
+            "smaller file"
+        )
+
+
+def _check_method(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Python inflates at most what is asked for only with these two."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InputError(
+            f"{archive.filename}!{member.filename}: neither stored nor deflated; zip it again "
+            "without bzip2 or LZMA"
+        )
+
+
+def _directory_bytes(path: str | Path) -> int:
+    """Length of a zip archive's list of members, which `zipfile` reads whole when it opens one.
+
+    Reference: APPNOTE.TXT of PKWARE, sections 4.3.14 to 4.3.16.
+    """
+    with open(path, "rb") as file:
+        length = file.seek(0, os.SEEK_END)
+        file.seek(max(0, length - 65557))  # 22 bytes, and a comment of at most 65535
+        tail = file.read()
+        at = tail.rfind(_END)
+        if at < 0:
+            raise zipfile.BadZipFile
+        size = struct.unpack_from("<I", tail, at + 12)[0]
+        if size == 0xFFFFFFFF and at >= 20 and tail[at - 20 : at - 16] == _LOCATOR:
+            file.seek(struct.unpack_from("<Q", tail, at - 12)[0])
+            end = file.read(56)
+            size = struct.unpack_from("<Q", end, 40)[0] if end.startswith(_END64) else 0
+        return size

@@ -1,0 +1,39 @@
+"""Reads small JSON files that people may have edited, cut off or exchanged."""
+
+import json
+from pathlib import Path
+
+from skyseg_tf.errors import InputError
+
+MAX_BYTES = 64 << 20  # a manifest of ten thousand shards has 3 MB
+
+
+def read_object(path: str | Path, advice: str) -> dict:
+    """Reads a JSON object.
+
+    Args:
+      path: the file.
+      advice: what to do about a damaged one, for the error message.
+
+    Returns:
+      The object; what is in it is for the caller to check.
+
+    Raises:
+      FileNotFoundError: no such file.
+      InputError: not JSON, nested too deep, no object, or larger than MAX_BYTES.
+    """
+    with open(path, "rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise InputError(
+            f"{path}: larger than {MAX_BYTES >> 20} MB, which no such file is; {advice}"
+        )
+    try:
+        value = json.loads(content)
+    except RecursionError:
+        raise InputError(f"{path}: nested too deep; {advice}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: damaged, not JSON ({error}); {advice}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: holds no JSON object; {advice}")
+    return value

@@ -1,0 +1,32 @@
+"""Locks on files: the kernel frees those of a process that dies, however it dies.
+
+They are flock's: of all processes on one machine, or on a network file system that keeps them.
+"""
+
+from pathlib import Path
+from typing import TextIO
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows has none: there nobody is kept out
+    fcntl = None
+
+
+def lock(path: str | Path, *, wait: bool = False) -> TextIO | None:
+    """Takes a lock that lasts until the file is closed.
+
+    Args:
+      path: its file, made if absent and never removed; the folder must be there.
+      wait: until it is free.
+
+    Returns:
+      The open file, or None where another one holds it.
+    """
+    file = open(path, "a")  # noqa: SIM115 (who has it open has the lock)
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
