@@ -145,7 +145,7 @@ def _load_onnxruntime(path: Path, threads: int | None, streams: int) -> Runtime:
     try:
         session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's errors share no base class
-        raise _not_loaded(path, "onnxruntime", error) from None
+        raise not_loaded(path, "onnxruntime", error) from None
     facts = ModelFacts.from_metadata(session.get_modelmeta().custom_metadata_map, path)
     entry = session.get_inputs()[0]
     as_bytes = entry.type == "tensor(uint8)"
@@ -171,7 +171,7 @@ def _load_openvino(path: Path, threads: int | None, streams: int) -> Runtime:
         network = core.read_model(path)
         compiled = core.compile_model(network, "CPU", settings)
     except RuntimeError as error:
-        raise _not_loaded(path, "OpenVINO", error) from None
+        raise not_loaded(path, "OpenVINO", error) from None
     if path.suffix == ".onnx":  # OpenVINO drops its metadata
         metadata = read_metadata(path)
     else:
@@ -212,7 +212,7 @@ def _load_litert(path: Path, threads: int | None, streams: int) -> Runtime:
         interpreter = Interpreter(str(path), num_threads=threads)
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        raise _not_loaded(path, "LiteRT", error) from None
+        raise not_loaded(path, "LiteRT", error) from None
     entry, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def infer(images: np.ndarray) -> np.ndarray:
@@ -239,7 +239,7 @@ def _load_keras(path: Path, threads: int | None, streams: int) -> Runtime:
     try:
         network = keras.models.load_model(path, compile=False)
     except (ValueError, OSError, TypeError) as error:
-        raise _not_loaded(path, "Keras", error) from None
+        raise not_loaded(path, "Keras", error) from None
     return _keras_runtime(path, network, _facts_of_run(path, network))
 
 
@@ -336,7 +336,8 @@ def _fixed(size) -> int | None:
     return size if isinstance(size, int) and size > 0 else None
 
 
-def _not_loaded(path: Path, runtime: str, error: Exception) -> InputError:
+def not_loaded(path: Path, runtime: str, error: Exception) -> InputError:
+    """The error of a file that a library refuses; of the library's words the first line."""
     lines = (line.strip() for line in str(error).splitlines())
     reason = next(filter(None, lines), "no reason")
     return InputError(f"{path}: {runtime} cannot load it ({reason}); export or download it again")

@@ -21,9 +21,10 @@ class Camera:
       info: see VideoInfo.
       skipped: frames that the camera failed to deliver.
       missed: frames that came while the last ones were at work.
+      missing: none; nobody announced any.
     """
 
-    audio_streams = ()
+    audio_streams, missing = (), 0
 
     def __init__(self, index: int, *, capture: Callable = cv2.VideoCapture, patience: float = 5.0):
         """Opens the camera and waits for its first frame.
@@ -86,7 +87,8 @@ class Camera:
         last = -1
         while True:
             with self._news:
-                self._news.wait_for(lambda: self._newest or self._closed)
+                # A driver that hangs, in `read`, tells nothing at all.
+                self._news.wait_for(lambda: self._newest or self._closed, self._patience)
                 if self._newest is None:
                     return
                 (picture, seconds), self._newest = self._newest, None
@@ -99,7 +101,8 @@ class Camera:
             yield Moment(frame)
 
     def close(self) -> None:
-        """Lets the camera go."""
+        """Lets the camera go, unless its driver hangs."""
         self._closed = True
         self._thread.join(timeout=2)
-        self._capture.release()
+        if not self._thread.is_alive():
+            self._capture.release()

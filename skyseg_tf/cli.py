@@ -4,14 +4,17 @@ import errno
 import importlib
 import io
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import is_dataclass
 from typing import Any, NoReturn
 
 from skyseg_tf import __version__
-from skyseg_tf.errors import InputError, not_among, printable
+from skyseg_tf.errors import InputError, Stuck, not_among, printable
 
 # Each verb is the module of that name; it is imported only when called for.
 VERBS: dict[str, str] = {
@@ -49,6 +52,7 @@ _HINTS = {
     errno.EROFS: "choose another place",
     errno.ENOSPC: "free some space and run the same command again",
 }
+_LAST_WAIT = 2.0  # seconds for the threads of a command that was told to end
 _OWN = ("--help", "--version", "--completion")
 SHELLS = ("bash", "zsh", "fish")
 
@@ -73,7 +77,9 @@ def run_command(
 
 @contextmanager
 def one_line_errors(prog: str) -> Iterator[None]:
-    """Bad input and a failing disk end the process: one line on stderr, status 2; Ctrl-C: 130.
+    """Bad input and a failing disk end the process: one line on stderr, status 2.
+
+    Ctrl-C (status 130) and SIGTERM (143) end it, too, and what was half written is removed.
 
     Args:
       prog: the name that the line begins with.
@@ -82,14 +88,53 @@ def one_line_errors(prog: str) -> Iterator[None]:
         if isinstance(stream, io.TextIOWrapper):  # names that it cannot encode are no error
             stream.reconfigure(errors="backslashreplace")
     try:
-        yield
+        with _terminable():
+            yield
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `skyseg ... | head` is no error
     except (InputError, OSError) as error:
         _refuse(prog, _one_line(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(f"{prog}: stopped", file=sys.stderr)
-        sys.exit(130)
+        _leave(128 + (stop.args[0] if stop.args else signal.SIGINT), isinstance(stop, Stuck))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Inside, SIGTERM is an exception, as Ctrl-C is, unless the process has other plans for it."""
+
+    owner = os.getpid()
+
+    def terminate(number: int, _) -> None:
+        if os.getpid() == owner:
+            raise KeyboardInterrupt(number)
+        signal.signal(number, signal.SIG_DFL)  # a fork of ours, whose end is nobody's affair
+        signal.raise_signal(number)
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _leave(status: int, stuck: bool) -> NoReturn:
+    """Exits, without the threads that hang in some library: Python would wait for them for ever."""
+    deadline = time.monotonic() + _LAST_WAIT
+    for thread in threading.enumerate():
+        if not stuck and not thread.daemon and thread is not threading.current_thread():
+            thread.join(max(0, deadline - time.monotonic()))
+            stuck = thread.is_alive()
+    if stuck:
+        if "skyseg_tf.images" in sys.modules:
+            sys.modules["skyseg_tf.images"].discard_asides()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = None) -> Any:

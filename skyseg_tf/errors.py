@@ -26,6 +26,13 @@ def printable(text: str) -> str:
     )
 
 
+class Stuck(KeyboardInterrupt):
+    """Told to end by Ctrl-C or SIGTERM while a thread hangs in a library.
+
+    Nothing that this thread works on may be closed, and the process must not wait for it.
+    """
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that somebody who typed `name` most likely meant; None if none is like it."""
     by_lower = {one.lower(): one for one in known}

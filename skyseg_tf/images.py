@@ -6,6 +6,7 @@ only touches pictures starts at once.
 """
 
 import io
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ _JPEG_SEGMENT = 65_533  # most bytes that a JPEG holds in one piece
 UNTURNED = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # orientation -> what undoes it
 
 cv2.setNumThreads(1)  # the callers run one image per thread
+_ASIDES: set[Path] = set()  # files that write_aside has begun
+_ASIDE_NUMBERS = itertools.count()
 
 
 def image_size(source: str | Path | bytes, where: str | Path = "picture") -> tuple[int, int]:
@@ -328,11 +331,20 @@ def write_aside(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Short, since `path` itself may have as long a name as the disk allows.
+    aside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{next(_ASIDE_NUMBERS)}.tmp")
+    _ASIDES.add(aside)
     try:
         yield aside
         os.replace(aside, path)
     finally:
+        aside.unlink(missing_ok=True)
+        _ASIDES.discard(aside)
+
+
+def discard_asides() -> None:
+    """Removes what `write_aside` has begun, for a process that ends without its threads."""
+    for aside in tuple(_ASIDES):
         aside.unlink(missing_ok=True)
 
 

@@ -5,6 +5,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def run_jobs(
       OSError: a full or failing disk.
     """
     ahead = workers + batch_size
-    with ThreadPoolExecutor(workers) as readers, ThreadPoolExecutor(workers) as writers:
+    with _pool(workers) as readers, _pool(workers) as writers:
         waiting = iter(jobs)
         reading: deque[tuple[Job, Future]] = deque()
         writing: deque[tuple[Job, Future]] = deque()
@@ -100,6 +101,18 @@ def run_jobs(
             yield from compute()
         while writing:
             yield _finished(*writing.popleft())
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads; after an error or Ctrl-C what has not begun is dropped, and nobody waits."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def _read(source: str) -> Photo:

@@ -33,7 +33,7 @@ from skyseg_tf.nerfstudio import Scene, finish_scene, read_scene
 from skyseg_tf.photo_stages import STREAM, Job, run_jobs
 from skyseg_tf.prediction import Prediction, enlarge
 from skyseg_tf.runtime import BACKENDS, Runtime, load_fastest, load_runtime
-from skyseg_tf.video_settings import VIDEO_SUFFIXES, VideoSettings
+from skyseg_tf.video_settings import VIDEO_SUFFIXES, VideoSettings, is_stream, is_video
 
 _LISTED = 10  # so many photos are spoken of one by one
 _FEW = 30  # photos; for fewer, loading OpenVINO takes longer than it saves
@@ -56,7 +56,7 @@ class PredictConfig:
 
     inputs: tyro.conf.Positional[tuple[str, ...]]
     """Photos, folders (with all photos below them), globs such as 'photos/**/*.jpg', or - for
-    stdin; or videos."""
+    stdin; or videos, also from a network: rtsp:// and http:// (until Ctrl-C, if they do not end)."""
     out: Path | None = None
     """Folder of the masks, default masks, or the file itself of one photo, table or video; - for
     stdout (one photo or a table), which is the default for stdin. Folders below a given folder are
@@ -316,13 +316,14 @@ def find_videos(config: PredictConfig) -> list[str | int]:
         if config.inputs:
             raise InputError(f"--camera takes no files: leave out {config.inputs[0]}")
         return [config.camera]
-    named = [text for text in config.inputs if Path(text).suffix.lower() in VIDEO_SUFFIXES]
+    named = [text for text in config.inputs if is_video(text)]
     if named and len(named) < len(config.inputs):
         other = next(text for text in config.inputs if text not in named)
         raise InputError(f"{other} is no video, {named[0]} is: give them to commands of their own")
     videos = []
     for text in named:
-        found = sorted(glob.glob(text, recursive=True)) if not Path(text).exists() else [text]
+        is_there = is_stream(text) or Path(text).exists()
+        found = [text] if is_there else sorted(glob.glob(text, recursive=True))
         if not found:
             raise InputError(f"{text}: no such file; check the path")
         videos += found

@@ -13,14 +13,14 @@ import numpy as np
 from tqdm import tqdm
 
 from skyseg_tf.camera import Camera
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, Stuck
 from skyseg_tf.images import write_aside
 from skyseg_tf.runtime import Runtime
 from skyseg_tf.smoothing import Smoother
 from skyseg_tf.stages import Stage, StageTime, run_stages
 from skyseg_tf.video import Moment, Shrinker, VideoReader
 from skyseg_tf.video_compose import Composer, frame_kind
-from skyseg_tf.video_settings import VideoSettings
+from skyseg_tf.video_settings import VideoSettings, is_stream, video_name, without_password
 from skyseg_tf.video_write import CONTAINERS, FrameFolder, VideoWriter
 
 _MOST_STREAMS = 4  # frames in memory, each with the network's activations
@@ -52,26 +52,28 @@ class Report:
       network: its name and backend.
       frames: how many.
       skipped: damaged ones, left out.
+      missing: how many the file announced beyond its end.
       missed: a camera's frames that came while others were at work.
       without_sky: frames in whose mask nothing is sky.
       cuts: scene changes seen.
       seconds: from the first frame to the end of the file.
       cpu_seconds: of all processor cores.
       stages: times of decode, infer (the network alone), compose and encode.
-      stopped: ended by Ctrl-C.
+      stopped: number of the signal that ended it (Ctrl-C's or SIGTERM), or 0.
     """
 
     out: str
     network: str
     frames: int
     skipped: int
+    missing: int
     missed: int
     without_sky: int
     cuts: int
     seconds: float
     cpu_seconds: float
     stages: tuple[StageTime, ...]
-    stopped: bool
+    stopped: int
 
     @property
     def fps(self) -> float:
@@ -90,6 +92,7 @@ class Report:
             f"{count} {what}"
             for count, what in (
                 (self.skipped, "damaged and skipped"),
+                (self.missing, "missing, since the file breaks off"),
                 (self.missed, "missed by a camera that was faster"),
                 (self.without_sky, "without sky"),
             )
@@ -154,7 +157,7 @@ class _After:
     def __call__(self, item: _Item) -> Moment:
         if item.probs is not None:
             probs = self.smoother.smooth(item.probs, item.gains)
-            channel = self.composer.sky_channel
+            channel = self.composer.scheme.sky_channel
             if channel is not None:
                 self.without_sky += not (probs[..., channel] >= self.threshold).any()
             item.moment.frame = self.composer(item.moment.frame, self.shrink.turn_back(probs))
@@ -169,7 +172,7 @@ def streams_for(source: Path | str | int) -> int:
     wanted at once: all cores work on it.
 
     Args:
-      source: a file, or the number of a camera.
+      source: a file, the address of a stream, or the number of a camera.
     """
     return 1 if isinstance(source, int) else min(os.cpu_count() or 1, _MOST_STREAMS)
 
@@ -179,11 +182,11 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
 
     Args:
       config: how it is written.
-      source: a file, or the number of a camera.
+      source: a file, the address of a stream, or the number of a camera.
       runtime: of load_runtime.
 
     Returns:
-      The report. Ctrl-C finishes the file; a second one gives it up.
+      The report. Ctrl-C and SIGTERM finish the file; a second one gives it up.
 
     Raises:
       InputError: no video, no camera, or an output that cannot be as asked.
@@ -200,8 +203,8 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
     target, suffix = find_target(config, source)
     reader = Camera(source) if is_camera else VideoReader(source, threads=config.codec_threads)
     try:
-        size = runtime.size_for(*reader.info.upright_size)
-        shrink = Shrinker(size, reader.info.rotation)
+        size = runtime.size_for(*reader.info.shown_size)
+        shrink = Shrinker(size, reader.info.orientation)
         smoother = Smoother(config.smooth)
         before = _Before(shrink, smoother, runtime.frames)
         after = _After(shrink, smoother, composer, threshold)
@@ -230,12 +233,13 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
                 depth=1 if is_camera else 3,
             )
             if not written:
-                raise KeyboardInterrupt  # before the first frame: there is nothing to finish
+                raise KeyboardInterrupt(stopped)  # before the first frame: nothing to finish
         return Report(
             out=str(target),
             network=f"{runtime.name} in {runtime.backend}",
             frames=len(written),
             skipped=reader.skipped,
+            missing=reader.missing,
             missed=getattr(reader, "missed", 0),
             without_sky=after.without_sky,
             cuts=smoother.cuts,
@@ -268,11 +272,12 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
 
     Args:
       config: how; `out` is a folder where there are several.
-      sources: files, or one camera's number.
+      sources: files and addresses of streams, or one camera's number.
       runtime: of load_runtime.
 
     Returns:
-      0, or 1 if some could not be done (they are listed on stderr), or 130 after Ctrl-C.
+      0, or 1 if some could not be done (they are listed on stderr), or 130 after Ctrl-C and 143
+      after SIGTERM.
 
     Raises:
       InputError: several videos for one output, or the only one could not be done.
@@ -287,12 +292,13 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
         except (InputError, FileNotFoundError) as error:
             if len(sources) == 1:
                 raise
-            failures.append(f"{source}: {error}" * (str(source) not in str(error)) or error)
+            name = without_password(str(source))
+            failures.append(f"{name}: {error}" * (name not in str(error)) or error)
             continue
         if not config.quiet:
             print(report, file=sys.stderr if config.out == "-" else sys.stdout)
         if report.stopped:
-            return 130
+            return 128 + report.stopped
     for failure in failures:
         print(f"skyseg predict: not done: {failure}", file=sys.stderr)
     return 1 if failures else 0
@@ -304,7 +310,7 @@ def find_target(config: VideoConfig, source: Path | str | int) -> tuple[Path | s
     Raises:
       InputError: a suffix that is no video, or the source itself.
     """
-    stem = f"camera{source}" if isinstance(source, int) else Path(source).stem
+    stem = f"camera{source}" if isinstance(source, int) else video_name(str(source))
     if config.out == "-":
         return "-", "mjpeg" if config.container == "auto" else config.container
     if config.container in ("mjpeg", "raw"):
@@ -320,7 +326,8 @@ def find_target(config: VideoConfig, source: Path | str | int) -> tuple[Path | s
         target, suffix = out / f"{stem}.{chosen}", f".{chosen}"
     if suffix not in CONTAINERS:
         raise InputError(f"{out}: give a folder or a video file ({', '.join(CONTAINERS)})")
-    if not isinstance(source, int) and target.exists() and target.samefile(source):
+    is_file = not isinstance(source, int) and not is_stream(str(source))
+    if is_file and target.exists() and target.samefile(source):
         raise InputError(f"{target}: is the video itself; name another file or folder")
     return target, suffix
 
@@ -359,6 +366,8 @@ def _open_writer(config: VideoConfig, target, suffix: str, reader):
 def _closing(writer):
     try:
         yield writer.write
+    except Stuck:  # a thread may still be at work on it
+        raise
     except BaseException:
         writer.abandon()
         raise

@@ -9,6 +9,7 @@ softmax. Nothing imports TensorFlow before the Keras runtime is asked for.
 
 import json
 import math
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -16,7 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from skyseg_tf.backends import LOADERS, Runtime, load_box_in_keras, load_boxed_network
+from skyseg_tf.backends import (
+    LOADERS,
+    Runtime,
+    load_box_in_keras,
+    load_boxed_network,
+    not_loaded,
+)
 from skyseg_tf.errors import InputError, nearest, not_among
 from skyseg_tf.labels import class_ids
 from skyseg_tf.model_facts import METADATA_PREFIX, ModelFacts, sha256_of
@@ -37,6 +44,11 @@ PACKAGES = {
 }  # backend: the module to look for, how to get it
 BOX = Path(__file__).parent / "weights"
 _RIVALS = ("openvino", "onnxruntime")  # which is the faster one depends on processor and network
+_FIRST_SIDE = 256  # pixels at most of the picture for the very first call
+# Held from a model's loading to the end of its first call. OpenVINO fills tables at the first call
+# in a process, behind a C++ guard, and gives up Python's lock meanwhile: a second thread that comes
+# to the guard with that lock in hand waits for the first, and the first for the lock, for ever.
+_FIRST_CALLS = threading.Lock()
 _TRIAL_PHOTO = (720, 1280)
 _TRIAL_ROUNDS, _TRIAL_SECONDS = 5, 1.0
 _SUFFIXES = {
@@ -73,17 +85,37 @@ def load_runtime(
       quick: without `backend`, take the one that loads fastest, for a few photos.
 
     Returns:
-      The runtime. A run folder's export is taken only if it was made from its model.keras of now.
+      The runtime. It has answered one call already, so that any number of threads may share it.
+      A run folder's export is taken only if it was made from its model.keras of now.
 
     Raises:
-      InputError: no such model or backend, not installed, a model that fails its checksum, an
-        export older than its run.
+      InputError: no such model or backend, not installed, a model that fails its checksum or its
+        first call, an export older than its run.
     """
+    backend, path = _choose(model, backend, _QUICK if quick else BACKENDS)
+    entry = boxed(model)
+    if entry:
+        check_sha256(path, entry["sha256"])
+    with _FIRST_CALLS:
+        loaded = (
+            load_box_in_keras(path, entry)
+            if entry and backend == "keras"
+            else LOADERS[backend](path, threads, streams)
+        )
+        _call_once(loaded)
+    if model is not None and Path(model).is_dir():
+        _check_fresh(Path(model), loaded)
+    return loaded
+
+
+def _choose(
+    model: str | Path | None, backend: str | None, order: tuple[str, ...]
+) -> tuple[str, Path]:
+    """The backend, the first of `order` that can if none is named, and the file that it runs."""
     if backend is not None and backend not in BACKENDS:
         raise InputError(not_among("backend", backend, BACKENDS))
     files = _model_files(model)
     if backend is None:
-        order = _QUICK if quick else BACKENDS
         backend = next((name for name in order if name in files and installed(name)), None)
         if backend is None:
             raise InputError(
@@ -96,18 +128,23 @@ def load_runtime(
         )
     elif not installed(backend):
         raise InputError(f"{backend} is not installed: `{PACKAGES[backend][1]}`")
-    path = files[backend]
-    entry = boxed(model)
-    if entry:
-        check_sha256(path, entry["sha256"])
-    loaded = (
-        load_box_in_keras(path, entry)
-        if entry and backend == "keras"
-        else LOADERS[backend](path, threads, streams)
-    )
-    if model is not None and Path(model).is_dir():
-        _check_fresh(Path(model), loaded)
-    return loaded
+    return backend, files[backend]
+
+
+def _call_once(runtime: Runtime) -> None:
+    """Lets a runtime answer a small black picture."""
+    facts = runtime.facts
+    side = -(-min(facts.long_side, _FIRST_SIDE) // facts.divisor) * facts.divisor
+    try:
+        runtime(_black(runtime, runtime.working_size or (side, side)))
+    except Exception as error:  # each library fails in ways of its own
+        raise not_loaded(runtime.path, runtime.backend, error) from error
+
+
+def _black(runtime: Runtime, size: tuple[int, int]) -> np.ndarray:
+    """A batch of one photo, or of one clip where the network takes clips."""
+    clip = (runtime.frames,) if runtime.frames > 1 else ()
+    return np.zeros((1, *clip, *size, 3), np.uint8)
 
 
 def load_fastest(
@@ -142,10 +179,8 @@ def load_fastest(
 
 
 def _trial_seconds(runtime: Runtime) -> float:
-    """Seconds of as many photos as it takes at once; the very first call comes before."""
-    clip = (runtime.frames,) if runtime.frames > 1 else ()
-    photo = np.zeros((1, *clip, *runtime.size_for(*_TRIAL_PHOTO), 3), np.uint8)
-    photos = [photo] * runtime.streams
+    """Seconds of as many photos as it takes at once; the first call of their size comes before."""
+    photos = [_black(runtime, runtime.size_for(*_TRIAL_PHOTO))] * runtime.streams
     with ThreadPoolExecutor(runtime.streams) as pool:
         list(pool.map(runtime, photos))
         start = time.perf_counter()

@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+from skyseg_tf.errors import Stuck
+
 _POLL = 0.1  # seconds between looks at whether another stage has failed
+_LAST_WAIT = 0.5  # seconds for threads that were told to give up
+_SLOW = 3  # times its slowest item yet, and a stage at work no longer counts as slow but as hung
 _END = object()
 
 
@@ -63,8 +67,10 @@ class _Chain:
     """What the threads share. Its flags are no events: a signal's handler must not wait for a lock."""
 
     def __init__(self) -> None:
-        self.stopped = self.aborted = False
+        self.stopped = 0  # number of the signal that came
+        self.aborted = self.cut = False  # cut: the source hangs, its end was told in its place
         self.errors: list[BaseException] = []
+        self.slowest = 0.0  # seconds of one item in one stage
 
     def get(self, inbox: queue.Queue) -> Any:
         while not self.aborted:
@@ -100,21 +106,27 @@ def run_stages(
     stages: Sequence[Stage],
     *,
     depth: int = 3,
-) -> tuple[list[StageTime], bool]:
+    patience: float = 2.0,
+) -> tuple[list[StageTime], int]:
     """Runs every item of the source through all stages, in order.
 
-    Ctrl-C ends the source; what is under way is finished. A second one gives up.
+    Ctrl-C or SIGTERM ends the source; what is under way is finished, unless a stage hangs. A second
+    one gives up. A source that hangs then is left behind, in a thread of its own.
 
     Args:
       source: name and items.
       stages: what is done, in order.
       depth: items that may wait between two stages.
+      patience: seconds without a finished item after which, once told to end, a stage that was
+        never that slow counts as hung.
 
     Returns:
-      The times, source first, and whether Ctrl-C ended it.
+      The times, source first, and the number of the signal that ended it, or 0.
 
     Raises:
       Exception: the first error of any stage, after all threads have ended.
+      KeyboardInterrupt: given up; the signal's number is its argument.
+      Stuck: given up, and a thread hangs; what it works on must be left alone.
     """
     chain, times = _Chain(), [StageTime(source[0])]
     boxes = [queue.Queue(depth) for _ in stages]
@@ -128,49 +140,82 @@ def run_stages(
         threading.Thread(target=chain.run, args=(step,), name=name, daemon=True)
         for step, name in zip(steps, names, strict=True)
     ]
-    with _ctrl_c(chain):
+    with _signals(chain):
         try:
             for thread in threads:
                 thread.start()
-            _join(threads)
+            _join(threads, chain, times, boxes[0], patience)
+        except Stuck:
+            raise
         except BaseException:
-            chain.aborted = True
-            _join(threads)
+            chain.stopped, chain.aborted = chain.stopped or signal.SIGINT, True
+            _join(threads, chain, times, boxes[0], patience)
             raise
     if chain.errors:
         raise chain.errors[0]
     if chain.aborted:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(chain.stopped)
     return times, chain.stopped
 
 
 @contextmanager
-def _ctrl_c(chain: _Chain) -> Iterator[None]:
-    """Inside, Ctrl-C only sets flags.
+def _signals(chain: _Chain) -> Iterator[None]:
+    """Inside, Ctrl-C and SIGTERM only set flags.
 
     An exception may strike anywhere, also on the way out of the code that would catch it, and the
     caller would close the files on which the threads still work.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield  # signals are not ours, or the process ignores this one
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are not ours
         return
 
-    def interrupt(*_) -> None:
-        chain.aborted |= chain.stopped  # a stage's error may have set it before
-        chain.stopped = True
+    def interrupt(number: int, _) -> None:
+        chain.aborted |= chain.stopped > 0  # a stage's error may have set it before
+        chain.stopped = number
 
-    signal.signal(signal.SIGINT, interrupt)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # What the process ignores (in a shell's background) or handles outside Python stays so.
+    before = {n: handler for n, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _join(threads: list[threading.Thread]) -> None:
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(_POLL)  # with an end, since on Windows signals wait for it
+def _join(
+    threads: list[threading.Thread],
+    chain: _Chain,
+    times: list[StageTime],
+    inbox: queue.Queue,
+    patience: float,
+) -> None:
+    """Waits for the threads, source first; once they were told to end, while items get done.
+
+    Raises:
+      Stuck: one of them does not end.
+    """
+    last, since = None, time.monotonic()
+    while alive := [thread for thread in threads if thread.is_alive()]:
+        if chain.cut and alive == threads[:1]:
+            return
+        alive[-1].join(_POLL)  # with an end, since on Windows signals wait for it
+        state = (chain.stopped, chain.aborted, chain.cut, sum(entry.items for entry in times))
+        if state != last:
+            last, since = state, time.monotonic()
+        waited = time.monotonic() - since
+        if not chain.stopped:
+            continue
+        if chain.aborted and waited > _LAST_WAIT:
+            raise Stuck(chain.stopped)
+        if waited > max(patience, _SLOW * chain.slowest):
+            if alive[0] is threads[0] and inbox.empty() and not chain.cut:
+                chain.cut = True
+                inbox.put(_END)
+            else:
+                chain.aborted = True
 
 
 def _feed(chain: _Chain, times: StageTime, items, outbox: queue.Queue) -> bool:
@@ -179,6 +224,8 @@ def _feed(chain: _Chain, times: StageTime, items, outbox: queue.Queue) -> bool:
     times.cpu += time.thread_time() - cpu
     done = time.perf_counter()
     times.busy += done - start
+    if chain.cut:
+        return False
     chain.put(outbox, item)
     times.blocked += time.perf_counter() - done
     times.items += item is not _END
@@ -217,6 +264,7 @@ class _Station:
             self.turn.notify_all()
             self.times.starved += got - start
             self.times.blocked += time.perf_counter() - done
+            self.chain.slowest = max(self.chain.slowest, done - got)
             if not last:
                 self.times.cpu += cpu
                 self.times.busy += done - got

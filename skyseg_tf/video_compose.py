@@ -14,31 +14,36 @@ from av.video.reformatter import VideoReformatter
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import SKY_TINT, outline, outline_width
 from skyseg_tf.labels import LabelScheme
-from skyseg_tf.video import is_full_range, planes
+from skyseg_tf.video import is_full_range, planes, to_bt709
 
-# format: what the frames show, and their pixel format ("" for that of the photo).
+# format: what the frames show, and of which kind they are (see video_write.ENCODERS).
 VIDEO_FORMATS = {
-    "overlay": ("the photo, its sky tinted and outlined, or many classes in their colours", ""),
-    "mask": ("255 = sky", "gray"),
-    "keep-mask": ("255 = not sky", "gray"),
-    "alpha8": ("probability of sky, 0-255", "gray"),
-    "color": ("the classes' colours; of two classes what is not sky is black", ""),
-    "rgba-sky": ("the photo, all but the sky transparent", "yuva420p"),
-    "rgba-nosky": ("the photo, the sky transparent", "yuva420p"),
+    "overlay": (
+        "the photo, its sky tinted and outlined, or many classes in their colours",
+        "photo",
+    ),
+    "mask": ("255 = sky", "mask"),
+    "keep-mask": ("255 = not sky", "mask"),
+    "alpha8": ("probability of sky, 0-255", "grey"),
+    "labelids": ("Cityscapes labelIds: 23 = sky, 0 = unlabeled", "grey"),
+    "color": ("the classes' colours; of two classes what is not sky is black", "photo"),
+    "rgba-sky": ("the photo, all but the sky transparent", "alpha"),
+    "rgba-nosky": ("the photo, the sky transparent", "alpha"),
 }
+_WITHOUT_SKY = ("overlay", "color", "labelids")
 _LUMA = {1: (0.2126, 0.0722), 9: (0.2627, 0.0593)}  # AVColorSpace: weights of red and blue
 _SD_LUMA = (0.299, 0.114)  # BT.601: what decoders take where a file says nothing
 
 
 def frame_kind(name: str) -> str:
-    """ "photo", "grey" or "alpha": what `VideoWriter` must be ready for.
+    """ "photo", "mask" (0 and 255), "grey" or "alpha": what `VideoWriter` must be ready for.
 
     Raises:
       InputError: no such format.
     """
     if name not in VIDEO_FORMATS:
         raise InputError(f"videos have {not_among('format', name, VIDEO_FORMATS)}")
-    return {"": "photo", "gray": "grey", "yuva420p": "alpha"}[VIDEO_FORMATS[name][1]]
+    return VIDEO_FORMATS[name][1]
 
 
 def rgb_to_yuv(colors: np.ndarray, colorspace: int, full_range: bool) -> np.ndarray:
@@ -87,9 +92,10 @@ class Composer:
           InputError: no such format, or one of the sky from a network without it.
         """
         self.kind = frame_kind(name)
-        if scheme.sky is None and name not in ("overlay", "color"):
+        if scheme.sky is None and name not in _WITHOUT_SKY:
             raise InputError(
-                f"format '{name}' needs a class 'sky', this model has none: choose overlay or color"
+                f"format '{name}' needs a class 'sky', this model has none: choose "
+                f"{', '.join(_WITHOUT_SKY)}"
             )
         self.name, self.scheme, self.opacity = name, scheme, opacity
         self._limit = round(threshold * 255)
@@ -106,9 +112,10 @@ class Composer:
           A new frame with the same time stamp. Of photos an odd last row or column is cut off,
           which H.264 and VP9 cannot hold.
         """
-        if self.kind == "grey":
-            out = self._draw_grey(frame, self._sky(probs, (frame.height, frame.width)))
+        if self.kind in ("mask", "grey"):
+            out = self._draw_grey(frame, probs)
         else:
+            frame = to_bt709(frame, self._scaler)
             if frame.format.name not in ("yuv420p", "yuvj420p"):
                 frame = self._scaler.reformat(frame, format="yuv420p", threads=1)
             if self.kind == "alpha":
@@ -122,12 +129,17 @@ class Composer:
 
     # --- formats ---
 
-    def _draw_grey(self, frame: av.VideoFrame, sky: np.ndarray) -> av.VideoFrame:
+    def _draw_grey(self, frame: av.VideoFrame, probs: np.ndarray) -> av.VideoFrame:
         out = av.VideoFrame(frame.width, frame.height, "gray")
         (plane,) = planes(out)
-        if self.name == "alpha8":
-            plane[:] = sky
+        if self.name == "labelids":
+            cv2.LUT(
+                self._class_ids(_to_bytes(probs), plane.shape), self.scheme.label_ids, dst=plane
+            )
+        elif self.name == "alpha8":
+            plane[:] = self._sky(probs, plane.shape)
         else:
+            sky = self._sky(probs, plane.shape)
             rule = cv2.THRESH_BINARY if self.name == "mask" else cv2.THRESH_BINARY_INV
             cv2.threshold(sky, self._limit - 1, 255, rule, dst=plane)
         out.color_range = 2
