@@ -161,7 +161,7 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
     except SystemExit as error:
         if not error.code:
             raise
-        wrong_flags = importlib.import_module("skyseg_tf.wrong_flags")
+        wrong_flags = importlib.import_module("skyseg_tf.console.wrong_flags")
         line = wrong_flags.in_one_line(told.getvalue(), config, argv)
         _refuse(prog, f"{line}; `{prog} --help` tells all")
 
@@ -203,7 +203,9 @@ def print_help(verb: str) -> None:
 
 
 def _print_completion(shells: list[str]) -> None:
-    completion = importlib.import_module("skyseg_tf.completion")  # needs all verbs' settings
+    completion = importlib.import_module(
+        "skyseg_tf.console.completion"
+    )  # needs all verbs' settings
     with one_line_errors("skyseg"):
         print(completion.completion(" ".join(shells)), end="")
 

@@ -13,25 +13,25 @@ import numpy as np
 from tqdm import tqdm
 
 from skyseg_tf.cli import run_command
-from skyseg_tf.comparison import compare_evaluations
+from skyseg_tf.scoring.comparison import compare_evaluations
 from skyseg_tf.data.layouts import find_pairs, guess_mask_encoding, source_root
 from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs, photos_of_records
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.errors import InputError
-from skyseg_tf.evaluation_folder import keep_worst, write_results
+from skyseg_tf.scoring.results import keep_worst, write_results
 from skyseg_tf.images import check_folder
-from skyseg_tf.image_scores import Evaluation, score_image
-from skyseg_tf.inference import Predict, Views, predict_probs
+from skyseg_tf.scoring.evaluation import Evaluation, score_image
+from skyseg_tf.masking.views import Predict, Views, predict_probs
 from skyseg_tf.labels import SCHEMES, LabelScheme, check_encoding, class_ids
-from skyseg_tf.model_folders import evaluations_of, run_of
+from skyseg_tf.runs.model_folders import evaluations_of, run_of
 from skyseg_tf.models import MODELS
-from skyseg_tf.refine import refine
-from skyseg_tf.report import write_report
-from skyseg_tf.runs import read_json, read_run_data
-from skyseg_tf.runtime import Runtime, load_runtime
-from skyseg_tf.scores import class_table
+from skyseg_tf.masking.refine import refine
+from skyseg_tf.scoring.report import write_report
+from skyseg_tf.runs.folder import read_json, read_run_data
+from skyseg_tf.masking.runtime import Runtime, load_runtime
+from skyseg_tf.scoring.scores import class_table
 from skyseg_tf.settings import EvaluateConfig
-from skyseg_tf.submission import check_submission, write_submission
+from skyseg_tf.scoring.submission import check_submission, write_submission
 
 _LANDSCAPE = (720, 1280)  # stands for all photos where each has a size of its own
 

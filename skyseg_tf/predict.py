@@ -15,10 +15,11 @@ import tyro
 from tqdm import tqdm
 
 from skyseg_tf.cli import run_command
-from skyseg_tf.data.listing import LeftOut, choose_photos, walk_tree
-from skyseg_tf.decoders import IMAGE_SUFFIXES
+from skyseg_tf.data.listing import VIDEO_SUFFIXES, LeftOut, choose_photos, walk_tree
 from skyseg_tf.errors import InputError, printable
-from skyseg_tf.formats import (
+from skyseg_tf.images import Photo, check_folder, software_of
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
+from skyseg_tf.masking.formats import (
     FORMATS,
     SOFTWARE,
     Table,
@@ -28,12 +29,11 @@ from skyseg_tf.formats import (
     without_outputs,
     write_text,
 )
-from skyseg_tf.images import Photo, check_folder, software_of
-from skyseg_tf.nerfstudio import Scene, finish_scene, read_scene
-from skyseg_tf.photo_stages import STREAM, Job, run_jobs
-from skyseg_tf.prediction import Prediction, enlarge
-from skyseg_tf.runtime import BACKENDS, Runtime, load_fastest, load_runtime
-from skyseg_tf.video_settings import VIDEO_SUFFIXES, VideoSettings, is_stream, is_video
+from skyseg_tf.masking.nerfstudio import Scene, finish_scene, read_scene
+from skyseg_tf.masking.photo_stages import STREAM, Job, run_jobs
+from skyseg_tf.masking.prediction import Prediction, enlarge
+from skyseg_tf.masking.runtime import BACKENDS, Runtime, load_fastest, load_runtime
+from skyseg_tf.video.settings import VideoSettings, is_stream, is_video
 
 _LISTED = 10  # so many photos are spoken of one by one
 _FEW = 30  # photos; for fewer, loading OpenVINO takes longer than it saves
@@ -332,7 +332,7 @@ def find_videos(config: PredictConfig) -> list[str | int]:
 
 def _predict_videos(config: PredictConfig, videos: list[str | int]) -> int:
     # Only videos need PyAV.
-    from skyseg_tf.predict_video import VideoConfig, predict_videos, streams_for
+    from skyseg_tf.video.predict import VideoConfig, predict_videos, streams_for
 
     settings = VideoConfig(
         **asdict(config.video),

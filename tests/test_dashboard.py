@@ -28,11 +28,11 @@ from skyseg_tf.dashboard_pages import figures, run_facts, session, sources, uplo
 from skyseg_tf.dashboard_pages.sources import Folders
 from skyseg_tf.data.layouts import find_pairs
 from skyseg_tf.errors import InputError
-from skyseg_tf.formats import encode_prediction
-from skyseg_tf.history import read_history
 from skyseg_tf.images import read_image, read_mask
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.runtime import ModelFacts, Runtime
+from skyseg_tf.masking.formats import encode_prediction
+from skyseg_tf.masking.runtime import ModelFacts, Runtime
+from skyseg_tf.runs.history import read_history
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
 import make_dashboard
@@ -367,7 +367,7 @@ def test_a_short_video(tmp_path, monkeypatch):
     pytest.importorskip("av")
     from drawn_clips import make_runtime, write_clip
 
-    from skyseg_tf.video import VideoReader
+    from skyseg_tf.video.read import VideoReader
 
     write_clip(tmp_path / "clip.mp4", 6)
     content = (tmp_path / "clip.mp4").read_bytes()

@@ -13,9 +13,10 @@ import pytest
 from drawn_pictures import picture_bytes, tiff, tiff_page, zeros
 from PIL import ExifTags, Image
 
-from skyseg_tf import decoders, images, raw_photos
-from skyseg_tf.decoders import FORMATS, IMAGE_SUFFIXES
+from skyseg_tf import images
 from skyseg_tf.errors import InputError
+from skyseg_tf.images import decoders, raw_photos
+from skyseg_tf.images.decoders import FORMATS, IMAGE_SUFFIXES
 
 KINDS = {
     "JPEG": {"quality": 95, "subsampling": 0},

@@ -14,19 +14,19 @@ from drawn_trees import cityscapes, flat
 from official_evaluation import run_official
 
 from skyseg_tf.cli import main
-from skyseg_tf.comparison import compare_evaluations
 from skyseg_tf.data.photos import LabeledPhoto
 from skyseg_tf.data.records import read_tfrecord
 from skyseg_tf.errors import InputError
 from skyseg_tf.evaluate import EvaluateConfig, evaluate, evaluation_name
-from skyseg_tf.evaluation_folder import keep_worst
-from skyseg_tf.image_scores import score_image
 from skyseg_tf.images import read_image, read_mask, resize_image
-from skyseg_tf.inference import resize_probs
 from skyseg_tf.labels import SCHEMES, decode_mask
-from skyseg_tf.refine import refine
-from skyseg_tf.report import write_report
-from skyseg_tf.runs import write_json
+from skyseg_tf.masking.refine import refine
+from skyseg_tf.masking.views import resize_probs
+from skyseg_tf.runs.folder import write_json
+from skyseg_tf.scoring.comparison import compare_evaluations
+from skyseg_tf.scoring.evaluation import score_image
+from skyseg_tf.scoring.report import write_report
+from skyseg_tf.scoring.results import keep_worst
 
 
 def make_run(folder, scheme, records=None, seed=0, frames=None):
@@ -390,7 +390,7 @@ def test_names_tell_the_options(tmp_path):
 def test_the_table_of_classes():
     """Two of a hundred pixels of the road are called sky; there is no building and no train."""
     from skyseg_tf.labels import get_scheme
-    from skyseg_tf.scores import class_table
+    from skyseg_tf.scoring.scores import class_table
 
     scheme = get_scheme("cityscapes19")
     road, sky = (scheme.class_names.index(name) for name in ("road", "sky"))

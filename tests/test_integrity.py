@@ -241,7 +241,7 @@ def test_a_manifest_in_another_charset_or_of_absurd_size(tmp_path, monkeypatch):
     (tmp_path / rec.MANIFEST).write_bytes(b'{"a": "\xff\xfe"}')
     with pytest.raises(InputError, match="not JSON"):
         rec.read_manifest(tmp_path)
-    monkeypatch.setattr("skyseg_tf.json_file.MAX_BYTES", 1000)
+    monkeypatch.setattr("skyseg_tf.files.json_file.MAX_BYTES", 1000)
     (tmp_path / rec.MANIFEST).write_text(" " * 1001)
     with pytest.raises(InputError, match="larger than"):
         rec.read_manifest(tmp_path)

@@ -12,17 +12,17 @@ from drawn_models import blue_model, blue_photo
 from drawn_pictures import heic, picture_bytes
 from PIL import Image
 
-from skyseg_tf import photo_stages
 from skyseg_tf.data import listing
-from skyseg_tf.decoders import IMAGE_SUFFIXES
 from skyseg_tf.errors import InputError
-from skyseg_tf.formats import FORMATS
 from skyseg_tf.images import turn
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
+from skyseg_tf.images.raw_photos import RAW_SUFFIXES
 from skyseg_tf.labels import SCHEMES
+from skyseg_tf.masking import photo_stages
+from skyseg_tf.masking.formats import FORMATS
+from skyseg_tf.masking.prediction import enlarge, predict_image
+from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.predict import PredictConfig, find_jobs, main, predict
-from skyseg_tf.prediction import enlarge, predict_image
-from skyseg_tf.raw_photos import RAW_SUFFIXES
-from skyseg_tf.runtime import load_runtime
 
 
 @pytest.fixture

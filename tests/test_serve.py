@@ -21,11 +21,11 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.formats import FORMATS, encode_prediction
 from skyseg_tf.images import decode_photo
-from skyseg_tf.prediction import predict_image
+from skyseg_tf.masking.formats import FORMATS, encode_prediction
+from skyseg_tf.masking.prediction import predict_image
 from skyseg_tf.serve import ServeConfig, make_app, serve
-from skyseg_tf.serve_answers import content_type
+from skyseg_tf.server.answers import content_type
 
 
 def photo_bytes(kind="PNG", size=(64, 96), **options) -> bytes:

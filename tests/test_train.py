@@ -15,21 +15,21 @@ from drawn_trees import add_scene, cityscapes, flat
 from PIL import Image
 from tiny_network import NETWORKS
 
-from skyseg_tf import fitting
 from skyseg_tf.box import BoxConfig, box
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.checkpoints import load_initial_weights
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError
 from skyseg_tf.evaluate import EvaluateConfig, evaluate
 from skyseg_tf.labels import SCHEMES, get_scheme
+from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.models import MODELS, Network, blocks, build_model
-from skyseg_tf.runs import read_run_data
-from skyseg_tf.runtime import load_runtime
+from skyseg_tf.runs.folder import read_run_data
 from skyseg_tf.train import TrainConfig, main, make_streams, train
-from skyseg_tf.train_config import augment_of, check_flags
+from skyseg_tf.training import loop as fitting
+from skyseg_tf.training.checkpoints import load_initial_weights
+from skyseg_tf.training.settings_check import augment_of, check_flags
 
 
 @pytest.mark.slow
@@ -396,14 +396,14 @@ def test_half_precision_needs_a_gpu(records, tmp_path, monkeypatch):
     ):
         train(config)
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr("skyseg_tf.precision._has_gpu", lambda: True)
+    monkeypatch.setattr("skyseg_tf.training.precision._has_gpu", lambda: True)
     check_flags(config)
 
 
 def test_steps_that_loss_scaling_skips_end_no_training(records, tmp_path, monkeypatch):
     """In float16 the first gradients overflow until the scale is found; the loss is a number."""
     monkeypatch.setitem(MODELS, "skynet", NETWORKS["skynet"])
-    monkeypatch.setattr("skyseg_tf.precision._has_gpu", lambda: True)
+    monkeypatch.setattr("skyseg_tf.training.precision._has_gpu", lambda: True)
     before = keras.optimizers.LossScaleOptimizer.__init__
     monkeypatch.setattr(
         keras.optimizers.LossScaleOptimizer,
@@ -453,7 +453,7 @@ def test_init_takes_the_weights_and_leaves_a_head_that_does_not_fit(run, capsys)
 def test_init_takes_a_boxed_model_by_its_name(run, records, tmp_path, monkeypatch, capsys):
     """Its network is trained, and it is as good as it was before the first step."""
     box(BoxConfig(run=run, name="small", data="drawn", terms="none", out=tmp_path / "box"))
-    monkeypatch.setattr("skyseg_tf.runtime.BOX", tmp_path / "box")
+    monkeypatch.setattr("skyseg_tf.masking.runtime.BOX", tmp_path / "box")
     again = train(
         TrainConfig(
             records=records, init=Path("small"), epochs=1, batch_size=4, learning_rate=1e-9,

@@ -3,11 +3,11 @@
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
-from skyseg_tf.decoders import IMAGE_SUFFIXES
+from skyseg_tf.data.listing import VIDEO_SUFFIXES
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import Photo, decode_photo, image_size
-from skyseg_tf.runtime import Runtime
-from skyseg_tf.video_settings import VIDEO_SUFFIXES
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
+from skyseg_tf.masking.runtime import Runtime
 
 MAX_MEGAPIXELS = 50
 MAX_FRAMES = 600  # of a video: 20 s at 30 per second
@@ -58,7 +58,7 @@ def mask_video(
     Raises:
       InputError: no video, PyAV is missing, or a threshold out of range.
     """
-    from skyseg_tf.predict_video import VideoConfig, predict_video  # only videos need PyAV
+    from skyseg_tf.video.predict import VideoConfig, predict_video  # only videos need PyAV
 
     suffix = PurePath(name).suffix.lower()
     with TemporaryDirectory() as folder:

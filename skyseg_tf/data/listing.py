@@ -5,11 +5,14 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from skyseg_tf.decoders import IMAGE_SUFFIXES
 from skyseg_tf.files import open_archive
-from skyseg_tf.raw_photos import RAW_SUFFIXES
-from skyseg_tf.video_settings import VIDEO_SUFFIXES
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
+from skyseg_tf.images.raw_photos import RAW_SUFFIXES
 
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
+    ".wmv", ".flv", ".3gp", ".ogv", ".mjpeg", ".y4m",
+)  # fmt: skip
 _JUNK = {"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"}
 LeftOut = dict[str, list[Path]]  # why files are left out, in words that follow their number
 

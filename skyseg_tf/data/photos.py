@@ -12,8 +12,8 @@ from skyseg_tf.data.records import read_manifest, read_tfrecord
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import read_image, read_mask
-from skyseg_tf.instances import read_instances
 from skyseg_tf.labels import Encoding, LabelScheme, decode_mask
+from skyseg_tf.scoring.instances import read_instances
 
 
 @dataclass(frozen=True)
