@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from skyseg_tf.checkpoints import load_initial_weights
 from skyseg_tf.errors import InputError
 from skyseg_tf.import_weights import ImportConfig, import_weights
 from skyseg_tf.models import MODELS, build_model
 from skyseg_tf.models.skynet import skynet
-from skyseg_tf.state_dicts import read_state
+from skyseg_tf.models.state_dicts import read_state
+from skyseg_tf.training.checkpoints import load_initial_weights
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import json
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,12 +9,12 @@ import pytest
 from drawn_models import blue_model, blue_probs
 from onnx import numpy_helper
 
-from skyseg_tf import runtime
-from skyseg_tf.backends import LOADERS
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.onnx_file import read_metadata, read_weights
-from skyseg_tf.runtime import BACKENDS, ModelFacts, load_fastest, load_runtime, sha256_of
+from skyseg_tf.masking import runtime
+from skyseg_tf.masking.backends import LOADERS
+from skyseg_tf.masking.onnx_file import read_metadata, read_weights
+from skyseg_tf.masking.runtime import BACKENDS, ModelFacts, load_fastest, load_runtime, sha256_of
 
 RNG = np.random.default_rng(0)
 
@@ -44,6 +45,54 @@ def test_calls_of_several_threads_keep_their_answers_apart(tmp_path, backend):
         np.testing.assert_allclose(probs, blue_probs(photo), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("facts", "shape"),
+    [
+        ({}, (1, 256, 256, 3)),
+        ({"long_side": 100, "divisor": 8}, (1, 104, 104, 3)),
+        ({"size": (48, 80)}, (1, 48, 80, 3)),
+    ],
+)
+def test_first_calls_come_one_after_the_other_before_threads_share(
+    tmp_path, monkeypatch, facts, shape
+):
+    """Two threads load (as pages of the dashboard do): no call may meet another's first."""
+    path = blue_model(tmp_path / "m.onnx", **facts)
+    calls, at_work = [], []
+
+    def load(*arguments):
+        model = LOADERS["onnxruntime"](*arguments)
+        infer = model._infer
+
+        def watched(images):
+            at_work.append(images.shape)
+            calls.append((threading.get_ident(), images.shape, len(at_work)))
+            time.sleep(0.05)
+            at_work.pop()
+            return infer(images)
+
+        model._infer = watched
+        return model
+
+    monkeypatch.setitem(runtime.LOADERS, "openvino", load)
+    with ThreadPoolExecutor(3) as pool:
+        done = [pool.submit(load_runtime, path, "openvino", streams=2) for _ in range(3)]
+    assert len(calls) == len({future.result() for future in done}) == 3
+    assert len({thread for thread, _, _ in calls}) == 3
+    assert {(seen, together) for _, seen, together in calls} == {(shape, 1)}
+
+
+def test_a_model_that_fails_at_its_first_call_is_told(tmp_path):
+    model = onnx.load(blue_model(tmp_path / "m.onnx"))
+    shape = np.array([1, 7, 7, 1])
+    model.graph.initializer.append(numpy_helper.from_array(shape, "shape"))
+    model.graph.node[-1].output[0] = "all"
+    model.graph.node.append(onnx.helper.make_node("Reshape", ["all", "shape"], ["probabilities"]))
+    onnx.save(model, tmp_path / "bad.onnx")
+    with pytest.raises(InputError, match=r"bad\.onnx: onnxruntime cannot load it"):
+        load_runtime(tmp_path / "bad.onnx", "onnxruntime")
+
+
 @pytest.mark.parametrize("faster", ["onnxruntime", "openvino"])
 def test_long_work_goes_to_the_backend_that_is_faster_here(tmp_path, monkeypatch, faster):
     import openvino as ov
@@ -71,9 +120,13 @@ def test_long_work_goes_to_the_backend_that_is_faster_here(tmp_path, monkeypatch
         monkeypatch.setitem(LOADERS, name, slowed(name))
     path = blue_model(tmp_path / "m.onnx")
     assert load_fastest(path, threads=2, streams=2).backend == faster
-    assert {shape for _, shape in calls} == {(1, 288, 512, 3)}  # of a wide photo
+    assert {shape for _, shape in calls[1:]} - {(1, 256, 256, 3)} == {
+        (1, 288, 512, 3)
+    }  # a wide one
     calls.clear()
     assert load_fastest(path, "openvino").backend == "openvino"
+    assert calls == [("openvino", (1, 256, 256, 3))]  # the first call alone
+    calls.clear()
     exports = tmp_path / "run" / "exports"
     exports.mkdir(parents=True)
     path.rename(exports / "model-f32.onnx")
@@ -82,7 +135,7 @@ def test_long_work_goes_to_the_backend_that_is_faster_here(tmp_path, monkeypatch
         network.set_rt_info(text, [key])
     ov.save_model(network, exports / "model-int8.xml")
     assert load_fastest(tmp_path / "run").path.name == "model-int8.xml"  # not by its pace
-    assert not calls
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
@@ -99,7 +152,7 @@ def test_a_fixed_file_takes_its_size_alone_and_any_batch(tmp_path, backend):
 def test_keras_takes_sizes_that_differ_in_one_side(tmp_path):
     """For these two, a graph that leaves the height alone open pads dilated convolutions wrongly."""
     from skyseg_tf.models import build_model
-    from skyseg_tf.runs import make_saved_model, save_model
+    from skyseg_tf.runs.folder import make_saved_model, save_model
 
     stats = {f"{c}_MEAN": 90.0 for c in "RGB"} | {f"{c}_STD": 60.0 for c in "RGB"}
     network = build_model("u2netp", 1)

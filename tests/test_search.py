@@ -17,11 +17,11 @@ import pytest
 
 pytest.importorskip("optuna")
 
-from skyseg_tf import trials as trials_module
 from skyseg_tf.errors import InputError
-from skyseg_tf.plots_search import cells, plot_heat_map, plot_parallel_coordinates, position
-from skyseg_tf.search_space import Parameter, parse_space
-from skyseg_tf.trials import Plan, TrialRow, Trials, trial_folder
+from skyseg_tf.tuning import trials as trials_module
+from skyseg_tf.tuning.plots import cells, plot_heat_map, plot_parallel_coordinates, position
+from skyseg_tf.tuning.space import Parameter, parse_space
+from skyseg_tf.tuning.trials import Plan, TrialRow, Trials, trial_folder
 
 ROOT = Path(__file__).parents[1]
 GRID = ("batch_size=8,16,32", "learning_rate=1e-3,5e-3,1e-4,5e-4")
@@ -372,8 +372,8 @@ def test_plots_show_the_best_finished_trial():
 
 def fake_train(config, on_epoch):
     """Leaves what a run leaves, as far as a search looks at it."""
-    from skyseg_tf.runs import read_config, write_json
-    from skyseg_tf.train_config import TrainConfig
+    from skyseg_tf.runs.folder import read_config, write_json
+    from skyseg_tf.training.settings_check import TrainConfig
 
     resumed = config.resume
     if resumed:
@@ -448,7 +448,7 @@ def test_the_best_line_is_parsed_to_the_same_settings():
     import tyro
 
     from skyseg_tf.search import command_line
-    from skyseg_tf.train_config import TrainConfig
+    from skyseg_tf.training.settings_check import TrainConfig
 
     config = TrainConfig(
         records=Path("my records/it's"), extra_records=(Path("a b"), Path("c")), augment="none",
