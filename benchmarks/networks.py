@@ -50,7 +50,7 @@ def measure(name: str, size: tuple[int, int], batch: int, repeats: int) -> dict:
     import numpy as np
     import tensorflow as tf
 
-    from skyseg_tf.recipes import RECIPES, compile_model
+    from skyseg_tf.models.recipes import RECIPES, compile_model
     from skyseg_tf.zoo import count_gmacs
 
     keras.utils.set_random_seed(0)

@@ -18,7 +18,7 @@ from skyseg_tf.cli import run_command
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import get_scheme
-from skyseg_tf.runtime import BOX, METADATA_PREFIX, ModelFacts, sha256_of
+from skyseg_tf.masking.runtime import BOX, METADATA_PREFIX, ModelFacts, sha256_of
 
 _SMALL = 1024  # constants of fewer values stay float32: they weigh nothing and are touchier
 _HALF_MAX = 65504.0
@@ -105,7 +105,7 @@ def _add_entry(index: Path, name: str, entry: dict, default: bool) -> None:
 def _export(network, stats: dict[str, float], divisor: int):
     """The ONNX graph of raw RGB to probabilities, all sizes free."""
     from skyseg_tf.exporters.onnx_graph import keras_to_onnx
-    from skyseg_tf.runs import make_saved_model
+    from skyseg_tf.runs.folder import make_saved_model
 
     model = make_saved_model(network, stats)
     model(np.zeros((1, 2 * divisor, 2 * divisor, 3), np.float32))  # Keras exports what has run once
@@ -190,10 +190,10 @@ def box(config: BoxConfig) -> None:
     from skyseg_tf.quiet import import_tensorflow_quietly
 
     import_tensorflow_quietly()
-    from skyseg_tf.checkpoints import load_initial_weights
     from skyseg_tf.models import build_model, parse_model_options
-    from skyseg_tf.runs import read_config, read_run_data
+    from skyseg_tf.runs.folder import read_config, read_run_data
     from skyseg_tf.settings import TrainConfig
+    from skyseg_tf.training.checkpoints import load_initial_weights
 
     settings, data = read_config(config.run, TrainConfig), read_run_data(config.run)
     if data is None:

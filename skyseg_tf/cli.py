@@ -8,13 +8,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import is_dataclass
 from typing import Any, NoReturn
 
 from skyseg_tf import __version__
-from skyseg_tf.errors import InputError, Stuck, not_among
+from skyseg_tf.errors import InputError, Stuck, not_among, printable
 
 # Each verb is the module of that name; it is imported only when called for.
 VERBS: dict[str, str] = {
@@ -84,6 +84,9 @@ def one_line_errors(prog: str) -> Iterator[None]:
     Args:
       prog: the name that the line begins with.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names that it cannot encode are no error
+            stream.reconfigure(errors="backslashreplace")
     try:
         with _terminable():
             yield
@@ -143,7 +146,8 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
     """The config that flags give; --help exits, and wrong flags do with one line and status 2.
 
     Args:
-      config: a frozen dataclass; each field is a flag.
+      config: a frozen dataclass; each field is a flag. Its `older_flags`, if it has any, are names
+        that flags had once (older -> flag).
       argv: the flags, or None for those of the process.
       prog: the name shown in the help.
       default: a config from which the flags depart; None for the fields' own defaults.
@@ -153,6 +157,7 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
     """
     import tyro  # `skyseg --version` does without
 
+    argv = _renamed(sys.argv[1:] if argv is None else argv, getattr(config, "older_flags", {}))
     marks = (tyro.conf.DisallowNone,)
     told = io.StringIO()
     try:
@@ -161,10 +166,14 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
     except SystemExit as error:
         if not error.code:
             raise
-        wrong_flags = importlib.import_module("skyseg_tf.wrong_flags")
-        argv = sys.argv[1:] if argv is None else argv
+        wrong_flags = importlib.import_module("skyseg_tf.console.wrong_flags")
         line = wrong_flags.in_one_line(told.getvalue(), config, argv)
         _refuse(prog, f"{line}; `{prog} --help` tells all")
+
+
+def _renamed(argv: Sequence[str], names: Mapping[str, str]) -> list[str]:
+    split = (word.partition("=") for word in argv)
+    return ["".join((names.get(flag, flag), *value)) for flag, *value in split]
 
 
 def _refuse(prog: str, line: str) -> NoReturn:
@@ -176,8 +185,8 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
         hint = _HINTS.get(error.errno)
-        return f"{error.strerror}{where}{f'; {hint}' if hint else ''}"
-    return " ".join(str(error).split())
+        return printable(f"{error.strerror}{where}{f'; {hint}' if hint else ''}")
+    return printable(" ".join(str(error).split()))
 
 
 def config_of(verb: str) -> type:
@@ -199,7 +208,9 @@ def print_help(verb: str) -> None:
 
 
 def _print_completion(shells: list[str]) -> None:
-    completion = importlib.import_module("skyseg_tf.completion")  # needs all verbs' settings
+    completion = importlib.import_module(
+        "skyseg_tf.console.completion"
+    )  # needs all verbs' settings
     with one_line_errors("skyseg"):
         print(completion.completion(" ".join(shells)), end="")
 

@@ -17,7 +17,7 @@ import tyro
 from skyseg_tf.cli import run_command
 from skyseg_tf.dashboard_pages.sources import Folders
 from skyseg_tf.errors import InputError
-from skyseg_tf.port import listen
+from skyseg_tf.server.port import listen
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,11 @@ def dashboard(config: DashboardConfig) -> None:
             f"the dashboard needs {' and '.join(missing)}: pip install 'skyseg_tf[dashboard]'"
         )
     port = _free_port(config.host, config.port)
+    from streamlit import net_util
     from streamlit.web import cli
 
+    # Of a server that is open to the network Streamlit asks a service for the address.
+    net_util.get_external_ip = lambda: None
     if config.host not in ("localhost", "127.0.0.1", "::1"):
         print("skyseg: open to the network, without a password", flush=True)
     cli.main(streamlit_arguments(replace(config, port=port)), standalone_mode=False)

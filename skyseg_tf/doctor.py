@@ -10,11 +10,12 @@ from pathlib import Path
 from skyseg_tf import __version__
 from skyseg_tf.cli import run_command
 from skyseg_tf.errors import InputError
-from skyseg_tf.runtime import BACKENDS, BOX, PACKAGES, check_sha256, installed, read_box
+from skyseg_tf.masking.runtime import BACKENDS, BOX, PACKAGES, check_sha256, installed, read_box
 
 # Extra of the package: what it is for.
 EXTRAS = {
     "export": "skyseg export; the OpenVINO and LiteRT runtimes",
+    "raw": "raw photos of cameras (DNG, NEF, CR2, ARW, ...)",
     "video": "skyseg predict of videos and cameras",
     "serve": "skyseg serve",
     "dashboard": "the dashboard",

@@ -10,13 +10,13 @@ import numpy as np
 import tyro
 from PIL import Image, ImageCms
 
-from skyseg_tf.backdrop import make_backdrop, sure_sky
 from skyseg_tf.cli import run_command
+from skyseg_tf.compositing.backdrop import make_backdrop, sure_sky
+from skyseg_tf.compositing.matting import sky_matte
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import read_photo, write_image
-from skyseg_tf.matting import sky_matte
-from skyseg_tf.prediction import Prediction, predict_image
-from skyseg_tf.runtime import BACKENDS, Runtime, load_runtime
+from skyseg_tf.masking.prediction import Prediction, predict_image
+from skyseg_tf.masking.runtime import BACKENDS, Runtime, load_runtime
 
 LEAST_SKY = 0.01  # share of the photo under which there is nothing to replace
 LEAST_NEW_SKY = 0.02  # share of the other photo under which its sky would be a blur of few pixels

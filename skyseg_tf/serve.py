@@ -18,10 +18,10 @@ from functools import partial
 from skyseg_tf import __version__
 from skyseg_tf.cli import leave, run_command
 from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.formats import FORMATS
-from skyseg_tf.port import listen
-from skyseg_tf.prediction import enlarge, infer
-from skyseg_tf.runtime import Runtime, load_runtime
+from skyseg_tf.masking.formats import FORMATS
+from skyseg_tf.masking.prediction import enlarge, infer
+from skyseg_tf.masking.runtime import Runtime, load_runtime
+from skyseg_tf.server.port import listen
 from skyseg_tf.settings import ServeConfig
 
 try:
@@ -31,10 +31,10 @@ try:
     from fastapi.responses import HTMLResponse, PlainTextResponse, Response
     from starlette.exceptions import HTTPException
 
-    from skyseg_tf.serve_answers import JSON_EXAMPLE, content_type, encode
-    from skyseg_tf.serve_metrics import CONTENT_TYPE, ServeMetrics
-    from skyseg_tf.serve_page import PAGE
-    from skyseg_tf.serve_requests import Refusal, error_answer, find_photo, read_body, read_photo
+    from skyseg_tf.server.answers import JSON_EXAMPLE, content_type, encode
+    from skyseg_tf.server.metrics import CONTENT_TYPE, ServeMetrics
+    from skyseg_tf.server.page import PAGE
+    from skyseg_tf.server.requests import Refusal, error_answer, find_photo, read_body, read_photo
 except ModuleNotFoundError:
     raise InputError("the server needs FastAPI: pip install 'skyseg_tf[serve]'") from None
 

@@ -6,7 +6,7 @@ other commands hold their settings themselves.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 
@@ -73,8 +73,9 @@ class TrainConfig:
     """The network's own, NAME=VALUE: depth=101 for pspnet, output_stride=8 for deeplabv3_xception,
     psp=true and recurrent=conv for resnet_lstm (its frames are those of the records)."""
     init: Path | None = None
-    """Run of the same network to start from, or a file of import_weights; its head is left out
-    where the classes differ. `imagenet`: for skyline_lite0 and unet_efficientnet_b2."""
+    """Run of the same network to start from, a file of import_weights, or the name of a boxed
+    model; its head is left out where the classes differ. Without --model, its network is trained.
+    `imagenet`: for skyline_lite0 and unet_efficientnet_b2."""
     precision: str = "float32"
     """float32, mixed_bfloat16, mixed_float16 (GPUs alone), or auto: what trains fastest here, by a
     few steps."""
@@ -168,21 +169,28 @@ class SearchConfig(TrainConfig):
     """How many, for random and tpe; a search that goes on may have more."""
 
 
+_OLDER_FLAGS = {"--run": "--model"}  # taken as well, see cli.parse_flags
+
+
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Score a run: on its own records, or with --source at each label's full size."""
+    """Score a model: on records, or with --source at each label's full size."""
 
-    run: Path
-    """Run folder of `skyseg train`."""
+    older_flags: ClassVar = _OLDER_FLAGS
+    model: str
+    """Run folder, model file (.keras, .onnx, .xml, .tflite) or name of a boxed model; of a run its
+    model.keras is scored."""
     source: Path | None = None
     """Dataset tree; predictions are brought to its labels' own size (Cityscapes protocol)."""
     split: str = "val"
     """train, val or test."""
     name: str | None = None
-    """Folder in RUN/evaluation; default: by source, split and the options below."""
+    """Folder in RUN/evaluation, FILE.evaluation or, of a boxed model, runs/evaluation/<model>;
+    default: by source, split and the options below."""
     # --- how the network sees a photo
     image_size: tuple[int, int] | None = None
-    """Height and width that a photo of --source is brought to first; default: the records'."""
+    """Height and width that a photo of --source is brought to first; default: the records', and
+    as for `skyseg predict` where the model knows of none."""
     multi_scale: tuple[float, ...] = (1.0,)
     """Factors of that size; the probabilities of all are averaged."""
     flip: bool = False
@@ -200,11 +208,14 @@ class EvaluateConfig:
     """Photos on the sheet of the worst."""
     submission: Path | None = None
     """Folder for the predictions as labelIds PNGs in the benchmark's naming; needs --source."""
-    compare: tuple[Path, ...] = ()
-    """Other runs: print their evaluations of this name beside that of --run; nothing is scored."""
+    compare: tuple[str, ...] = ()
+    """Other models: print their evaluations of this name beside that of --model; nothing is
+    scored."""
     # --- where things are
+    backend: str | None = None
+    """openvino, onnxruntime, litert or keras; default: keras for a run, else the fastest here."""
     records: Path | None = None
-    """The run's records, if they have moved."""
+    """Records to score on; default: the run's own."""
     layout: str | None = None
     """Layout of --source; default: detected."""
     encoding: str | None = None
@@ -215,10 +226,11 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """Write a run's network for another runtime: uint8 RGB in, float probabilities out."""
+    """Write a network for another runtime: uint8 RGB in, float probabilities out."""
 
-    run: Path
-    """Run folder of `skyseg train`."""
+    older_flags: ClassVar = _OLDER_FLAGS
+    model: str
+    """Run folder, .keras file or name of a boxed model."""
     format: str
     """onnx, saved_model, openvino, litert or tensorrt-onnx."""
     precision: str = "f32"
@@ -226,9 +238,11 @@ class ExportConfig:
     image_size: tuple[int, int] | None = None
     """Fix height and width, and the batch to 1: faster; default: any where the format can."""
     out: Path | None = None
-    """File (folder for saved_model); default: <run>/exports/<format and precision>."""
+    """File (folder for saved_model); default: a name by format and precision in RUN/exports,
+    FILE.exports or, of a boxed model, runs/exports/<model>."""
     records: Path | None = None
-    """Records for the ranges of int8 and for the comparison; default: those of the run."""
+    """Records for the ranges of int8 and for the comparison; default: those of the run. Where
+    there are none, drawn scenes serve for the comparison."""
     photos: int = 16
     """Of the val split, on which the export is compared with the Keras model."""
     calibration_photos: int = 64

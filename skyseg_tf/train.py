@@ -16,20 +16,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skyseg_tf import plots
+from skyseg_tf.scoring import plots
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.checkpoints import load_checkpoint, load_initial_weights
+from skyseg_tf.training.checkpoints import copy_weights, load_checkpoint, load_initial_weights
 from skyseg_tf.cli import parse_flags, run_command
-from skyseg_tf.data.augment import Classes, make_augment, make_mix
+from skyseg_tf.data.augment.presets import Classes, make_augment, make_mix
 from skyseg_tf.data.integrity import naming_damage
 from skyseg_tf.data.layouts import find_pairs, source_root
 from skyseg_tf.data.pipeline import make_dataset
-from skyseg_tf.data.records import Manifest, read_manifest
+from skyseg_tf.data.records import MANIFEST, Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
-from skyseg_tf.data.scenes import write_scenes
-from skyseg_tf.devices import use_devices
+from skyseg_tf.data.drawing.scenes import write_scenes
+from skyseg_tf.training.devices import use_devices
 from skyseg_tf.errors import InputError
-from skyseg_tf.fitting import (
+from skyseg_tf.training.loop import (
     Progress,
     Schedule,
     Terminated,
@@ -39,32 +39,42 @@ from skyseg_tf.fitting import (
     targets_of,
 )
 from skyseg_tf.images import check_folder
-from skyseg_tf.imagenet import IMAGENET, load_imagenet
+from skyseg_tf.training.imagenet import IMAGENET, load_imagenet
 from skyseg_tf.labels import LabelScheme, get_scheme
-from skyseg_tf.learning_rate import RisingRate, find_rate, plot_rate_curve
-from skyseg_tf.losses import class_weights, weighted_cross_entropy
+from skyseg_tf.training.learning_rate import RisingRate, find_rate, plot_rate_curve
+from skyseg_tf.training.losses import class_weights, weighted_cross_entropy
 from skyseg_tf.models import MODELS, build_model, parse_model_options
-from skyseg_tf.precision import Arithmetic, candidates, choose_arithmetic
-from skyseg_tf.recipes import compile_model
-from skyseg_tf.runs import (
+from skyseg_tf.models.folded import restore_statistics
+from skyseg_tf.training.precision import Arithmetic, candidates, choose_arithmetic
+from skyseg_tf.models.recipes import compile_model
+from skyseg_tf.runs.folder import (
     RunData,
     environment,
     read_config,
+    read_json,
     read_run_data,
     save_model,
     training_in,
     write_json,
 )
-from skyseg_tf.scores import Scores, class_table, predict_masks, score
-from skyseg_tf.seeds import summarize, table
+from skyseg_tf.masking.runtime import boxed, load_boxed
+from skyseg_tf.scoring.scores import Scores, class_table, predict_masks, score
+from skyseg_tf.training.seeds import summarize, table
 from skyseg_tf.settings import TrainConfig
-from skyseg_tf.train_config import augment_of, check_flags, check_settings, recipe_of, resumed
-from skyseg_tf.trained_model import TrainedModel
-from skyseg_tf.watching import Board, LiveCurves, make_tracker
+from skyseg_tf.training.settings_check import (
+    augment_of,
+    check_flags,
+    check_settings,
+    recipe_of,
+    resumed,
+)
+from skyseg_tf.training.trained_model import TrainedModel
+from skyseg_tf.training.watching import Board, LiveCurves, make_tracker
 
 # Drawn at the size of the records: shrinking would blur the photos but not the masks.
 DEMO_SCENES, DEMO_SIZE = 900, (128, 256)
 _TAKEN = "{}: holds a run already; choose another --run or delete it"
+_BOXED_PHOTOS = 64  # that batch normalizations of a boxed network are told of
 
 
 def train(config: TrainConfig, on_epoch: Callable[[dict[str, float]], None] | None = None) -> Path:
@@ -176,6 +186,7 @@ def prepare(config: TrainConfig) -> tuple[TrainConfig, Manifest]:
     Raises:
       InputError: a setting or the data cannot be used.
     """
+    config = _following_init(config)
     check_flags(config)  # first, for building records may take long
     records, manifest = find_records(config)
     check_settings(config, manifest, records)
@@ -187,6 +198,17 @@ def prepare(config: TrainConfig) -> tuple[TrainConfig, Manifest]:
         check_folder(folder)
     make_streams(config, scheme)[0](0, 0)  # refuses what cannot be mixed or fills no batch
     return config, manifest
+
+
+def _following_init(config: TrainConfig) -> TrainConfig:
+    """Without --model, the network that --init is of, where a run or a boxed model says so."""
+    if not config.init or config.resume or config.model != TrainConfig.model:
+        return config
+    if entry := boxed(config.init):
+        options = tuple(f"{name}={value}" for name, value in entry["options"].items())
+        return replace(config, model=entry["network"], model_options=options)
+    told = read_json(config.init / "config.json") if config.init.is_dir() else {}
+    return replace(config, model=told.get("model") or config.model)
 
 
 def train_seeds(config: TrainConfig) -> Path:
@@ -297,7 +319,11 @@ def compiled_network(
         origin = load_imagenet(model, manifest.rgb_stats)
         print(f"encoder of {origin}, trained on ImageNet", flush=True)
     elif config.init and not config.resume:
-        fresh = load_initial_weights(config.init, model)
+        fresh = (
+            _load_boxed_weights(config, model)
+            if boxed(config.init)
+            else load_initial_weights(config.init, model)
+        )
         print(f"weights of {config.init}; fresh: {', '.join(fresh) or 'none'}", flush=True)
     weights = class_weights(manifest.splits["train"].class_pixels) if config.class_weights else None
     compile_model(
@@ -308,6 +334,15 @@ def compiled_network(
     if config.ema:
         model.average_weights(config.ema, config.accumulate)
     return model
+
+
+def _load_boxed_weights(config: TrainConfig, model: keras.Model) -> list[str]:
+    """As load_initial_weights, from the box, whose files hold no statistics to be trained on."""
+    source = load_boxed(config.init)
+    photos = make_dataset(config.records, "train", 1, shuffle=True, seed=config.seed)
+    restore_statistics(source, (image.numpy() for image, _ in photos.take(_BOXED_PHOTOS)))
+    arrays = [keras.ops.convert_to_numpy(v) for v in source.variables]
+    return copy_weights(arrays, [v.name for v in source.variables], model, config.init)
 
 
 def _network(config: TrainConfig, manifest: Manifest, precision: str) -> keras.Model:
@@ -426,6 +461,7 @@ def find_records(config: TrainConfig) -> tuple[Path, Manifest]:
         raise InputError("give --records or --source, not both")
     if config.records:
         return Path(config.records), read_manifest(config.records)
+    _check_no_dataset(config)
     scheme = config.scheme or "sky"
     name = get_scheme(scheme).name
     if config.source:
@@ -439,6 +475,22 @@ def find_records(config: TrainConfig) -> tuple[Path, Manifest]:
         out=out, source=source, scheme=scheme, image_size=size, storage="uint8", quiet=config.quiet
     )
     return out, build(build_config)
+
+
+def _check_no_dataset(config: TrainConfig) -> None:
+    """Refuses --data that holds what somebody wants to train on: elsewhere that flag means this."""
+    if config.source or config.data == TrainConfig.data:
+        return
+    flag = "--records" if (config.data / MANIFEST).is_file() else "--source"
+    try:
+        if flag == "--source":
+            find_pairs(config.data, None, ["train"])
+    except InputError:
+        return
+    raise InputError(
+        f"--data {config.data}: that flag is where the demo is put; give this dataset by "
+        f"{flag} {config.data}"
+    )
 
 
 def write_plots(

@@ -21,8 +21,8 @@ from skyseg_tf.cli import run_command
 from skyseg_tf.dashboard_pages.run_facts import Group, ScoredRun, group_scores
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import write_aside
-from skyseg_tf.model_facts import sha256_of
-from skyseg_tf.runtime import BACKENDS, Runtime, load_runtime
+from skyseg_tf.masking.model_facts import sha256_of
+from skyseg_tf.masking.runtime import BACKENDS, Runtime, load_runtime
 
 _LOG_ROWS = 8  # epochs that a page shows of a training
 _COLUMNS = ("network", "parameters", "GMACs", "latency", "sky IoU", "mean IoU", "run")
@@ -234,7 +234,7 @@ def _run_section(run: Path) -> str:
 
 
 def _command(run: Path) -> str:
-    from skyseg_tf.runs import read_config
+    from skyseg_tf.runs.folder import read_config
     from skyseg_tf.search import command_line
     from skyseg_tf.settings import TrainConfig
 

@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.runtime import ModelFacts, Runtime
+from skyseg_tf.masking.runtime import ModelFacts, Runtime
 
 SKY, GROUND = (120, 170, 250), (60, 70, 40)
 SIZE = (64, 96)

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from skyseg_tf import runtime
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import SCHEMES
+from skyseg_tf.masking import runtime
 
 STATS = {"R_MEAN": 90.0, "G_MEAN": 100.0, "B_MEAN": 110.0, "R_STD": 50.0, "G_STD": 55.0, "B_STD": 60.0}  # fmt: skip
 
@@ -49,7 +49,7 @@ def photos():
 def test_every_runtime_gives_what_was_trained(network, photos, tmp_path, monkeypatch):
     from skyseg_tf import models
     from skyseg_tf.box import write_box
-    from skyseg_tf.runs import make_saved_model
+    from skyseg_tf.runs.folder import make_saved_model
 
     monkeypatch.setitem(models.MODELS, "tiny", models.Network(tiny, divisor=2))
     monkeypatch.setattr(runtime, "BOX", tmp_path)
@@ -89,7 +89,7 @@ def test_no_dimension_too_many_in_a_graph(network, photos, monkeypatch):
 
 
 def test_keras_files_and_litert(network, photos, tmp_path):
-    from skyseg_tf.runs import make_saved_model, save_model
+    from skyseg_tf.runs.folder import make_saved_model, save_model
 
     wanted = make_saved_model(network, STATS).predict_on_batch(photos.astype("float32"))
     save_model(tmp_path / "model.keras", network, STATS)
@@ -121,3 +121,27 @@ def test_a_weight_that_is_not_in_the_graph_is_told(network):
         match_weights(network, lambda array: None)
     with pytest.raises(InputError, match="of another network"):
         load_folded_weights(network, {})
+
+
+def test_a_folded_network_can_be_trained_on():
+    """In training a batch normalization goes by its batch: it must then do what it does alone."""
+    import keras
+
+    from skyseg_tf.models.folded import restore_statistics
+
+    rng = np.random.default_rng(0)
+    network = tiny(1, (32, 64))
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):  # as load_folded_weights leaves it
+            shape = layer.gamma.shape
+            layer.gamma.assign(rng.uniform(0.5, 2, shape))
+            layer.beta.assign(rng.normal(size=shape))
+    images = rng.normal(size=(4, 32, 64, 3)).astype(np.float32)
+    before = network(images, training=False)["logits"].numpy()
+    moving = [v.numpy() for v in network.non_trainable_variables]
+    assert np.abs(network(images, training=True)["logits"].numpy() - before).max() > 0.1
+    for variable, value in zip(network.non_trainable_variables, moving, strict=True):
+        variable.assign(value)
+    restore_statistics(network, [images[:2], images[2:]])
+    np.testing.assert_allclose(network(images, training=False)["logits"], before, atol=1e-4)
+    np.testing.assert_allclose(network(images, training=True)["logits"], before, atol=1e-2)

@@ -28,11 +28,11 @@ from skyseg_tf.dashboard_pages import figures, run_facts, session, sources, uplo
 from skyseg_tf.dashboard_pages.sources import Folders
 from skyseg_tf.data.layouts import find_pairs
 from skyseg_tf.errors import InputError
-from skyseg_tf.formats import encode_prediction
-from skyseg_tf.history import read_history
 from skyseg_tf.images import read_image, read_mask
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.runtime import ModelFacts, Runtime
+from skyseg_tf.masking.formats import encode_prediction
+from skyseg_tf.masking.runtime import ModelFacts, Runtime
+from skyseg_tf.runs.history import read_history
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
 import make_dashboard
@@ -259,7 +259,7 @@ def test_unlike_protocols_never_share_a_table(tmp_path):
     assert row["boundary F"] == 0.5
     (other / "metrics.json").write_text("{")
     _, damaged = run_facts.group_scores([other])
-    assert "damaged" in damaged[0]
+    assert "metrics.json: damaged, not JSON" in damaged[0]
 
 
 def test_worst_photos_are_ranked_and_found(tmp_path, tree):
@@ -355,6 +355,8 @@ def test_uploads_are_checked():
     assert np.array_equal(uploads.read_upload("a.png", png(photo)).image, photo)
     with pytest.raises(InputError, match=r"a\.png: not a readable image"):
         uploads.read_upload("a.png", b"<script>")
+    with pytest.raises(InputError, match=r"a\.jpg: not a readable image"):
+        uploads.read_upload("a.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n")
     with pytest.raises(InputError, match="damaged"):
         uploads.read_upload("a.png", png(photo)[:200])
     with pytest.raises(InputError, match="50 megapixels"):
@@ -365,7 +367,7 @@ def test_a_short_video(tmp_path, monkeypatch):
     pytest.importorskip("av")
     from drawn_clips import make_runtime, write_clip
 
-    from skyseg_tf.video import VideoReader
+    from skyseg_tf.video.read import VideoReader
 
     write_clip(tmp_path / "clip.mp4", 6)
     content = (tmp_path / "clip.mp4").read_bytes()
@@ -510,7 +512,7 @@ def test_pages_say_what_to_do_when_there_is_nothing(tmp_path):
     make_run(tmp_path / "runs" / "one")
     st.cache_data.clear()
     app = run_page("worst_photos", folders)
-    assert "skyseg evaluate --run" in messages(app.code)
+    assert "skyseg evaluate --model" in messages(app.code)
 
 
 def test_pages_of_runs(folders, tree):

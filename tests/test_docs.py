@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from skyseg_tf.cli import VERBS, config_of
-from skyseg_tf.completion import flags_of
-from skyseg_tf.data.scenes import draw_scene, write_scenes
+from skyseg_tf.console.completion import flags_of
+from skyseg_tf.data.drawing.scenes import draw_scene, write_scenes
 from skyseg_tf.labels import LABEL_ID
 
 ROOT = Path(__file__).parents[1]

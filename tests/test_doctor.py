@@ -2,8 +2,9 @@ import json
 
 from drawn_models import blue_model
 
-from skyseg_tf import doctor, runtime
-from skyseg_tf.runtime import sha256_of
+from skyseg_tf import doctor
+from skyseg_tf.masking import runtime
+from skyseg_tf.masking.runtime import sha256_of
 
 
 def test_it_tells_what_is_there_and_what_is_missing(monkeypatch, capsys, tmp_path):

@@ -3,27 +3,30 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from cityscapesscripts.helpers.labels import trainId2label
+from drawn_models import blue_model, blue_probs
 from drawn_trees import cityscapes, flat
 from official_evaluation import run_official
 
 from skyseg_tf.cli import main
-from skyseg_tf.comparison import compare_evaluations
 from skyseg_tf.data.photos import LabeledPhoto
 from skyseg_tf.data.records import read_tfrecord
 from skyseg_tf.errors import InputError
 from skyseg_tf.evaluate import EvaluateConfig, evaluate, evaluation_name
-from skyseg_tf.evaluation_folder import keep_worst
-from skyseg_tf.image_scores import score_image
 from skyseg_tf.images import read_image, read_mask, resize_image
 from skyseg_tf.labels import SCHEMES, decode_mask
-from skyseg_tf.refine import refine
-from skyseg_tf.report import write_report
-from skyseg_tf.runs import write_json
+from skyseg_tf.masking.refine import refine
+from skyseg_tf.masking.views import resize_probs
+from skyseg_tf.runs.folder import write_json
+from skyseg_tf.scoring.comparison import compare_evaluations
+from skyseg_tf.scoring.evaluation import score_image
+from skyseg_tf.scoring.report import write_report
+from skyseg_tf.scoring.results import keep_worst
 
 
 def make_run(folder, scheme, records=None, seed=0, frames=None):
@@ -61,7 +64,7 @@ def sky_run(records, tmp_path_factory):
 @pytest.fixture(scope="module")
 def on_records(sky_run):
     """The evaluation on the run's own records."""
-    return evaluate(EvaluateConfig(run=sky_run, bootstrap=50, worst=2, quiet=True))
+    return evaluate(EvaluateConfig(model=sky_run, bootstrap=50, worst=2, quiet=True))
 
 
 def test_records_are_scored_as_they_are(on_records, records, sky_run):
@@ -112,7 +115,7 @@ def test_full_size_of_the_labels(sky_run, tree):
     """Two scales and the mirrored photo, against the same by hand."""
     folder = evaluate(
         EvaluateConfig(
-            run=sky_run, source=tree, image_size=(48, 96), multi_scale=(1.0, 2.0), flip=True,
+            model=sky_run, source=tree, image_size=(48, 96), multi_scale=(1.0, 2.0), flip=True,
             worst=0, quiet=True,
         )
     )  # fmt: skip
@@ -135,7 +138,7 @@ def test_refined_along_the_photos_edges(sky_run, tree):
     """The sky's outline at full size is that of `skyseg predict`, and the protocol says so."""
     folder = evaluate(
         EvaluateConfig(
-            run=sky_run, source=tree, image_size=(48, 96), refine=True, worst=0, quiet=True
+            model=sky_run, source=tree, image_size=(48, 96), refine=True, worst=0, quiet=True
         )
     )
     assert folder.name == "scenes_val_48x96_refined"
@@ -154,7 +157,7 @@ def test_submission_scores_the_same_in_cityscapes_scripts(tree, tmp_path, monkey
     run = make_run(tmp_path / "run", "cityscapes19")
     folder = evaluate(
         EvaluateConfig(
-            run=run, source=tree, split="train", image_size=(96, 192),
+            model=run, source=tree, split="train", image_size=(96, 192),
             submission=tmp_path / "out", quiet=True,
         )
     )  # fmt: skip
@@ -179,7 +182,7 @@ def test_submission_scores_the_same_in_cityscapes_scripts(tree, tmp_path, monkey
 def test_test_split_without_truth_gives_a_submission_alone(tmp_path):
     run = make_run(tmp_path / "run", "sky")
     tree = cityscapes(tmp_path / "tree", test=(0, 1))
-    config = EvaluateConfig(run=run, source=tree, split="test", image_size=(8, 16), quiet=True)
+    config = EvaluateConfig(model=run, source=tree, split="test", image_size=(8, 16), quiet=True)
     with pytest.raises(InputError, match="no masks to score by"):
         evaluate(config)
     assert evaluate(replace(config, submission=tmp_path / "out")) == tmp_path / "out"
@@ -191,7 +194,7 @@ def test_test_split_without_truth_gives_a_submission_alone(tmp_path):
 
 def test_clips_of_a_sequence_network(tree, tmp_path):
     run = make_run(tmp_path / "run", "sky", frames=2)
-    config = EvaluateConfig(run=run, source=tree, worst=1, quiet=True)
+    config = EvaluateConfig(model=run, source=tree, worst=1, quiet=True)
     scores = json.loads((evaluate(config) / "metrics.json").read_text())
     assert scores["input_size"] == [32, 64]
     assert scores["sky"]["iou"] > 0
@@ -246,7 +249,7 @@ def test_compare_prints_a_table(on_records, sky_run, tmp_path):
 def test_unlike_protocols_are_refused(on_records, sky_run, tmp_path, capsys):
     other = tmp_path / "other"
     shutil.copytree(sky_run, other)
-    evaluate(EvaluateConfig(run=other, name="val", flip=True, worst=0, quiet=True))
+    evaluate(EvaluateConfig(model=other, name="val", flip=True, worst=0, quiet=True))
     with pytest.raises(SystemExit) as exit_info:
         main(["evaluate", "--run", str(sky_run), "--compare", str(other)])
     assert exit_info.value.code == 2
@@ -269,13 +272,77 @@ def test_report_needs_the_run_folder_alone(on_records, sky_run, tmp_path):
     assert f"<b>{scores['mean_iou']:.3f}</b>" in page
 
 
+# --- models that are no runs ---
+
+
+def blue_matrix(photo, truth, size, threshold=0.5):
+    """Confusion of drawn_models.blue_model, which is shown the photo at that size."""
+    small = blue_probs(resize_image(photo, size).astype(np.float32)).astype(np.float32)
+    pred = resize_probs(small, photo.shape[:2])[..., 0] >= threshold
+    keep, matrix = truth != 255, np.zeros((2, 2), np.int64)
+    np.add.at(matrix, (truth[keep], pred[keep].astype(int)), 1)
+    return matrix
+
+
+def test_a_model_file_is_scored_as_predict_runs_it(tree, tmp_path, capsys):
+    """At the size that it gives each photo itself, with its own threshold."""
+    model = blue_model(tmp_path / "blue.onnx", threshold=0.7, long_side=96)
+    argv = ["evaluate", "--model", str(model), "--source", str(tree), "--quiet", "--worst", "0"]
+    with pytest.raises(SystemExit) as end:
+        main(argv)
+    assert end.value.code == 0, capsys.readouterr().err
+    folder = tmp_path / "blue.onnx.evaluation" / "scenes_val"
+    scores = json.loads((folder / "metrics.json").read_text())
+    wanted = sum(blue_matrix(*pair, (64, 96), 0.7) for pair in val_pairs(tree))
+    difference = np.abs(wanted - np.array(scores["confusion_matrix"])).sum()
+    assert difference <= 1e-3 * wanted.sum()
+    assert scores["network"] == "blue"
+    assert "sky where p >= 0.7" in scores["protocol"]
+    assert "model blue.onnx" in (folder / "report.html").read_text()
+    assert "blue.onnx" in compare_evaluations([model, model], "scenes_val")
+
+
+def test_a_model_file_is_scored_on_records(records, tmp_path):
+    model = blue_model(tmp_path / "blue.onnx")
+    folder = evaluate(EvaluateConfig(model=str(model), records=records, worst=0, quiet=True))
+    matrix = np.zeros((2, 2), np.int64)
+    for pair in read_tfrecord([str(p) for p in sorted(records.glob("val*"))]).as_numpy_iterator():
+        matrix += blue_matrix(pair["image"], pair["mask"], pair["mask"].shape)
+    scores = json.loads((folder / "metrics.json").read_text())
+    difference = np.abs(matrix - np.array(scores["confusion_matrix"])).sum()
+    assert difference <= 1e-3 * matrix.sum()  # z = -3 + 3 is a threshold for the last bit
+    streets = blue_model(tmp_path / "streets.onnx", scheme="streets11")
+    with pytest.raises(InputError, match="name records of its own classes"):
+        evaluate(EvaluateConfig(model=str(streets), records=records, quiet=True))
+
+
+def test_a_boxed_model_is_scored_by_its_name(tree, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = EvaluateConfig(
+        "skyline", tree, backend="onnxruntime", name="here", worst=0, quiet=True
+    )
+    assert str(evaluate(config)) == "runs/evaluation/skyline/here"
+    assert json.loads(Path("runs/evaluation/skyline/here/metrics.json").read_text())["mean_iou"]
+
+
+def test_a_run_is_named_by_its_file_too_and_by_the_older_flag(sky_run, on_records, capsys):
+    for flags in (["--model", f"{sky_run}/model.keras"], ["--run", f"{sky_run}"]):
+        with pytest.raises(SystemExit) as end:
+            main(["evaluate", *flags, "--compare", str(sky_run), "--name", "val"])
+        assert end.value.code == 0
+        assert "mean IoU" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", "--modle", str(sky_run)])
+    assert "did you mean --model?" in capsys.readouterr().err
+
+
 # --- bad input ---
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"run": "nowhere"}, "no model.keras there"),
+        ({"model": "nowhere"}, "no such run folder or model file"),
         ({"split": "test"}, "no split 'test': there are"),
         ({"submission": "out"}, "--submission needs --source"),
         ({"image_size": (32, 64)}, "--image-size needs --source"),
@@ -288,11 +355,11 @@ def test_report_needs_the_run_folder_alone(on_records, sky_run, tmp_path):
     ],
 )
 def test_wrong_settings_are_refused(sky_run, tmp_path, changes, message):
-    for key in ("run", "submission", "source", "records"):
+    for key in ("model", "submission", "source", "records"):
         if key in changes:
             changes = changes | {key: tmp_path / changes[key]}
     with pytest.raises(InputError, match=message):
-        evaluate(replace(EvaluateConfig(run=sky_run, name="never", quiet=True), **changes))
+        evaluate(replace(EvaluateConfig(model=sky_run, name="never", quiet=True), **changes))
     assert not (sky_run / "evaluation" / "never").exists()
 
 
@@ -302,7 +369,7 @@ def test_data_that_does_not_fit_is_named(sky_run, tmp_path):
     mask.with_name(mask.name.replace("labelIds", "instanceIds")).write_bytes(
         next((tree / "leftImg8bit").rglob("*.png")).read_bytes()
     )
-    config = EvaluateConfig(run=sky_run, source=tree, image_size=(8, 16), quiet=True)
+    config = EvaluateConfig(model=sky_run, source=tree, image_size=(8, 16), quiet=True)
     with pytest.raises(InputError, match="instanceIds have one of 16 bit"):
         evaluate(config)
     plain = flat(tmp_path / "flat", split="val")
@@ -310,11 +377,30 @@ def test_data_that_does_not_fit_is_named(sky_run, tmp_path):
         evaluate(replace(config, source=plain, submission=tmp_path / "out"))
     (sky_run.parent / "broken").mkdir()
     (sky_run.parent / "broken" / "model.keras").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="not a saved network"):
-        evaluate(replace(config, run=sky_run.parent / "broken"))
+    with pytest.raises(InputError, match=r"broken/model\.keras: Keras cannot load it"):
+        evaluate(replace(config, model=sky_run.parent / "broken"))
 
 
 def test_names_tell_the_options(tmp_path):
-    config = EvaluateConfig(run=tmp_path, source=tmp_path / "city", window=(32, 64))
+    config = EvaluateConfig(model=tmp_path, source=tmp_path / "city", window=(32, 64))
     assert evaluation_name(config) == "city_val_window32x64"
-    assert evaluation_name(EvaluateConfig(run=tmp_path, split="train")) == "train"
+    assert evaluation_name(EvaluateConfig(model=tmp_path, split="train")) == "train"
+
+
+def test_the_table_of_classes():
+    """Two of a hundred pixels of the road are called sky; there is no building and no train."""
+    from skyseg_tf.labels import get_scheme
+    from skyseg_tf.scoring.scores import class_table
+
+    scheme = get_scheme("cityscapes19")
+    road, sky = (scheme.class_names.index(name) for name in ("road", "sky"))
+    matrix = np.zeros((19, 19), np.int64)
+    matrix[road, road], matrix[road, sky], matrix[sky, sky] = 98, 2, 300
+    rows = {line.split()[0]: line.split()[-3:] for line in class_table(matrix, scheme).splitlines()}
+    assert rows["class"] == ["share", "of", "pixels"]
+    assert rows["road"] == ["road", "0.9800", "25.00%"]
+    assert rows["sky"] == ["sky", "0.9934", "75.00%"]
+    assert rows["building"] == ["building", "-", "0.00%"]
+    assert rows["mean"] == ["mean", "0.9867"]
+    lines = class_table(np.zeros((2, 2), np.int64), get_scheme("sky")).splitlines()
+    assert [line.split()[-1] for line in lines[1:]] == ["0.00%", "0.00%", "-"]

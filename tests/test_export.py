@@ -16,20 +16,20 @@ from keras import layers
 from PIL import Image
 from test_models import HEAVY, REFERENCE_MODELS, image_shape, loaded_model
 
-from skyseg_tf.agreement import LIMITS, agreement, check_agreement
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError
 from skyseg_tf.export import ExportConfig, export, main
 from skyseg_tf.exporters import FORMATS, ExportJob
+from skyseg_tf.exporters.agreement import LIMITS, agreement, check_agreement
 from skyseg_tf.exporters.openvino_rounding import gptq
 from skyseg_tf.exporters.saved_model import load_saved_model
 from skyseg_tf.labels import SCHEMES, parse_scheme
+from skyseg_tf.masking.runtime import ModelFacts, class_ids, load_runtime, sha256_of
 from skyseg_tf.models import MODELS, blocks
 from skyseg_tf.models.skyline import relu6
-from skyseg_tf.runs import make_saved_model, save_model
-from skyseg_tf.runtime import ModelFacts, class_ids, load_runtime, sha256_of
+from skyseg_tf.runs.folder import make_saved_model, save_model
 
 STATS = dict(
     zip(("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD"),
@@ -137,6 +137,33 @@ def test_default_runtime_of_a_run_takes_the_export(run, exported):
     out, _ = exported("onnx", "f32")
     loaded = load_runtime(run, "onnxruntime")
     assert loaded.path == out
+
+
+def test_a_boxed_model_is_exported_by_its_name(tmp_path, monkeypatch, capsys):
+    """Its Keras network is rebuilt from the ONNX file in the box; drawn scenes stand for records."""
+    monkeypatch.chdir(tmp_path)
+    export(ExportConfig("skyline_drawn", "onnx", image_size=(64, 96), photos=2))
+    out = Path("runs/exports/skyline_drawn/model_f32_64x96.onnx")
+    told = capsys.readouterr().out
+    assert "2 drawn scenes" in told
+    assert f"{out}: {out.stat().st_size / 1e6:.1f} MB" in told
+    photo = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    boxed, exported = load_runtime("skyline_drawn", "onnxruntime"), load_runtime(out, "onnxruntime")
+    assert exported.facts == replace(boxed.facts, working_size=(64, 96))
+    assert np.abs(boxed.infer(photo) - exported(photo)).max() < 2e-3
+    with pytest.raises(InputError, match="its records \\(it names none\\) are not there"):
+        export(ExportConfig("skyline_drawn", "onnx", "int8"))
+    with pytest.raises(InputError, match="is an export itself"):
+        export(ExportConfig(out, "openvino"))
+
+
+def test_the_size_told_is_the_files_own(run, exported, capsys):
+    """Not that of its siblings in exports/ as well; of OpenVINO's two files the sum."""
+    out, _ = exported("onnx", "f32")
+    out.with_suffix(".other").write_bytes(bytes(50_000_000))
+    export(ExportConfig(run, "onnx", photos=1))
+    assert f"{out}: {out.stat().st_size / 1e6:.1f} MB" in capsys.readouterr().out
+    out.with_suffix(".other").unlink()
 
 
 def test_fixed_size_is_fixed(run, val_photos, tmp_path):
@@ -361,7 +388,7 @@ def test_page_states_the_limits():
         ({"precision": "int4"}, "no precision 'int4': there are f32, f16, int8"),
         ({"format": "saved_model", "precision": "f16"}, "saved_model is written in f32 alone"),
         ({"photos": 0}, "--photos must be at least 1"),
-        ({"run": Path("nowhere")}, "nowhere: no model.keras in it; is it a run folder?"),
+        ({"model": "nowhere"}, "nowhere: no such run folder or model file; in the box there are"),
         ({"records": Path("nowhere")}, "its records (nowhere) are not there"),
     ],
 )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from skyseg_tf import __version__
-from skyseg_tf.data.scenes import draw_scene
+from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.images import read_image, write_image
 from skyseg_tf.labels import LABEL_ID
 

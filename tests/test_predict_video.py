@@ -28,15 +28,16 @@ from drawn_clips import (
     write_clip,
 )
 
-from skyseg_tf import predict, video
-from skyseg_tf import predict_video as module
-from skyseg_tf.camera import Camera
+from skyseg_tf import predict
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import SKY_TINT
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.predict_video import VideoConfig, find_target, predict_video, predict_videos
-from skyseg_tf.video import Moment, VideoInfo
-from skyseg_tf.video_write import CONTAINERS, VideoWriter
+from skyseg_tf.video import predict as module
+from skyseg_tf.video import read as video
+from skyseg_tf.video.camera import Camera
+from skyseg_tf.video.predict import VideoConfig, find_target, predict_video, predict_videos
+from skyseg_tf.video.read import Moment, VideoInfo
+from skyseg_tf.video.write import CONTAINERS, VideoWriter
 
 TICK = Fraction(1, 25)
 
@@ -374,7 +375,7 @@ def test_interrupt_finishes_the_file(tmp_path):
 HANGING = """
 import os, sys, threading; sys.path.insert(0, sys.argv[1])
 from drawn_clips import bright_is_sky, make_runtime
-from skyseg_tf import predict, video
+from skyseg_tf import predict
 count = []
 def infer(images):
     count.append(1)
@@ -510,7 +511,7 @@ def test_standard_output_carries_pictures_alone(tmp_path):
     source = write_clip(tmp_path / "clip.mp4", 4, turned=90)
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from drawn_clips import make_runtime\n"
-        "from skyseg_tf.predict_video import *\n"
+        "from skyseg_tf.video.predict import *\n"
         "for kind in ('raw', 'mjpeg'):\n"
         "  predict_video(VideoConfig(out='-', format='mask', container=kind), sys.argv[2],"
         " make_runtime())\n"

@@ -9,12 +9,12 @@ import pytest
 from drawn_models import blue_model, blue_probs
 from onnx import numpy_helper
 
-from skyseg_tf import runtime
-from skyseg_tf.backends import LOADERS
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.onnx_file import read_metadata, read_weights
-from skyseg_tf.runtime import BACKENDS, ModelFacts, load_fastest, load_runtime, sha256_of
+from skyseg_tf.masking import runtime
+from skyseg_tf.masking.backends import LOADERS
+from skyseg_tf.masking.onnx_file import read_metadata, read_weights
+from skyseg_tf.masking.runtime import BACKENDS, ModelFacts, load_fastest, load_runtime, sha256_of
 
 RNG = np.random.default_rng(0)
 
@@ -152,7 +152,7 @@ def test_a_fixed_file_takes_its_size_alone_and_any_batch(tmp_path, backend):
 def test_keras_takes_sizes_that_differ_in_one_side(tmp_path):
     """For these two, a graph that leaves the height alone open pads dilated convolutions wrongly."""
     from skyseg_tf.models import build_model
-    from skyseg_tf.runs import make_saved_model, save_model
+    from skyseg_tf.runs.folder import make_saved_model, save_model
 
     stats = {f"{c}_MEAN": 90.0 for c in "RGB"} | {f"{c}_STD": 60.0 for c in "RGB"}
     network = build_model("u2netp", 1)

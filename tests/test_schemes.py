@@ -21,7 +21,7 @@ from skyseg_tf.labels import (
     read_classes,
     scheme_encoding,
 )
-from skyseg_tf.runtime import load_runtime
+from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.train import TrainConfig, train
 
 SIZE = (32, 64)
@@ -71,12 +71,12 @@ def test_a_scheme_of_ones_own_goes_the_whole_way(tmp_path, name):
                             run=tmp_path / "run", plots=tmp_path / "plots", quiet=True))  # fmt: skip
     assert list(json.loads((run / "metrics.json").read_text())["iou"]) == list(values)
 
-    evaluation = evaluate(EvaluateConfig(run=run, source=source, quiet=True))
+    evaluation = evaluate(EvaluateConfig(model=run, source=source, quiet=True))
     scored = json.loads((evaluation / "metrics.json").read_text())
     assert list(scored["iou"]) == list(values)
     assert np.sum(scored["confusion_matrix"]) == 32 * 64 * manifest.splits["val"].count
 
-    export(ExportConfig(run=run, format="onnx", photos=2))
+    export(ExportConfig(model=run, format="onnx", photos=2))
     exported = run / "exports/model_f32.onnx"
     for model in (run, exported):
         runtime = load_runtime(model)

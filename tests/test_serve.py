@@ -2,10 +2,12 @@ import io
 import json
 import re
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -15,21 +17,33 @@ import numpy as np
 import pytest
 from drawn_clips import bright_is_sky, draw_frame, make_runtime
 from drawn_files import camera_exif, encode_stored, wide_gamut
+from drawn_pictures import picture_bytes, zeros
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.formats import FORMATS, encode_prediction
 from skyseg_tf.images import decode_photo
-from skyseg_tf.prediction import predict_image
+from skyseg_tf.masking.formats import FORMATS, encode_prediction
+from skyseg_tf.masking.prediction import predict_image
 from skyseg_tf.serve import ServeConfig, make_app, serve
-from skyseg_tf.serve_answers import content_type
+from skyseg_tf.server.answers import content_type
 
 
 def photo_bytes(kind="PNG", size=(64, 96), **options) -> bytes:
     file = io.BytesIO()
     Image.fromarray(draw_frame(3, size)[0]).save(file, kind, **options)
     return file.getvalue()
+
+
+def inflating_png() -> bytes:
+    """A PNG of 16 x 16 pixels whose data inflate to 900 MB."""
+    content = picture_bytes(np.zeros((16, 16, 3), np.uint8), "PNG")
+    start, end = content.index(b"IDAT"), content.index(b"IEND") - 4
+    chunk = b"IDAT" + zeros(900)
+    checksum = struct.pack(">I", zlib.crc32(chunk))
+    return (
+        content[: start - 4] + struct.pack(">I", len(chunk) - 4) + chunk + checksum + content[end:]
+    )
 
 
 def open_picture(answer) -> np.ndarray:
@@ -119,6 +133,9 @@ def test_answers_are_those_of_predict(client, wanted, tmp_path):
     [
         ({"content": b"not a photo"}, 400, "bad_image", "not a readable image"),
         ({"content": photo_bytes()[:200]}, 400, "bad_image", "damaged"),
+        ({"content": b"%!PS-Adobe-3.0 EPSF-3.0\n"}, 400, "bad_image", "not a readable image"),
+        ({"content": b"FUJIFILMCCD-RAW" + bytes(99)}, 400, "bad_image", "a raw photo"),
+        ({"content": inflating_png()}, 400, "bad_image", "16 x 16"),
         ({"content": b""}, 400, "no_image", "empty"),
         ({"data": {"image": "text"}, "files": {}}, 400, "bad_image", "not a readable image"),
         ({"files": {"a": b"", "b": b"x"}}, 400, "bad_form", "Too many files"),

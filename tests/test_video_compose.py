@@ -8,8 +8,8 @@ from drawn_clips import draw_frame
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import overlay, overlay_sky
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.video import planes
-from skyseg_tf.video_compose import VIDEO_FORMATS, Composer, rgb_to_yuv
+from skyseg_tf.video.compose import VIDEO_FORMATS, Composer, rgb_to_yuv
+from skyseg_tf.video.read import planes
 
 SKY = SCHEMES["sky"]
 CITY = SCHEMES["cityscapes19"]

@@ -6,10 +6,10 @@ import pytest
 
 from skyseg_tf import zoo as zoo_page
 from skyseg_tf.errors import InputError
-from skyseg_tf.history import write_history
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.model_facts import sha256_of
-from skyseg_tf.runs import write_json
+from skyseg_tf.masking.model_facts import sha256_of
+from skyseg_tf.runs.folder import write_json
+from skyseg_tf.runs.history import write_history
 from skyseg_tf.settings import TrainConfig
 from skyseg_tf.zoo import ZooConfig, count_gmacs, measure_latency, zoo
 

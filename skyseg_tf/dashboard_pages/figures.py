@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from skyseg_tf.images import SKY_TINT, overlay, overlay_sky, resize_image, resize_mask
-from skyseg_tf.prediction import Prediction
+from skyseg_tf.masking.prediction import Prediction
 
 TRAIN, VAL = "#2c7fb8", "#d95f0e"  # as plots.plot_learning_curves
 _RUN_COLORS = (

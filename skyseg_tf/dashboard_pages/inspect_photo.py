@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from skyseg_tf import metrics, plots
 from skyseg_tf.dashboard_pages import figures, session
 from skyseg_tf.dashboard_pages.session import Answer
 from skyseg_tf.dashboard_pages.sources import LoadedSample, ModelChoice, Sample
 from skyseg_tf.images import SKY_TINT, colorize
 from skyseg_tf.labels import IGNORE
-from skyseg_tf.runtime import Runtime
-from skyseg_tf.scores import BOUNDARY_TOLERANCE
+from skyseg_tf.masking.runtime import Runtime
+from skyseg_tf.scoring import metrics, plots
+from skyseg_tf.scoring.scores import BOUNDARY_TOLERANCE
 
 _NONE = ModelChoice("None", "", 0)
 _IOU = "Pixels that are sky in truth and prediction, of those that are sky in either: 1 is perfect."

@@ -16,8 +16,8 @@ from skyseg_tf.dashboard_pages.sources import Folders, LoadedSample, ModelChoice
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import resize_image
 from skyseg_tf.labels import LabelScheme
-from skyseg_tf.prediction import Prediction, enlarge, infer
-from skyseg_tf.runtime import Runtime, class_ids
+from skyseg_tf.masking.prediction import Prediction, enlarge, infer
+from skyseg_tf.masking.runtime import Runtime, class_ids
 
 _TALLEST = "min(80vh, 800px)"  # of a picture: a portrait on a wide page would fill two windows
 _FOUND_SECONDS = 5  # so old may the list of files be: a file that is dropped shows up by itself

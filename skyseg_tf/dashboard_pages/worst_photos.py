@@ -28,7 +28,7 @@ def show() -> None:
             session.no_runs(folder, "evaluate it to see where it fails")
             return
         st.info("No run has been evaluated yet. This scores one photo by photo:")
-        st.code(f"skyseg evaluate --run {next(iter(all_runs.values()))}", language="sh")
+        st.code(f"skyseg evaluate --model {next(iter(all_runs.values()))}", language="sh")
         return
     left, right = st.columns(2)
     with left:

@@ -24,7 +24,7 @@ from tensorflow.python.data.ops.iterator_ops import OwnedIterator
 from skyseg_tf.data.examples import STORAGES, RecordSpec, parse_record
 from skyseg_tf.data.manifest import MANIFEST, Manifest, Shard, advice, read_manifest
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import MAX_PIXELS
+from skyseg_tf.files import MAX_PIXELS
 from skyseg_tf.labels import IGNORE
 
 # What TensorFlow raises over the content of files; running out of memory, say, is none of it.

@@ -5,7 +5,7 @@ computes the same, so a network can be rebuilt from it: `scale` and `shift` are 
 normalization does at inference.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import keras
 import numpy as np
@@ -95,6 +95,43 @@ def load_folded_weights(network: keras.Model, weights: Mapping[str, np.ndarray])
             layer.bias.assign(get(f"{layer.name}.bias", tuple(layer.bias.shape)))
     if unused := sorted(weights.keys() - used):
         raise InputError(f"{network.name}: the stored weights are of another network ({unused[0]})")
+
+
+def restore_statistics(network: keras.Model, images: Iterable[np.ndarray]) -> None:
+    """Gives batch normalizations back the statistics that folding took, in place.
+
+    Trained on, a batch normalization goes by the mean and variance of its batch, which in a folded
+    network are not those that it states (0 and 1). Here it is told those of some images, and what
+    it computes at inference stays the same.
+
+    Args:
+      network: of `load_folded_weights`.
+      images: normalized float32 (B, H, W, 3) each, as the network is to be trained on.
+    """
+    norms = [layer for layer in network.layers if isinstance(layer, layers.BatchNormalization)]
+    if not norms:
+        return
+    moments = []
+    for layer in norms:
+        x = keras.ops.cast(layer.input, "float32")
+        moments.append(keras.ops.mean(x, (0, 1, 2)))
+        moments.append(keras.ops.mean(keras.ops.square(x), (0, 1, 2)))
+    look = keras.Model(network.inputs[0], moments)
+    sums, count = [0.0] * len(moments), 0
+    for batch in images:
+        values = look(batch, training=False)
+        sums = [
+            total + np.asarray(value, np.float64) for total, value in zip(sums, values, strict=True)
+        ]
+        count += 1
+    means = [total / count for total in sums]
+    for layer, mean, square in zip(norms, means[::2], means[1::2], strict=True):
+        scale, shift = _scale_and_shift(layer)
+        variance = np.maximum(square - mean**2, 0)
+        layer.gamma.assign(scale * np.sqrt(variance + layer.epsilon))
+        layer.beta.assign(shift + scale * mean)
+        layer.moving_mean.assign(mean)
+        layer.moving_variance.assign(variance)
 
 
 def _weighted(network: keras.Model) -> list[layers.Layer]:

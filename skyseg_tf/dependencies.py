@@ -1,0 +1,56 @@
+"""What dependencies may not do unasked: report to anybody, or leave files in the home folder.
+
+The package runs `restrain` before anything else of it is imported, so that it holds for every
+command, worker process and notebook alike.
+"""
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+_TELEMETRY_OFF = {
+    "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime: a device id and a database of events
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Who reports a training to one of these means his own figures, not theirs.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "WANDB_ERROR_REPORTING": "false",
+    "DO_NOT_TRACK": "1",  # https://consoledonottrack.com
+}
+
+
+def restrain() -> None:
+    """Turns telemetry off, and has no new folders made in the home folder.
+
+    A folder that Matplotlib or Keras has there already is used as it is, settings and all.
+    """
+    os.environ.update(_TELEMETRY_OFF)
+    # OpenVINO and NNCF heed no variable, but do without the package that reports for them.
+    sys.modules.setdefault("openvino_telemetry", None)
+    homeless = {
+        variable: name
+        for variable, name, there in (
+            ("MPLCONFIGDIR", "matplotlib", _has_matplotlib_folder()),
+            ("KERAS_HOME", "keras", Path(os.path.expanduser("~/.keras")).is_dir()),
+        )
+        if not there and variable not in os.environ
+    }
+    if homeless:
+        folder = tempfile.mkdtemp(prefix="skyseg-")
+        atexit.register(_remove, folder, os.getpid())
+        os.environ.update({key: os.path.join(folder, name) for key, name in homeless.items()})
+
+
+def _has_matplotlib_folder() -> bool:
+    home = Path(os.path.expanduser("~"))
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    windows = Path(os.environ.get("LOCALAPPDATA") or home)
+    folders = (caches / "matplotlib", home / ".matplotlib", windows / "matplotlib")
+    return any(folder.is_dir() for folder in folders)
+
+
+def _remove(folder: str, owner: int) -> None:
+    if os.getpid() == owner:  # a forked process leaves it to its parent
+        shutil.rmtree(folder, ignore_errors=True)
