@@ -275,3 +275,9 @@ def test_the_box_is_checked_before_it_is_loaded(tmp_path, monkeypatch):
 
 def test_every_backend_has_its_package():
     assert set(BACKENDS) == set(runtime.PACKAGES)
+
+
+def test_the_box_of_this_package_holds_its_models():
+    box = runtime.read_box()
+    assert box["default"] in box["models"]
+    assert all((runtime.BOX / entry["file"]).is_file() for entry in box["models"].values())

@@ -271,7 +271,10 @@ def test_open_crowns_changes_what_is_trained_alone(tmp_path, opens, ids):
         ({"epochs": 0}, "--epochs is 0: at least 1"),
         ({"extra_records": ("/nowhere",)}, "no dataset.json"),
         ({"extra_classes": "some"}, "no extra classes 'some': there are all, known"),
-        ({"open_crowns": True}, "--open-crowns needs classes of the sky and of vegetation, the rec"),
+        (
+            {"open_crowns": True},
+            "--open-crowns needs classes of the sky and of vegetation, the rec",
+        ),
         ({"batch_size": 99}, "fewer than one batch of 99"),
     ],
 )

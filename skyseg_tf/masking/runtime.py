@@ -42,7 +42,7 @@ PACKAGES = {
     "litert": ("ai_edge_litert", "pip install ai-edge-litert"),
     "keras": ("tensorflow", "pip install tensorflow keras"),
 }  # backend: the module to look for, how to get it
-BOX = Path(__file__).parent / "weights"
+BOX = Path(__file__).parents[1] / "weights"
 _RIVALS = ("openvino", "onnxruntime")  # which is the faster one depends on processor and network
 _FIRST_SIDE = 256  # pixels at most of the picture for the very first call
 # Held from a model's loading to the end of its first call. OpenVINO fills tables at the first call
