@@ -250,7 +250,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
         cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "site" / "api" / "masks" / "index.html").is_file()
+    assert (tmp_path / "site" / "api" / "index.html").is_file()
     for page in (tmp_path / "site").rglob("*.html"):  # nothing is loaded from elsewhere
         loads = re.findall(
             r'<(?:script|img|link)[^>]+(?:src|href)="(https?:[^"]+)"', page.read_text()
