@@ -39,7 +39,6 @@ NO_TENSORFLOW = (
     "console.completion",
     "console.wrong_flags",
     "server.port",
-    "zoo",
     "settings",
     "scenes",
     "check",
@@ -48,7 +47,6 @@ NO_TENSORFLOW = (
     "masking.model_facts",
     "masking.backends",
     "masking.runtime",
-    "box",
     "masking.prediction",
     "masking.coco",
     "masking.formats",
@@ -84,7 +82,7 @@ FLOORS = (
     ("runs",),
     ("masking", "scoring"),
     ("training", "exporters", "video", "server", "tuning", "compositing"),
-    ("cli", "console", "dashboard_pages", "box", "zoo", *VERBS),
+    ("cli", "console", "dashboard_pages", *VERBS),
 )
 ONE_ROOM = (0, len(FLOORS) - 1)
 
@@ -125,7 +123,7 @@ def test_imports_go_down(path):
 
 def test_the_root_holds_verbs_and_few_rooms():
     entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__", "py.typed"}
-    assert len(entries - {f"{verb}.py" for verb in VERBS}) <= 26
+    assert len(entries - {f"{verb}.py" for verb in VERBS}) <= 24
 
 
 def test_light_modules_start_without_tensorflow():
