@@ -18,6 +18,7 @@ NO_TENSORFLOW = (
     "files.locks",
     "files.json_file",
     "files.json_types",
+    "files.templates",
     "runs.history",
     "console.foreign_flags",
     "files",
