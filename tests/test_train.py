@@ -15,7 +15,6 @@ from drawn_trees import add_scene, cityscapes, flat
 from PIL import Image
 from tiny_network import NETWORKS
 
-from skyseg_tf.box import BoxConfig, box
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
@@ -30,6 +29,7 @@ from skyseg_tf.train import TrainConfig, main, make_streams, train
 from skyseg_tf.training import loop as fitting
 from skyseg_tf.training.checkpoints import load_initial_weights
 from skyseg_tf.training.settings_check import augment_of, check_flags
+from tools.box import BoxConfig, box
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_a_run_stands_alone_when_its_records_are_gone(run, records, tree, tmp_pa
     assert json.loads((folder / "metrics.json").read_text())["input_size"] == [32, 64]
     boxed = []
     monkeypatch.setattr(
-        "skyseg_tf.box.write_box", lambda network, stats, *_, **__: boxed.append(stats) or folder
+        "tools.box.write_box", lambda network, stats, *_, **__: boxed.append(stats) or folder
     )
     box(BoxConfig(run=alone, name="a", data="drawn", terms="none", out=tmp_path / "box"))
     assert boxed == [manifest.rgb_stats]
