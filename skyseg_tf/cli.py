@@ -24,7 +24,7 @@ VERBS: dict[str, str] = {
     "build": "turn a dataset into TFRecords and rgb_stats.json",
     "train": "train a network on records and plot its IoU",
     "search": "find the best settings by many trainings",
-    "evaluate": "score a run, by the Cityscapes protocol and for its sky, with a report",
+    "evaluate": "score the masks that predict writes, or a run on its records, with a report",
     "predict": "make sky masks of photos",
     "replace": "put another sky into a photo",
     "doctor": "say which runtimes and extras are there and what is missing",
