@@ -149,7 +149,9 @@ def test_every_name_that_python_blocks_import_exists(page):
         if block.language not in PYTHON:
             continue
         for node in ast.walk(ast.parse(block.text)):
-            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("skyseg_tf"):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(
+                "skyseg_tf"
+            ):
                 continue
             path = ROOT / node.module.replace(".", "/")
             file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
