@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from skyseg_tf.data.augment import (
+from skyseg_tf.data.augment.presets import (
     AUGMENTATIONS,
     Augmentation,
     Classes,
@@ -33,7 +33,7 @@ from skyseg_tf.data.augment import (
     make_augment,
     make_mix,
 )
-from skyseg_tf.data.scenes import draw_scene
+from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.labels import LABEL_ID
 
 DEFAULT = AUGMENTATIONS["default"]

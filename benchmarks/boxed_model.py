@@ -22,15 +22,15 @@ from pathlib import Path
 import numpy as np
 from smp_peer import torch_python, train_peer
 
-from skyseg_tf import metrics
 from skyseg_tf.cli import one_line_errors
 from skyseg_tf.data.layouts import guess_mask_encoding, scan_tree
 from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs
 from skyseg_tf.images import resize_image, resize_mask
-from skyseg_tf.inference import resize_probs
 from skyseg_tf.labels import get_scheme
-from skyseg_tf.prediction import enlarge, infer
-from skyseg_tf.runtime import load_runtime
+from skyseg_tf.masking.prediction import enlarge, infer
+from skyseg_tf.masking.runtime import load_runtime
+from skyseg_tf.masking.views import resize_probs
+from skyseg_tf.scoring import metrics
 
 SKY = get_scheme("sky")
 PEER_SIZE = (240, 320)

@@ -14,15 +14,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+from skyseg_tf.data.drawing.scenes import write_scenes
 from skyseg_tf.data.layouts import find_pairs
-from skyseg_tf.data.scenes import write_scenes
 
 BUILD = """
 import sys; from pathlib import Path; from skyseg_tf.build import BuildConfig, build
 build(BuildConfig(out=Path(sys.argv[2]), source=Path(sys.argv[1]), quiet=True))
 """
 STREAM = """
-import sys; from skyseg_tf.data.pipeline import make_dataset; from skyseg_tf.data.augment import augment
+import sys; from skyseg_tf.data.pipeline import make_dataset; from skyseg_tf.data.augment.presets import augment
 for epoch in range(2):
     for batch in make_dataset(sys.argv[2], "train", 8, shuffle=True, epoch=epoch, augment=augment): pass
 """

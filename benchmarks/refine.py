@@ -13,10 +13,10 @@ import time
 import cv2
 import numpy as np
 
-from skyseg_tf import metrics
-from skyseg_tf.data.scenes import draw_scene
+from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.labels import IGNORE, LABEL_ID
-from skyseg_tf.refine import refine
+from skyseg_tf.masking.refine import refine
+from skyseg_tf.scoring import metrics
 
 TOLERANCES = (1, 2, 4)
 LAST_VOID = 3  # labelIds up to it are no part of the scene

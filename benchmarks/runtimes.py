@@ -29,19 +29,19 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from skyseg_tf.agreement import agreement
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.cli import one_line_errors
+from skyseg_tf.data.drawing.scenes import write_scenes
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
-from skyseg_tf.data.scenes import write_scenes
 from skyseg_tf.exporters import FORMATS, ExportJob
+from skyseg_tf.exporters.agreement import agreement
 from skyseg_tf.images import resize_image
 from skyseg_tf.labels import SCHEMES
+from skyseg_tf.masking.runtime import ModelFacts
 from skyseg_tf.models import build_model
-from skyseg_tf.runs import make_saved_model
-from skyseg_tf.runtime import ModelFacts
+from skyseg_tf.runs.folder import make_saved_model
 
 ROUNDS = 5
 TARGET_RATIO, TARGET_AGREEMENT = 6.0, 0.995

@@ -36,15 +36,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 from smp_peer import torch_python, train_peer
 
-from skyseg_tf import metrics
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.cli import one_line_errors
 from skyseg_tf.data.layouts import find_pairs, guess_mask_encoding
 from skyseg_tf.data.photos import photos_of_pairs, photos_of_records
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import mean_and_std
-from skyseg_tf.inference import resize_probs
 from skyseg_tf.labels import get_scheme
+from skyseg_tf.masking.views import resize_probs
+from skyseg_tf.scoring import metrics
 
 SCHEME = get_scheme("cityscapes19")
 SKY = SCHEME.class_names.index("sky")
@@ -142,7 +142,7 @@ def train_ours(
 def our_probs(run: Path, photos: list) -> np.ndarray:
     """(N, H, W, C) of the run's saved network, which takes raw RGB."""
     from skyseg_tf.evaluate import load_saved_model
-    from skyseg_tf.runs import predictor
+    from skyseg_tf.runs.folder import predictor
 
     predict = predictor(load_saved_model(run))
     return np.concatenate([predict(photo.image[None]) for photo in photos])

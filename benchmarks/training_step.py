@@ -17,8 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 
-from skyseg_tf.losses import MaskLoss, ce_dice
 from skyseg_tf.models import blocks, build_model
+from skyseg_tf.training.losses import MaskLoss, ce_dice
 
 
 def step_seconds(name: str, size: tuple[int, int], batch: int, steps: int = 5) -> float:

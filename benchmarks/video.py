@@ -5,7 +5,7 @@
 The peers, one after the other on the same frames, with the same network and x264 settings:
   plain loop    PyAV decodes, the frame becomes RGB, OpenCV shrinks it, the network, the mask is
                 enlarged and laid over the RGB picture, PyAV encodes: one frame after the other
-  ours          skyseg_tf.predict_video: stages overlap, several frames are in the network at once,
+  ours          skyseg_tf.video.predict: stages overlap, several frames are in the network at once,
                 the overlay is drawn in YUV, masks smoothed
   ours, no network   the same with constant probabilities: what everything but the network costs
   network alone      the network on pictures of the same size, as many at once, in a loop of its own
@@ -28,12 +28,12 @@ import av
 import numpy as np
 
 from skyseg_tf.cli import one_line_errors
-from skyseg_tf.data.scenes import draw_scene
+from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import overlay, overlay_sky, resize_image
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.predict_video import Report, VideoConfig, predict_video, streams_for
-from skyseg_tf.runtime import ModelFacts, Runtime, class_ids, load_fastest, load_runtime
+from skyseg_tf.masking.runtime import ModelFacts, Runtime, class_ids, load_fastest, load_runtime
+from skyseg_tf.video.predict import Report, VideoConfig, predict_video, streams_for
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "video" / "highway.mp4"
 SIZE, FPS = (540, 960), 30

@@ -48,7 +48,7 @@ from skyseg_tf.data.rgb_stats import RgbSums, read_rgb_stats, rgb_stats, sum_ima
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.images import write_aside
-from skyseg_tf.json_file import read_object
+from skyseg_tf.files.json_file import read_object
 from skyseg_tf.labels import IGNORE, SCHEMES, LabelScheme, get_scheme
 from skyseg_tf.settings import BuildConfig
 

@@ -4,14 +4,17 @@ import errno
 import importlib
 import io
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import is_dataclass
 from typing import Any, NoReturn
 
 from skyseg_tf import __version__
-from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.errors import InputError, Stuck, not_among, printable
 
 # Each verb is the module of that name; it is imported only when called for.
 VERBS: dict[str, str] = {
@@ -21,7 +24,7 @@ VERBS: dict[str, str] = {
     "build": "turn a dataset into TFRecords and rgb_stats.json",
     "train": "train a network on records and plot its IoU",
     "search": "find the best settings by many trainings",
-    "evaluate": "score a run, by the Cityscapes protocol and for its sky, with a report",
+    "evaluate": "score the masks that predict writes, or a run on its records, with a report",
     "predict": "make sky masks of photos",
     "replace": "put another sky into a photo",
     "doctor": "say which runtimes and extras are there and what is missing",
@@ -49,6 +52,7 @@ _HINTS = {
     errno.EROFS: "choose another place",
     errno.ENOSPC: "free some space and run the same command again",
 }
+_LAST_WAIT = 2.0  # seconds for the threads of a command that was told to end
 _OWN = ("--help", "--version", "--completion")
 SHELLS = ("bash", "zsh", "fish")
 
@@ -73,20 +77,69 @@ def run_command(
 
 @contextmanager
 def one_line_errors(prog: str) -> Iterator[None]:
-    """Bad input and a failing disk end the process: one line on stderr, status 2; Ctrl-C: 130.
+    """Bad input and a failing disk end the process: one line on stderr, status 2.
+
+    Ctrl-C (status 130) and SIGTERM (143) end it, too, and what was half written is removed.
 
     Args:
       prog: the name that the line begins with.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names that it cannot encode are no error
+            stream.reconfigure(errors="backslashreplace")
     try:
-        yield
+        with _terminable():
+            yield
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `skyseg ... | head` is no error
     except (InputError, OSError) as error:
         _refuse(prog, _one_line(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(f"{prog}: stopped", file=sys.stderr)
-        sys.exit(130)
+        leave(128 + (stop.args[0] if stop.args else signal.SIGINT), isinstance(stop, Stuck))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Inside, SIGTERM is an exception, as Ctrl-C is, unless the process has other plans for it."""
+
+    owner = os.getpid()
+
+    def terminate(number: int, _) -> None:
+        if os.getpid() == owner:
+            raise KeyboardInterrupt(number)
+        signal.signal(number, signal.SIG_DFL)  # a fork of ours, whose end is nobody's affair
+        signal.raise_signal(number)
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def leave(status: int, stuck: bool = False) -> NoReturn:
+    """Exits, without threads that hang in some library: Python would wait for them for ever.
+
+    Args:
+      status: of the process.
+      stuck: whether one is known to hang; else all have two seconds to end.
+    """
+    deadline = time.monotonic() + _LAST_WAIT
+    for thread in threading.enumerate():
+        if not stuck and not thread.daemon and thread is not threading.current_thread():
+            thread.join(max(0, deadline - time.monotonic()))
+            stuck = thread.is_alive()
+    if stuck:
+        if "skyseg_tf.images" in sys.modules:
+            sys.modules["skyseg_tf.images"].discard_asides()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = None) -> Any:
@@ -113,7 +166,7 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
     except SystemExit as error:
         if not error.code:
             raise
-        wrong_flags = importlib.import_module("skyseg_tf.wrong_flags")
+        wrong_flags = importlib.import_module("skyseg_tf.console.wrong_flags")
         line = wrong_flags.in_one_line(told.getvalue(), config, argv)
         _refuse(prog, f"{line}; `{prog} --help` tells all")
 
@@ -132,8 +185,8 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
         hint = _HINTS.get(error.errno)
-        return f"{error.strerror}{where}{f'; {hint}' if hint else ''}"
-    return " ".join(str(error).split())
+        return printable(f"{error.strerror}{where}{f'; {hint}' if hint else ''}")
+    return printable(" ".join(str(error).split()))
 
 
 def config_of(verb: str) -> type:
@@ -155,7 +208,9 @@ def print_help(verb: str) -> None:
 
 
 def _print_completion(shells: list[str]) -> None:
-    completion = importlib.import_module("skyseg_tf.completion")  # needs all verbs' settings
+    completion = importlib.import_module(
+        "skyseg_tf.console.completion"
+    )  # needs all verbs' settings
     with one_line_errors("skyseg"):
         print(completion.completion(" ".join(shells)), end="")
 

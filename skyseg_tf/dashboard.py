@@ -17,7 +17,7 @@ import tyro
 from skyseg_tf.cli import run_command
 from skyseg_tf.dashboard_pages.sources import Folders
 from skyseg_tf.errors import InputError
-from skyseg_tf.port import listen
+from skyseg_tf.server.port import listen
 
 
 @dataclass(frozen=True)

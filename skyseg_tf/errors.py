@@ -1,5 +1,6 @@
 """The one exception for bad input, and the one way to speak of a name that is not known."""
 
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -9,6 +10,26 @@ class InputError(ValueError):
 
     The message is one line: what is wrong, where (file, record, field), and what to do.
     The commands print it without a traceback and exit with status 2.
+    """
+
+
+def printable(text: str) -> str:
+    """Text of one line that any terminal takes.
+
+    A file's name may hold line breaks, escape sequences and bytes that are no text; they are shown
+    as escapes.
+    """
+    strange = ("Cc", "Cs", "Zl", "Zp")  # control characters, lone surrogates, ends of lines
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in strange else char
+        for char in text
+    )
+
+
+class Stuck(KeyboardInterrupt):
+    """Told to end by Ctrl-C or SIGTERM while a thread hangs in a library.
+
+    Nothing that this thread works on may be closed, and the process must not wait for it.
     """
 
 

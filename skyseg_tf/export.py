@@ -14,20 +14,20 @@ import_tensorflow_quietly()
 import keras
 import numpy as np
 
-from skyseg_tf.agreement import LIMITS, Agreement, agreement, check_agreement
+from skyseg_tf.exporters.agreement import LIMITS, Agreement, agreement, check_agreement
 from skyseg_tf.cli import run_command
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
-from skyseg_tf.data.scenes import FPS, draw_scene
+from skyseg_tf.data.drawing.scenes import FPS, draw_scene
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.exporters import FORMATS, ExportJob, Format
 from skyseg_tf.exporters.saved_model import load_saved_model
 from skyseg_tf.images import check_folder, resize_image
-from skyseg_tf.model_folders import exports_of, run_of
+from skyseg_tf.runs.model_folders import exports_of, run_of
 from skyseg_tf.models import MODELS, check_size
-from skyseg_tf.runs import read_json, read_run_data
-from skyseg_tf.runtime import Runtime, boxed, load_runtime
+from skyseg_tf.runs.folder import read_json, read_run_data
+from skyseg_tf.masking.runtime import Runtime, boxed, load_runtime
 from skyseg_tf.settings import ExportConfig
 
 _DRAWN_SIZE = (288, 512)

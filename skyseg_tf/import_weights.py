@@ -7,9 +7,9 @@ import_tensorflow_quietly()
 from skyseg_tf.cli import run_command
 from skyseg_tf.errors import InputError
 from skyseg_tf.models import build_model, load_torch_weights, parse_model_options
-from skyseg_tf.runs import save_keras
+from skyseg_tf.runs.folder import save_keras
 from skyseg_tf.settings import ImportConfig
-from skyseg_tf.state_dicts import read_state
+from skyseg_tf.models.state_dicts import read_state
 
 
 def import_weights(config: ImportConfig) -> None:

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,9 +15,11 @@ import tyro
 from tqdm import tqdm
 
 from skyseg_tf.cli import run_command
-from skyseg_tf.decoders import IMAGE_SUFFIXES
-from skyseg_tf.errors import InputError
-from skyseg_tf.formats import (
+from skyseg_tf.data.listing import VIDEO_SUFFIXES, LeftOut, choose_photos, walk_tree
+from skyseg_tf.errors import InputError, printable
+from skyseg_tf.images import Photo, check_folder, software_of
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
+from skyseg_tf.masking.formats import (
     FORMATS,
     SOFTWARE,
     Table,
@@ -26,15 +29,13 @@ from skyseg_tf.formats import (
     without_outputs,
     write_text,
 )
-from skyseg_tf.images import Photo, check_folder, software_of
-from skyseg_tf.nerfstudio import Scene, finish_scene, read_scene
-from skyseg_tf.photo_stages import STREAM, Job, run_jobs
-from skyseg_tf.prediction import Prediction, enlarge
-from skyseg_tf.runtime import BACKENDS, Runtime, load_fastest, load_runtime
-from skyseg_tf.video_settings import VIDEO_SUFFIXES, VideoSettings
+from skyseg_tf.masking.nerfstudio import Scene, finish_scene, read_scene
+from skyseg_tf.masking.photo_stages import STREAM, Job, run_jobs
+from skyseg_tf.masking.prediction import Prediction, enlarge
+from skyseg_tf.masking.runtime import BACKENDS, FEW_PHOTOS, Runtime, load_fastest, load_runtime
+from skyseg_tf.video.settings import VideoSettings, is_stream, is_video
 
 _LISTED = 10  # so many photos are spoken of one by one
-_FEW = 30  # photos; for fewer, loading OpenVINO takes longer than it saves
 _ALL_OR_NONE = "Nerfstudio wants masks for all frames or none"
 # An --out that ends in one of these is a file, any other a folder.
 _FILES = frozenset(
@@ -46,14 +47,15 @@ _FILES = frozenset(
 class PredictConfig:
     """Make masks of photos at their own full size, and of videos.
 
-    Photos of any kind are read (EXIF orientation, 16 bit, grey, alpha, CMYK) up to 200,000,000
+    Photos of any kind are read (JPEG, PNG, HEIC, AVIF, WebP, TIFF, JPEG 2000, GIF, BMP, PPM, and raw
+    ones with `skyseg_tf[raw]`; EXIF orientation, 16 bit, grey, alpha, CMYK) up to 200,000,000
     pixels. The exit status is 1 if some of them could not be read; the others are done all the
     same.
     """
 
     inputs: tyro.conf.Positional[tuple[str, ...]]
     """Photos, folders (with all photos below them), globs such as 'photos/**/*.jpg', or - for
-    stdin; or videos."""
+    stdin; or videos, also from a network: rtsp:// and http:// (until Ctrl-C, if they do not end)."""
     out: Path | None = None
     """Folder of the masks, default masks, or the file itself of one photo, table or video; - for
     stdout (one photo or a table), which is the default for stdin. Folders below a given folder are
@@ -69,7 +71,7 @@ class PredictConfig:
     model: str | None = None
     """Run folder, model file (.keras, .onnx, .xml, .tflite) or name of a boxed model; default:
     the model in the box."""
-    backend: Literal[BACKENDS] | None = None
+    backend: Literal[tuple(BACKENDS)] | None = None
     """Runtime; default: the fastest that is installed, loading included."""
     threshold: float | None = None
     """Probability, 0-1, from which a pixel is sky; default: the model's own."""
@@ -105,10 +107,10 @@ def predict(config: PredictConfig) -> int:
     config = replace(config, format=config.format or "mask")
     scene = find_scene(config) if config.format == "nerfstudio" else None
     work = _Work(config, started=time.time())
-    jobs = find_jobs(config, work.masks) if scene is None else _scene_jobs(scene)
+    jobs = find_jobs(config, work.left_out) if scene is None else _scene_jobs(scene)
 
     def load() -> Runtime:
-        return _load(config, few=len(jobs) < _FEW)
+        return _load(config, few=len(jobs) < FEW_PHOTOS)
 
     hidden = True if config.quiet or len(jobs) == 1 else None
     with tqdm(total=len(jobs), unit="photo", disable=hidden) as bar:
@@ -125,7 +127,7 @@ def predict(config: PredictConfig) -> int:
     if not config.quiet:
         work.report(len(jobs), sys.stderr if jobs[0].target is None else sys.stdout)
     for failure in work.failures:
-        print(f"skyseg predict: not done: {failure}", file=sys.stderr)
+        print(f"skyseg predict: not done: {printable(failure)}", file=sys.stderr)
     if scene is not None and work.failures:
         print(f"skyseg predict: {scene.file} is as it was: {_ALL_OR_NONE}", file=sys.stderr)
     return 1 if work.failures else 0
@@ -141,7 +143,7 @@ class _Work:
     failures: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)  # a line per photo
     without: list[str] = field(default_factory=list)  # photos that have no sky
-    masks: list[Path] = field(default_factory=list)  # left out
+    left_out: LeftOut = field(default_factory=dict)
     used: set[str] = field(default_factory=set)  # models and runtimes
 
     def finish(self, runtime: Runtime, job: Job, photo: Photo, probs: np.ndarray) -> None:
@@ -163,18 +165,17 @@ class _Work:
         """Tells of `photos` photos what was done."""
         done, seconds = photos - len(self.failures), time.time() - self.started
         if done <= _LISTED:
-            print("\n".join(sorted(self.told)), file=stream)
+            print("\n".join(map(printable, sorted(self.told))), file=stream)
         else:
             print(f"{done} photos in {seconds:.1f} s ({done / seconds:.1f}/s)", file=stream)
             if self.without:
-                some = _some(sorted(self.without))
+                some = printable(_some(sorted(self.without)))
                 print(f"no sky in {len(self.without)} of them: {some}", file=stream)
         if done:
             about = FORMATS[self.config.format].about
             print(f"{self.config.format} ({about}); {', '.join(self.used)}", file=stream)
-        if self.masks:
-            some = _some(map(str, self.masks))
-            print(f"left out as masks: {len(self.masks)} ({some})", file=stream)
+        if self.left_out:
+            print(f"left out: {printable(_counted(self.left_out))}", file=stream)
 
 
 def _load(config: PredictConfig, few: bool) -> Runtime:
@@ -199,12 +200,12 @@ def _check(config: PredictConfig) -> None:
 # --- which photos, and where to ---
 
 
-def find_jobs(config: PredictConfig, masks: list[Path] | None = None) -> list[Job]:
+def find_jobs(config: PredictConfig, left_out: LeftOut | None = None) -> list[Job]:
     """All photos that the inputs name, with their outputs.
 
     Args:
       config: see PredictConfig.
-      masks: is filled with the pictures among them that are taken for masks and left out.
+      left_out: is filled with what else lies there, by the reason why it is no photo.
 
     Returns:
       A job for each photo.
@@ -216,7 +217,7 @@ def find_jobs(config: PredictConfig, masks: list[Path] | None = None) -> list[Jo
     out, kind = Path(config.out or "masks"), config.format or "mask"
     once: dict[str, Path] = {}  # a photo that two inputs name is one photo
     for text in filter(None, config.inputs):
-        for source, relative in _photos(text, out, [] if masks is None else masks):
+        for source, relative in _photos(text, out, {} if left_out is None else left_out):
             once.setdefault(source, relative)
     photos = list(once.items())
     if not photos or "" in config.inputs:  # an empty variable of the shell is no folder
@@ -314,13 +315,14 @@ def find_videos(config: PredictConfig) -> list[str | int]:
         if config.inputs:
             raise InputError(f"--camera takes no files: leave out {config.inputs[0]}")
         return [config.camera]
-    named = [text for text in config.inputs if Path(text).suffix.lower() in VIDEO_SUFFIXES]
+    named = [text for text in config.inputs if is_video(text)]
     if named and len(named) < len(config.inputs):
         other = next(text for text in config.inputs if text not in named)
         raise InputError(f"{other} is no video, {named[0]} is: give them to commands of their own")
     videos = []
     for text in named:
-        found = sorted(glob.glob(text, recursive=True)) if not Path(text).exists() else [text]
+        is_there = is_stream(text) or Path(text).exists()
+        found = [text] if is_there else sorted(glob.glob(text, recursive=True))
         if not found:
             raise InputError(f"{text}: no such file; check the path")
         videos += found
@@ -329,7 +331,7 @@ def find_videos(config: PredictConfig) -> list[str | int]:
 
 def _predict_videos(config: PredictConfig, videos: list[str | int]) -> int:
     # Only videos need PyAV.
-    from skyseg_tf.predict_video import VideoConfig, predict_videos, streams_for
+    from skyseg_tf.video.predict import VideoConfig, predict_videos, streams_for
 
     settings = VideoConfig(
         **asdict(config.video),
@@ -345,18 +347,21 @@ def _predict_videos(config: PredictConfig, videos: list[str | int]) -> int:
     return predict_videos(settings, videos, runtime)
 
 
-def _photos(text: str, out: Path, masks: list[Path]) -> Iterator[tuple[str, Path]]:
+def _photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[str, Path]]:
     """(path, path below the folder that was asked for) of each photo of one input."""
     path = Path(text)
     if text == STREAM:
         yield STREAM, Path("stdin.png")
     elif path.is_dir():
-        found = [p for p in sorted(path.rglob("*")) if _is_photo(p)]
+        found = sorted(walk_tree(path))
         if path.resolve() in out.resolve().parents:  # masks of an earlier run are no photos
             found = [p for p in found if not p.resolve().is_relative_to(out.resolve())]
-        found = _without_masks(found, masks)
+        found = _chosen(found, left_out)
         if not found:
-            raise InputError(f"{path}: no photos there; they end in {', '.join(IMAGE_SUFFIXES)}")
+            there = f" (there are {_counted(left_out)})" if left_out else ""
+            raise InputError(
+                f"{path}: no photos there{there}; they end in {', '.join(IMAGE_SUFFIXES)}"
+            )
         yield from ((str(p), p.relative_to(path)) for p in found)
     elif path.exists() or not glob.has_magic(text):
         if not path.exists():
@@ -367,23 +372,22 @@ def _photos(text: str, out: Path, masks: list[Path]) -> Iterator[tuple[str, Path
         plain = [part for part in path.parts if not glob.has_magic(part)]
         folder = Path(*path.parts[: next(i for i, p in enumerate(path.parts) if glob.has_magic(p))])
         found = [Path(p) for p in sorted(glob.glob(text, recursive=True))]
-        found = _without_masks([p for p in found if _is_photo(p)], masks)
+        found = _chosen([p for p in found if not p.is_dir()], left_out)
         if not found:
             below = f" below {folder}" if plain else ""
             raise InputError(f"{text}: no photo matches{below}; check the pattern")
         yield from ((str(p), p.relative_to(folder)) for p in found)
 
 
-def _without_masks(found: list[Path], masks: list[Path]) -> list[Path]:
+def _chosen(found: list[Path], left_out: LeftOut) -> list[Path]:
+    """The photos among files; adds to `left_out` what is none."""
+    found, others = choose_photos(found)
     photos = without_outputs(found)
-    masks.extend(sorted(set(found) - set(photos)))
+    if masks := sorted(set(found) - set(photos)):
+        others["masks"] = masks
+    for reason, paths in others.items():
+        left_out.setdefault(reason, []).extend(paths)
     return photos
-
-
-def _is_photo(path: Path) -> bool:
-    return (
-        path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
 
 
 def _write(prediction: Prediction, kind: str, target: Path | None) -> None:
@@ -415,12 +419,22 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
 
 
+def _counted(left_out: LeftOut) -> str:
+    """Such as `3 videos (give them one by one), 1 .txt`; masks, which are a guess, are named."""
+    said = []
+    for reason, paths in sorted(left_out.items(), key=lambda item: (-len(item[1]), item[0])):
+        named = f" ({_some(map(str, paths))})" if reason == "masks" else ""
+        reason = re.sub(r"^(\w+)s\b", r"\1", reason) if len(paths) == 1 else reason
+        said.append(f"{len(paths)} {reason}{named}")
+    return ", ".join(said)
+
+
 def _failure(source: str, error: Exception) -> str:
-    said = " ".join(str(error).split())
+    said = str(error)
     if isinstance(error, MemoryError):
         said = "not enough memory for it; scale it down"
     elif not isinstance(error, (InputError, OSError)):
-        said = f"{type(error).__name__}: {said}"
+        said = f"{type(error).__name__}: {' '.join(said.split())}"
     return said if source in said else f"{source}: {said}"
 
 

@@ -10,13 +10,13 @@ import numpy as np
 import tyro
 from PIL import Image, ImageCms
 
-from skyseg_tf.backdrop import make_backdrop, sure_sky
 from skyseg_tf.cli import run_command
+from skyseg_tf.compositing.backdrop import make_backdrop, sure_sky
+from skyseg_tf.compositing.matting import sky_matte
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import read_photo, write_image
-from skyseg_tf.matting import sky_matte
-from skyseg_tf.prediction import Prediction, predict_image
-from skyseg_tf.runtime import BACKENDS, Runtime, load_runtime
+from skyseg_tf.masking.prediction import Prediction, predict_image
+from skyseg_tf.masking.runtime import BACKENDS, Runtime, load_runtime
 
 LEAST_SKY = 0.01  # share of the photo under which there is nothing to replace
 LEAST_NEW_SKY = 0.02  # share of the other photo under which its sky would be a blur of few pixels
@@ -37,7 +37,7 @@ class ReplaceConfig:
     """How far the rest takes on the colors of the new sky, 0 (not at all) to 1."""
     model: str | None = None
     """As for `skyseg predict`."""
-    backend: Literal[BACKENDS] | None = None
+    backend: Literal[tuple(BACKENDS)] | None = None
     """As for `skyseg predict`."""
     all_sky: bool = False
     """--sky shows nothing but sky: take all of it. Models know a sky by what stands below it."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skyseg_tf.cli import run_command
-from skyseg_tf.data.scenes import write_scenes
+from skyseg_tf.data.drawing.scenes import write_scenes
 
 
 @dataclass(frozen=True)

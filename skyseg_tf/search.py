@@ -30,21 +30,21 @@ import_tensorflow_quietly()
 
 import keras
 
-from skyseg_tf import plots
+from skyseg_tf.scoring import plots
 from skyseg_tf.cli import run_command
-from skyseg_tf.comparison import read_scores
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import check_folder, write_aside
 from skyseg_tf.models import MODELS
 from skyseg_tf.models.options import options_of
-from skyseg_tf.plots_search import plot_heat_map, plot_parallel_coordinates
-from skyseg_tf.history import read_history
-from skyseg_tf.runs import read_config, write_json
-from skyseg_tf.search_space import Parameter, parse_space
+from skyseg_tf.tuning.plots import plot_heat_map, plot_parallel_coordinates
+from skyseg_tf.runs.history import read_history
+from skyseg_tf.files.json_types import typed
+from skyseg_tf.runs.folder import read_config, read_json, write_json
+from skyseg_tf.tuning.space import Parameter, parse_space
 from skyseg_tf.settings import SearchConfig, TrainConfig
 from skyseg_tf.train import find_records, train
-from skyseg_tf.train_config import augment_of, check_settings
-from skyseg_tf.trials import Plan, TrialRow, Trials, exclusive, import_optuna, trial_folder
+from skyseg_tf.training.settings_check import augment_of, check_settings
+from skyseg_tf.tuning.trials import Plan, TrialRow, Trials, exclusive, import_optuna, trial_folder
 
 # Scores must be comparable, so the data is the same for all trials.
 _NOT_SEARCHED = (
@@ -141,7 +141,8 @@ def train_trial(config: TrainConfig, report: Callable, train: Callable = train) 
             )
         finally:
             keras.backend.clear_session()
-    score = read_scores(run / "metrics.json")["mean_iou"]
+    path = run / "metrics.json"
+    score = typed(read_json(path).get("mean_iou"), float | None, path, "mean_iou")
     return math.nan if score is None else score
 
 
@@ -303,7 +304,7 @@ def write_report(folder: Path, rows: Sequence[TrialRow], space: Sequence[Paramet
     if running:
         print(f"{running} trials are still at work in other processes: the last one to end reports")
     run = trial_folder(folder, best.number)
-    protocol = read_scores(run / "metrics.json")["protocol"]
+    protocol = read_json(run / "metrics.json").get("protocol", "")
     title = f"{folder.name}, {len(rows)} trials"
     pair = heat_map_axes(space)
     if pair:

@@ -16,20 +16,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skyseg_tf import plots
+from skyseg_tf.scoring import plots
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.checkpoints import copy_weights, load_checkpoint, load_initial_weights
+from skyseg_tf.training.checkpoints import copy_weights, load_checkpoint, load_initial_weights
 from skyseg_tf.cli import parse_flags, run_command
-from skyseg_tf.data.augment import Classes, make_augment, make_mix
+from skyseg_tf.data.augment.presets import Classes, make_augment, make_mix
 from skyseg_tf.data.integrity import naming_damage
 from skyseg_tf.data.layouts import find_pairs, source_root
 from skyseg_tf.data.pipeline import make_dataset
-from skyseg_tf.data.records import Manifest, read_manifest
+from skyseg_tf.data.records import MANIFEST, Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
-from skyseg_tf.data.scenes import write_scenes
-from skyseg_tf.devices import use_devices
+from skyseg_tf.data.drawing.scenes import write_scenes
+from skyseg_tf.training.devices import use_devices
 from skyseg_tf.errors import InputError
-from skyseg_tf.fitting import (
+from skyseg_tf.training.loop import (
     Progress,
     Schedule,
     Terminated,
@@ -39,15 +39,15 @@ from skyseg_tf.fitting import (
     targets_of,
 )
 from skyseg_tf.images import check_folder
-from skyseg_tf.imagenet import IMAGENET, load_imagenet
+from skyseg_tf.training.imagenet import IMAGENET, load_imagenet
 from skyseg_tf.labels import LabelScheme, get_scheme
-from skyseg_tf.learning_rate import RisingRate, find_rate, plot_rate_curve
-from skyseg_tf.losses import class_weights, weighted_cross_entropy
+from skyseg_tf.training.learning_rate import RisingRate, find_rate, plot_rate_curve
+from skyseg_tf.training.losses import class_weights, weighted_cross_entropy
 from skyseg_tf.models import MODELS, build_model, parse_model_options
 from skyseg_tf.models.folded import restore_statistics
-from skyseg_tf.precision import Arithmetic, candidates, choose_arithmetic
-from skyseg_tf.recipes import compile_model
-from skyseg_tf.runs import (
+from skyseg_tf.training.precision import Arithmetic, candidates, choose_arithmetic
+from skyseg_tf.models.recipes import compile_model
+from skyseg_tf.runs.folder import (
     RunData,
     environment,
     read_config,
@@ -57,13 +57,19 @@ from skyseg_tf.runs import (
     training_in,
     write_json,
 )
-from skyseg_tf.runtime import boxed, load_boxed
-from skyseg_tf.scores import Scores, class_table, predict_masks, score
-from skyseg_tf.seeds import summarize, table
+from skyseg_tf.masking.runtime import boxed, load_boxed
+from skyseg_tf.scoring.scores import Scores, class_table, predict_masks, score
+from skyseg_tf.training.seeds import summarize, table
 from skyseg_tf.settings import TrainConfig
-from skyseg_tf.train_config import augment_of, check_flags, check_settings, recipe_of, resumed
-from skyseg_tf.trained_model import TrainedModel
-from skyseg_tf.watching import Board, LiveCurves, make_tracker
+from skyseg_tf.training.settings_check import (
+    augment_of,
+    check_flags,
+    check_settings,
+    recipe_of,
+    resumed,
+)
+from skyseg_tf.training.trained_model import TrainedModel
+from skyseg_tf.training.watching import Board, LiveCurves, make_tracker
 
 # Drawn at the size of the records: shrinking would blur the photos but not the masks.
 DEMO_SCENES, DEMO_SIZE = 900, (128, 256)
@@ -455,6 +461,7 @@ def find_records(config: TrainConfig) -> tuple[Path, Manifest]:
         raise InputError("give --records or --source, not both")
     if config.records:
         return Path(config.records), read_manifest(config.records)
+    _check_no_dataset(config)
     scheme = config.scheme or "sky"
     name = get_scheme(scheme).name
     if config.source:
@@ -468,6 +475,22 @@ def find_records(config: TrainConfig) -> tuple[Path, Manifest]:
         out=out, source=source, scheme=scheme, image_size=size, storage="uint8", quiet=config.quiet
     )
     return out, build(build_config)
+
+
+def _check_no_dataset(config: TrainConfig) -> None:
+    """Refuses --data that holds what somebody wants to train on: elsewhere that flag means this."""
+    if config.source or config.data == TrainConfig.data:
+        return
+    flag = "--records" if (config.data / MANIFEST).is_file() else "--source"
+    try:
+        if flag == "--source":
+            find_pairs(config.data, None, ["train"])
+    except InputError:
+        return
+    raise InputError(
+        f"--data {config.data}: that flag is where the demo is put; give this dataset by "
+        f"{flag} {config.data}"
+    )
 
 
 def write_plots(

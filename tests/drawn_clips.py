@@ -1,16 +1,48 @@
 """Small videos with known masks, and a "network" that is right about them."""
 
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import av
 import numpy as np
 
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.runtime import ModelFacts, Runtime
+from skyseg_tf.masking.runtime import ModelFacts, Runtime
 
 SKY, GROUND = (120, 170, 250), (60, 70, 40)
 SIZE = (64, 96)
+# (a, b, c, d) of all eight display matrices: the pixel at (x, y) is shown at (ax + cy, bx + dy).
+MATRICES = [(a, 0, 0, d) for a, d in product((1, -1), (1, -1))]
+MATRICES += [(0, b, c, 0) for b, c in product((1, -1), (1, -1))]
+
+
+def show(stored: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
+    """What a player shows of a stored picture, pixel by pixel."""
+    a, b, c, d = matrix
+    y, x = np.indices(stored.shape[:2])
+    columns, rows = a * x + c * y, b * x + d * y
+    columns, rows = columns - columns.min(), rows - rows.min()
+    shown = np.empty((rows.max() + 1, columns.max() + 1, *stored.shape[2:]), stored.dtype)
+    shown[rows, columns] = stored
+    return shown
+
+
+def store(shown: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
+    """Inverts `show`: the matrices are orthogonal."""
+    a, b, c, d = matrix
+    return show(shown, (a, c, b, d))
+
+
+def matrix_of(path: Path) -> tuple[int, int, int, int]:
+    """(a, b, c, d) of a file's own display matrix."""
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            numbers = np.frombuffer(data, np.int32) / 65536
+            return tuple(int(numbers[i]) for i in (0, 1, 3, 4))
+    return (1, 0, 0, 1)
 
 
 def draw_frame(index: int, size: tuple[int, int] = SIZE) -> tuple[np.ndarray, np.ndarray]:
@@ -45,9 +77,12 @@ def write_clip(
     ticks: list[int] | None = None,
     codec: str = "libx264",
     draw=draw_frame,
+    matrix: tuple[int, int, int, int] | None = None,
+    aspect: Fraction | None = None,
 ) -> Path:
     """Writes `draw`'s frames, upright size `size`, stored turned by so many degrees.
 
+    Or stored so that `matrix` shows them upright; `aspect` is that of the stored pixels.
     `ticks` are the time stamps in thousandths of a second, for a rate that varies.
     """
     with av.open(str(path), "w") as container:
@@ -59,11 +94,18 @@ def write_clip(
             stream.codec_context.time_base = Fraction(1, 1000)
         if turned:
             stream.set_display_rotation(turned)
+        if matrix:
+            a, b, c, d = (65536 * number for number in matrix)
+            stream.set_display_matrix((a, b, 0, c, d, 0, 0, 0, 1 << 30))
+            stream.height, stream.width = store(np.empty(size), matrix).shape
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
         if sound:
             voice = container.add_stream(sound, rate=48_000)
             voice.codec_context.layout = "mono"
         for index in range(count):
             picture = np.rot90(draw(index, size)[0], -turned // 90)
+            picture = store(picture, matrix) if matrix else picture
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
             frame.pts = ticks[index] if ticks else index
             frame.time_base = Fraction(1, 1000) if ticks else 1 / Fraction(rate)

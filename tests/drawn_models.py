@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.runtime import ModelFacts
+from skyseg_tf.masking.runtime import ModelFacts
 
 # z = rgb @ WEIGHT + BIAS: blue that is not red is sky.
 WEIGHT, BIAS = np.array([[-0.1], [0.0], [0.1]], np.float32), np.array([-3.0], np.float32)

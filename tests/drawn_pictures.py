@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -17,6 +18,16 @@ def picture_bytes(array: np.ndarray, kind: str, **options) -> bytes:
     file = io.BytesIO()
     Image.fromarray(array).save(file, kind, **options)
     return file.getvalue()
+
+
+def zeros(megabytes: int) -> bytes:
+    """So many megabytes of zeros, deflated to a thousandth."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = 1
+    for _ in range(megabytes):
+        checksum = zlib.adler32(bytes(1 << 20), checksum)
+    return b"\x78\xda" + block * megabytes + b"\3\0" + struct.pack(">I", checksum)
 
 
 def tiff_page(array: np.ndarray, photometric: int, bits: int | None = None, **more) -> dict:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from skyseg_tf.data import augment as aug
-from skyseg_tf.data.augment import (
+from skyseg_tf.data.augment import presets as aug
+from skyseg_tf.data.augment.presets import (
     AUGMENTATIONS,
     Augmentation,
     Classes,
@@ -13,7 +13,7 @@ from skyseg_tf.data.augment import (
     make_augment,
     make_mix,
 )
-from skyseg_tf.data.scenes import draw_scene
+from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import IGNORE, LABEL_ID, SCHEMES
 

@@ -1,10 +1,10 @@
 import numpy as np
 
-from skyseg_tf.data import augment
-from skyseg_tf.data.augment_examples import SHOWN, effect_examples
-from skyseg_tf.data.scenes import draw_scene
+from skyseg_tf.data.augment import presets as augment
+from skyseg_tf.data.augment.examples import SHOWN, effect_examples
+from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.labels import LABEL_ID
-from skyseg_tf.plots import plot_augmentations, save_figure
+from skyseg_tf.scoring.plots import plot_augmentations, save_figure
 
 
 def test_the_sheet_shows_every_effect(tmp_path):

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 from PIL import ExifTags, Image
 
-from skyseg_tf.data.augment import Augmentation, Range, augment
-from skyseg_tf.data.augment_image import augment_image
+from skyseg_tf.data.augment.photo import augment_image
+from skyseg_tf.data.augment.presets import Augmentation, Range, augment
 from skyseg_tf.errors import InputError
 
 
@@ -45,7 +45,7 @@ def test_it_is_what_the_training_sees(photo):
 def test_numbers_that_are_not_given_are_drawn_from_half_to_one_and_a_half(photo, monkeypatch):
     used = []
     monkeypatch.setattr(
-        "skyseg_tf.data.effects.gamma", lambda image, value: used.append(value) or image
+        "skyseg_tf.data.augment.effects.gamma", lambda image, value: used.append(value) or image
     )
     for seed in range(200):
         augment_image(photo, saturation=1.0, seed=seed)

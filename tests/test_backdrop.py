@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from skyseg_tf.backdrop import fill_smoothly, make_backdrop, sure_sky
+from skyseg_tf.compositing.backdrop import fill_smoothly, make_backdrop, sure_sky
 
 SKY, LAND = (90, 150, 230), (250, 20, 10)
 

@@ -15,7 +15,7 @@ TWO_STEPS = """
 import json, sys
 import keras, numpy as np
 from skyseg_tf.models import MODELS, build_model
-from skyseg_tf.recipes import RECIPES, compile_model
+from skyseg_tf.models.recipes import RECIPES, compile_model
 
 name = sys.argv[1]
 rng = np.random.default_rng(0)

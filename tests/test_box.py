@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from skyseg_tf import runtime
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import SCHEMES
+from skyseg_tf.masking import runtime
 
 STATS = {"R_MEAN": 90.0, "G_MEAN": 100.0, "B_MEAN": 110.0, "R_STD": 50.0, "G_STD": 55.0, "B_STD": 60.0}  # fmt: skip
 
@@ -48,8 +48,8 @@ def photos():
 
 def test_every_runtime_gives_what_was_trained(network, photos, tmp_path, monkeypatch):
     from skyseg_tf import models
-    from skyseg_tf.box import write_box
-    from skyseg_tf.runs import make_saved_model
+    from skyseg_tf.runs.folder import make_saved_model
+    from tools.box import write_box
 
     monkeypatch.setitem(models.MODELS, "tiny", models.Network(tiny, divisor=2))
     monkeypatch.setattr(runtime, "BOX", tmp_path)
@@ -77,7 +77,7 @@ def test_no_dimension_too_many_in_a_graph(network, photos, monkeypatch):
     import onnxruntime
     from tf2onnx import optimizer
 
-    from skyseg_tf.box import _export
+    from tools.box import _export
 
     steps = dict(optimizer._optimizers)
     first = {"optimize_transpose": None, "remove_identity": None}
@@ -89,7 +89,7 @@ def test_no_dimension_too_many_in_a_graph(network, photos, monkeypatch):
 
 
 def test_keras_files_and_litert(network, photos, tmp_path):
-    from skyseg_tf.runs import make_saved_model, save_model
+    from skyseg_tf.runs.folder import make_saved_model, save_model
 
     wanted = make_saved_model(network, STATS).predict_on_batch(photos.astype("float32"))
     save_model(tmp_path / "model.keras", network, STATS)

@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from skyseg_tf.camera import Camera
 from skyseg_tf.errors import InputError
+from skyseg_tf.video.camera import Camera
 
 
 class FakeCapture:

@@ -1,9 +1,14 @@
 import json
+import os
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import drawn_trees as trees
+import numpy as np
 import pytest
+from drawn_pictures import picture_bytes, zeros
 from PIL import Image
 
 from skyseg_tf import check
@@ -66,6 +71,33 @@ def test_damaged_files_are_named(tmp_path):
     assert kinds(report) == {"unreadable": 2}
     assert any(str(photo) in file and "damaged" in file for file in report.problems[0].files)
     assert any(str(mask) in file for file in report.problems[0].files)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_files_of_every_bad_kind_are_one_line_each(tmp_path, fast, measured_memory):
+    names = ["bomb", "circle", "empty", "eps", "gone", "good", "new\nline", "pipe"]
+    root = trees.flat(tmp_path, names)
+    photos = {name: root / "images" / f"{name}.jpg" for name in names}
+    whole = picture_bytes(np.zeros((8, 16, 3), np.uint8), "PNG")
+    for name in ("circle", "gone", "pipe"):
+        photos[name].unlink()
+    photos["circle"].symlink_to(photos["circle"].name)
+    photos["gone"].symlink_to("nowhere")
+    os.mkfifo(photos["pipe"])
+    photos["empty"].write_bytes(b"")
+    photos["eps"].write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
+    photos["new\nline"].write_bytes(whole[:30])
+    start, end = whole.index(b"IDAT"), whole.index(b"IEND") - 4
+    data = b"IDAT" + zeros(300)
+    chunk = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+    photos["bomb"].write_bytes(whole[: start - 4] + chunk + whole[end:])
+    with measured_memory(100e6):
+        report = check_dataset(root, fast=fast)
+    bad = {"circle", "empty", "eps", "gone", "new\nline", "pipe"} | (set() if fast else {"bomb"})
+    assert kinds(report) == {"unreadable": len(bad)}
+    assert {Path(file.split(".jpg:")[0]).name for file in report.problems[0].files} == bad
+    lines = str(report).splitlines()
+    assert sum(line.startswith("    ") for line in lines) == min(len(bad), 5) + (len(bad) > 5)
 
 
 @pytest.mark.parametrize("fast", [False, True])

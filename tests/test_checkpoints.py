@@ -7,16 +7,16 @@ import keras
 import numpy as np
 import pytest
 
-from skyseg_tf import checkpoints
-from skyseg_tf.checkpoints import (
+from skyseg_tf.errors import InputError
+from skyseg_tf.models import build_model
+from skyseg_tf.training import checkpoints
+from skyseg_tf.training.checkpoints import (
     load_checkpoint,
     load_initial_weights,
     load_latest,
     save_checkpoint,
     save_generation,
 )
-from skyseg_tf.errors import InputError
-from skyseg_tf.models import build_model
 
 BATCH = np.ones((1, 8, 8, 3), np.float32), {"logits": np.ones((1, 8, 8, 1), np.float32)}
 

@@ -11,7 +11,7 @@ import pytest
 
 from skyseg_tf import cli
 from skyseg_tf.cli import SHELLS, VERBS, config_of, main, print_help
-from skyseg_tf.completion import completion, flags_of
+from skyseg_tf.console.completion import completion, flags_of
 
 
 @pytest.mark.parametrize("verb", VERBS)

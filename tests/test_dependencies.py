@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 TRACER = ("strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=connect,sendto,sendmsg")
 ALL_RUNTIMES = """
 import numpy as np
-from skyseg_tf.runtime import load_runtime
+from skyseg_tf.masking.runtime import load_runtime
 photo = np.zeros((1, 64, 64, 3), np.uint8)
 for backend in ("openvino", "onnxruntime", "keras"):
     assert load_runtime("skyline", backend)(photo).shape == (1, 64, 64, 1)

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from skyseg_tf.devices import use_devices
 from skyseg_tf.errors import InputError
+from skyseg_tf.training.devices import use_devices
 
 # Two trainings of the same steps; a network without batch normalization, whose statistics would
 # be those of half a batch.
@@ -20,10 +20,10 @@ if not jax:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras
-from skyseg_tf.devices import use_devices
+from skyseg_tf.training.devices import use_devices
 from skyseg_tf.models import blocks
-from skyseg_tf.recipes import Recipe, compile_model
-from skyseg_tf.trained_model import TrainedModel
+from skyseg_tf.models.recipes import Recipe, compile_model
+from skyseg_tf.training.trained_model import TrainedModel
 
 def trained(devices):
     with use_devices(devices, 4):

@@ -1,6 +1,6 @@
 import pytest
 
-from skyseg_tf.errors import nearest, not_among
+from skyseg_tf.errors import nearest, not_among, printable
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,8 @@ def test_the_message_names_all_and_the_one_that_was_meant():
         "no loss 'focl': there are ohem, focal; did you mean focal?"
     )
     assert not_among("loss", "zzz", ["ohem", "focal"]) == "no loss 'zzz': there are ohem, focal"
+
+
+def test_text_of_one_line_that_any_terminal_takes():
+    assert printable("a\nb\x1b[0m\udcff\u2028") == "a\\nb\\x1b[0m\\udcff\\u2028"
+    assert printable("Straße 日本\u202f\u3000.png") == "Straße 日本\u202f\u3000.png"

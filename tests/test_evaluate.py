@@ -11,22 +11,23 @@ import pytest
 from cityscapesscripts.helpers.labels import trainId2label
 from drawn_models import blue_model, blue_probs
 from drawn_trees import cityscapes, flat
+from markupsafe import escape
 from official_evaluation import run_official
 
 from skyseg_tf.cli import main
-from skyseg_tf.comparison import compare_evaluations
 from skyseg_tf.data.photos import LabeledPhoto
 from skyseg_tf.data.records import read_tfrecord
 from skyseg_tf.errors import InputError
 from skyseg_tf.evaluate import EvaluateConfig, evaluate, evaluation_name
-from skyseg_tf.evaluation_folder import keep_worst
-from skyseg_tf.image_scores import score_image
 from skyseg_tf.images import read_image, read_mask, resize_image
-from skyseg_tf.inference import resize_probs
 from skyseg_tf.labels import SCHEMES, decode_mask
-from skyseg_tf.refine import refine
-from skyseg_tf.report import write_report
-from skyseg_tf.runs import write_json
+from skyseg_tf.masking.refine import refine
+from skyseg_tf.masking.views import resize_probs
+from skyseg_tf.runs.folder import write_json
+from skyseg_tf.scoring.comparison import compare_evaluations
+from skyseg_tf.scoring.evaluation import score_image
+from skyseg_tf.scoring.report import write_report
+from skyseg_tf.scoring.results import keep_worst
 
 
 def make_run(folder, scheme, records=None, seed=0, frames=None):
@@ -85,18 +86,15 @@ def test_records_are_scored_as_they_are(on_records, records, sky_run):
 def test_every_file_names_its_protocol(on_records):
     protocol = json.loads((on_records / "metrics.json").read_text())["protocol"]
     assert re.fullmatch(
-        r"val split of sky, 2 photos \(truth [0-9a-f]{12}\), classes sky, scored at the records' "
-        r"size, 32x64, single scale, void ignored, sky where p >= 0.5",
+        r"val split of sky, 2 photos \(truth [0-9a-f]{12}\), classes sky, records protocol, scored at "
+        r"the records' size, 32x64, single scale, void ignored, sky where p >= 0.5",
         protocol,
     )
     for name in ("per_class", "per_image"):
         with open(on_records / f"{name}.csv") as file:
             rows = list(csv.DictReader(file))
         assert all(row["protocol"] == protocol for row in rows)
-    assert (
-        protocol.replace("'", "&#x27;").replace(">", "&gt;")
-        in (on_records / "report.html").read_text()
-    )
+    assert escape(protocol) in (on_records / "report.html").read_text()
     plots = {path.stem for path in (on_records / "plots").iterdir()}
     assert plots == {
         "iou_scores", "confusion_matrix", "outline", "reliability", "image_iou", "worst",
@@ -116,10 +114,10 @@ def test_full_size_of_the_labels(sky_run, tree):
     folder = evaluate(
         EvaluateConfig(
             model=sky_run, source=tree, image_size=(48, 96), multi_scale=(1.0, 2.0), flip=True,
-            worst=0, quiet=True,
+            refine=False, worst=0, quiet=True,
         )
     )  # fmt: skip
-    assert folder.name == "scenes_val_48x96_scales1-2_flip"
+    assert folder.name == "scenes_val_48x96_scales1-2_flip_unrefined"
     scores = json.loads((folder / "metrics.json").read_text())
     matrix = np.zeros((2, 2), np.int64)
     for image, truth in val_pairs(tree):
@@ -137,11 +135,9 @@ def test_full_size_of_the_labels(sky_run, tree):
 def test_refined_along_the_photos_edges(sky_run, tree):
     """The sky's outline at full size is that of `skyseg predict`, and the protocol says so."""
     folder = evaluate(
-        EvaluateConfig(
-            model=sky_run, source=tree, image_size=(48, 96), refine=True, worst=0, quiet=True
-        )
+        EvaluateConfig(model=sky_run, source=tree, image_size=(48, 96), worst=0, quiet=True)
     )
-    assert folder.name == "scenes_val_48x96_refined"
+    assert folder.name == "scenes_val_48x96"
     scores = json.loads((folder / "metrics.json").read_text())
     assert "refined" in scores["protocol"]
     matrix = np.zeros((2, 2), np.int64)
@@ -266,7 +262,7 @@ def test_report_needs_the_run_folder_alone(on_records, sky_run, tmp_path):
     page = write_report(moved, "val").read_text()
     assert page == before.replace("run sky<", "run a &lt;b&gt;run<")
     assert page.count("<img") == 6
-    assert not re.findall(r"(?:src|href)='(?!data:)", page)
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:)", page)
     assert "http" not in page.replace("data:image", "")
     scores = json.loads((moved / "evaluation" / "val" / "metrics.json").read_text())
     assert f"<b>{scores['mean_iou']:.3f}</b>" in page
@@ -288,10 +284,11 @@ def test_a_model_file_is_scored_as_predict_runs_it(tree, tmp_path, capsys):
     """At the size that it gives each photo itself, with its own threshold."""
     model = blue_model(tmp_path / "blue.onnx", threshold=0.7, long_side=96)
     argv = ["evaluate", "--model", str(model), "--source", str(tree), "--quiet", "--worst", "0"]
+    argv.append("--no-refine")
     with pytest.raises(SystemExit) as end:
         main(argv)
     assert end.value.code == 0, capsys.readouterr().err
-    folder = tmp_path / "blue.onnx.evaluation" / "scenes_val"
+    folder = tmp_path / "blue.onnx.evaluation" / "scenes_val_unrefined"
     scores = json.loads((folder / "metrics.json").read_text())
     wanted = sum(blue_matrix(*pair, (64, 96), 0.7) for pair in val_pairs(tree))
     difference = np.abs(wanted - np.array(scores["confusion_matrix"])).sum()
@@ -299,7 +296,7 @@ def test_a_model_file_is_scored_as_predict_runs_it(tree, tmp_path, capsys):
     assert scores["network"] == "blue"
     assert "sky where p >= 0.7" in scores["protocol"]
     assert "model blue.onnx" in (folder / "report.html").read_text()
-    assert "blue.onnx" in compare_evaluations([model, model], "scenes_val")
+    assert "blue.onnx" in compare_evaluations([model, model], "scenes_val_unrefined")
 
 
 def test_a_model_file_is_scored_on_records(records, tmp_path):
@@ -346,7 +343,8 @@ def test_a_run_is_named_by_its_file_too_and_by_the_older_flag(sky_run, on_record
         ({"split": "test"}, "no split 'test': there are"),
         ({"submission": "out"}, "--submission needs --source"),
         ({"image_size": (32, 64)}, "--image-size needs --source"),
-        ({"refine": True}, "--refine needs --source"),
+        ({"protocol": "photo"}, "--protocol photo needs --source"),
+        ({"protocol": "foto"}, "did you mean photo"),
         ({"source": "nowhere"}, "does not exist"),
         ({"multi_scale": (0.0,)}, "above 0"),
         ({"window": (64, 64)}, "larger than the view"),
@@ -385,3 +383,22 @@ def test_names_tell_the_options(tmp_path):
     config = EvaluateConfig(model=tmp_path, source=tmp_path / "city", window=(32, 64))
     assert evaluation_name(config) == "city_val_window32x64"
     assert evaluation_name(EvaluateConfig(model=tmp_path, split="train")) == "train"
+
+
+def test_the_table_of_classes():
+    """Two of a hundred pixels of the road are called sky; there is no building and no train."""
+    from skyseg_tf.labels import get_scheme
+    from skyseg_tf.scoring.scores import class_table
+
+    scheme = get_scheme("cityscapes19")
+    road, sky = (scheme.class_names.index(name) for name in ("road", "sky"))
+    matrix = np.zeros((19, 19), np.int64)
+    matrix[road, road], matrix[road, sky], matrix[sky, sky] = 98, 2, 300
+    rows = {line.split()[0]: line.split()[-3:] for line in class_table(matrix, scheme).splitlines()}
+    assert rows["class"] == ["share", "of", "pixels"]
+    assert rows["road"] == ["road", "0.9800", "25.00%"]
+    assert rows["sky"] == ["sky", "0.9934", "75.00%"]
+    assert rows["building"] == ["building", "-", "0.00%"]
+    assert rows["mean"] == ["mean", "0.9867"]
+    lines = class_table(np.zeros((2, 2), np.int64), get_scheme("sky")).splitlines()
+    assert [line.split()[-1] for line in lines[1:]] == ["0.00%", "0.00%", "-"]

@@ -16,20 +16,20 @@ from keras import layers
 from PIL import Image
 from test_models import HEAVY, REFERENCE_MODELS, image_shape, loaded_model
 
-from skyseg_tf.agreement import LIMITS, agreement, check_agreement
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError
 from skyseg_tf.export import ExportConfig, export, main
 from skyseg_tf.exporters import FORMATS, ExportJob
+from skyseg_tf.exporters.agreement import LIMITS, agreement, check_agreement
 from skyseg_tf.exporters.openvino_rounding import gptq
 from skyseg_tf.exporters.saved_model import load_saved_model
 from skyseg_tf.labels import SCHEMES, parse_scheme
+from skyseg_tf.masking.runtime import ModelFacts, class_ids, load_runtime, sha256_of
 from skyseg_tf.models import MODELS, blocks
 from skyseg_tf.models.skyline import relu6
-from skyseg_tf.runs import make_saved_model, save_model
-from skyseg_tf.runtime import ModelFacts, class_ids, load_runtime, sha256_of
+from skyseg_tf.runs.folder import make_saved_model, save_model
 
 STATS = dict(
     zip(("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD"),

@@ -10,8 +10,11 @@ from drawn_files import CAMERA, camera_exif, encode_stored, wide_gamut
 from drawn_models import blue_photo
 from PIL import ExifTags, Image, ImageOps
 
-from skyseg_tf.coco import encode_rle
-from skyseg_tf.formats import (
+from skyseg_tf.images import SKY_TINT, UNTURNED, decode_photo, software_of, turn
+from skyseg_tf.images.metadata import PhotoMetadata
+from skyseg_tf.labels import SCHEMES
+from skyseg_tf.masking.coco import encode_rle
+from skyseg_tf.masking.formats import (
     FORMATS,
     SOFTWARE,
     Table,
@@ -21,10 +24,7 @@ from skyseg_tf.formats import (
     sky_facts,
     without_outputs,
 )
-from skyseg_tf.images import SKY_TINT, UNTURNED, decode_photo, software_of, turn
-from skyseg_tf.labels import SCHEMES
-from skyseg_tf.photo_metadata import PhotoMetadata
-from skyseg_tf.prediction import Prediction
+from skyseg_tf.masking.prediction import Prediction
 
 
 def prediction(share=1 / 3, scheme="sky"):

@@ -5,11 +5,11 @@ from cityscapesscripts.helpers.labels import id2label, trainId2label
 from official_evaluation import run_official
 from PIL import Image
 
-from skyseg_tf import metrics
-from skyseg_tf.image_scores import Evaluation, score_image
-from skyseg_tf.instances import read_instances
 from skyseg_tf.labels import SCHEMES, decode_mask
-from skyseg_tf.submission import write_submission
+from skyseg_tf.scoring import metrics
+from skyseg_tf.scoring.evaluation import Evaluation, score_image
+from skyseg_tf.scoring.instances import read_instances
+from skyseg_tf.scoring.submission import write_submission
 
 SCHEME = SCHEMES["cityscapes19"]
 SIZE = (60, 90)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.imagenet import copy_encoder, copy_lite0, load_imagenet
 from skyseg_tf.models import MODELS, build_model
+from skyseg_tf.training.imagenet import copy_encoder, copy_lite0, load_imagenet
 
 SIZE = (65, 33)  # 32 k + 1: both pad alike
 LAYERS = {  # of stem, second stage, fifth stage, end

@@ -23,6 +23,19 @@ def photo():
     return np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
 
 
+def test_a_name_as_long_as_the_disk_allows_is_written(tmp_path):
+    target = tmp_path / ("ü" * 120 + ".png")
+    with (
+        images.write_aside(target) as aside,
+        images.write_aside(tmp_path / ("ü" * 120 + ".txt")) as other,
+    ):
+        assert aside != other
+        aside.write_bytes(b"a")
+        other.write_bytes(b"b")
+    assert target.read_bytes() == b"a"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_png_is_read_exactly(photo, tmp_path):
     images.write_image(tmp_path / "a b" / "ü.png", photo)
     assert np.array_equal(images.read_image(tmp_path / "a b" / "ü.png"), photo)

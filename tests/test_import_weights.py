@@ -1,15 +1,17 @@
 import sys
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from skyseg_tf.checkpoints import load_initial_weights
 from skyseg_tf.errors import InputError
 from skyseg_tf.import_weights import ImportConfig, import_weights
-from skyseg_tf.models import build_model
-from skyseg_tf.state_dicts import read_state
+from skyseg_tf.models import MODELS, build_model
+from skyseg_tf.models.skynet import skynet
+from skyseg_tf.models.state_dicts import read_state
+from skyseg_tf.training.checkpoints import load_initial_weights
 
 
 @pytest.fixture
@@ -46,6 +48,22 @@ def test_what_does_not_fit_is_listed_and_nothing_is_written(state, tmp_path):
     with pytest.raises(InputError, match=r"1 missing \(conv1\.0\.weight\)"):
         import_weights(ImportConfig(tmp_path / "a.npz", "skynet", tmp_path / "m.keras"))
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_options_reach_the_network(state, tmp_path, monkeypatch, capsys):
+    def optional(num_classes, size, *, wide: bool = False):
+        assert wide
+        assert size == (32, 64)
+        return skynet(num_classes, size)
+
+    monkeypatch.setitem(MODELS, "skynet", replace(MODELS["skynet"], build=optional))
+    np.savez(tmp_path / "a.npz", **state)
+    import_weights(ImportConfig(
+        tmp_path / "a.npz", "skynet", tmp_path / "m.keras", model_options=("wide=true",),
+        image_size=(32, 64),
+    ))  # fmt: skip
+    line = f"--model skynet --model-options wide=true --init {tmp_path / 'm.keras'}`"
+    assert line in capsys.readouterr().out
 
 
 def test_unreadable_files_are_refused(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import resize_image
-from skyseg_tf.inference import Views, predict_probs, resize_probs
+from skyseg_tf.masking.views import Views, predict_probs, resize_probs
 
 
 def photo(size=(40, 60), seed=0):

@@ -5,14 +5,14 @@ from drawn_trees import zipped
 from PIL import Image
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.instances import (
+from skyseg_tf.labels import SCHEMES
+from skyseg_tf.scoring.instances import (
     MEAN_SIZE,
     instance_categories,
     instance_classes,
     instance_counts,
     read_instances,
 )
-from skyseg_tf.labels import SCHEMES
 
 
 def test_mean_sizes_are_the_official_ones():

@@ -12,6 +12,7 @@ import tensorflow as tf
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.data import integrity
 from skyseg_tf.data import records as rec
+from skyseg_tf.data.photos import photos_of_records
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.errors import InputError
 
@@ -240,7 +241,7 @@ def test_a_manifest_in_another_charset_or_of_absurd_size(tmp_path, monkeypatch):
     (tmp_path / rec.MANIFEST).write_bytes(b'{"a": "\xff\xfe"}')
     with pytest.raises(InputError, match="not JSON"):
         rec.read_manifest(tmp_path)
-    monkeypatch.setattr("skyseg_tf.json_file.MAX_BYTES", 1000)
+    monkeypatch.setattr("skyseg_tf.files.json_file.MAX_BYTES", 1000)
     (tmp_path / rec.MANIFEST).write_text(" " * 1001)
     with pytest.raises(InputError, match="larger than"):
         rec.read_manifest(tmp_path)
@@ -318,3 +319,12 @@ def test_old_notebooks_may_say_depths_and_dtype(folder):
     ):
         with pytest.raises(InputError, match=rf"{path.name}: {message}|{message}"):
             rec.read_tfrecord(path, **told)
+
+
+def test_evaluation_names_the_damage(folder):
+    path = shard_of(folder, "val", 0)
+    content = path.read_bytes()
+    path.write_bytes(content[:300] + bytes([content[300] ^ 1]) + content[301:])
+    with pytest.raises(InputError, match=rf"{path.name}: record 0.*checksum"):
+        photos_of_records(folder, "val")
+    assert len(list(photos_of_records(folder, "train"))) == 13

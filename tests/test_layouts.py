@@ -171,7 +171,7 @@ def test_photos_beside_masks(tmp_path, way):
         assert pair.mask == str(tmp_path / mask.format(name))
     assert {pair.split for pair in scan.pairs} <= {"train", "val"}
     assert scan.has_splits == ("train" in photo)
-    assert guess_mask_encoding(scan.pairs) == ((0, "unlabeled"), (4, "road"), (6, "sky"))
+    assert guess_mask_encoding(scan.pairs) == ((0, "various"), (4, "road"), (6, "sky"))
 
 
 def test_exact_names_come_before_marked_ones(tmp_path):

@@ -2,7 +2,13 @@ import keras
 import numpy as np
 import pytest
 
-from skyseg_tf.learning_rate import RisingRate, find_rate, plot_rate_curve, rate_curve, smoothed
+from skyseg_tf.training.learning_rate import (
+    RisingRate,
+    find_rate,
+    plot_rate_curve,
+    rate_curve,
+    smoothed,
+)
 
 
 def test_the_rate_rises_in_equal_factors():

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from skyseg_tf import losses, metrics
 from skyseg_tf.labels import class_ids
+from skyseg_tf.scoring import metrics
+from skyseg_tf.training import losses
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 
-from skyseg_tf.matting import sky_matte
+from skyseg_tf.compositing.matting import sky_matte
 
 OLD, BRANCH = np.array([235, 240, 245.0]), np.array([50, 40, 30.0])
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as official
 
-from skyseg_tf import metrics
+from skyseg_tf.scoring import metrics
 
 
 def random_masks(seed, shape=(3, 40, 50), classes=5):

@@ -1,6 +1,7 @@
 """Every network against its published twin, and the contract that all of them keep."""
 
 import functools
+import inspect
 import os
 import re
 import subprocess
@@ -15,7 +16,15 @@ from keras import layers
 from references.seeded import sample, seeded_input, seeded_state
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.models import MODELS, blocks, build_model, check_size, load_torch_weights
+from skyseg_tf.models import (
+    MODELS,
+    blocks,
+    build_model,
+    check_size,
+    load_torch_weights,
+    parse_model_options,
+)
+from skyseg_tf.models.options import options_of
 
 REFERENCES = Path(__file__).parent / "references"
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
@@ -466,3 +475,50 @@ def test_memory_runs_over_frames_and_not_over_clips():
     np.testing.assert_allclose(together[1:], alone, atol=1e-4)
     clips[1, 0] += 1  # the first frame of the clip reaches the answer for its last
     assert np.abs(model(clips, training=False)["logits"][1] - together[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "texts", "options"),
+    [
+        ("pspnet", ["depth=101"], {"depth": 101}),
+        ("deeplabv3_xception", ["output-stride=8"], {"output_stride": 8}),
+        (
+            "resnet_lstm",
+            ["psp=True", "recurrent=conv", "frames=2"],
+            {"psp": True, "recurrent": "conv", "frames": 2},
+        ),
+        ("skynet", [], {}),
+    ],
+)
+def test_options_come_from_text(name, texts, options):
+    assert parse_model_options(name, texts) == options
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("pspnet", "depth=34", "pspnet: depth is 50 or 101, not '34'"),
+        ("pspnet", "dpeth=50", "no option 'dpeth': there are depth; did you mean depth"),
+        ("pspnet", "depth", "write NAME=VALUE: depth=50|101"),
+        ("resnet_lstm", "psp=maybe", "psp is true or false, not 'maybe'"),
+        ("resnet_lstm", "use_psp=true", "did you mean psp"),
+        ("resnet_lstm", "frames=0", "frames is a whole number from 1, not '0'"),
+        ("skynet", "depth=50", "skynet has none; leave them out"),
+        ("skynett", "depth=50", "no network 'skynett'"),
+    ],
+)
+def test_wrong_options_are_told_with_those_there_are(name, text, message):
+    with pytest.raises(InputError, match=re.escape(message)) as error:
+        parse_model_options(name, [text])
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="depth is given twice"):
+        parse_model_options("pspnet", ["depth=50", "depth=101"])
+
+
+def test_the_help_names_every_option():
+    from skyseg_tf import settings
+
+    told = inspect.getsource(settings)
+    for network in MODELS.values():
+        for option in options_of(network.build).keys() - {"frames"}:
+            assert f"{option}=" in told, option

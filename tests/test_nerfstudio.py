@@ -8,7 +8,7 @@ from drawn_models import blue_model, blue_photo
 from PIL import Image
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.nerfstudio import read_scene
+from skyseg_tf.masking.nerfstudio import read_scene
 from skyseg_tf.predict import PredictConfig, find_scene, predict
 
 

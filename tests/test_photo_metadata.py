@@ -21,7 +21,7 @@ from skyseg_tf.images import (
     turn,
     write_image,
 )
-from skyseg_tf.photo_metadata import PhotoMetadata, photo_metadata
+from skyseg_tf.images.metadata import PhotoMetadata, photo_metadata
 
 UPRIGHT = np.zeros((48, 64, 3), np.uint8)
 UPRIGHT[:16, :32] = (200, 40, 40)  # a corner that tells all eight orientations apart

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.data.augment import Classes, augment, make_augment, make_mix
+from skyseg_tf.data.augment.presets import Classes, augment, make_augment, make_mix
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import STORAGES, read_manifest
 from skyseg_tf.errors import InputError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skyseg_tf.png import decode_png
+from skyseg_tf.images.png import decode_png
 
 
 def encoded(array, **options) -> bytes:

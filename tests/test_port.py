@@ -2,7 +2,7 @@ import pytest
 
 from skyseg_tf.cli import main
 from skyseg_tf.errors import InputError
-from skyseg_tf.port import listen
+from skyseg_tf.server.port import listen
 
 
 def test_a_free_port_listens():

@@ -3,8 +3,8 @@ import time
 import keras
 import pytest
 
-from skyseg_tf import precision
-from skyseg_tf.precision import Arithmetic, choose_arithmetic
+from skyseg_tf.training import precision
+from skyseg_tf.training.precision import Arithmetic, choose_arithmetic
 
 
 class Fake:

@@ -9,16 +9,20 @@ import numpy as np
 import pytest
 from drawn_files import encode_stored
 from drawn_models import blue_model, blue_photo
+from drawn_pictures import heic, picture_bytes
 from PIL import Image
 
-from skyseg_tf import photo_stages
+from skyseg_tf.data import listing
 from skyseg_tf.errors import InputError
-from skyseg_tf.formats import FORMATS
 from skyseg_tf.images import turn
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
+from skyseg_tf.images.raw_photos import RAW_SUFFIXES
 from skyseg_tf.labels import SCHEMES
+from skyseg_tf.masking import photo_stages
+from skyseg_tf.masking.formats import FORMATS
+from skyseg_tf.masking.prediction import enlarge, predict_image
+from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.predict import PredictConfig, find_jobs, main, predict
-from skyseg_tf.prediction import enlarge, predict_image
-from skyseg_tf.runtime import load_runtime
 
 
 @pytest.fixture
@@ -280,15 +284,15 @@ def test_masks_beside_the_photos_are_no_photos(photos, model, format_):
     assert predict(config) == 0
     assert {path: path.read_bytes() for path in photos.rglob("*.*")} == first
     assert before.items() <= first.items()
-    masks = []
+    left_out = {}
     other = PredictConfig((f"{photos}/**/*.*",), photos / "others", model=model)
-    assert len(find_jobs(other, masks)) == len(masks) == 3
+    assert len(find_jobs(other, left_out)) == len(left_out["masks"]) == 3
 
 
 def test_what_is_taken_for_a_mask_is_said(photos, model, tmp_path, capsys):
     Image.fromarray(blue_photo()).save(photos / "a_mask.png")
     assert predict(PredictConfig((str(photos),), tmp_path / "out", model=model)) == 0
-    assert f"left out as masks: 1 ({photos}/a_mask.png)" in capsys.readouterr().out
+    assert f"left out: 1 .txt, 1 mask ({photos}/a_mask.png)" in capsys.readouterr().out
 
 
 def test_a_photo_that_was_not_asked_for_is_not_overwritten(photos, model):
@@ -427,3 +431,75 @@ def test_formats_are_all_told_of_and_slips_are_guessed(capsys):
         main(["--help"], "skyseg predict")
     shown = capsys.readouterr().out
     assert all(kind in shown for kind in FORMATS)
+
+
+# --- what lies in folders ---
+
+
+def test_every_readable_kind_and_linked_folders_are_done(model, tmp_path, capsys):
+    folder, elsewhere, out = tmp_path / "photos", tmp_path / "elsewhere", tmp_path / "out"
+    for path in (folder / "sub", elsewhere, folder / ".cache"):
+        path.mkdir(parents=True)
+    photo = Image.fromarray(blue_photo(90, 120))
+    kinds = {"a.jfif": "JPEG", "b.jpe": "JPEG", "c.avif": "AVIF", "d.jp2": "JPEG2000", "e.gif": "GIF",
+             "f.mpo": "MPO", "g.JPG": "JPEG", "h.ppm": "PPM"}  # fmt: skip
+    for name, kind in kinds.items():
+        photo.save(folder / name, kind)
+    (folder / "i.heic").write_bytes(heic(np.kron(blue_photo(), np.ones((2, 2, 1), np.uint8))))
+    photo.save(elsewhere / "far.png")
+    (folder / "sub" / "linked").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(folder)  # a circle
+    (folder / "again").symlink_to(folder / "sub")
+    (folder / "gone.jpg").symlink_to(folder / "nowhere")
+    for name in ("1.mp4", "2.MOV", "3.txt", "4.csv", "5.txt", ".hidden.jpg", ".cache/x.jpg", "6"):
+        (folder / name).write_bytes(b"")
+    os.mkfifo(folder / "pipe.jpg")
+    assert predict(PredictConfig((str(folder),), out, model=model)) == 0
+    found = sorted(str(p.relative_to(out)) for p in out.rglob("*.png"))
+    assert found == [*(f"{name[0]}.png" for name in sorted(kinds)), "i.png", "sub/linked/far.png"]
+    assert (
+        "left out: 2 .txt, 2 broken links, pipes or devices, 2 hidden, 2 videos (give them one by "
+        "one), 1 .csv, 1 without a suffix" in capsys.readouterr().out
+    )
+
+
+def test_one_of_a_raw_photo_and_its_picture(photos, model, tmp_path, monkeypatch):
+    for name in ("a.cr2", "b/alone.dng"):
+        (photos / name).write_bytes(b"II*\0")
+    left_out = {}
+    jobs = find_jobs(PredictConfig((str(photos),), tmp_path / "out"), left_out)
+    assert [job.name for job in jobs] == ["a.jpg", "b/a.png", "b/alone.dng", "b/c.tif", "none.png"]
+    assert left_out["raw beside a picture of their name"] == [photos / "a.cr2"]
+    monkeypatch.setattr(listing, "IMAGE_SUFFIXES", set(IMAGE_SUFFIXES) - set(RAW_SUFFIXES))
+    left_out = {}
+    jobs = find_jobs(PredictConfig((str(photos),), tmp_path / "out"), left_out)
+    assert "b/alone.dng" not in [job.name for job in jobs]
+    assert len(left_out["raw photos (pip install 'skyseg_tf[raw]' to read them)"]) == 2
+
+
+def test_a_folder_without_photos_says_what_is_there(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"")
+    with pytest.raises(InputError, match=r"no photos there \(there are 1 video \(give them one"):
+        find_jobs(PredictConfig((str(tmp_path),)))
+
+
+def test_names_of_any_bytes_stay_on_one_line(model, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    photo = picture_bytes(blue_photo(90, 120), "PNG")
+    for name in (b"new\nline.png", b"byte\xff.png", b"\x1b[31mred.png"):
+        for prefix, content in ((b"", photo), (b"bad", photo[:200])):
+            with open(os.fsencode(folder) + b"/" + prefix + name, "wb") as file:
+                file.write(content)
+    done = subprocess.run(
+        [sys.executable, "-m", "skyseg_tf.predict", folder, "--out", tmp_path / "o", "--model", model],
+        capture_output=True, env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert len(list((tmp_path / "o").iterdir())) == 3
+    lines = done.stderr.decode().splitlines()
+    assert len(lines) == 3
+    assert all("not done: " in line for line in lines)
+    assert len(done.stdout.decode().splitlines()) == 4
+    for escape in ("new\\nline.png", "byte\\udcff.png", "\\x1b[31mred.png"):
+        assert escape in done.stdout.decode()

@@ -1,9 +1,14 @@
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,16 +16,28 @@ import av
 import cv2
 import numpy as np
 import pytest
-from drawn_clips import SIZE, bright_is_sky, draw_frame, make_runtime, read_clip, write_clip
+from drawn_clips import (
+    MATRICES,
+    SIZE,
+    bright_is_sky,
+    draw_frame,
+    make_runtime,
+    matrix_of,
+    read_clip,
+    show,
+    write_clip,
+)
 
 from skyseg_tf import predict
-from skyseg_tf import predict_video as module
-from skyseg_tf.camera import Camera
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import SKY_TINT
-from skyseg_tf.predict_video import VideoConfig, find_target, predict_video, predict_videos
-from skyseg_tf.video import Moment, VideoInfo
-from skyseg_tf.video_write import CONTAINERS, VideoWriter
+from skyseg_tf.labels import SCHEMES
+from skyseg_tf.video import predict as module
+from skyseg_tf.video import read as video
+from skyseg_tf.video.camera import Camera
+from skyseg_tf.video.predict import VideoConfig, find_target, predict_video, predict_videos
+from skyseg_tf.video.read import Moment, VideoInfo
+from skyseg_tf.video.write import CONTAINERS, VideoWriter
 
 TICK = Fraction(1, 25)
 
@@ -67,6 +84,169 @@ def test_the_network_sees_turned_videos_upright(tmp_path, turned):
     run(source, tmp_path / "png", make_runtime(), format="mask", container="png")
     picture = cv2.imread(str(tmp_path / "png" / "clip" / "frame_000003.png"), cv2.IMREAD_GRAYSCALE)
     assert agreement(picture, draw_frame(3)[1]) > 0.99
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_a_player_shows_the_mask_as_it_shows_the_video(tmp_path, matrix):
+    source = write_clip(tmp_path / "clip.mp4", 3, matrix=matrix)
+    for name, kind in (("m.mp4", "mask"), ("m.mkv", "mask"), ("o.mp4", "overlay")):
+        run(source, tmp_path / name, format=kind)
+        frames = read_clip(tmp_path / name, "gray" if kind == "mask" else "rgb24")[0]
+        shown = np.stack([show(frame, matrix_of(tmp_path / name)) for frame in frames])
+        if kind == "overlay":  # what is sky is magenta
+            shown = np.where(shown[..., 1] + 40 < shown[..., 0].astype(int), 255, 0)
+        assert agreement(shown, truths(3)) > 0.99, name
+    run(source, tmp_path / "png", format="mask", container="png")
+    picture = cv2.imread(str(tmp_path / "png" / "clip" / "frame_000002.png"), cv2.IMREAD_GRAYSCALE)
+    assert agreement(picture, draw_frame(2)[1]) > 0.99
+
+
+def test_the_network_sees_square_pixels(tmp_path):
+    seen = []
+
+    def infer(images):
+        seen.append(images.shape)
+        return bright_is_sky(images)
+
+    source = write_clip(tmp_path / "clip.mp4", 2, aspect=Fraction(2, 1))
+    runtime = make_runtime(infer, working_size=None, long_side=96, divisor=8)
+    for name in ("m.mp4", "m.mkv", "m.webm"):
+        run(source, tmp_path / name, runtime, format="mask")
+        with av.open(str(tmp_path / name)) as container:
+            stream = container.streams.video[0]
+            shown = (stream.height, stream.width * (stream.sample_aspect_ratio or 1))
+        assert shown == (64, 192), name
+        frames = read_clip(tmp_path / name, "gray")[0]
+        assert set(np.unique(frames)) == {0, 255}
+        wide = np.repeat(truths(2), frames.shape[2] // 96, axis=2)
+        assert agreement(frames, wide) > 0.97
+    assert set(seen) == {(1, 48, 144, 3)}
+
+
+FLAT = np.array(
+    [(60, 70, 40), (200, 30, 30), (20, 160, 40), (30, 60, 220), (128, 128, 128), (250, 250, 250)],
+    np.uint8,
+)
+
+
+def write_colors(path, codec, layout, space, color_range):
+    """Six flat colours side by side, lossless, in that AVColorSpace and AVColorRange."""
+    with av.open(str(path), "w") as container:
+        options = {"qp": "0"} if "x264" in codec else {}
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, layout
+        context = stream.codec_context
+        context.colorspace, context.color_range = space, color_range
+        picture = np.repeat(np.repeat(FLAT[None], 16, 1), 64, 0)
+        frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+        if space:
+            frame = frame.reformat(format=layout, dst_colorspace=space, dst_color_range=color_range)
+        else:
+            frame = frame.reformat(format=layout)
+        frame.pts, frame.colorspace, frame.color_range = 0, space, color_range
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "layout", "space", "color_range"),
+    [
+        ("libx264", "yuv420p", 1, 1),
+        ("libx264", "yuv420p", 1, 2),
+        ("libx264", "yuv420p", 6, 1),
+        ("libx264", "yuvj420p", 6, 2),
+        ("libx264", "yuv444p", 1, 2),
+        ("libx264", "yuv420p10le", 9, 1),
+        ("ffv1", "bgr0", 0, 2),
+    ],
+)
+def test_colours_are_the_same_in_every_matrix_and_range(
+    tmp_path, codec, layout, space, color_range
+):
+    """What the network sees, and what an overlay shows where there is no sky."""
+    source = write_colors(tmp_path / "a.mkv", codec, layout, space, color_range)
+    seen = []
+
+    def infer(images):
+        seen.append(images[0])
+        return np.zeros((*images.shape[:3], 1), np.float32)
+
+    for name in ("o.mp4", "o.webm"):
+        run(source, tmp_path / name, make_runtime(infer), quality=0)
+        frames, _, first = read_clip(tmp_path / name)
+        assert np.abs(frames[0][20:40, 8::16].astype(int) - FLAT).max() <= 4
+        assert first.colorspace == (space or 1)
+    assert np.abs(seen[0][20:40, 8::16].astype(int) - FLAT).max() <= 4
+
+
+def hlg(signal):
+    """Light of a grey HLG signal, 0-1, on a screen of 1000 candela per square metre (BT.2100)."""
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
+    return 1000 * scene**1.2
+
+
+def pq(signal):
+    """Light of a PQ signal, 0-1 (SMPTE ST 2084)."""
+    m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
+    power = signal ** (1 / m2)
+    return 10000 * (np.maximum(power - c1, 0) / (c2 - c3 * power)) ** (1 / m1)
+
+
+@pytest.mark.parametrize(("trc", "light"), [(18, hlg), (16, pq)])
+def test_hdr_becomes_bt709_for_the_network_and_the_overlay(tmp_path, trc, light):
+    levels = np.array([200, 300, 400, 450, 500, 550])
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p10le"
+        context = stream.codec_context
+        context.colorspace, context.color_range = 9, 1
+        context.color_primaries, context.color_trc = 9, trc
+        frame = av.VideoFrame(96, 64, "yuv420p10le")
+        for plane, row in zip(
+            frame.planes, (np.repeat(levels, 16), np.full(48, 512), np.full(48, 512)), strict=True
+        ):
+            stored = np.zeros((plane.height, plane.line_size // 2), np.uint16)
+            stored[:, : len(row)] = row
+            plane.update(stored.tobytes())
+        frame.pts = 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    expected = 255 * np.minimum(light((levels - 64) / 876) / 203, 1) ** (1 / 2.4)
+    seen = []
+
+    def infer(images):
+        seen.append(images[0])
+        return np.zeros((*images.shape[:3], 1), np.float32)
+
+    run(tmp_path / "a.mkv", tmp_path / "o.mp4", make_runtime(infer), quality=0)
+    frames, _, first = read_clip(tmp_path / "o.mp4")
+    for picture in (frames[0], seen[0]):
+        assert np.abs(picture[20:40, 8::16] - expected[:, None]).max() < 6
+    tags = (first.colorspace, first.color_range, first.color_primaries, first.color_trc)
+    assert (first.format.name, tags) == ("yuv420p", (1, 1, 1, 1))
+    run(tmp_path / "a.mkv", tmp_path / "m.mp4", make_runtime(infer), format="keep-mask")
+    masks, _, first = read_clip(tmp_path / "m.mp4", "gray")
+    assert (first.color_trc, np.unique(masks).tolist()) == (1, [255])
+
+
+def test_class_ids_are_exact(tmp_path):
+    source = write_clip(tmp_path / "clip.mp4", 3)
+    names = SCHEMES["cityscapes19"].class_names
+    city = [names.index("building"), names.index("sky")]
+
+    def infer(images):
+        probs = np.zeros((*images.shape[:3], 19), np.float32)
+        probs[..., city] = np.concatenate([1 - bright_is_sky(images), bright_is_sky(images)], -1)
+        return probs
+
+    runtime = make_runtime(infer, scheme=SCHEMES["cityscapes19"])
+    for suffix in CONTAINERS:
+        run(source, tmp_path / f"ids{suffix}", runtime, format="labelids")
+        ids = read_clip(tmp_path / f"ids{suffix}", "gray")[0]
+        assert set(np.unique(ids)) == {11, 23}
+        assert agreement(np.where(ids == 23, 255, 0), truths(3)) > 0.99
 
 
 @pytest.mark.parametrize(
@@ -192,6 +372,54 @@ def test_interrupt_finishes_the_file(tmp_path):
     assert "(stopped)" in str(report)
 
 
+HANGING = """
+import os, sys, threading; sys.path.insert(0, sys.argv[1])
+from drawn_clips import bright_is_sky, make_runtime
+from skyseg_tf import predict
+count = []
+def infer(images):
+    count.append(1)
+    if len(count) > 5:
+        print("hangs", flush=True)
+        threading.Event().wait()
+    return bright_is_sky(images)
+predict.load_fastest = predict.load_runtime = lambda *a, **k: make_runtime(infer)
+predict.main(sys.argv[2:], "skyseg predict")
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(signal.SIGINT, "clip"), (signal.SIGTERM, "clip"), (signal.SIGINT, "photos")],
+)
+def test_a_command_that_hangs_ends_by_a_signal_and_leaves_nothing_half_written(
+    tmp_path, number, kind
+):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    if kind == "clip":
+        source = write_clip(source / "clip.mp4", 40)
+    else:
+        for index in range(8):
+            cv2.imwrite(str(source / f"{index}.png"), draw_frame(index)[0])
+    argv = [str(source), "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGING, str(Path(__file__).parent), *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "hangs\n"
+    start = time.monotonic()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert time.monotonic() - start < 15  # 3 where nothing else runs
+    assert process.returncode == 128 + number
+    assert err == "skyseg predict: stopped\n"
+    left = {path.name for path in out.iterdir()}
+    assert left <= (set() if kind == "clip" else {f"{index}.png" for index in range(5)})
+
+
 def test_an_error_leaves_no_file(tmp_path):
     def infer(images):
         raise ZeroDivisionError
@@ -283,7 +511,7 @@ def test_standard_output_carries_pictures_alone(tmp_path):
     source = write_clip(tmp_path / "clip.mp4", 4, turned=90)
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from drawn_clips import make_runtime\n"
-        "from skyseg_tf.predict_video import *\n"
+        "from skyseg_tf.video.predict import *\n"
         "for kind in ('raw', 'mjpeg'):\n"
         "  predict_video(VideoConfig(out='-', format='mask', container=kind), sys.argv[2],"
         " make_runtime())\n"
@@ -360,3 +588,58 @@ def test_a_full_disk_is_the_disks_own_error():
     with pytest.raises(OSError, match="No space left"):
         write_noise(400)
     writer.abandon()
+
+
+# --- from a network ---
+
+
+@pytest.fixture
+def server(tmp_path):
+    """(address of a server that serves tmp_path, a port that takes connections and says nothing)."""
+    quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    handler = partial(quiet, directory=str(tmp_path))
+    silent = socket.create_server(("127.0.0.1", 0))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http, silent:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}", silent.getsockname()[1]
+        http.shutdown()
+
+
+def test_streams_are_read_like_files(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(predict, "load_fastest", lambda *a, **k: make_runtime())
+    write_clip(tmp_path / "clip.mp4", 5)
+    argv = [f"{server[0]}/clip.mp4?token=1", "--out", str(tmp_path / "out"), "--format", "mask"]
+    with pytest.raises(SystemExit) as stop:
+        predict.main(argv, "skyseg predict")
+    assert stop.value.code == 0
+    assert agreement(read_clip(tmp_path / "out" / "clip.mp4", "gray")[0], truths(5)) > 0.99
+
+
+def test_streams_that_cannot_be_reached_are_told_in_one_line(tmp_path, server, monkeypatch, capsys):
+    monkeypatch.setattr(predict, "load_fastest", lambda *a, **k: make_runtime())
+    monkeypatch.setattr(video, "_OPEN_SECONDS", 1)
+    address, silent = server
+    for given, told in (
+        (f"{address}/missing.mp4", r"404 Not Found"),
+        ("rtsp://me:secret@127.0.0.1:9/live", r"rtsp://127\.0\.0\.1:9/live: .*refused"),
+        (f"http://127.0.0.1:{silent}/live", "no answer in 1 s"),
+        (f"rtsp://127.0.0.1:{silent}/live", "no answer in 1 s"),
+        (f"{address}/photo.jpg", "download it first"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            predict.main([given, "--out", str(tmp_path / "out")], "skyseg predict")
+        assert stop.value.code == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert re.search(told, lines[0]), lines
+        assert "secret" not in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_of_streams():
+    def find(source, **settings):
+        return find_target(VideoConfig(out="masks", **settings), source)[0]
+
+    assert find("rtsp://me:secret@cam.local:554/stream1") == Path("masks/stream1.mp4")
+    assert find("rtsp://10.0.0.7/") == Path("masks/10.0.0.7.mp4")
+    assert find("https://host/a/live.m3u8?key=x/y.mp4") == Path("masks/live.mp4")

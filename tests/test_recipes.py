@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from skyseg_tf.models import MODELS, build_model
-from skyseg_tf.recipes import RECIPES, Recipe, WarmupPolynomial, compile_model
+from skyseg_tf.models.recipes import RECIPES, Recipe, WarmupPolynomial, compile_model
 
 
 def test_every_network_has_a_recipe():

@@ -2,8 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from skyseg_tf import metrics, refine
-from skyseg_tf.data.scenes import draw_scene
+from skyseg_tf.data.drawing.scenes import draw_scene
+from skyseg_tf.masking import refine
+from skyseg_tf.scoring import metrics
 
 
 def shrunk(truth, factor):

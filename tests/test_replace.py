@@ -8,7 +8,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.prediction import Prediction
+from skyseg_tf.masking.prediction import Prediction
 from skyseg_tf.replace import ReplaceConfig, compose, in_profile, match_colors, replace
 
 

@@ -16,18 +16,19 @@ import pytest
 from tiny_network import NETWORKS
 
 from skyseg_tf.build import BuildConfig, build
+from skyseg_tf.data.drawing.scenes import write_scenes
 from skyseg_tf.data.records import read_manifest
-from skyseg_tf.data.scenes import write_scenes
 from skyseg_tf.errors import InputError
 from skyseg_tf.models import MODELS
-from skyseg_tf.runs import read_config, write_json
+from skyseg_tf.runs.folder import read_config, write_json
 from skyseg_tf.train import TrainConfig, main, train
-from skyseg_tf.train_config import resumed
+from skyseg_tf.training.settings_check import resumed
 
 # The real command, which sends itself a signal after a given number of batches.
 STRUCK = """
 import os, sys
-from skyseg_tf import fitting, models, train
+from skyseg_tf import models, train
+from skyseg_tf.training import loop as fitting
 signal, wanted, tiny, argv = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
 if tiny:
     sys.path.insert(0, tiny)
@@ -234,7 +235,7 @@ def test_other_records_are_refused(undisturbed, tree, tmp_path):
 
 
 def test_patience_ends_a_training(config, tmp_path, monkeypatch):
-    monkeypatch.setattr("skyseg_tf.fitting._validate", _worse_and_worse)
+    monkeypatch.setattr("skyseg_tf.training.loop._validate", _worse_and_worse)
     run = train(replace(config, run=tmp_path / "run", epochs=50, patience=2))
     assert [row["epoch"] for row in rows(run)] == ["1", "2", "3"]
 

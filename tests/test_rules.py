@@ -7,58 +7,58 @@ from pathlib import Path
 
 import pytest
 
+from skyseg_tf.cli import VERBS
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "skyseg_tf"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NO_TENSORFLOW = (
     "dependencies",
     "errors",
-    "locks",
-    "json_file",
-    "json_types",
-    "history",
-    "foreign_flags",
+    "files.locks",
+    "files.json_file",
+    "files.json_types",
+    "files.templates",
+    "runs.history",
+    "console.foreign_flags",
     "files",
-    "decoders",
+    "images.decoders",
     "labels",
-    "photo_metadata",
+    "images.metadata",
     "images",
-    "metrics",
-    "instances",
-    "image_scores",
-    "inference",
-    "submission",
-    "comparison",
-    "report",
-    "plots",
-    "plots_scores",
-    "plots_search",
+    "scoring.metrics",
+    "scoring.instances",
+    "scoring.evaluation",
+    "masking.views",
+    "scoring.submission",
+    "scoring.comparison",
+    "scoring.report",
+    "scoring.plots",
+    "scoring.plots_scores",
+    "tuning.plots",
     "cli",
-    "completion",
-    "wrong_flags",
-    "port",
-    "zoo",
+    "console.completion",
+    "console.wrong_flags",
+    "server.port",
     "settings",
     "scenes",
     "check",
     "flatten",
-    "model_folders",
-    "model_files",
-    "model_facts",
-    "backends",
-    "runtime",
-    "box",
-    "prediction",
-    "coco",
-    "formats",
-    "nerfstudio",
-    "photo_stages",
+    "runs.model_folders",
+    "masking.model_facts",
+    "masking.backends",
+    "masking.runtime",
+    "masking.prediction",
+    "masking.coco",
+    "masking.formats",
+    "masking.nerfstudio",
+    "masking.photo_stages",
     "predict",
-    "backdrop",
-    "matting",
+    "compositing.backdrop",
+    "compositing.matting",
     "replace",
     "doctor",
-    "predict_video",
+    "video.predict",
     "dashboard",
     "dashboard_pages.sources",
     "dashboard_pages.run_facts",
@@ -68,108 +68,24 @@ NO_TENSORFLOW = (
     "dashboard_pages.inspect_photo",
 )
 
-# A module may import only modules of lower floors, or of its own where it says so.
-FLOORS = [
-    ["dependencies", "errors", "quiet", "png", "settings", "locks", "foreign_flags"],
-    ["files", "photo_metadata", "port", "json_file", "json_types", "model_folders"],
-    ["raw_photos"],
-    ["decoders"],
-    ["labels", "images", "onnx_file", "refine", "search_space", "state_dicts"],
-    ["backdrop", "model_files"],
-    ["matting"],
-    ["video", "stages", "smoothing", "video_settings", "history"],
-    ["video_write", "video_compose", "camera"],
-    ["data.listing", "data.encodings", "data.layouts", "data.check_report", "data.checks"],
-    ["data.branches"],
-    ["data.skies", "data.effects"],
-    [
-        "data.scenes",
-        "data.rgb_stats",
-        "data.augment",
-        "models.blocks",
-        "losses",
-        "metrics",
-        "instances",
-        "plots",
-        "trials",
-    ],
-    ["data.examples"],
-    ["data.manifest"],
-    ["data.integrity"],
-    [
-        "data.records",
-        "data.augment_examples",
-        "data.augment_image",
-        "scores",
-        "plots_scores",
-        "plots_search",
-    ],
-    [
-        "data.pipeline",
-        "data.photos",
-        *(f"models.{p.stem}" for p in (PACKAGE / "models").glob("[a-z]*.py")),
-    ],
-    ["models"],
-    ["cli", "runs", "recipes", "image_scores", "inference", "submission", "comparison"],
-    ["report", "evaluation_folder", "completion"],
-    ["wrong_flags"],
-    [
-        "trained_model",
-        "watching",
-        "checkpoints",
-        "devices",
-        "precision",
-        "learning_rate",
-        "seeds",
-        "imagenet",
-    ],
-    ["train_config"],
-    ["fitting"],
-    ["model_facts"],
-    ["backends"],
-    ["runtime"],
-    ["prediction"],
-    ["coco"],
-    ["formats"],
-    ["nerfstudio", "photo_stages"],
-    [
-        "predict_video",
-        "serve_answers",
-        "serve_metrics",
-        "serve_page",
-        "serve_requests",
-    ],
-    ["agreement", "exporters.job"],
-    ["exporters.onnx_graph", "exporters.litert", "exporters.saved_model"],
-    ["exporters.openvino_rewrites", "exporters.openvino_rounding"],
-    ["exporters.openvino_ir"],
-    ["exporters"],
-    ["box", "predict", "replace", "doctor"],
-    [
-        "export",
-        "serve",
-        "scenes",
-        "check",
-        "flatten",
-        "build",
-        "evaluate",
-        "import_weights",
-        "train",
-    ],
-    ["search"],
-    ["dashboard_pages", "dashboard_pages.sources", "dashboard_pages.uploads"],
-    ["dashboard_pages.run_facts", "dashboard_pages.figures"],
-    ["dashboard_pages.session"],
-    [
-        "dashboard_pages.inspect_photo",
-        "dashboard_pages.your_photo",
-        "dashboard_pages.training",
-        "dashboard_pages.all_runs",
-        "dashboard_pages.worst_photos",
-    ],
-    ["dashboard"],
-    ["zoo"],
-]
+# A module imports from lower floors and from its own room; a room is a folder, and what lies
+# beside the folders on the first and the last floor is one room each.
+FLOORS = (
+    ("errors", "dependencies", "quiet", "settings", "files", "images", "labels"),
+    (
+        "training.losses",
+        "scoring.metrics",
+        "scoring.instances",
+        "scoring.plots",
+        "scoring.plots_scores",
+    ),
+    ("data", "models"),
+    ("runs",),
+    ("masking", "scoring"),
+    ("training", "exporters", "video", "server", "tuning", "compositing"),
+    ("cli", "console", "dashboard_pages", *VERBS),
+)
+ONE_ROOM = (0, len(FLOORS) - 1)
 
 
 def module_name(path: Path) -> str:
@@ -177,9 +93,11 @@ def module_name(path: Path) -> str:
 
 
 def floor(name: str) -> int:
-    if name.startswith("data.scene"):
-        name = "data.scenes"  # drawn in several files
-    return next(i for i, names in enumerate(FLOORS) if name in names)
+    """The floor of the longest entry that a module is or lies in."""
+    entries = {entry: i for i, entries in enumerate(FLOORS) for entry in entries}
+    fits = [entry for entry in entries if name == entry or name.startswith(f"{entry}.")]
+    assert fits, f"{name} lies on no floor"
+    return entries[max(fits, key=len)]
 
 
 def imports(path: Path) -> set[str]:
@@ -196,16 +114,17 @@ def imports(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_imports_go_down(path):
     name = module_name(path)
-    if name in ("", "__init__", "data"):
+    if name in ("", "__init__"):
         return
-    same_floor = {"data.layouts", "data.checks", "data.check_report", "data.encodings", "cli"}
     for other in imports(path):
-        if name.startswith("data.scene") and other.startswith("data.scene"):
-            continue
-        below = floor(other) < floor(name) or (other in ("build", "evaluate") and name == "train")
-        # blocks.py is shared by the networks; they share a floor in the list above.
-        below |= other == "models.blocks" and name.startswith("models.")
-        assert below or (name in same_floor and floor(other) == floor(name)), f"{name} -> {other}"
+        same_room = name.split(".")[0] == other.split(".")[0]
+        same_room |= floor(name) == floor(other) and floor(name) in ONE_ROOM
+        assert same_room or floor(other) < floor(name), f"{name} -> {other}"
+
+
+def test_the_root_holds_verbs_and_few_rooms():
+    entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__", "py.typed"}
+    assert len(entries - {f"{verb}.py" for verb in VERBS}) <= 24
 
 
 def test_light_modules_start_without_tensorflow():

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.runs import read_config, read_json, read_run_data, training_in, write_json
-from skyseg_tf.runtime import load_runtime
+from skyseg_tf.masking.runtime import load_runtime
+from skyseg_tf.runs.folder import read_config, read_json, read_run_data, training_in, write_json
 from skyseg_tf.settings import SearchConfig, TrainConfig
 
 STATS = {f"{c}_{what}": 100.0 for c in "RGB" for what in ("MEAN", "STD")}
@@ -23,11 +23,11 @@ DATA = {
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "config.json: not JSON"),
-        ("{", "config.json: not JSON"),
+        ("", "config.json: damaged, not JSON"),
+        ("{", "config.json: damaged, not JSON"),
         ("[]", "config.json: holds no JSON object"),
         ("[" * 100_000, "config.json: nested too deep"),
-        (b"\xff\xfe\x00", "config.json: not JSON"),
+        (b"\xff\xfe\x00", "config.json: damaged, not JSON"),
         ('{"speed": 3}', r"config.json: of another version of this program \(speed\)"),
         ('{"epochs": "many"}', 'config.json: damaged: epochs is "many"; restore the file or'),
         ('{"epochs": true}', "config.json: damaged: epochs is true"),
@@ -111,7 +111,7 @@ def test_one_training_at_a_time_and_what_a_killed_one_left_goes(tmp_path):
         again = pytest.raises(InputError, match="run: another training is at work there; wait")
         with again, training_in(run):
             pass
-        code = "import sys; from skyseg_tf.locks import lock; sys.exit(lock(sys.argv[1]) is None)"
+        code = "import sys; from skyseg_tf.files.locks import lock; sys.exit(lock(sys.argv[1]) is None)"
         held = subprocess.run([sys.executable, "-c", code, run / ".training"])
         assert held.returncode == 1  # in another process as well
     with training_in(run):
@@ -126,7 +126,7 @@ def test_a_run_without_a_finished_epoch_says_how_to_go_on(tmp_path):
 
 
 def test_settings_that_no_training_can_have_are_told_by_file(tmp_path):
-    from skyseg_tf.train_config import resumed
+    from skyseg_tf.training.settings_check import resumed
 
     stored = TrainConfig(records=tmp_path, run=tmp_path)
     for change, message in (

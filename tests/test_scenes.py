@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skyseg_tf.data import scenes
-from skyseg_tf.data.scenes import PALETTE, draw_scene, split_counts, write_scenes
+from skyseg_tf.data.drawing import scenes
+from skyseg_tf.data.drawing.scenes import PALETTE, draw_scene, split_counts, write_scenes
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import CITYSCAPES_LABELS, LABEL_ID
 

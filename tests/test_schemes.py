@@ -21,7 +21,7 @@ from skyseg_tf.labels import (
     read_classes,
     scheme_encoding,
 )
-from skyseg_tf.runtime import load_runtime
+from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.train import TrainConfig, train
 
 SIZE = (32, 64)

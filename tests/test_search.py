@@ -17,11 +17,11 @@ import pytest
 
 pytest.importorskip("optuna")
 
-from skyseg_tf import trials as trials_module
 from skyseg_tf.errors import InputError
-from skyseg_tf.plots_search import cells, plot_heat_map, plot_parallel_coordinates, position
-from skyseg_tf.search_space import Parameter, parse_space
-from skyseg_tf.trials import Plan, TrialRow, Trials, trial_folder
+from skyseg_tf.tuning import trials as trials_module
+from skyseg_tf.tuning.plots import cells, plot_heat_map, plot_parallel_coordinates, position
+from skyseg_tf.tuning.space import Parameter, parse_space
+from skyseg_tf.tuning.trials import Plan, TrialRow, Trials, trial_folder
 
 ROOT = Path(__file__).parents[1]
 GRID = ("batch_size=8,16,32", "learning_rate=1e-3,5e-3,1e-4,5e-4")
@@ -372,8 +372,8 @@ def test_plots_show_the_best_finished_trial():
 
 def fake_train(config, on_epoch):
     """Leaves what a run leaves, as far as a search looks at it."""
-    from skyseg_tf.runs import read_config, write_json
-    from skyseg_tf.train_config import TrainConfig
+    from skyseg_tf.runs.folder import read_config, write_json
+    from skyseg_tf.training.settings_check import TrainConfig
 
     resumed = config.resume
     if resumed:
@@ -384,7 +384,9 @@ def fake_train(config, on_epoch):
         row = {"epoch": epoch, "val_iou": score * epoch / config.epochs, "seconds": 1.0}
         on_epoch(row)
         if epoch == 2 and config.batch_size == 4 and not resumed:
-            (config.run / "history.csv").write_text("epoch,val_iou,seconds\n1,0.1,1\n2,0.2,1\n")
+            (config.run / "history.csv").write_text(
+                "epoch,loss,iou,val_loss,val_iou,seconds\n1,1,0,1,0.1,1\n2,1,0,1,0.2,1\n"
+            )
             raise KeyboardInterrupt
     write_json(config.run / "metrics.json", {"mean_iou": score, "protocol": "val of drawn scenes"})
     return config.run
@@ -396,6 +398,21 @@ def config_of(records, folder, **changes):
     texts = ("batch_size=2,4", "learning_rate=1e-3,5e-3")
     given = {"records": records, "model": "skynet", "epochs": 3, "space": texts, "quiet": True}
     return SearchConfig(**given | {"run": folder / "my search"} | changes)
+
+
+def test_options_of_the_network_are_searched_by_their_names(tmp_path):
+    from skyseg_tf.search import OPTIONS, SEARCHABLE, with_params
+    from skyseg_tf.settings import TrainConfig
+
+    texts = ("depth=50,101", "psp=false,true", "learning_rate=loguniform:1e-4:1e-2")
+    space = parse_space(texts, TrainConfig, SEARCHABLE, OPTIONS)
+    assert [parameter.values for parameter in space[:2]] == [(50, 101), (False, True)]
+    base = TrainConfig(model="resnet_lstm", model_options=("recurrent=conv",))
+    config = with_params(base, {"psp": True, "learning_rate": 1e-3})
+    assert config.model_options == ("recurrent=conv", "psp=True")
+    assert config.learning_rate == 1e-3
+    with pytest.raises(InputError, match=r"can be searched: .*learning_rate.*, psp"):
+        parse_space(["frames=2,4"], TrainConfig, SEARCHABLE, OPTIONS)
 
 
 def test_the_command_leaves_table_plots_and_a_line_that_trains_the_best(records, tmp_path, capsys):
@@ -431,7 +448,7 @@ def test_the_best_line_is_parsed_to_the_same_settings():
     import tyro
 
     from skyseg_tf.search import command_line
-    from skyseg_tf.train_config import TrainConfig
+    from skyseg_tf.training.settings_check import TrainConfig
 
     config = TrainConfig(
         records=Path("my records/it's"), extra_records=(Path("a b"), Path("c")), augment="none",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.seeds import summarize, table
+from skyseg_tf.training.seeds import summarize, table
 
 
 def finished(folder, mean_iou, sky, protocol="val"):

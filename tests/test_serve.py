@@ -2,11 +2,14 @@ import io
 import json
 import re
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -14,21 +17,33 @@ import numpy as np
 import pytest
 from drawn_clips import bright_is_sky, draw_frame, make_runtime
 from drawn_files import camera_exif, encode_stored, wide_gamut
+from drawn_pictures import picture_bytes, zeros
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.formats import FORMATS, encode_prediction
 from skyseg_tf.images import decode_photo
-from skyseg_tf.prediction import predict_image
+from skyseg_tf.masking.formats import FORMATS, encode_prediction
+from skyseg_tf.masking.prediction import predict_image
 from skyseg_tf.serve import ServeConfig, make_app, serve
-from skyseg_tf.serve_answers import content_type
+from skyseg_tf.server.answers import content_type
 
 
 def photo_bytes(kind="PNG", size=(64, 96), **options) -> bytes:
     file = io.BytesIO()
     Image.fromarray(draw_frame(3, size)[0]).save(file, kind, **options)
     return file.getvalue()
+
+
+def inflating_png() -> bytes:
+    """A PNG of 16 x 16 pixels whose data inflate to 900 MB."""
+    content = picture_bytes(np.zeros((16, 16, 3), np.uint8), "PNG")
+    start, end = content.index(b"IDAT"), content.index(b"IEND") - 4
+    chunk = b"IDAT" + zeros(900)
+    checksum = struct.pack(">I", zlib.crc32(chunk))
+    return (
+        content[: start - 4] + struct.pack(">I", len(chunk) - 4) + chunk + checksum + content[end:]
+    )
 
 
 def open_picture(answer) -> np.ndarray:
@@ -118,6 +133,9 @@ def test_answers_are_those_of_predict(client, wanted, tmp_path):
     [
         ({"content": b"not a photo"}, 400, "bad_image", "not a readable image"),
         ({"content": photo_bytes()[:200]}, 400, "bad_image", "damaged"),
+        ({"content": b"%!PS-Adobe-3.0 EPSF-3.0\n"}, 400, "bad_image", "not a readable image"),
+        ({"content": b"FUJIFILMCCD-RAW" + bytes(99)}, 400, "bad_image", "a raw photo"),
+        ({"content": inflating_png()}, 400, "bad_image", "16 x 16"),
         ({"content": b""}, 400, "no_image", "empty"),
         ({"data": {"image": "text"}, "files": {}}, 400, "bad_image", "not a readable image"),
         ({"files": {"a": b"", "b": b"x"}}, 400, "bad_form", "Too many files"),
@@ -178,7 +196,7 @@ def test_health_metrics_page_and_openapi(client):
     assert counts[-1] == metric(client, "skyseg_network_seconds_count")
     assert metric(client, "skyseg_queue_capacity") == 10
     page = client.get("/").text
-    assert not re.search(r"@\w+@", page)  # all filled in
+    assert "{{" not in page
     assert all(f"<option>{name}</option>" in page for name in FORMATS)
     assert "src=" not in page.split("<script>")[0]  # nothing from elsewhere
     schema = client.get("/openapi.json").json()["paths"]["/mask"]["post"]
@@ -186,6 +204,36 @@ def test_health_metrics_page_and_openapi(client):
     assert "multipart/form-data" in schema["requestBody"]["content"]
     assert schema["parameters"][0]["schema"]["enum"] == list(FORMATS)
     assert client.get("/docs").status_code == 200
+
+
+def test_metrics_come_in_the_format_that_is_asked_for_and_count_one_app(client):
+    client.post("/mask", content=photo_bytes())
+    plain = client.get("/metrics")
+    assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    asked = {"accept": "application/openmetrics-text; version=1.0.0"}
+    open_metrics = client.get("/metrics", headers=asked)
+    assert open_metrics.headers["content-type"].startswith("application/openmetrics-text")
+    assert open_metrics.text.endswith("# EOF\n")
+    kinds = dict(re.findall(r"# TYPE (\w+) (\w+)", plain.text))
+    assert kinds == {
+        "skyseg_requests_total": "counter",
+        "skyseg_request_seconds": "histogram",
+        "skyseg_network_seconds": "histogram",
+        "skyseg_pixels_total": "counter",
+        "skyseg_queue_photos": "gauge",
+        "skyseg_queue_capacity": "gauge",
+        "skyseg_start_time_seconds": "gauge",
+    }
+    with client_of() as other:
+        assert metric(other, "skyseg_pixels_total") == 0
+        assert metric(client, "skyseg_pixels_total") > 0
+
+
+def test_the_page_shows_a_name_as_it_is():
+    runtime = make_runtime()
+    runtime.name = "<script>a & b"
+    with TestClient(make_app(ServeConfig(), runtime)) as client:
+        assert "<b>&lt;script&gt;a &amp; b</b>" in client.get("/").text
 
 
 def metric(client, name: str) -> float:
@@ -280,3 +328,29 @@ def iter_slowly():
     yield photo_bytes()[:50]
     time.sleep(1.6)
     yield photo_bytes()[50:]
+
+
+def test_a_photo_that_hangs_does_not_keep_the_server():
+    """The first Ctrl-C waits for it, the second does not."""
+    code = SERVER.replace("time.sleep(0.7)", "time.sleep(1000)")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(Path(__file__).parent), "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    url = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())[0]
+    with ThreadPoolExecutor(1) as pool:
+        lost = pool.submit(httpx.post, f"{url}/mask", content=photo_bytes(), timeout=60)
+        while httpx.get(f"{url}/health").json()["waiting"] == 0:
+            time.sleep(0.02)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        try:
+            process.wait(timeout=20)
+        finally:
+            process.kill()
+        with suppress(httpx.TransportError):
+            assert lost.result().status_code == 500
+    assert process.returncode == 0

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from drawn_clips import SIZE, draw_frame
 
-from skyseg_tf.smoothing import Smoother, flicker
+from skyseg_tf.video.smoothing import Smoother, flicker
 
 FPS = 25.0
 

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from skyseg_tf.stages import Stage, run_stages
+from skyseg_tf.errors import Stuck
+from skyseg_tf.video.stages import Stage, run_stages
 
 
 def test_items_keep_their_order_and_stages_overlap():
@@ -180,3 +181,66 @@ def test_an_interrupt_beside_an_error_changes_nothing():
     with pytest.raises(ZeroDivisionError):
         run_stages(("source", source()), [Stage("a", fail)], depth=1)
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stage_that_hangs_is_left_behind(number):
+    gate, begun = threading.Event(), threading.Event()
+
+    def hang(item):
+        if item == 3:
+            begun.set()
+            gate.wait(60)
+
+    def strike():
+        begun.wait(5)
+        time.sleep(0.1)
+        os.kill(os.getpid(), number)
+
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    threading.Thread(target=strike).start()
+    start = time.monotonic()
+    with pytest.raises(Stuck) as stop:
+        run_stages(("source", range(1000)), [Stage("a", hang, 2), Stage("b", print)], patience=0.5)
+    assert time.monotonic() - start < 2.5
+    assert stop.value.args == (number,)
+    assert {n: signal.getsignal(n) for n in before} == before
+    gate.set()
+
+
+def test_what_a_hanging_source_gave_is_kept():
+    """A stream that stalls: Ctrl-C ends the recording, not the file."""
+    gate, seen = threading.Event(), []
+
+    def source():
+        yield from range(5)
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+        gate.wait(60)
+        yield 5
+
+    start = time.monotonic()
+    times, stopped = run_stages(
+        ("source", source()), [Stage("a", lambda item: item), Stage("b", seen.append)], patience=0.5
+    )
+    assert time.monotonic() - start < 2
+    assert (stopped, seen) == (signal.SIGINT, [0, 1, 2, 3, 4])
+    assert times[0].items == 5
+    gate.set()
+
+
+def test_a_slow_stage_is_waited_for():
+    """Slower than the patience, but it has been so before."""
+    seen = []
+
+    def slow(item):
+        time.sleep(0.4)
+        if item == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return item
+
+    times, stopped = run_stages(
+        ("source", range(100)), [Stage("a", slow), Stage("b", seen.append)], patience=0.2
+    )
+    assert stopped
+    assert seen == list(range(times[0].items))

@@ -4,7 +4,7 @@ from PIL import Image
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import CITYSCAPES_LABELS, LABEL_ID, SCHEMES
-from skyseg_tf.submission import check_submission, write_submission
+from skyseg_tf.scoring.submission import check_submission, write_submission
 
 NAME = "bad-honnef_000000_000019"
 

@@ -15,21 +15,33 @@ from drawn_trees import add_scene, cityscapes, flat
 from PIL import Image
 from tiny_network import NETWORKS
 
-from skyseg_tf import fitting
-from skyseg_tf.box import BoxConfig, box
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.checkpoints import load_initial_weights
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError
 from skyseg_tf.evaluate import EvaluateConfig, evaluate
 from skyseg_tf.labels import SCHEMES, get_scheme
+from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.models import MODELS, Network, blocks, build_model
-from skyseg_tf.runs import read_run_data
-from skyseg_tf.runtime import load_runtime
+from skyseg_tf.runs.folder import read_run_data
 from skyseg_tf.train import TrainConfig, main, make_streams, train
-from skyseg_tf.train_config import augment_of
+from skyseg_tf.training import loop as fitting
+from skyseg_tf.training.checkpoints import load_initial_weights
+from skyseg_tf.training.settings_check import augment_of, check_flags
+from tools.box import BoxConfig, box
+
+
+@pytest.mark.slow
+def test_a_script_loads_the_model_with_one_import(run):
+    code = (
+        "import sys, keras, numpy as np, skyseg_tf.models; "
+        "model = keras.models.load_model(sys.argv[1]); "
+        "print(model.predict_on_batch(np.zeros((1, 32, 64, 3))).shape)"
+    )
+    argv = [sys.executable, "-c", code, run / "model.keras"]
+    result = subprocess.run(argv, capture_output=True, text=True)
+    assert result.stdout.strip().endswith("(1, 32, 64, 1)"), result.stderr[-2000:]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +107,7 @@ def test_a_run_stands_alone_when_its_records_are_gone(run, records, tree, tmp_pa
     assert json.loads((folder / "metrics.json").read_text())["input_size"] == [32, 64]
     boxed = []
     monkeypatch.setattr(
-        "skyseg_tf.box.write_box", lambda network, stats, *_, **__: boxed.append(stats) or folder
+        "tools.box.write_box", lambda network, stats, *_, **__: boxed.append(stats) or folder
     )
     box(BoxConfig(run=alone, name="a", data="drawn", terms="none", out=tmp_path / "box"))
     assert boxed == [manifest.rgb_stats]
@@ -106,7 +118,7 @@ def test_a_run_stands_alone_when_its_records_are_gone(run, records, tree, tmp_pa
     (alone / "config.json").write_text(json.dumps(config))  # as runs were before
     assert read_run_data(alone) == replace(data, records_sha256="")
     (alone / "dataset.json").write_text("{")
-    with pytest.raises(InputError, match=r"dataset\.json is damaged"):
+    with pytest.raises(InputError, match=r"dataset\.json: damaged, not JSON"):
         read_run_data(alone)
 
 
@@ -246,7 +258,7 @@ def test_open_crowns_changes_what_is_trained_alone(tmp_path, opens, ids):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scheme": "cityscapes19"}, "records of scheme 'sky', not 'cityscapes19'"),
+        ({"scheme": "cityscapes19"}, r"records of scheme 'sky' .*, not 'cityscapes19'"),
         ({"image_size": (64, 64)}, "records of 32x64, not 64x64"),
         ({"model": "resnet99"}, "no network 'resnet99'"),
         ({"optimizer": "adamm"}, "no optimizer 'adamm': there are adam"),
@@ -259,7 +271,10 @@ def test_open_crowns_changes_what_is_trained_alone(tmp_path, opens, ids):
         ({"epochs": 0}, "--epochs is 0: at least 1"),
         ({"extra_records": ("/nowhere",)}, "no dataset.json"),
         ({"extra_classes": "some"}, "no extra classes 'some': there are all, known"),
-        ({"open_crowns": True}, "--open-crowns needs classes of the sky and of vegetation, 'sky'"),
+        (
+            {"open_crowns": True},
+            "--open-crowns needs classes of the sky and of vegetation, the rec",
+        ),
         ({"batch_size": 99}, "fewer than one batch of 99"),
     ],
 )
@@ -344,6 +359,69 @@ def test_accumulated_batches_equal_the_bigger_batch(tmp_path, monkeypatch):
     assert np.abs(weights[2] - weights[0]).max() > 1e-3
 
 
+def test_data_that_is_a_dataset_is_not_trained_beside(tree, records, tmp_path):
+    for data, flag in ((records, "--records"), (tree, "--source")):
+        with pytest.raises(InputError, match=f"give this dataset by {flag} {data}"):
+            train(TrainConfig(data=data, run=tmp_path / "run"))
+    assert not (tree / "demo_scenes").exists()
+
+
+def test_options_of_the_network_are_kept_in_the_run(records, tmp_path, monkeypatch):
+    def optional(num_classes, size, *, filters: int = 2, twice: bool = False):
+        image = keras.Input((*size, 3), name="image")
+        x = blocks.relu(blocks.conv(image, filters, 3, "conv", bias=True))
+        x = blocks.conv(x, filters, 3, "conv2") if twice else x
+        logits = blocks.conv(x, num_classes, 1, "outputConv", bias=True)
+        return keras.Model(image, {"logits": logits}, name="skynet")
+
+    monkeypatch.setitem(MODELS, "skynet", Network(optional))
+    words = ["--records", records, "--model", "skynet", "--epochs", "1", "--batch-size", "4",
+             "--run", tmp_path / "run", "--plots", tmp_path / "p", "--quiet",
+             "--model-options", "filters=3", "twice=true"]  # fmt: skip
+    for given in (words, ["--resume", tmp_path / "run", "--epochs", "2", "--quiet"]):
+        with pytest.raises(SystemExit) as status:
+            main([*map(str, given)])
+        assert status.value.code == 0
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert stored["model_options"] == ["filters=3", "twice=true"]
+    saved = keras.models.load_model(tmp_path / "run" / "model.keras")
+    assert saved.count_params() == 27 * 3 + 3 + 27 * 3 + 3 + 1
+    with pytest.raises(
+        InputError, match=r"best.npz: of another network than skynet, or with other"
+    ):
+        load_initial_weights(tmp_path / "run", build_model("skynet", 1))
+
+
+def test_half_precision_needs_a_gpu(records, tmp_path, monkeypatch):
+    config = TrainConfig(records=records, precision="mixed_float16", run=tmp_path / "run")
+    with pytest.raises(
+        InputError, match=r"mixed_float16 is for GPUs.* choose mixed_bfloat16, floa"
+    ):
+        train(config)
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr("skyseg_tf.training.precision._has_gpu", lambda: True)
+    check_flags(config)
+
+
+def test_steps_that_loss_scaling_skips_end_no_training(records, tmp_path, monkeypatch):
+    """In float16 the first gradients overflow until the scale is found; the loss is a number."""
+    monkeypatch.setitem(MODELS, "skynet", NETWORKS["skynet"])
+    monkeypatch.setattr("skyseg_tf.training.precision._has_gpu", lambda: True)
+    before = keras.optimizers.LossScaleOptimizer.__init__
+    monkeypatch.setattr(
+        keras.optimizers.LossScaleOptimizer,
+        "__init__",
+        lambda self, inner, **options: before(self, inner, **options | {"initial_scale": 2.0**40}),
+    )
+    config = diverging(
+        records, tmp_path, learning_rate=1e-3, epochs=1, precision="mixed_float16", batch_size=2
+    )
+    train(config)
+    with np.load(config.run / "checkpoints" / "last.npz") as file:
+        scale = next(file[n] for n in file.files if n.endswith("dynamic_scale"))
+    assert scale < 2.0**40  # steps were skipped
+
+
 def test_ctrl_c_ends_with_a_usable_run(records, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "skyseg_tf.train", "--records", records, "--model", "skynet",
@@ -378,7 +456,7 @@ def test_init_takes_the_weights_and_leaves_a_head_that_does_not_fit(run, capsys)
 def test_init_takes_a_boxed_model_by_its_name(run, records, tmp_path, monkeypatch, capsys):
     """Its network is trained, and it is as good as it was before the first step."""
     box(BoxConfig(run=run, name="small", data="drawn", terms="none", out=tmp_path / "box"))
-    monkeypatch.setattr("skyseg_tf.runtime.BOX", tmp_path / "box")
+    monkeypatch.setattr("skyseg_tf.masking.runtime.BOX", tmp_path / "box")
     again = train(
         TrainConfig(
             records=records, init=Path("small"), epochs=1, batch_size=4, learning_rate=1e-9,
@@ -407,3 +485,18 @@ def test_a_sequence_model_trains_on_clips_and_on_nothing_else(tree, records, tmp
         train(replace(config, records=records, run=tmp_path / "other"))
     with pytest.raises(InputError, match="skynet takes single photos"):
         train(replace(config, model="skynet", run=tmp_path / "other"))
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_damaged_shard_ends_in_one_line_before_the_run_is_made(records, tmp_path, split):
+    folder = shutil.copytree(records, tmp_path / "sky")
+    shard = sorted(folder.glob(f"{split}-*"))[0]
+    content = shard.read_bytes()
+    shard.write_bytes(content[:300] + bytes([content[300] ^ 1]) + content[301:])
+    config = TrainConfig(
+        records=folder, batch_size=2, run=tmp_path / "run", plots=tmp_path / "plots", quiet=True
+    )
+    with pytest.raises(InputError, match=rf"{shard.name}: record 0 .*checksum") as error:
+        train(config)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from skyseg_tf.models import blocks
-from skyseg_tf.recipes import Recipe, compile_model
-from skyseg_tf.trained_model import TrainedModel
+from skyseg_tf.models.recipes import Recipe, compile_model
+from skyseg_tf.training.trained_model import TrainedModel
 
 
 def batches(count, seed=0):

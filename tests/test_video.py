@@ -6,11 +6,11 @@ import av
 import cv2
 import numpy as np
 import pytest
-from drawn_clips import SIZE, draw_frame, read_clip, write_clip
+from drawn_clips import MATRICES, SIZE, draw_frame, matrix_of, read_clip, show, write_clip
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.video import Moment, Shrinker, VideoInfo, VideoReader
-from skyseg_tf.video_write import FrameFolder, VideoWriter
+from skyseg_tf.video.read import Moment, Orientation, Shrinker, VideoInfo, VideoReader
+from skyseg_tf.video.write import FrameFolder, VideoWriter
 
 
 def copy_video(source: Path, target: Path, **options) -> int:
@@ -37,7 +37,7 @@ def test_reader_tells_size_rate_and_rotation(tmp_path):
     assert reader.info.rate == Fraction(30000, 1001)
     assert reader.info.size == SIZE[::-1]
     assert reader.info.upright_size == SIZE
-    assert reader.info.rotation == 90
+    assert reader.info.orientation == Orientation(1, False)
     assert reader.info.frames == 12
     assert sum(moment.frame is not None for moment in reader) == 12
     assert reader.skipped == 0
@@ -46,13 +46,87 @@ def test_reader_tells_size_rate_and_rotation(tmp_path):
 @pytest.mark.parametrize("turned", [0, 90, 180, 270])
 def test_small_pictures_are_upright_and_turn_back(tmp_path, turned):
     reader = VideoReader(write_clip(tmp_path / "a.mp4", 1, turned=turned))
-    shrink = Shrinker((32, 48), reader.info.rotation)
+    shrink = Shrinker((32, 48), reader.info.orientation)
     frame = next(iter(reader)).frame
     small = shrink(frame)
     expected = cv2.resize(draw_frame(0)[0], (48, 32), interpolation=cv2.INTER_AREA)
     assert np.abs(small.astype(int) - expected).mean() < 4
     coded = cv2.resize(frame.to_ndarray(format="rgb24"), shrink.turn_back(small).shape[1::-1])
     assert np.abs(shrink.turn_back(small).astype(int) - coded).mean() < 8
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_all_eight_display_matrices(tmp_path, matrix):
+    """The network sees what a player shows, and what is copied is shown alike."""
+    reader = VideoReader(write_clip(tmp_path / "a.mp4", 2, matrix=matrix))
+    assert reader.info.upright_size == SIZE
+    shrink = Shrinker(SIZE, reader.info.orientation)
+    frame = next(iter(reader)).frame
+    assert np.abs(shrink(frame).astype(int) - draw_frame(0)[0]).mean() < 4
+    stored = frame.to_ndarray(format="rgb24")
+    orientation = reader.info.orientation
+    assert (orientation.upright(stored) == show(stored, matrix)).all()
+    assert (orientation.stored(orientation.upright(stored)) == stored).all()
+    assert (shrink.turn_back(orientation.upright(stored)) == stored).all()
+    for suffix in (".mp4", ".mov", ".mkv", ".webm"):
+        copy_video(tmp_path / "a.mp4", tmp_path / f"b{suffix}")
+        assert matrix_of(tmp_path / f"b{suffix}") == matrix
+
+
+def test_scaled_and_slanted_matrices_give_the_nearest_orientation():
+    for numbers, expected in (
+        ((46341, 46000, 0, -46000, 46341, 0, 0, 0, 1 << 30), Orientation(0)),  # 45 degrees, almost
+        ((0, 131072, 0, -131072, 0, 0, 0, 0, 1 << 30), Orientation(3)),
+        ((0,) * 9, Orientation()),
+        (None, Orientation()),
+    ):
+        assert Orientation.from_matrix(numbers) == expected
+
+
+@pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (0, 1, -1, 0)])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_pixels_that_are_not_square_stay_so(tmp_path, matrix, suffix):
+    source = write_clip(tmp_path / "a.mp4", 2, matrix=matrix, aspect=Fraction(4, 3))
+    info = VideoReader(source).info
+    assert info.sample_aspect_ratio == Fraction(4, 3)
+    assert info.shown_size == ((64, 128) if matrix[0] else (85, 96))
+    copy_video(source, tmp_path / f"b{suffix}")
+    with av.open(str(tmp_path / f"b{suffix}")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+
+
+@pytest.mark.parametrize("preset", ["ultrafast", "medium"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".m4v", ".mkv", ".webm"])
+@pytest.mark.parametrize("kind", ["mask", "grey"])
+def test_masks_come_out_as_they_went_in(tmp_path, suffix, kind, preset):
+    """Noise, the hardest of all masks, and a smooth one."""
+    rng = np.random.default_rng(0)
+    wanted = rng.integers(0, 256, (6, *SIZE), np.uint8)
+    wanted[3:] = np.mgrid[: SIZE[0], : SIZE[1]].sum(0) % 256
+    if kind == "mask":
+        wanted = np.where(wanted > 127, 255, 0).astype(np.uint8)
+    target, tick = tmp_path / f"a{suffix}", Fraction(1, 25)
+    writer = VideoWriter(
+        target, suffix, kind, VideoInfo(SIZE, Fraction(25), tick), preset=preset, quality=40
+    )
+    for index, mask in enumerate(wanted):
+        frame = av.VideoFrame.from_ndarray(mask, "gray")
+        frame.pts, frame.time_base = index, tick
+        writer.write(Moment(frame))
+    writer.close()
+    for layout in ("gray", "rgb24"):
+        frames = read_clip(target, layout)[0]
+        assert (frames.reshape(6, *SIZE, -1) == wanted[..., None]).all()
+    capture = cv2.VideoCapture(str(target))
+    for mask in wanted:
+        assert (capture.read()[1] == mask[..., None]).all()
+    with av.open(str(target)) as container:  # a profile that browsers and editors read
+        profile = container.streams.video[0].codec_context.profile
+        assert (
+            kind == "grey"
+            or suffix == ".mkv"
+            or profile in ("Constrained Baseline", "Main", "High", "Profile 0")
+        )
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
@@ -145,10 +219,54 @@ def test_a_cut_off_file_gives_what_is_there(tmp_path):
     assert 5 <= len(read_clip(tmp_path / "b.mp4")[1]) < 60
 
 
+def test_what_is_missing_is_counted(tmp_path):
+    source = write_clip(tmp_path / "a.mkv", 60)
+    content = source.read_bytes()
+    source.write_bytes(content[: len(content) // 2])
+    reader = VideoReader(source)
+    count = sum(moment.frame is not None for moment in reader)
+    assert count + reader.skipped + reader.missing == pytest.approx(60, abs=1)
+    assert reader.missing > 10
+    for ticks in (None, [0, 40, 80, 200, 210, 500, 533]):
+        reader = VideoReader(write_clip(tmp_path / "b.mp4", 7, ticks=ticks))
+        assert sum(moment.frame is not None for moment in reader) == 7
+        assert reader.missing == reader.skipped == 0
+
+
+def test_damaged_sound_and_packets_do_not_end_the_picture(tmp_path):
+    source = write_clip(tmp_path / "a.ts", 24, sound="aac")
+    content = bytearray(source.read_bytes())
+    third, half = len(content) // 3, len(content) // 2
+    noise = np.random.default_rng(0).integers(0, 256, half - third, np.uint8)
+    content[third:half] = noise.tobytes()
+    source.write_bytes(bytes(content))
+    copy_video(source, tmp_path / "b.mp4")
+    assert len(read_clip(tmp_path / "b.mp4")[1]) >= 8
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 64)])
+def test_frames_of_one_row_are_refused(tmp_path, size):
+    source = write_clip(tmp_path / "a.mkv", 2, size=size, codec="ffv1")
+    with pytest.raises(InputError, match=f"frames of {size[1]} x {size[0]} are too small"):
+        VideoReader(source)
+
+
+def test_files_that_lead_elsewhere_are_refused(tmp_path):
+    """A playlist or a list of files by the name of a video would be followed to other files."""
+    write_clip(tmp_path / "a.ts")
+    playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\na.ts\n#EXT-X-ENDLIST\n"
+    for text in (playlist, "ffconcat version 1.0\nfile a.ts\n"):
+        (tmp_path / "b.mp4").write_text(text)
+        with pytest.raises(InputError, match=r"b\.mp4: not a readable video"):
+            VideoReader(tmp_path / "b.mp4")
+
+
 def test_what_is_no_video_is_refused(tmp_path):
     (tmp_path / "text.mp4").write_text("not a video")
     (tmp_path / "empty.mp4").write_bytes(b"")
-    for name in ("text.mp4", "empty.mp4"):
+    content = write_clip(tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "noindex.mp4").write_bytes(content[: content.rfind(b"moov") - 4])
+    for name in ("text.mp4", "empty.mp4", "noindex.mp4"):
         with pytest.raises(InputError, match="not a readable video"):
             VideoReader(tmp_path / name)
     with pytest.raises(FileNotFoundError):

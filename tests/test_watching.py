@@ -8,12 +8,12 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.fitting import targets_of
 from skyseg_tf.labels import get_scheme
-from skyseg_tf.metrics import confusion_matrix
 from skyseg_tf.models import blocks
-from skyseg_tf.recipes import Recipe, compile_model
-from skyseg_tf.watching import Board, LiveCurves, make_tracker, streamed_matrix
+from skyseg_tf.models.recipes import Recipe, compile_model
+from skyseg_tf.scoring.metrics import confusion_matrix
+from skyseg_tf.training.loop import targets_of
+from skyseg_tf.training.watching import Board, LiveCurves, make_tracker, streamed_matrix
 
 ROW = {"epoch": 1, "loss": 0.5, "iou": 0.6, "val_loss": 0.7, "val_iou": 0.4, "seconds": 3.0,
        "waiting": 0.25}  # fmt: skip

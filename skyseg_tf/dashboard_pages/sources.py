@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skyseg_tf.data.drawing.scenes import FPS, draw_scene
 from skyseg_tf.data.encodings import claimed_encoding
 from skyseg_tf.data.layouts import (
     Pair,
@@ -18,13 +19,12 @@ from skyseg_tf.data.layouts import (
     scan_tree,
 )
 from skyseg_tf.data.listing import is_junk, walk_files
-from skyseg_tf.data.scenes import FPS, draw_scene
-from skyseg_tf.decoders import IMAGE_SUFFIXES
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.images import read_image, read_mask
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.labels import Encoding, LabelScheme, decode_mask
-from skyseg_tf.runtime import BOX, Runtime, load_runtime, read_box
+from skyseg_tf.masking.runtime import BOX, Runtime, load_runtime, read_box
 
 MODEL_SUFFIXES = (".keras", ".onnx", ".xml", ".tflite")
 DRAWN_SIZE = (256, 512)

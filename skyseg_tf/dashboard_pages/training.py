@@ -7,7 +7,7 @@ import streamlit as st
 from skyseg_tf.dashboard_pages import figures, session
 from skyseg_tf.dashboard_pages.run_facts import network_of
 from skyseg_tf.errors import InputError
-from skyseg_tf.history import read_history
+from skyseg_tf.runs.history import read_history
 
 _MOST = 6
 

@@ -1,16 +1,13 @@
 """What visitors send: a photo or a short video, checked before it is decoded."""
 
-import io
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
-from PIL import Image
-
-from skyseg_tf.decoders import IMAGE_SUFFIXES
+from skyseg_tf.data.listing import VIDEO_SUFFIXES
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import Photo, decode_photo
-from skyseg_tf.runtime import Runtime
-from skyseg_tf.video_settings import VIDEO_SUFFIXES
+from skyseg_tf.images import Photo, decode_photo, image_size
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
+from skyseg_tf.masking.runtime import Runtime
 
 MAX_MEGAPIXELS = 50
 MAX_FRAMES = 600  # of a video: 20 s at 30 per second
@@ -30,11 +27,7 @@ def read_upload(name: str, content: bytes) -> Photo:
     Raises:
       InputError: no photo, a damaged one, or one of too many pixels.
     """
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            width, height = picture.size
-    except Exception:  # Pillow's readers raise whatever they stumble over
-        width = height = 0  # decode_image says what is wrong
+    height, width = image_size(content, name)
     if width * height > MAX_MEGAPIXELS * 1e6:
         raise InputError(
             f"{name}: {width} x {height} pixels exceed {MAX_MEGAPIXELS} megapixels; scale it down"
@@ -65,7 +58,7 @@ def mask_video(
     Raises:
       InputError: no video, PyAV is missing, or a threshold out of range.
     """
-    from skyseg_tf.predict_video import VideoConfig, predict_video  # only videos need PyAV
+    from skyseg_tf.video.predict import VideoConfig, predict_video  # only videos need PyAV
 
     suffix = PurePath(name).suffix.lower()
     with TemporaryDirectory() as folder:

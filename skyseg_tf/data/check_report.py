@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from skyseg_tf.data.layouts import LAYOUTS
+from skyseg_tf.errors import printable
 from skyseg_tf.labels import Encoding, describe_encoding
 
 # Every kind of problem that a report may name, and what to do about it.
@@ -122,10 +123,10 @@ def _classes_table(report: Report) -> list[str]:
 
 
 def _verdict(report: Report) -> list[str]:
-    lines = [f"note: {note}" for note in report.notes]
+    lines = [printable(f"note: {note}") for note in report.notes]
     for problem in report.problems:
         lines.append(f"WRONG [{problem.kind}] {problem.count}: {PROBLEMS[problem.kind]}")
-        lines += [f"    {file}" for file in problem.files[:_SHOWN]]
+        lines += [printable(f"    {file}") for file in problem.files[:_SHOWN]]
         if problem.count > _SHOWN:
             lines.append(f"    ... and {problem.count - _SHOWN} more (--json names all)")
     pairs = sum(row["with_mask"] for cities in report.splits.values() for row in cities.values())

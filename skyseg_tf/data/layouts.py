@@ -22,9 +22,9 @@ from skyseg_tf.data.encodings import (
     read_values,
 )
 from skyseg_tf.data.listing import archive_members, is_junk, walk_files
-from skyseg_tf.decoders import IMAGE_SUFFIXES
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.files import ZIP_MARK
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.labels import Encoding
 
 SOURCE_VARIABLE = "CITYSCAPES_DATASET"  # the variable of cityscapesScripts

@@ -1,13 +1,20 @@
 """Lists the files of folders and zip archives, without what operating systems leave there."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from skyseg_tf.files import open_archive
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
+from skyseg_tf.images.raw_photos import RAW_SUFFIXES
 
-_JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
+    ".wmv", ".flv", ".3gp", ".ogv", ".mjpeg", ".y4m",
+)  # fmt: skip
+_JUNK = {"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"}
+LeftOut = dict[str, list[Path]]  # why files are left out, in words that follow their number
 
 
 def is_junk(name: str) -> bool:
@@ -21,10 +28,76 @@ def walk_files(folder: Path, depth: int) -> Iterator[Path]:
         for entry in entries:
             if is_junk(entry.name):
                 continue
-            if not entry.is_dir():
+            if not os.path.isdir(entry):  # entry.is_dir() fails at a link in a circle
                 yield Path(entry.path)
             elif depth:
                 yield from walk_files(Path(entry.path), depth - 1)
+
+
+def walk_tree(folder: Path) -> Iterator[Path]:
+    """Every file below a folder; what lies behind links comes last.
+
+    A folder is entered once, however many links lead to it. Those that may not be opened and those
+    that are junk are yielded in place of their files.
+    """
+    seen, own, linked = set(), [folder], []
+    while own or linked:
+        here = own.pop() if own else linked.pop(0)
+        try:
+            identity = os.stat(here)
+            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
+        except OSError:
+            yield here
+            continue
+        if (identity.st_dev, identity.st_ino) in seen:
+            continue
+        seen.add((identity.st_dev, identity.st_ino))
+        for entry in entries:
+            path = Path(entry.path)
+            if is_junk(entry.name) or not os.path.isdir(path):
+                yield path
+            else:
+                (linked if entry.is_symlink() else own).append(path)
+
+
+def choose_photos(paths: Iterable[Path]) -> tuple[list[Path], LeftOut]:
+    """Tells the photos among files.
+
+    Args:
+      paths: files, and folders that could not be entered.
+
+    Returns:
+      Those that are read, and all others by the reason. Of a raw photo and a picture of the same
+      name, which a camera made together, the raw photo is left out.
+    """
+    photos, left_out = [], {}
+    for path in paths:
+        if reason := _why_not(path):
+            left_out.setdefault(reason, []).append(path)
+        else:
+            photos.append(path)
+    raw = [path for path in photos if path.suffix.lower() in RAW_SUFFIXES]
+    developed = {path.with_suffix("") for path in set(photos) - set(raw)}
+    if double := [path for path in raw if path.with_suffix("") in developed]:
+        left_out["raw beside a picture of their name"] = double
+    return [path for path in photos if path not in set(double)], left_out
+
+
+def _why_not(path: Path) -> str | None:
+    suffix = path.suffix.lower()
+    if is_junk(path.name):
+        return "hidden"
+    if os.path.isdir(path):
+        return "folders that may not be opened"
+    if not os.path.isfile(path):
+        return "broken links, pipes or devices"
+    if suffix in VIDEO_SUFFIXES:
+        return "videos (give them one by one)"
+    if suffix in IMAGE_SUFFIXES:
+        return None
+    if suffix in RAW_SUFFIXES:
+        return "raw photos (pip install 'skyseg_tf[raw]' to read them)"
+    return suffix or "without a suffix"
 
 
 @lru_cache(maxsize=8)

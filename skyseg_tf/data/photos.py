@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from skyseg_tf.data.integrity import verify_files
 from skyseg_tf.data.layouts import Pair, clip_frames
 from skyseg_tf.data.records import read_manifest, read_tfrecord
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import read_image, read_mask
-from skyseg_tf.instances import read_instances
 from skyseg_tf.labels import Encoding, LabelScheme, decode_mask
+from skyseg_tf.scoring.instances import read_instances
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,12 @@ def photos_of_records(records: str | Path, split: str) -> Iterator[LabeledPhoto]
       LabeledPhoto at the records' size, without instances; one at a time.
 
     Raises:
-      InputError: no such folder or split.
+      InputError: no such folder or split, or a damaged file.
     """
     manifest = read_manifest(records)
     if split not in manifest.splits:
         raise InputError(f"{records}: {not_among('split', split, manifest.splits)}")
+    verify_files(Path(records), manifest, split)
     files = [str(Path(records) / shard.file) for shard in manifest.splits[split].shards]
     pairs = read_tfrecord(files).as_numpy_iterator()
     if manifest.storage == "normalized":

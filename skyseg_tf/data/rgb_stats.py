@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.json_file import read_object
 from skyseg_tf.images import read_image, resize_image, write_aside
-from skyseg_tf.json_file import read_object
 
 _KEYS = ("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD")
 _ADVICE = "give what load_image_rgb_data(path) reads from the rgb_stats.json of `skyseg build`"

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from skyseg_tf.runtime import ModelFacts
+from skyseg_tf.masking.runtime import ModelFacts
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from skyseg_tf.exporters.job import ExportJob, model_from_bytes, signature
-from skyseg_tf.runtime import ModelFacts, Runtime
+from skyseg_tf.masking.runtime import ModelFacts, Runtime
 
 _FACTS = Path("assets.extra") / "skyseg.json"  # the folder that TensorFlow leaves to its users
 

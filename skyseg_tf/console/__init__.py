@@ -1,0 +1,1 @@
+"""What the command line says of flags: completion, slips, and flags of other tools."""

@@ -1,0 +1,85 @@
+"""What each effect of the augmentation does to one photo."""
+
+import numpy as np
+import tensorflow as tf
+
+from skyseg_tf.data.augment.presets import AUGMENTATIONS, Augmentation, Classes, Range, make_augment
+from skyseg_tf.data.augment.skies import mix_skies
+
+# Caption, field of Augmentation, strengths to show.
+SHOWN = (
+    ("scale {:g} and crop", "scales", (0.6, 1.8)),
+    ("camera rolled by {:g} degrees", "angle", (8.0,)),
+    ("perspective: pan and tilt", "perspective", (0.35,)),
+    ("exposure e^{:g}", "exposure", (-0.8, 0.8)),
+    ("gamma {:g}", "gamma", (0.5, 1.5)),
+    ("saturation {:g}", "saturation", (0.2, 1.5)),
+    ("contrast {:g}", "contrast", (0.5, 1.5)),
+    ("brightness {:+g}", "brightness", (-40.0, 40.0)),
+    ("hue turned by {:g} degrees", "hue", (-25.0, 25.0)),
+    ("white balance off by up to {:.0%}", "tint", (0.2,)),
+    ("out of focus, {:.1%} of the height", "defocus", (0.01,)),
+    ("motion blur, {:.0%} of the height", "motion", (0.05,)),
+    ("sensor noise, {:g} of 255", "noise", (25.0,)),
+    ("JPEG quality {:g}", "jpeg", (8.0,)),
+    ("fog of optical depth {:g}", "fog", (0.7, 2.5)),
+    ("overexposed sky, level {:g}", "overexposed_sky", (205.0, 300.0)),
+    ("night, {:.0%} of the light", "night", (0.25,)),
+)
+_OF_THE_SKY = ("fog", "overexposed_sky", "night")
+
+
+def effect_examples(
+    image: np.ndarray,
+    mask: np.ndarray,
+    classes: Classes,
+    *,
+    others: tuple[np.ndarray, np.ndarray],
+    seed: int = 0,
+) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Every effect alone, then presets as a whole, for plots.plot_augmentations.
+
+    Args:
+      image: (H, W, 3) on 0-255.
+      mask: (H, W) uint8.
+      classes: of the masks; those that are None leave their effects out.
+      others: images (N, H, W, 3) and masks (N, H, W) whose skies are mixed in.
+      seed: of all draws.
+
+    Returns:
+      (what it shows, image float32 on 0-255, mask) each; the photo itself first.
+    """
+    photo, labels = tf.constant(image, tf.float32), tf.constant(mask)
+    panels = [("photo", photo, labels)]
+
+    def add(name: str, settings: Augmentation, number: int) -> None:
+        changed = make_augment(settings, classes, open_trees=settings.bare_trees == 1.0)
+        made = changed(photo, labels, tf.constant([seed, number]))
+        panels.append((name, *made))
+
+    add("flip", Augmentation(flip=1.0), 0)
+    before_the_sky = (("pale wall", "pale_walls", classes.walls),
+                      ("bare trees", "bare_trees", classes.crowns))  # fmt: skip
+    for caption, field, class_id in before_the_sky:
+        for number in range(0 if None in (classes.sky, class_id) else 2):
+            add(f"{caption} {number + 1}", Augmentation(**{field: 1.0}), number)
+    for caption, field, strengths in SHOWN:
+        if classes.sky is None and field in _OF_THE_SKY:
+            continue
+        for strength in strengths:
+            settings = Augmentation(**{field: Range(strength, strength)})
+            add(caption.format(strength), settings, 2)
+    for number in range(0 if classes.sky is None else 3):
+        add(f"drawn sky {number + 1}", Augmentation(new_sky=1.0), number)
+    if classes.sky is not None:
+        add("glare", Augmentation(glare=1.0), 0)
+    others = ((), ()) if classes.sky is None else others
+    for number, (other, other_mask) in enumerate(zip(*others, strict=True)):
+        pair = tf.stack([photo, tf.cast(other, tf.float32)]), tf.stack([labels, other_mask])
+        options = {"sky_class_id": classes.sky, "chance": 1.0, "synthetic": 0.0}
+        mixed, _ = mix_skies(*pair, tf.constant([seed, number]), **options)
+        panels.append((f"sky of another photo {number + 1}", mixed[0], labels))
+    for first, preset in enumerate(("light", "geometric", "default", "strong")):
+        for number in range(4):
+            add(f"preset {preset} {number + 1}", AUGMENTATIONS[preset], 10 * (first + 1) + number)
+    return [(name, picture.numpy(), moved.numpy()) for name, picture, moved in panels]

@@ -1,0 +1,1 @@
+"""Street scenes and rooms drawn with exact labels."""

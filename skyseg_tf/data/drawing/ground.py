@@ -1,0 +1,212 @@
+"""The ground of drawn street scenes, and rooms without any sky."""
+
+import cv2
+import numpy as np
+
+from skyseg_tf.data.drawing.canvas import Canvas, encode, noise, noise_tile
+
+UP = np.array([0.0, 1.0, 0.0])
+_ROUGH = {"road": 0.07, "sidewalk": 0.06, "terrain": 0.2, "parking": 0.07, "rail track": 0.15}
+
+
+def paint_ground(canvas: Canvas, base, strips, shadows, pools, seed: int) -> None:
+    """Paints everything that lies flat, in one go.
+
+    Args:
+      canvas: to paint on.
+      base: (display color, label) of the land that nothing else covers.
+      strips: list of (list of (N, 3) polygons, display color, label or None for mere paint).
+      shadows: list of (N, 3) polygons the sun does not reach, or that are dark underneath.
+      pools: (N, 3) points on the ground below lamps.
+      seed: of the grain.
+    """
+    rng = np.random.default_rng([seed, 31])
+    far = 4000.0
+    land = canvas.camera.position * [1, 0, 1] + np.array(
+        [[-far, 0, -far], [far, 0, -far], [far, 0, far], [-far, 0, far]]
+    )
+    found = canvas.outline(land)
+    if found is None:
+        return
+    (x0, y0, x1, y1), corners, _, _ = found
+    h, w = y1 - y0, x1 - x0
+    alpha = np.zeros((h, w), np.uint8)
+    cv2.fillPoly(alpha, [corners], 255, cv2.LINE_AA, 4)
+    canvas.mark(x0, y0, alpha, base[1])
+    texture = np.empty((h, w, 3), np.uint8)
+    texture[:] = encode(base[0])
+    rough = np.full((h, w), _ROUGH[base[1]], np.float32)
+    cover = np.zeros((h, w), np.uint8)
+    for polygons, color, label in strips:
+        cover[:] = 0
+        for polygon in polygons:
+            outline = canvas.outline(polygon)
+            if outline is None:
+                continue
+            shift = (np.array(outline[0][:2]) - (x0, y0)) * 16
+            placed = [(outline[1] + shift).astype(np.int32)]
+            cv2.fillPoly(texture, placed, encode(color).tolist(), cv2.LINE_AA, 4)
+            if label is not None:
+                cv2.fillPoly(cover, placed, 255, cv2.LINE_AA, 4)
+        if label is not None:
+            seen = cv2.bitwise_and(cover, alpha)
+            canvas.mark(x0, y0, seen, label)
+            rough[seen > 127] = _ROUGH.get(label, 0.07)
+    shade, distance = _shade(canvas, (x0, y0, h, w), shadows)
+    patch = cv2.LUT(texture, canvas.table(np.ones(3), 0))
+    patch *= (1 + rough * _grain(canvas, (x0, y0, h, w), distance, rng)).clip(0.2, 2)[..., None]
+    lit = canvas.light.on(UP).astype(np.float32)
+    full = canvas.light.ambient.mean() * 0.75 / max(lit.mean(), 1e-6)
+    if shadows and full < 0.9:
+        dark = (canvas.light.ambient * 0.75).astype(np.float32)
+        patch *= dark + (lit - dark) * shade[..., None]
+    else:
+        patch *= lit * (0.35 + 0.65 * shade[..., None])
+    if canvas.light.night:
+        pool = _pool_light(canvas, (x0, y0, h, w), pools) * shade
+        patch += pool[..., None] * np.float32([0.1, 0.07, 0.04])
+    haze = 1 - np.exp(-canvas.light.haze * distance)[..., None]
+    patch += haze * (canvas.light.horizon.astype(np.float32) - patch)
+    canvas.paint(x0, y0, np.ascontiguousarray(patch, np.float32), alpha, None)
+
+
+def _shade(canvas, box, shadows):
+    """(h, w) float32 share of light left by shadows, and (h, w) distance in metres."""
+    x0, y0, h, w = box
+    height, width = canvas.size
+    coarse = (max(2, height // 8), max(2, width // 8))
+    down = np.maximum(-canvas.camera.rays(coarse)[..., 1], 1e-3)
+    distance = np.minimum(canvas.camera.position[1] / down, 4000).astype(np.float32)
+    distance = cv2.resize(distance, (width, height))[y0 : y0 + h, x0 : x0 + w]
+    shade = np.full((h, w), 255, np.uint8)
+    for polygon in shadows:
+        outline = canvas.outline(polygon)
+        if outline is not None:
+            shift = (np.array(outline[0][:2]) - (x0, y0)) * 16
+            cv2.fillPoly(shade, [(outline[1] + shift).astype(np.int32)], 0, cv2.LINE_8, 4)
+    blur = max(3, int(width / 250) | 1)
+    return cv2.blur(shade, (blur, blur)).astype(np.float32) / 255, distance
+
+
+def _grain(canvas, box, distance, rng) -> np.ndarray:
+    """(h, w) float32 texture of the ground in perspective: stains, grains, cracks."""
+    x0, y0, h, w = box
+    camera = canvas.camera
+    eye = camera.position
+    to_pixel = camera.matrix @ np.array(
+        [[1, 0, -eye[0]], [0, 0, -eye[1]], [0, 1, -eye[2]]], np.float64
+    )  # (x, z, 1) on the ground -> pixel
+    to_ground = np.linalg.inv(to_pixel) @ np.array([[1, 0, x0 + 0.5], [0, 1, y0 + 0.5], [0, 0, 1]])
+    total = np.zeros((h, w), np.float32)
+    for per_metre, beta, strength in ((1.5, 1.2, 1.0), (18.0, 0.7, 1.0), (70.0, 0.3, 1.2)):
+        shift = np.array([[per_metre, 0, rng.uniform(0, 512)], [0, per_metre, rng.uniform(0, 512)],
+                          [0, 0, 1]])  # fmt: skip
+        layer = cv2.warpPerspective(
+            noise_tile(beta), shift @ to_ground, (w, h),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_WRAP,
+        )  # fmt: skip
+        # Past the distance where one grain is one pixel there is nothing left to see.
+        reach = camera.focal / per_metre * 1.5
+        total += layer * (strength / (1 + (distance / reach) ** 2))
+    return total
+
+
+def _pool_light(canvas, box, pools) -> np.ndarray:
+    """(h, w) float32 light of street lamps on the ground."""
+    x0, y0, h, w = box
+    light = np.zeros((h, w), np.uint8)
+    turn = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    ring = np.stack([np.cos(turn), 0 * turn, np.sin(turn)], 1)
+    for spot in pools:
+        for radius, value in ((10, 60), (7, 110), (4.5, 170), (2.5, 240)):
+            outline = canvas.outline(np.asarray(spot) * [1, 0, 1] + ring * radius)
+            if outline is not None:
+                shift = (np.array(outline[0][:2]) - (x0, y0)) * 16
+                cv2.fillPoly(light, [(outline[1] + shift).astype(np.int32)], value, cv2.LINE_8, 4)
+    size = max(3, int(canvas.size[1] / 30) | 1)
+    return cv2.blur(light, (size, size)).astype(np.float32) / 255
+
+
+def paint_hall(canvas: Canvas, rng: np.random.Generator, seed: int) -> None:
+    """A garage, underpass, arcade or tunnel around the camera: no sky anywhere."""
+    kind = ["garage", "underpass", "arcade", "tunnel"][rng.integers(4)]
+    beside, eye = abs(canvas.camera.position[0]), canvas.camera.position[1]
+    half, high = max(rng.uniform(2.5, 9), beside + 1.0), max(rng.uniform(2.3, 6), eye + 0.4)
+    length, label = rng.uniform(15, 90), "tunnel" if kind in ("underpass", "tunnel") else "building"
+    tone = np.ones(3) * rng.uniform(0.35, 0.95) + rng.normal(0, 0.04, 3)
+    colors = {name: np.clip(tone * rng.uniform(0.7, 1.1) + rng.normal(0, 0.05, 3), 0.05, 0.97)
+              for name in ("ceiling", "left", "right", "end")}  # fmt: skip
+    if rng.random() < 0.4:
+        colors["ceiling"] = np.array([0.95, 0.95, 0.94])
+
+    def wall(color, tiles, size):
+        def texture(px):
+            r = np.random.default_rng([seed, 32])
+            h, w = max(4, round(size[1] * px)), max(4, round(size[0] * px))
+            grain = (
+                noise((h, w), px * 0.4, r, 1.4) * 6 + noise((h, w), max(1, px * 0.04), r, 0.3) * 4
+            )
+            if tiles and px >= 4:
+                grain[:: max(3, round(px * tiles))] -= 20
+                grain[:, :: max(3, round(px * tiles))] -= 20
+            return np.clip(encode(color) + grain[..., None], 0, 255).astype(np.uint8), None
+
+        return texture
+
+    back, ahead = -40.0, length
+    run = np.array([0, 0, ahead - back])
+    light = np.ones(3) * rng.uniform(0.25, 0.7) + rng.normal(0, 0.03, 3)
+    floor = np.array([[-half, 0, back], [half, 0, back], [half, 0, ahead], [-half, 0, ahead]])
+    paint_ground(canvas, ((0.4, 0.4, 0.4), "road"), [([floor], np.ones(3) * rng.uniform(0.3, 0.7), "road")],
+                 [], [], seed)  # fmt: skip
+    tiles = rng.choice([0, 0.3, 1.2, 3])
+    span = np.array([2 * half, 0, 0])
+    canvas.plane(
+        [-half, 0, ahead],
+        span,
+        UP * high,
+        wall(colors["end"], tiles, (2 * half, high)),
+        label,
+        light,
+    )
+    canvas.plane(
+        [-half, 0, back], run, UP * high, wall(colors["left"], tiles, (run[2], high)), label, light
+    )
+    canvas.plane(
+        [half, 0, back],
+        run,
+        UP * high,
+        wall(colors["right"], tiles, (run[2], high)),
+        label,
+        light * 0.9,
+    )
+    canvas.plane(
+        [-half, high, ahead],
+        span,
+        -run,
+        wall(colors["ceiling"], tiles, (2 * half, run[2])),
+        label,
+        light * 1.1,
+    )
+    _fittings(canvas, rng, half, high, length, label, light)
+
+
+def _fittings(canvas, rng, half, high, length, label, light) -> None:
+    """Beams, columns and lamps of a hall, far ones first."""
+    step = rng.uniform(3, 8)
+    columns, lamps, beams = rng.random(3) < (0.5, 0.85, 0.5)
+    lamp = np.array([1.0, 0.97, 0.9]) * rng.uniform(1.5, 5)
+    wide = rng.uniform(0.15, 0.5)
+    for z in np.arange(length - 1, 1.5, -step):
+        if beams:
+            canvas.polygon([[-half, high - wide, z], [half, high - wide, z], [half, high, z],
+                            [-half, high, z]], (0.6, 0.6, 0.6), label, light * 0.8)  # fmt: skip
+        if lamps:
+            for x in (-half * 0.45, half * 0.45):
+                canvas.polygon([[x - 0.15, high - 0.08, z - 1.6], [x + 0.15, high - 0.08, z - 1.6],
+                                [x + 0.15, high - 0.08, z], [x - 0.15, high - 0.08, z]],
+                               (1, 1, 1), label, lamp)  # fmt: skip
+        if columns and z > 3:
+            for x in (-half * 0.6, half * 0.6):
+                canvas.polygon([[x - wide, 0, z - 1], [x + wide, 0, z - 1], [x + wide, high, z - 1],
+                                [x - wide, high, z - 1]], (0.62, 0.6, 0.55), label, light)  # fmt: skip

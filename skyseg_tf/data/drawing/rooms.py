@@ -1,0 +1,276 @@
+"""Rooms of drawn scenes: composition, colors, walls and what lies outside.
+
+Real photos taken indoors teach a network what a white ceiling is. Here each room is a box or an
+attic lit by lamps and windows, so that walls brighten near a light and darken in corners.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from skyseg_tf.data.drawing.canvas import Camera, Canvas, noise
+from skyseg_tf.data.drawing.fittings import hang_lamps
+from skyseg_tf.data.drawing.furniture import furnish
+from skyseg_tf.data.drawing.interior import TONES, UP, WHITES, Room, Surface, Wall
+from skyseg_tf.data.drawing.parts import draw_person
+from skyseg_tf.data.drawing.windows import paint_sunbeams, paint_window, plan_windows
+from skyseg_tf.labels import LABEL_ID
+
+SHARE_WITH_SKY = 0.5  # of the rooms look out at the sky, where it is day and a window is in view
+MOST_SKY = 0.3  # of the picture
+_WOODS = [
+    (0.72, 0.55, 0.36),
+    (0.55, 0.38, 0.24),
+    (0.82, 0.68, 0.5),
+    (0.4, 0.26, 0.17),
+    (0.63, 0.58, 0.52),
+]
+
+
+def paint_room(canvas: Canvas, rng: np.random.Generator, seed: int, paint_sky: Callable) -> None:
+    """A living room, bedroom, kitchen, bathroom, office, corridor, shop or attic.
+
+    The camera is turned to any side, so a corner, one wall or the ceiling may fill the picture.
+    A third of the rooms at most show sky, through a window; never over a third of the picture.
+
+    Args:
+      canvas: to paint on; its camera and light are replaced.
+      rng: of the room.
+      seed: of the grain.
+      paint_sky: fills a canvas with the sky.
+    """
+    start, light = int(rng.integers(2**31)), canvas.light
+    camera = canvas.camera
+    with_sky = rng.random() < SHARE_WITH_SKY and not light.night
+    for shown in (with_sky, False):
+        canvas.camera, canvas.light = camera, light
+        _paint(canvas, np.random.default_rng([start, 72]), seed, shown, paint_sky)
+        sky = canvas.labels == LABEL_ID["sky"]
+        if not shown or (sky.mean() < MOST_SKY and sky[: max(1, len(sky) // 20)].mean() < 0.4):
+            return
+
+
+def _paint(canvas: Canvas, rng, seed: int, with_sky: bool, paint_sky) -> None:
+    kind = str(rng.choice(["living", "bedroom", "kitchen", "bathroom", "office", "corridor", "shop"],
+                          p=[.28, .23, .15, .1, .1, .07, .07]))  # fmt: skip
+    low, high = {"corridor": ((1.3, 4), (2.3, 14)), "bathroom": ((1.8, 2), (4, 4.5)),
+                 "shop": ((5, 6), (12, 16))}.get(kind, ((2.8, 3), (7, 8)))  # fmt: skip
+    tall = rng.uniform(2.3, 2.9) if rng.random() < 0.75 else rng.uniform(2.9, 4.5)
+    size = np.array([rng.uniform(low[0], high[0]), tall, rng.uniform(low[1], high[1])])
+    attic = kind in ("living", "bedroom", "office", "bathroom") and rng.random() < 0.2
+    if attic:
+        size[1] = max(tall, rng.uniform(2.6, 4.2))
+    canvas.camera = _camera(canvas.camera, size, attic, rng)
+    night = canvas.light.night or rng.random() < 0.12
+    view = str(rng.choice(["green", "facade", "white"], p=[.53, .35, .12]))  # fmt: skip
+    view = "sky" if with_sky else "night" if night else view
+    outside = Canvas(canvas.camera, canvas.light)
+    if view in ("sky", "green", "facade"):
+        _outdoors(outside, size, view, rng, paint_sky)
+    tint = [(1, .95, .86), (1, .98, .95), (.9, .96, 1.04), (1, .8, .52), (1, .88, .68)][rng.integers(5)]  # fmt: skip
+    ambient = np.array(tint) * np.exp(rng.uniform(np.log(0.12), np.log(0.7)))
+    sunny = bool(canvas.light.sun.any())
+    canvas.light = replace(canvas.light, ambient=ambient * 0.9, sun=np.zeros(3), haze=0.0)
+    canvas.image[:] = ambient * 0.4  # shows in the seams between two faces
+    canvas.labels[:] = canvas.instances[:] = LABEL_ID["building"]
+    room = Room(canvas, outside, kind, size, ambient, view, seed)
+    look = _look(room, rng)
+    walls, slopes = _shell(room, attic, rng)
+    plans = [plan_windows(room, wall, rng) for wall in walls + slopes]
+    lamps = hang_lamps(room, attic, np.array(tint), rng)
+    _paint_shell(room, walls, slopes, look, rng)
+    for wall, plan in zip(walls + slopes, plans, strict=True):
+        for hole in plan:
+            paint_window(room, wall, hole, rng)
+    if sunny and room.view != "night":
+        paint_sunbeams(room, walls, plans, rng)
+    furnish(room, walls, plans, look, rng)
+    for paint in lamps:
+        paint()
+    if rng.random() < 0.12:
+        spot = room.eye * [1, 0, 1] + canvas.camera.rotation[2] * [1, 0, 1] * rng.uniform(1.8, 4)
+        room.things.append((spot, lambda: draw_person(canvas, spot, rng.uniform(1.5, 1.85), seed)))
+    for _, paint in sorted(room.things, key=lambda t: -np.linalg.norm((t[0] - room.eye)[[0, 2]])):
+        paint()
+
+
+def _camera(old: Camera, size, attic, rng) -> Camera:
+    """Moves the camera into the room and turns it: along the room, to a corner, close to a wall."""
+    width, tall, depth = size
+    mode = rng.choice(["along", "corner", "close", "any"], p=[0.35, 0.35, 0.15, 0.15])
+    yaw = {"along": rng.normal(0, 9), "corner": rng.choice([-1, 1]) * rng.uniform(25, 62),
+           "close": rng.normal(0, 25), "any": rng.uniform(-180, 180)}[str(mode)]  # fmt: skip
+    pitch = rng.normal(1, 7)
+    if rng.random() < 0.22:
+        pitch = rng.uniform(10, 33) if rng.random() < 0.65 else rng.uniform(-40, -15)
+    yaw, pitch = np.radians(yaw), np.radians(pitch)
+    x = width / 2 - np.sin(yaw) * width * 0.34 + rng.normal(0, 0.1) * width
+    z = depth - rng.uniform(1.4, 2.8) if mode == "close" else (
+        depth / 2 - np.cos(yaw) * depth * rng.uniform(0.2, 0.45))  # fmt: skip
+    # The car's way becomes a small step, so that the camera never leaves the room.
+    step = 0.3 * np.tanh(old.position[2] / 4)
+    margin = 0.5 if not attic else 0.28 * width
+    place = np.array(
+        [x + step * np.sin(yaw), min(old.position[1], tall - 0.5), z + step * np.cos(yaw)]
+    )
+    place = np.clip(place, [margin, 0.5, 0.5], [width - margin, tall - 0.4, depth - 0.5])
+    turn = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
+    tip = np.array(
+        [[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]]
+    )
+    focal = max(old.focal * rng.uniform(0.6, 1.0), 0.42 * old.size[1], 0.5 * old.size[0])
+    return Camera(place, tip @ old.rotation @ turn, focal, old.size)
+
+
+def _outdoors(outside: Canvas, size, view: str, rng, paint_sky) -> None:
+    """What is seen through the windows: sky over land, trees, or the house across."""
+    ground, far = -rng.uniform(0.1, 9), rng.uniform(6, 25)
+    green = np.array([0.36, 0.46, 0.2]) * rng.uniform(0.6, 1.2) + rng.normal(0, 0.03, 3)
+    if view == "sky":
+        paint_sky(outside)
+    else:
+        outside.image[:] = outside.tint(green * 0.8, outside.light.on(UP), 0)
+        outside.labels[:] = outside.instances[:] = LABEL_ID["vegetation"]
+    low, high = np.array([-90, ground, -90]), np.array([90, ground, 90])
+    land = [[low[0], ground, low[2]], [high[0], ground, low[2]], high, [low[0], ground, high[2]]]
+    outside.polygon(land, green, "terrain", outside.light.on(UP))
+    house = view == "facade" or (view == "sky" and rng.random() < 0.4)
+    stone = np.array(TONES[rng.integers(len(TONES))]) * rng.uniform(0.6, 1)
+
+    @cache
+    def texture():
+        h, w = 40 * 6, 80 * 6
+        grain = noise((h, w), 1.5, np.random.default_rng(int(far * 1e6)), 1.0)[..., None]
+        tex = np.array(stone if house else green) * 255 + grain * (5 if house else 32)
+        if house:
+            y, x = np.ogrid[:h, :w]
+            tex[(y % 19 > 8) & (x % 13 > 7)] *= 0.35
+        return np.clip(tex, 0, 255).astype(np.uint8), None
+
+    s = np.linspace(0, 1, 81)
+    rim = rng.uniform(0.0, 0.28) if view == "sky" else 1.0
+    top = (s * 10 % 1 > 0.4) * 0.03 if house else 0.03 * np.sin(s * 80) + rng.normal(0, 0.012, 81)
+    top = np.maximum(0.01, (rim * 9 - ground) / 40 + top if view == "sky" else s * 0 + 1)
+    shape = np.concatenate([[[0, 0]], np.stack([s, top], 1), [[1, 0]]])
+    for corner, across in (([-30, ground, size[2] + far], [80, 0, 0]), ([50, ground, -far], [-80, 0, 0]),
+                           ([-far, ground, -40], [0, 0, 80]), ([size[0] + far, ground, 40], [0, 0, -80])):  # fmt: skip
+        outside.plane(corner, across, UP * 40, lambda _: texture(), "building" if house else "vegetation",
+                      outside.light.ambient + outside.light.sun * rng.uniform(0.1, 0.7), shape)  # fmt: skip
+    outside.image *= np.exp(rng.uniform(0, np.log(4)))
+
+
+def _look(room: Room, rng) -> dict:
+    """Surfaces of walls, ceiling and floor, and the colors of frames and furniture."""
+
+    def pick(colors):
+        return np.clip(
+            np.array(colors[rng.integers(len(colors))]) + rng.normal(0, 0.015, 3), 0.02, 0.99
+        )
+
+    white, wood = pick(WHITES), pick(_WOODS)
+    base = pick(WHITES) if rng.random() < 0.62 else pick(TONES)
+    trim = white if rng.random() < 0.65 else wood
+    bands = ((0, rng.uniform(0.05, 0.14), trim),) if rng.random() < 0.75 else ()
+    if rng.random() < 0.35:
+        bands += ((-rng.uniform(0.05, 0.2), 0.01, white), (-0.24, -0.22, base * 0.8))
+    if rng.random() < 0.12:
+        bands += ((0.14, 0.9, pick(TONES)), (0.9, 0.96, trim))
+    kind = str(rng.choice(["plain", "stripes", "motif", "blocks", "boards"], p=[.66, .07, .1, .09, .08]))  # fmt: skip
+    if room.kind == "bathroom" and rng.random() < 0.75:
+        kind = "blocks"
+    cell = {"blocks": (rng.uniform(0.1, 0.6), rng.uniform(0.06, 0.4)), "boards": (9, rng.uniform(0.08, 0.2)),
+            "stripes": (rng.uniform(0.06, 0.4), 1)}.get(kind, (rng.uniform(0.12, 0.6),) * 2)  # fmt: skip
+    ink = np.clip(base * rng.uniform(0.75, 1.1) + rng.normal(0, 0.04, 3), 0.05, 0.98)
+    if kind == "boards" and rng.random() < 0.7:
+        base, ink = wood, wood * 0.6
+    wall = Surface(base, kind, ink, cell, rng.uniform(0.2, 2.2), bands, room.seed)
+    accent = replace(wall, color=pick(TONES), kind="plain") if rng.random() < 0.25 else wall
+    ceiling = Surface(white, "plain", None, (0.6, 0.6), rng.uniform(0.2, 1.5), (), room.seed + 1)
+    if rng.random() < 0.14:
+        ceiling = replace(ceiling, color=wood, kind="boards", ink=wood * 0.6, cell=(3, 0.12))
+    elif room.kind in ("office", "shop", "corridor") and rng.random() < 0.5:
+        ceiling = replace(ceiling, kind="blocks", ink=white * 0.8)
+    elif rng.random() < 0.2:
+        ceiling = replace(ceiling, color=base)
+    tone = (
+        wood
+        if rng.random() < 0.6
+        else pick(TONES)
+        if rng.random() < 0.6
+        else white * rng.uniform(0.6, 0.95)
+    )
+    floor = Surface(
+        tone,
+        "boards",
+        tone * 0.7,
+        (rng.uniform(0.5, 1.8), rng.uniform(0.07, 0.2)),
+        5,
+        (),
+        room.seed + 2,
+    )
+    if rng.random() < 0.4 or room.kind in ("bathroom", "shop"):
+        floor = replace(floor, kind=str(rng.choice(["blocks", "plain", "check"], p=[.55, .35, .1])), color=pick(TONES) * rng.uniform(.6, 1),
+                        cell=(rng.uniform(0.2, 0.8),) * 2, rough=8)  # fmt: skip
+    return {"wall": wall, "accent": accent, "ceiling": ceiling, "floor": floor, "wood": wood,
+            "trim": trim, "beams": rng.random() < 0.13, "cloth": pick(TONES), "white": white}  # fmt: skip
+
+
+def _shell(room: Room, attic: bool, rng) -> tuple[list[Wall], list[Wall]]:
+    """The four walls, and the ceilings as frames: one, or the two slopes of an attic."""
+    width, tall, depth = room.size
+    x, z = np.array([1.0, 0, 0]), np.array([0, 0, 1.0])
+    knee = tall * rng.uniform(0.3, 0.6) if attic else tall
+    walls = [Wall(np.array([0, 0, depth]), x, -z, width, tall), Wall(np.zeros(3), z, x, depth, knee),
+             Wall(np.array([width, 0, depth]), -z, -x, depth, knee), Wall(np.array([width, 0, 0]), -x, z, width, tall)]  # fmt: skip
+    if not attic:
+        return walls, [Wall(np.array([0, tall, depth]), x, -UP, width, depth, -z)]
+    run = np.array([width / 2, tall - knee, 0])
+    long = float(np.hypot(*run[:2]))
+    rise, other = run / long, run * [-1, 1, 1] / long
+    left = np.array([rise[1], -rise[0], 0])
+    return walls, [Wall(np.array([0, knee, 0]), z, left, depth, long, rise),
+                   Wall(np.array([width, knee, depth]), -z, left * [-1, 1, 1], depth, long, other)]  # fmt: skip
+
+
+def _paint_shell(room: Room, walls, slopes, look, rng) -> None:
+    width, tall, depth = room.size
+    room.face(np.zeros(3), np.array([width, 0, 0]), np.array([0, 0, depth]), UP, look["floor"])
+    knee = walls[1].height / tall
+    gable = np.array([[0, 0], [1, 0], [1, knee], [0.5, 1], [0, knee]]) if knee < 1 else None
+    for i, wall in enumerate(walls):
+        surface = look["accent"] if i == room.seed % 4 else look["wall"]
+        room.face(wall.origin, wall.along * wall.length, UP * wall.height, wall.inward, surface,
+                  gable if i in (0, 3) else None)  # fmt: skip
+    for slope in slopes:
+        room.face(
+            slope.origin,
+            slope.along * slope.length,
+            slope.rise * slope.height,
+            slope.inward,
+            look["ceiling"],
+        )
+    for slope in slopes:
+        if not slope.rise[1] and rng.random() < 0.3:
+            inset, fill = rng.uniform(0.3, 0.8), rng.choice([0.92, 1.0])
+            for edge, color in ((inset, 0.85), (inset + 0.08, fill)):
+                surface = replace(
+                    look["ceiling"], color=np.clip(look["ceiling"].color * color, 0, 0.98)
+                )
+                room.panel(
+                    slope, (edge, slope.length - edge), (edge, slope.height - edge), 0.01, surface
+                )
+    if look["beams"]:
+        for slope in slopes:
+            reach, deep = (
+                (slope.length, slope.height) if slope.rise[1] else (slope.height, slope.length)
+            )
+            for a in np.arange(0.4, reach, 0.9):
+                span = ((a, a + 0.14), (0, deep)) if slope.rise[1] else ((0, deep), (a, a + 0.14))
+                room.panel(
+                    slope,
+                    *span,
+                    0.03,
+                    Surface(look["wood"] * 0.7, "boards", look["wood"] * 0.5, (2, 0.05)),
+                )

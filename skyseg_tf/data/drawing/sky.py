@@ -1,0 +1,303 @@
+"""Weather, sky and the faults of a camera for drawn street scenes."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from skyseg_tf.data.drawing.canvas import Camera, Canvas, Light, noise, noise_tile
+from skyseg_tf.labels import LABEL_ID
+
+
+@dataclass(frozen=True)
+class Weather:
+    """One kind of sky. Colors are linear light, ranges are (low, high).
+
+    Attributes:
+      chance: how often.
+      zenith, horizon: colors of the clear sky.
+      sun: strength and color of direct sun.
+      ambient: light from everywhere.
+      elevation: height of the sun in degrees.
+      cover: share of the sky behind clouds.
+      softness: of the clouds' edges.
+      cloud: how bright clouds are.
+      haze: kilometres of sight.
+    """
+
+    chance: float
+    zenith: tuple[float, float, float]
+    horizon: tuple[float, float, float]
+    sun: tuple[float, float, float]
+    ambient: tuple[float, float, float]
+    elevation: tuple[float, float]
+    cover: tuple[float, float]
+    softness: tuple[float, float]
+    cloud: tuple[float, float]
+    haze: tuple[float, float]
+
+
+# fmt: off
+WEATHERS = {
+    "clear": Weather(20, (.07, .21, .62), (.5, .72, 1.), (1., .93, .82), (.26, .32, .42),
+                     (18, 65), (0, .04), (.5, 1.5), (.9, 1.2), (4, 30)),
+    "cumulus": Weather(22, (.06, .19, .58), (.46, .68, .97), (1., .94, .84), (.3, .34, .42),
+                       (20, 65), (.15, .65), (.12, .6), (.8, 1.5), (3, 20)),
+    "cirrus": Weather(11, (.14, .3, .66), (.7, .84, 1.), (.9, .84, .75), (.3, .34, .42),
+                      (15, 60), (.4, .8), (1.2, 2.5), (.7, 1.2), (2, 12)),
+    "hazy": Weather(9, (.5, .64, .86), (1., 1.02, 1.), (.55, .52, .45), (.42, .44, .46),
+                    (15, 60), (0, .3), (1.5, 3), (1., 1.3), (.5, 3)),
+    "white": Weather(12, (1.5, 1.55, 1.6), (1.7, 1.7, 1.7), (0, 0, 0), (.6, .62, .66),
+                     (20, 60), (0, .2), (2, 3), (1.4, 1.8), (.8, 6)),
+    "overcast": Weather(13, (.5, .53, .58), (.78, .8, .82), (0, 0, 0), (.45, .47, .5),
+                        (20, 60), (.5, 1), (.8, 2.5), (.45, .95), (.6, 5)),
+    "storm": Weather(5, (.16, .18, .22), (.42, .45, .5), (.1, .1, .1), (.2, .215, .24),
+                     (15, 50), (.6, 1), (.5, 1.5), (.18, .5), (.6, 4)),
+    "fog": Weather(2.5, (.72, .75, .78), (.75, .77, .79), (0, 0, 0), (.5, .51, .53),
+                   (15, 50), (0, 0), (2, 3), (.8, .8), (.06, .25)),
+    "sunset": Weather(6, (.12, .17, .36), (1.1, .56, .22), (.6, .34, .14), (.16, .15, .18),
+                      (1.5, 10), (.05, .6), (.4, 2), (.5, 1.3), (1.5, 10)),
+    "dusk": Weather(4.5, (.03, .05, .13), (.28, .2, .2), (0, 0, 0), (.035, .04, .055),
+                    (5, 10), (0, .6), (.5, 2), (.06, .2), (2, 10)),
+    "night": Weather(6.5, (.0025, .003, .006), (.02, .014, .009), (0, 0, 0), (.005, .005, .006),
+                     (5, 10), (0, .6), (.8, 2.5), (.008, .022), (2, 10)),
+}
+# fmt: on
+
+
+def draw_weather(
+    rng: np.random.Generator, among: Collection[str] = tuple(WEATHERS)
+) -> tuple[str, Weather, Light]:
+    """Picks a weather out of `among`, and the light that comes with it."""
+    chances = np.array([w.chance * (name in among) for name, w in WEATHERS.items()])
+    name = list(WEATHERS)[rng.choice(len(chances), p=chances / chances.sum())]
+    weather = WEATHERS[name]
+    azimuth = rng.uniform(-np.pi, np.pi)
+    elevation = np.radians(rng.uniform(*weather.elevation))
+    sun_direction = np.array(
+        [
+            np.sin(azimuth) * np.cos(elevation),
+            np.sin(elevation),
+            np.cos(azimuth) * np.cos(elevation),
+        ]
+    )
+    tint = 1 + rng.uniform(-0.12, 0.12, 3)
+    strength = rng.uniform(0.75, 1.35)
+    night = name in ("night", "dusk")
+    light = Light(
+        sun_direction,
+        np.array(weather.sun) * rng.uniform(0.7, 1.2),
+        np.array(weather.ambient) * rng.uniform(0.75, 1.3),
+        np.array(weather.zenith) * tint * strength,
+        np.array(weather.horizon) * (1 + rng.uniform(-0.1, 0.1, 3)) * strength,
+        1e-3 / rng.uniform(*weather.haze),
+        night,
+    )
+    return name, weather, light
+
+
+def sky(camera: Camera, light: Light, weather: Weather, seed: list[int]) -> np.ndarray:
+    """The bare sky in every direction of the picture (the haze below the horizon).
+
+    Args:
+      camera: where it looks.
+      light: colors and sun.
+      weather: the clouds.
+      seed: of the clouds; the same seed is the same sky from any camera.
+
+    Returns:
+      (H, W, 3) float32 linear light.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = camera.size
+    coarse = max(2, round(width / 512))
+    rays = camera.rays((-(-height // coarse), -(-width // coarse)))
+    up = rays[..., 1]
+    climb = np.clip(up, 0, 1) ** rng.uniform(0.4, 0.75)
+    image = light.horizon + (light.zenith - light.horizon) * climb[..., None]
+    band = rng.uniform(0, 0.3) * np.exp(-np.clip(up, 0, 1) * rng.uniform(8, 25))
+    image += band[..., None] * (light.horizon - light.zenith).clip(0)
+    image = _add_clouds(image.astype(np.float32), rays, light, weather, rng)
+    image = _add_sun(image, rays, light)
+    if light.night:
+        stars = noise_tile(0.0) > 3.6 if rng.random() < 0.4 else noise_tile(0.0) > 9
+        field = np.resize(stars, up.shape).astype(np.float32)
+        image += (field * 0.02 * np.clip(up * 3, 0, 1))[..., None]
+    return cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _add_clouds(image, rays, light, weather, rng) -> np.ndarray:
+    """Clouds on a flat layer overhead, lit from the sun's side."""
+    cover = rng.uniform(*weather.cover)
+    soft = rng.uniform(*weather.softness)
+    bright = rng.uniform(*weather.cloud)
+    stretch = rng.uniform(1, 5) if soft > 1 else rng.uniform(0.8, 1.6)
+    scale = rng.uniform(18, 70)
+    beta = round(rng.uniform(1.35, 1.8) * 10) / 10
+    turn, offset = rng.uniform(0, np.pi), rng.uniform(0, 512, 2)
+    up = np.maximum(rays[..., 1], 0)
+    # A curved layer: near the horizon clouds flatten without shrinking to nothing.
+    reach = scale / (up + 0.16)
+    x, z = rays[..., 0] * reach, rays[..., 2] * reach
+    u = (x * np.cos(turn) + z * np.sin(turn)) / stretch + offset[0]
+    v = (z * np.cos(turn) - x * np.sin(turn)) + offset[1]
+
+    def field(du, dv):
+        sample = [
+            cv2.remap(
+                noise_tile(beta),
+                ((u + du) * k % 512).astype(np.float32),
+                ((v + dv) * k % 512).astype(np.float32),
+                cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_WRAP,
+            )
+            for k in (1, 3.3)
+        ]
+        return sample[0] + 0.3 * sample[1]
+
+    density = field(0, 0)
+    threshold = 1.3 * np.sqrt(2) * (1 - 2 * cover)
+    alpha = np.clip((density - threshold) / soft, 0, 1) if cover > 0 else np.zeros_like(density)
+    alpha = alpha * alpha * (3 - 2 * alpha)
+    sun = light.sun_direction * 9
+    relief = density - field(
+        (sun[0] * np.cos(turn) + sun[2] * np.sin(turn)) / stretch,
+        sun[2] * np.cos(turn) - sun[0] * np.sin(turn),
+    )
+    thick = np.clip((density - threshold) / 2.5, 0, 1)
+    shade = np.clip(0.92 + 0.16 * relief - rng.uniform(0, 0.55) * thick, 0.25, 1.35)
+    body = light.sun * 0.75 + light.ambient * 1.1
+    body = body / body.mean() * bright
+    if weather.elevation[1] <= 10 and light.sun.any():  # clouds at sunset glow from below
+        glow = np.clip(rays @ light.sun_direction.astype(np.float32), 0, 1)[..., None] ** 2
+        body = body * (0.35 + 0.9 * glow)
+    cloud = shade[..., None] * body
+    fade = np.exp(-np.clip(rays[..., 1], 0, 1) * 9)[..., None] * 0.6
+    cloud = cloud * (1 - fade) + light.horizon * fade
+    return image + alpha[..., None] * (cloud - image)
+
+
+def _add_sun(image, rays, light) -> np.ndarray:
+    """The disc, its aureole and the brighter half of the sky."""
+    if not light.sun.any():
+        return image
+    towards = np.clip(rays @ light.sun_direction.astype(np.float32), -1, 1)
+    angle = np.degrees(np.arccos(towards))[..., None]
+    glow = 0.9 * np.exp(-angle / 9) + 0.25 * np.exp(-angle / 30) + 30 * (angle < 0.9)
+    return image + (glow * light.sun * (image.mean(-1, keepdims=True) + 0.25)).astype(np.float32)
+
+
+def paint_sky(canvas: Canvas, weather: Weather, seed: list[int]) -> None:
+    """Fills picture and labels with sky; what lies below the horizon is painted over later."""
+    canvas.image[:] = sky(canvas.camera, canvas.light, weather, seed)
+    canvas.labels[:] = LABEL_ID["sky"]
+    canvas.instances[:] = LABEL_ID["sky"]
+
+
+def mirror_on(canvas: Canvas, strength: float, rng: np.random.Generator) -> None:
+    """Wet ground and puddles: mixes in the picture mirrored at the horizon."""
+    height, width = canvas.size
+    small = cv2.resize(canvas.image, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+    down = canvas.camera.matrix @ np.array([0.0, 0.0, 1.0])
+    horizon = down[1] / max(down[2], 1e-3) / 4
+    rows = np.clip(2 * horizon - np.arange(len(small)), 0, len(small) - 1).astype(int)
+    mirrored = cv2.GaussianBlur(small[rows], (0, 0), 1.0, sigmaY=max(1.0, height / 90))
+    mirrored = cv2.resize(mirrored, (width, height), interpolation=cv2.INTER_LINEAR)
+    puddle = noise((height // 4, width // 4), width / 700, rng, 1.6, aspect=4.0)
+    puddle = np.clip(0.45 + puddle * rng.uniform(0.1, 0.9), 0.05, 1) * strength
+    puddle = cv2.resize(puddle.astype(np.float32), (width, height))
+    flat = [LABEL_ID[name] for name in ("road", "sidewalk", "parking")]
+    share = np.where(np.isin(canvas.labels, flat), puddle, 0).astype(np.float32)
+    share = cv2.GaussianBlur(share, (3, 3), 0)
+    canvas.image = cv2.blendLinear(mirrored, canvas.image, share, 1 - share)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """How a picture was taken. Ranges follow cheap and good cameras alike."""
+
+    key: float  # brightness the exposure aims at
+    sky_weight: float  # share of the sky in the metering: 0 burns it out
+    warmth: np.ndarray  # (3,) white balance
+    saturation: float
+    shoulder: float  # linear value that still is not white
+    contrast: float
+    black: float
+    vignette: float
+    bloom: float
+    blur: float  # pixels at a width of 2048
+    motion: float
+    noise: float  # deviation on the display scale
+    jpeg: int  # quality, 0 = none
+
+
+def draw_photo(rng: np.random.Generator, night: bool) -> Photo:
+    """Picks a camera and its settings."""
+    sharp = rng.random() < 0.55
+    return Photo(
+        key=float(np.exp(rng.normal(np.log(0.08 if night else 0.21), 0.35))),
+        sky_weight=float(rng.uniform(0, 1.3)),
+        warmth=1 + rng.normal(0, 0.02, 3) + np.array([1, 0.1, -1]) * rng.normal(0, 0.06),
+        saturation=float(rng.uniform(0.6, 1.4)),
+        shoulder=float(rng.uniform(1.1, 4)),
+        contrast=float(rng.uniform(0.95, 1.55)),
+        black=float(rng.uniform(0, 0.05)) * (rng.random() < 0.4),
+        vignette=float(rng.uniform(0, 0.5)),
+        bloom=float(rng.uniform(0.02, 0.15)),
+        blur=float(rng.uniform(0, 0.9) if sharp else rng.uniform(0.9, 2.6)),
+        motion=float(rng.uniform(2, 9)) * (rng.random() < 0.12),
+        noise=float(np.exp(rng.uniform(np.log(0.002), np.log(0.05 if night else 0.022)))),
+        jpeg=int(rng.uniform(45, 96)) * (rng.random() < 0.5),
+    )
+
+
+def develop(canvas: Canvas, photo: Photo, rng: np.random.Generator) -> np.ndarray:
+    """Turns linear light into a photo: metering, glare, lens, sensor, tone curve.
+
+    Returns:
+      (H, W, 3) uint8 RGB.
+    """
+    image = canvas.image
+    height, width = canvas.size
+    small_size = (max(8, width // 8), max(8, height // 8))
+    small = cv2.resize(image, small_size, interpolation=cv2.INTER_AREA)
+    is_sky = (canvas.labels == LABEL_ID["sky"]).astype(np.float32)
+    is_sky = cv2.resize(is_sky, small_size, interpolation=cv2.INTER_AREA)
+    weight = 1 - is_sky * (1 - photo.sky_weight) + 1e-3
+    logs = np.log(small.mean(-1) + 1e-3)
+    exposure = min(photo.key / float(np.exp((logs * weight).sum() / weight.sum())), 14.0)
+    glare = np.clip(small * exposure - 0.9, 0, 12)
+    wide = cv2.GaussianBlur(glare, (0, 0), width / 8 / 25)
+    wide += 2 * cv2.GaussianBlur(glare, (0, 0), width / 8 / 120 + 0.3)
+    wide = cv2.resize(wide * photo.bloom, (width, height), interpolation=cv2.INTER_LINEAR)
+    gray = np.full((3, 3), (1 - photo.saturation) / 3) + np.eye(3) * photo.saturation
+    image = cv2.transform(image, np.diag(photo.warmth * exposure) @ gray)
+    image += wide
+    y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    image *= (1 - photo.vignette * 0.5 * (x * x + y * y) * 0.7).astype(np.float32)[..., None]
+    scale = width / 2048
+    if photo.blur * scale > 0.25:
+        image = cv2.GaussianBlur(image, (0, 0), photo.blur * scale)
+    if photo.motion * scale > 1.5:
+        image = cv2.blur(image, (int(photo.motion * scale), 1))
+    return _expose(image, photo, rng)
+
+
+def _expose(image: np.ndarray, photo: Photo, rng: np.random.Generator) -> np.ndarray:
+    """Tone curve, sensor noise and JPEG: (H, W, 3) float32 light -> uint8."""
+    white = photo.shoulder
+    np.clip(image, 0, 16, out=image)
+    image *= (1 + image / (white * white)) / (0.9 + image)
+    shown = cv2.sqrt(np.minimum(image, 1.0, out=image))
+    shown = photo.black + (1 - photo.black) * (0.47 + (shown - 0.47) * photo.contrast)
+    if photo.noise > 0.003:
+        grain = rng.standard_normal(image.shape, np.float32) * np.float32(photo.noise)
+        if photo.noise > 0.012:  # noise reduction of cheap cameras leaves blotches
+            grain = cv2.GaussianBlur(grain, (0, 0), 0.7) * 1.9
+        shown += grain
+    photo8 = cv2.convertScaleAbs(np.clip(shown, 0, 1), alpha=255)
+    if photo.jpeg:
+        _, packed = cv2.imencode(".jpg", photo8[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, photo.jpeg])
+        photo8 = cv2.imdecode(packed, cv2.IMREAD_COLOR_RGB)
+    return photo8

@@ -1,0 +1,1 @@
+"""The road from a photo to classes and probabilities: runtimes, views, refinement, formats."""

@@ -1,0 +1,356 @@
+"""What a prediction is written as: FORMATS, each with its suffix, polarity and writer.
+
+Every 8-bit mask is 0 and 255; which of them is sky differs from tool to tool, so each entry says
+it. So does how a photo that EXIF turns is seen by the tool: upright, or as the file stores it. A
+photo without sky gives an empty mask, never a stretched one.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import numpy as np
+
+from skyseg_tf.images import (
+    colorize,
+    overlay,
+    overlay_sky,
+    software_of,
+    write_aside,
+    write_image,
+)
+from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
+from skyseg_tf.labels import LabelScheme
+from skyseg_tf.masking.coco import coco_image, render_coco
+from skyseg_tf.masking.prediction import Prediction
+
+SOFTWARE = "skyseg_tf"  # what every PNG written here says of its maker
+
+
+def sky_facts(prediction: Prediction) -> dict:
+    """Figures of one photo.
+
+    Returns:
+      "sky" (bool: whether there is any), "sky_share" (of the pixels, 0-1), "horizon" (the line
+      under which there is no more sky, see `horizon_line`, or None), "confidence" (mean over all
+      pixels of the probability of what was decided, 0.5-1; None without a sky class), and
+      "classes": share of each.
+    """
+    is_sky = prediction.is_sky
+    shares = np.bincount(prediction.ids.ravel(), minlength=256) / prediction.ids.size
+    facts = {
+        "height": prediction.ids.shape[0],
+        "width": prediction.ids.shape[1],
+        "model": prediction.model,
+        "sky": bool(is_sky.any()),
+        "sky_share": round(float(is_sky.mean()), 6),
+        "horizon": horizon_line(is_sky),
+        "confidence": None,
+        "classes": {
+            name: round(float(shares[i]), 6) for i, name in enumerate(prediction.class_names)
+        },
+    }
+    if prediction.sky is not None:
+        decided = np.where(is_sky, prediction.sky, 1 - prediction.sky)
+        facts["confidence"] = round(float(decided.mean(dtype=np.float64)), 4)
+    return facts
+
+
+def horizon_line(is_sky: np.ndarray) -> dict | None:
+    """Where the sky ends, as a straight line.
+
+    Args:
+      is_sky: (H, W) bool.
+
+    Returns:
+      {"left", "right"}: height of the line at the left and right edge as a share of the photo's
+      height, 0 at the top; the median-slope line (Theil-Sen) through the lowest sky pixel of each
+      column that has sky. None where fewer than a tenth of the columns have any.
+    """
+    height, width = is_sky.shape
+    columns = np.flatnonzero(is_sky.any(0))
+    if len(columns) < max(2, width / 10):
+        return None
+    columns = columns[:: max(1, len(columns) // 256)]
+    lowest = height - is_sky[::-1, columns].argmax(0)
+    x, y = (columns + 0.5) / width, lowest / height
+    i, j = np.triu_indices(len(x), 1)
+    slope = float(np.median((y[j] - y[i]) / (x[j] - x[i])))
+    left = float(np.median(y - slope * x))
+    return {"left": round(left, 4), "right": round(left + slope, 4)}
+
+
+def draw_overlay(image: np.ndarray, ids: np.ndarray, scheme: LabelScheme) -> np.ndarray:
+    """A photo with its classes over it.
+
+    Args:
+      image: (H, W, 3) uint8.
+      ids: (H, W) uint8 class ids.
+      scheme: of the class ids.
+
+    Returns:
+      (H, W, 3) uint8: the sky tinted and outlined where the rest is no class, else all colours.
+    """
+    if scheme.shows_sky_alone:
+        return overlay_sky(image, ids == scheme.sky)
+    return overlay(image, ids, scheme.palette)
+
+
+# --- writers: (prediction, path) -> None ---
+
+
+def _mask(prediction: Prediction) -> np.ndarray:
+    return np.where(prediction.is_sky, np.uint8(255), np.uint8(0))
+
+
+def _alpha(prediction: Prediction, top: int) -> np.ndarray:
+    sky = _mask(prediction) / np.float32(255) if prediction.sky is None else prediction.sky
+    return (sky * top + 0.5).astype(np.uint8 if top == 255 else np.uint16)
+
+
+def _write_picture(path: Path, picture: np.ndarray, metadata: PhotoMetadata = NO_METADATA) -> None:
+    write_image(path, np.ascontiguousarray(picture), metadata, SOFTWARE)
+
+
+def write_mask(prediction: Prediction, path: Path) -> None:
+    """255 = sky, 0 = not."""
+    _write_picture(path, _mask(prediction))
+
+
+def write_keep_mask(prediction: Prediction, path: Path) -> None:
+    """255 = not sky (kept), 0 = sky (masked out)."""
+    _write_picture(path, 255 - _mask(prediction))
+
+
+def write_alpha8(prediction: Prediction, path: Path) -> None:
+    """Probability of sky times 255."""
+    _write_picture(path, _alpha(prediction, 255))
+
+
+def write_alpha16(prediction: Prediction, path: Path) -> None:
+    """Probability of sky times 65535, 16 bit grey."""
+    _write_picture(path, _alpha(prediction, 65535))
+
+
+def write_rgba_sky(prediction: Prediction, path: Path) -> None:
+    """The photo, opaque where sky is."""
+    cut = np.dstack([prediction.image, _alpha(prediction, 255)])
+    _write_picture(path, cut, prediction.metadata)
+
+
+def write_rgba_nosky(prediction: Prediction, path: Path) -> None:
+    """The photo, transparent where sky is."""
+    cut = np.dstack([prediction.image, 255 - _alpha(prediction, 255)])
+    _write_picture(path, cut, prediction.metadata)
+
+
+def write_overlay(prediction: Prediction, path: Path) -> None:
+    """The photo with its sky tinted magenta and outlined, or with many classes' colours over it."""
+    picture = draw_overlay(prediction.image, prediction.ids, prediction.scheme)
+    _write_picture(path, picture, prediction.metadata)
+
+
+def write_color(prediction: Prediction, path: Path) -> None:
+    """Each class in its Cityscapes colour, unlabeled black."""
+    _write_picture(path, colorize(prediction.ids, prediction.scheme.shown_palette))
+
+
+def write_label_ids(prediction: Prediction, path: Path) -> None:
+    """Cityscapes labelIds: 23 = sky, 0 = unlabeled."""
+    _write_picture(path, prediction.scheme.label_ids[prediction.ids])
+
+
+def write_npy(prediction: Prediction, path: Path) -> None:
+    """float32 (H, W): probability of sky, 0-1; class ids (uint8) of a model without sky."""
+    with write_aside(path) as aside, open(aside, "wb") as file:
+        np.save(file, prediction.ids if prediction.sky is None else prediction.sky)
+
+
+def write_facts(prediction: Prediction, path: Path) -> None:
+    """JSON: see `sky_facts`."""
+    write_text(path, json.dumps(sky_facts(prediction), indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text, whole or not at all."""
+    with write_aside(path) as aside:
+        aside.write_bytes(encode_text(text))
+
+
+def encode_text(text: str) -> bytes:
+    """UTF-8; names of files that are none keep their bytes."""
+    return text.encode(errors="surrogateescape")
+
+
+# --- rows of tables: (name of the photo, prediction) -> dict; and the text of all rows ---
+
+_COLUMNS = (
+    "file", "height", "width", "sky", "sky_share", "confidence", "horizon_left", "horizon_right",
+)  # fmt: skip
+
+
+def facts_row(name: str, prediction: Prediction) -> dict:
+    """The figures of `sky_facts` and the horizon's two ends, in a line of a table."""
+    facts = sky_facts(prediction)
+    horizon = facts["horizon"] or {}
+    facts |= {f"horizon_{side}": horizon.get(side) for side in ("left", "right")}
+    return {"file": name, **facts}
+
+
+def render_csv(rows: Sequence[dict]) -> str:
+    """Rows of `facts_row` under a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+# --- the registry ---
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way to write a prediction into a file of its own.
+
+    Attributes:
+      writer: (prediction, path) -> None; its docstring states the polarity.
+      name: what the file is called: {name} is the photo's name with its suffix, {stem} without.
+      needs_sky: refuse models that know no sky class.
+      pixels: how the reader sees a photo that EXIF turns: "upright", or "stored", as the file has
+        it.
+    """
+
+    writer: Callable[[Prediction, Path], None]
+    name: str = "{stem}.png"
+    needs_sky: bool = True
+    pixels: Literal["upright", "stored"] = "upright"
+
+    def write(self, prediction: Prediction, path: Path) -> None:
+        """Writes the file, whole or not at all."""
+        self.writer(prediction.as_stored() if self.pixels == "stored" else prediction, path)
+
+    @property
+    def about(self) -> str:
+        """The polarity, and what EXIF does, in one line."""
+        turned = "; not turned by EXIF" if self.pixels == "stored" else ""
+        return self.writer.__doc__.split("\n")[0].rstrip(".") + turned
+
+
+@dataclass(frozen=True)
+class Table:
+    """A way to write the predictions of all photos into one file.
+
+    Attributes:
+      row: (name of the photo, prediction) -> what the file says of it.
+      render: rows -> the file's text.
+      name: what the file is called.
+      about: what is in it, in one line.
+      needs_sky: refuse models that know no sky class.
+    """
+
+    row: Callable[[str, Prediction], dict]
+    render: Callable[[Sequence[dict]], str]
+    name: str
+    about: str
+    needs_sky: bool = False
+
+
+FORMATS: dict[str, Format | Table] = {
+    # What people look at beside the photo, whose viewer turns it: upright.
+    "mask": Format(write_mask),
+    "keep-mask": Format(write_keep_mask),
+    # Reads without reorienting (Bitmap::Read, src/colmap/sensor/bitmap.cc), and on purpose: one
+    # camera keeps one calibration, however it was held (github.com/colmap/colmap/issues/1456).
+    "colmap": Format(write_keep_mask, "{name}.png", pixels="stored"),
+    # Opens photos and masks by Pillow and turns neither (data/datasets/base_dataset.py).
+    "nerfstudio": Format(write_keep_mask, pixels="stored"),
+    # Looks a feature up in the mask at its upright place (load_features_mask, opensfm/masking.py),
+    # and OpenDroneMap writes its own sky masks upright (opendm/skyremoval/skyfilter.py).
+    "odm": Format(write_keep_mask, "{stem}_mask.png"),
+    "opensfm": Format(write_keep_mask, "{name}.png"),
+    # A photo's orientation is an attribute of the camera there (Camera.orientation in its Python
+    # reference), its pixels and the mask are the file's: Agisoft's own script makes sky masks of
+    # the size of photo.image() (github.com/agisoft-llc/metashape-scripts, automatic_sky_masking.py).
+    "metashape": Format(write_keep_mask, "{stem}_mask.png", pixels="stored"),
+    "alpha8": Format(write_alpha8),
+    "alpha16": Format(write_alpha16),
+    # Turned, and their EXIF block says so: many programs do not look for one in a PNG.
+    "rgba-sky": Format(write_rgba_sky),
+    "rgba-nosky": Format(write_rgba_nosky),
+    "overlay": Format(write_overlay, needs_sky=False),
+    "color": Format(write_color, needs_sky=False),
+    "labelids": Format(write_label_ids, needs_sky=False),
+    "npy": Format(write_npy, "{stem}.npy", needs_sky=False),
+    "json": Format(write_facts, "{stem}.json", needs_sky=False),
+    "coco-rle": Table(
+        coco_image,
+        render_coco,
+        "coco.json",
+        "one COCO file of all photos, a run-length mask per class; of two classes of sky alone",
+    ),
+    "csv": Table(
+        facts_row,
+        render_csv,
+        "sky.csv",
+        "one table of all photos: size, share of sky, confidence, horizon",
+    ),
+}
+
+
+def output_name(kind: str, relative: Path) -> Path:
+    """Where a photo's output goes, below the output folder.
+
+    Args:
+      kind: a key of FORMATS.
+      relative: the photo's path below the folder it was found in.
+    """
+    if isinstance(FORMATS[kind], Table):
+        return Path(FORMATS[kind].name)
+    return relative.with_name(FORMATS[kind].name.format(name=relative.name, stem=relative.stem))
+
+
+def without_outputs(found: Sequence[Path]) -> list[Path]:
+    """Leaves out of files what was written here, and what is named as a mask of another of them.
+
+    Args:
+      found: pictures of one folder, photos and masks.
+
+    Returns:
+      The photos. A mask that has lost its mark (edited, or by another program) is still known by a
+      name that only masks have: `a_mask.png` or `a.jpg.png` beside `a.jpg`.
+    """
+    own = [form.name for form in FORMATS.values() if isinstance(form, Format)]
+    names = {name for name in own if not name.startswith("{stem}.")}
+    masks = {
+        photo.with_name(name.format(name=photo.name, stem=photo.stem))
+        for photo in found
+        for name in names
+    }
+    return [path for path in found if path not in masks and software_of(path) != SOFTWARE]
+
+
+def encode_prediction(kind: str, prediction: Prediction, name: str) -> tuple[str, bytes]:
+    """The file that a format would write, without leaving one.
+
+    Args:
+      kind: a key of FORMATS.
+      prediction: of the photo.
+      name: the photo's; nothing of it but its last part is used.
+
+    Returns:
+      (file name, content).
+    """
+    form, photo = FORMATS[kind], Path(PurePath(name).name or "photo")
+    target = output_name(kind, photo)
+    if isinstance(form, Table):
+        return target.name, encode_text(form.render([form.row(photo.name, prediction)]))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"output{target.suffix}"  # a sender's name may be too long for a disk
+        form.write(prediction, path)
+        return target.name, path.read_bytes()

@@ -1,0 +1,179 @@
+"""The road from a photo to classes: everything that answers for a photo takes it.
+
+    photo -> infer: the network's answer, over one or several views of the photo
+          -> enlarge: the sky's edges along the photo's own, probabilities at its own size
+          -> LabelScheme.class_ids: the scheme's rule and the model's threshold
+          -> Prediction
+
+`predict`, `evaluate`, `replace`, `serve` and the dashboard walk it whole, so that what is scored is
+what is written. Two take its ends alone, for speed: training scores batches of the records, which
+have one size already (scoring.scores), and videos enlarge in bytes (video.compose).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skyseg_tf.images import UNTURNED, resize_image, turn
+from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
+from skyseg_tf.labels import LabelScheme
+from skyseg_tf.masking.refine import refine
+from skyseg_tf.masking.runtime import Runtime
+from skyseg_tf.masking.views import Views, predict_probs, resize_probs
+
+_ROWS = 256  # of a photo that are enlarged at once: all classes of a large one would fill memory
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one photo.
+
+    Attributes:
+      image: (H, W, 3) uint8, the photo as it was read: upright.
+      ids: (H, W) uint8 class ids.
+      sky: (H, W) float32 in 0-1, how much of each pixel is sky; None if the model knows no sky.
+      scheme: of the class ids.
+      model: the model's name.
+      metadata: what the photo's file says beside the pixels.
+    """
+
+    image: np.ndarray
+    ids: np.ndarray
+    sky: np.ndarray | None
+    scheme: LabelScheme
+    model: str
+    metadata: PhotoMetadata = NO_METADATA
+
+    def as_stored(self) -> "Prediction":
+        """The same, as the photo's file stores its pixels: not turned by EXIF."""
+        back = UNTURNED[self.metadata.orientation]
+        sky = None if self.sky is None else turn(self.sky, back)
+        return replace(self, image=turn(self.image, back), ids=turn(self.ids, back), sky=sky)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the scheme."""
+        return self.scheme.class_names
+
+    @property
+    def is_sky(self) -> np.ndarray:
+        """(H, W) bool."""
+        if self.sky is None:
+            return np.zeros(self.ids.shape, bool)
+        return self.ids == self.scheme.sky
+
+
+def infer(runtime: Runtime, images: Sequence[np.ndarray], views: Views | None = None) -> np.ndarray:
+    """Probabilities of photos as the network sees them.
+
+    Args:
+      runtime: a model.
+      images: (H, W, 3) uint8 photos of any sizes with the same `runtime.size_for`; for a model
+        that takes clips (T, H, W, 3), or photos, of which each is then all frames of its clip.
+      views: how they are shown; default: once, at `runtime.size_for` of their size.
+
+    Returns:
+      (B, h, w, C) float32, at the size that the network is shown. Several views are averaged at the
+      largest one's size, or at the photo's where that is smaller: no detail of any is lost.
+    """
+    size = runtime.size_for(*images[0].shape[-3:-1])
+    if views is None:
+        small = (_resized(image, size) for image in images)
+        return runtime(np.stack([_as_clip(image, runtime.frames) for image in small]))
+    views, answers = views.at(size), []
+    for image in images:
+        shown, mean_size = _as_clip(image, runtime.frames), views.mean_size(image.shape[-3:-1])
+        answers.append(predict_probs(runtime.infer, shown, views, mean_size))
+    return np.stack(answers)
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A photo, or each frame of a clip, at a size."""
+    if image.ndim == 4:
+        return np.stack([resize_image(frame, size) for frame in image])
+    return resize_image(image, size)
+
+
+def _as_clip(image: np.ndarray, frames: int) -> np.ndarray:
+    """What a network of so many frames takes: of a photo all frames are the same."""
+    if frames == 1 or image.ndim == 4:
+        return image
+    return np.broadcast_to(image, (frames, *image.shape))
+
+
+def enlarge(
+    runtime: Runtime,
+    image: np.ndarray,
+    probs: np.ndarray,
+    *,
+    refined: bool = True,
+    threshold: float | None = None,
+    metadata: PhotoMetadata = NO_METADATA,
+) -> Prediction:
+    """Brings one answer of `infer` to the photo's size.
+
+    Args:
+      runtime: the model that gave it.
+      image: (H, W, 3) uint8, the photo.
+      probs: (h, w, C) float32.
+      refined: let edges of the sky follow the photo (see refine); else bilinear.
+      threshold: from which probability a pixel is sky, see LabelScheme.class_ids; default: the
+        model's.
+      metadata: of the photo's file, for what is written.
+
+    Returns:
+      The prediction. Nothing is stretched: a photo without sky has none.
+    """
+    size, scheme = image.shape[:2], runtime.scheme
+    threshold = runtime.threshold if threshold is None else threshold
+    sky, channel = None, scheme.sky_channel
+    if channel is not None:
+        small = probs[..., channel]
+        sky = refine(image, small) if refined else resize_probs(small[..., None], size)[..., 0]
+    if scheme.has_threshold:  # the sky's probability is all that there is
+        ids = scheme.class_ids(sky[..., None], threshold)
+    else:
+        ids = _enlarged_ids(probs, size, scheme, threshold, sky if refined else None)
+    return Prediction(image, ids, sky, scheme, runtime.name, metadata)
+
+
+def predict_image(
+    runtime: Runtime, image: np.ndarray, views: Views | None = None, **options
+) -> Prediction:
+    """The whole road of one photo, or of a clip whose last frame is wanted.
+
+    Args:
+      runtime: the model.
+      image: (H, W, 3) uint8, or (T, H, W, 3).
+      views: see `infer`.
+      **options: those of `enlarge`.
+    """
+    photo = image if image.ndim == 3 else image[-1]
+    return enlarge(runtime, photo, infer(runtime, [image], views)[0], **options)
+
+
+def _enlarged_ids(
+    probs: np.ndarray,
+    size: tuple[int, int],
+    scheme: LabelScheme,
+    threshold: float,
+    sky: np.ndarray | None,
+) -> np.ndarray:
+    """Class ids at each full-size pixel by LabelScheme.class_ids, a strip of rows at a time."""
+    height, width = size
+    ids = np.empty(size, np.uint8)
+    # Rows at pixel centres, as cv2.resize takes them.
+    y = np.clip((np.arange(height) + 0.5) * len(probs) / height - 0.5, 0, len(probs) - 1)
+    above = np.minimum(y.astype(int), max(len(probs) - 2, 0))
+    below = np.minimum(above + 1, len(probs) - 1)
+    share = (y - above).astype(np.float32)[:, None, None]
+    for start in range(0, height, _ROWS):
+        rows = slice(start, min(start + _ROWS, height))
+        first, last = above[rows][0], below[rows][-1]
+        wide = [resize_probs(row[None], (1, width)) for row in probs[first : last + 1]]
+        wide = np.concatenate(wide)
+        part = wide[above[rows] - first] * (1 - share[rows])
+        part += wide[below[rows] - first] * share[rows]
+        ids[rows] = scheme.class_ids(part, threshold, None if sky is None else sky[rows])
+    return ids

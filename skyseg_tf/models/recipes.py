@@ -1,0 +1,137 @@
+"""How each network is trained: one table of the papers' settings, and `compile_model`.
+
+Every entry is a default that a flag of `skyseg train` overrides. What the papers do beyond it
+(crops, scales, batch sizes of 16 on several GPUs, pretrained encoders) is left to the flags.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from skyseg_tf.models import MODELS
+from skyseg_tf.training.losses import LOSSES, MaskLoss, StreamingConfusion
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Training settings of a network.
+
+    Attributes:
+      optimizer: key of OPTIMIZERS.
+      learning_rate: at the start, after the warm-up.
+      power: the rate falls to 0 as (1 - step / steps) ** power; 0 keeps it.
+      warmup_steps: it rises linearly over so many steps first (a tenth of a short training).
+      weight_decay: L2 penalty on kernels, added to the loss as PyTorch's SGD does; batch
+        normalization and biases are spared.
+      loss: key of LOSSES for one logit, and for more. Auxiliary outputs get the same loss,
+        weighted as MODELS says.
+    """
+
+    optimizer: str
+    learning_rate: float
+    power: float = 0.9
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    loss: tuple[str, str] = ("ce_dice", "cross_entropy")
+
+
+RECIPES: dict[str, Recipe] = {
+    "skyline": Recipe("adam", 3e-3, warmup_steps=100),
+    "skyline_lite0": Recipe("adam", 1e-3, warmup_steps=100),
+    "skynet": Recipe("adam", 1e-3),
+    "u2net": Recipe("adam", 1e-3),  # its code keeps the rate constant: --power 0
+    "u2netp": Recipe("adam", 1e-3),
+    "deeplabv3_xception": Recipe("sgd", 7e-3, weight_decay=4e-5),
+    "bisenetv2": Recipe("sgd", 5e-2, warmup_steps=1000, weight_decay=5e-4, loss=("ohem", "ohem")),
+    "pspnet": Recipe("sgd", 1e-2, weight_decay=1e-4),
+    "resnet_lstm": Recipe("adam", 3e-4),
+    "unet_efficientnet_b2": Recipe("adam", 1e-3),
+}
+
+
+def _sgd(rate, **options):
+    return keras.optimizers.SGD(rate, momentum=0.9, **options)
+
+
+OPTIMIZERS: dict[str, Callable] = {"adam": keras.optimizers.Adam, "sgd": _sgd}
+
+
+class WarmupPolynomial(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up, then (1 - step / steps) ** power.
+
+    Args:
+      learning_rate: the highest rate.
+      steps: of the whole training.
+      power: 0 keeps the rate after the warm-up.
+      warmup_steps: at most a tenth of `steps` is used.
+      accumulate: batches of a step. Keras hands a schedule the number of batches, also where the
+        optimizer accumulates their gradients.
+    """
+
+    def __init__(
+        self, learning_rate: float, steps: int, power: float, warmup_steps: int = 0,
+        accumulate: int = 1,
+    ):  # fmt: skip
+        self.learning_rate, self.steps, self.power = learning_rate, steps, power
+        self.accumulate = accumulate
+        self.warmup_steps = min(warmup_steps, steps // 10)
+
+    def __call__(self, step):
+        """Rate at a batch, from 0."""
+        step = ops.floor(ops.cast(step, "float32") / self.accumulate)
+        rate = self.learning_rate * ops.maximum(1.0 - step / self.steps, 0.0) ** self.power
+        if self.warmup_steps:
+            rate = rate * ops.minimum((step + 1.0) / self.warmup_steps, 1.0)
+        return rate
+
+    def get_config(self) -> dict:
+        """What Keras stores with a compiled model."""
+        return {
+            name: getattr(self, name)
+            for name in ("learning_rate", "steps", "power", "warmup_steps", "accumulate")
+        }
+
+
+def compile_model(
+    model: keras.Model,
+    recipe: Recipe,
+    *,
+    steps: int,
+    loss: Callable | None = None,
+    accumulate: int = 1,
+    schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
+    xla: bool = False,
+) -> None:
+    """Gives a network its optimizer, penalty, the losses of all its outputs, and its IoU.
+
+    Args:
+      model: of models.build_model.
+      recipe: its settings.
+      steps: batches of the whole training, for the schedule.
+      loss: a loss of (mask, logits) in place of the recipe's.
+      accumulate: batches whose mean gradient makes one step of the optimizer.
+      schedule: learning rate by the optimizer's step, in place of the recipe's.
+      xla: whether TensorFlow compiles the step with XLA; JAX always does.
+    """
+    updates = max(steps // accumulate, 1)
+    schedule = schedule or WarmupPolynomial(
+        recipe.learning_rate, updates, recipe.power, recipe.warmup_steps, accumulate
+    )
+    for variable in model.trainable_variables if recipe.weight_decay else ():
+        if variable.name.endswith("kernel"):
+            variable.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
+    logits = model.output["logits"].shape[-1]
+    loss = loss or LOSSES[recipe.loss[0 if logits == 1 else 1]]
+    aux = [name for name in model.output if name != "logits"]
+    model.compile(
+        optimizer=OPTIMIZERS[recipe.optimizer](
+            schedule, gradient_accumulation_steps=accumulate if accumulate > 1 else None
+        ),
+        loss={name: MaskLoss(loss) for name in model.output},
+        loss_weights={"logits": 1.0} | dict(zip(aux, MODELS[model.name].aux_weights, strict=True)),
+        metrics={"logits": StreamingConfusion(logits)},
+        jit_compile=xla or keras.backend.backend() == "jax",
+    )
+    model.optimizer.build(model.trainable_variables)  # its variables take those of a checkpoint

@@ -1,0 +1,286 @@
+"""The run folder: what a training leaves behind, and the way back from it to a network.
+
+environment.json   versions, git commit, machine
+dataset.json       what the records were: classes, size, statistics (see RunData)
+config.json        the command's settings; written after the two above, it makes a folder a run
+model.keras        raw RGB 0-255 in, probabilities out: all that others need; of the best epoch so
+                   far while a training runs
+checkpoints/       weights, optimizer and random states, to go on from (see checkpoints)
+history.csv        one line per epoch
+plots/
+metrics.json       scores with their protocol; written last, it makes a run a finished one
+"""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import keras
+import numpy as np
+
+from skyseg_tf.data.records import MANIFEST, Manifest
+from skyseg_tf.data.rgb_stats import mean_and_std
+from skyseg_tf.errors import InputError
+from skyseg_tf.files.json_file import read_object
+from skyseg_tf.files.json_types import typed
+from skyseg_tf.files.locks import lock
+from skyseg_tf.images import write_aside
+from skyseg_tf.labels import LabelScheme, stored_scheme
+
+_PACKAGES = ("skyseg_tf", "tensorflow", "keras", "numpy", "jax", "opencv-python-headless", "pillow")
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Writes a dict or dataclass as JSON, whole or not at all; NaN becomes null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, LabelScheme):
+            value = value.as_dict()
+        if is_dataclass(value):
+            value = {field.name: getattr(value, field.name) for field in fields(value)}
+        if isinstance(value, dict):
+            return {str(key): plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        if isinstance(value, float) and not np.isfinite(value):
+            return None
+        return str(value) if isinstance(value, Path) else value
+
+    with write_aside(path) as aside:
+        aside.write_text(json.dumps(plain(content), indent=2) + "\n")
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """A JSON file of a run; empty where there is none.
+
+    Raises:
+      InputError: damaged.
+    """
+    try:
+        return read_object(path, "restore it or train again")
+    except FileNotFoundError:
+        return {}
+
+
+def read_settings(run: str | Path, config: type) -> dict[str, Any]:
+    """What config.json says, of the types of a command's settings; empty where there is none.
+
+    Args:
+      run: run folder.
+      config: the dataclass that config.json was written from; what it does not know is left as it
+        is.
+
+    Raises:
+      InputError: damaged.
+    """
+    path, types = Path(run) / "config.json", get_type_hints(config)
+    return {
+        name: typed(value, types[name], path, name) if name in types else value
+        for name, value in read_json(path).items()
+    }
+
+
+def read_config(run: str | Path, config: type) -> Any:
+    """Inverts `write_json` of a command's settings.
+
+    Args:
+      run: run folder.
+      config: the dataclass that config.json was written from.
+
+    Returns:
+      An instance of it.
+
+    Raises:
+      InputError: no run there, a damaged one, or the settings of another version.
+    """
+    path = Path(run) / "config.json"
+    if not path.is_file():
+        raise InputError(f"{run}: no run (config.json is missing); give a folder of `skyseg train`")
+    values = read_settings(run, config)
+    if unknown := sorted(values.keys() - {field.name for field in fields(config)}):
+        raise InputError(
+            f"{path}: of another version of this program ({', '.join(unknown)}); use that version "
+            "or train again"
+        )
+    return config(**values)
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run was trained on, so that the run stands alone when its records are gone.
+
+    Attributes:
+      scheme, image_size, frames, rgb_stats, layout, source_sha256: of the records'
+        manifest, see data.records.Manifest.
+      photos: by split, how many.
+      records_sha256: of the content of all records, those mixed in included.
+    """
+
+    scheme: LabelScheme
+    image_size: tuple[int, int]
+    frames: int
+    rgb_stats: dict[str, float]
+    layout: str
+    source_sha256: str
+    photos: dict[str, int]
+    records_sha256: str = ""
+
+    @staticmethod
+    def of(manifest: Manifest, records_sha256: str) -> "RunData":
+        """The part of a manifest that outlives the records."""
+        shared = {f.name for f in fields(RunData)} & {f.name for f in fields(Manifest)}
+        values = {name: getattr(manifest, name) for name in shared}
+        photos = {name: split.count for name, split in manifest.splits.items()}
+        return RunData(**values, photos=photos, records_sha256=records_sha256)
+
+
+def read_run_data(run: str | Path) -> RunData | None:
+    """What a run was trained on: of its dataset.json, or (runs of version 0.1) of its records'.
+
+    Args:
+      run: run folder.
+
+    Returns:
+      None where neither is there, as beside a model.keras that came alone.
+
+    Raises:
+      InputError: damaged.
+    """
+    settings = read_json(Path(run) / "config.json")
+    hints = get_type_hints(RunData)
+    records = typed(settings.get("records"), str | None, Path(run) / "config.json", "records")
+    for folder in filter(None, (run, records)):
+        path = Path(folder) / MANIFEST
+        values = read_json(path)
+        if not values:
+            continue
+        try:
+            counts = {key: split["count"] for key, split in values.get("splits", {}).items()}
+        except (TypeError, AttributeError, KeyError):
+            raise InputError(f"{path}: damaged: splits; restore it or train again") from None
+        values = {"photos": counts} | values
+        missing = [f.name for f in fields(RunData) if f.name not in values and f.default is MISSING]
+        if missing:
+            raise InputError(f"{path}: damaged: no {missing[0]} in it; restore it or train again")
+        names = typed(values.get("class_names"), tuple[str, ...] | None, path, "class_names")
+        scheme = stored_scheme(values.pop("scheme"), names, path)
+        kept = {n: typed(values[n], hints[n], path, n) for n in hints if n in values}
+        return RunData(scheme, **kept)
+    return None
+
+
+def environment(seed: int) -> dict[str, Any]:
+    """What decides about a result beside its settings: versions, commit, backend, machine."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    git = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    return {
+        "versions": versions,
+        "python": platform.python_version(),
+        "backend": keras.backend.backend(),
+        "git_commit": git.stdout.strip() or None,
+        "seed": seed,
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+    }
+
+
+@contextmanager
+def training_in(run: Path) -> Iterator[None]:
+    """Inside, this process alone trains in a run; what a killed one left half written is removed.
+
+    Args:
+      run: folder; made if absent.
+
+    Raises:
+      InputError: another training is at work in it.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    held = lock(run / ".training")
+    if held is None:
+        raise InputError(
+            f"{run}: another training is at work there; wait for its end, or choose another --run"
+        )
+    with held:
+        for folder in (run, run / "checkpoints", run / "plots"):
+            for aside in (*folder.glob(".*.tmp"), *folder.glob(".*.keras")):
+                aside.unlink(missing_ok=True)
+        yield
+
+
+# --- the model that others use ---
+
+
+def make_saved_model(network: keras.Model, stats: dict[str, float]) -> keras.Model:
+    """Wraps a network so that nobody downstream needs the statistics.
+
+    Args:
+      network: of models.build_model; its auxiliary outputs are left out.
+      stats: six numbers of rgb_stats.json.
+
+    Returns:
+      A float32 model that shares the network's weights: RGB on 0-255, uint8 or float, (B, H, W, 3)
+      -> probabilities (B, H, W, C): sigmoid for C = 1, else softmax.
+    """
+    mean, std = mean_and_std(stats)
+    body = keras.Model(network.inputs, network.output["logits"], name=network.name)
+    pixels = keras.Input(network.input_shape[1:], name="rgb", dtype="float32")
+    scale = keras.layers.Rescaling((1 / std).tolist(), (-mean / std).tolist(), dtype="float32")
+    logits = body(scale(pixels))
+    final = "sigmoid" if logits.shape[-1] == 1 else "softmax"
+    probs = keras.layers.Activation(final, dtype="float32", name="probabilities")(logits)
+    return keras.Model(pixels, probs, name=f"{network.name}_from_rgb")
+
+
+def predictor(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """A saved model as a function of arrays of any size that it takes.
+
+    For each pair of sizes `predict_on_batch` traces a graph that leaves open what differs, such as
+    (B, None, 192, 3), and there TensorFlow 2.21 folds wrong paddings into dilated convolutions:
+    U2-Net failed at 160x192 after 128x192. Here all that the model leaves open is open at once.
+
+    Args:
+      model: of make_saved_model, or loaded from its file.
+
+    Returns:
+      A function from RGB on 0-255, (B, H, W, 3) or clips, to its probabilities, float32.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return model.predict_on_batch
+    import tensorflow as tf
+
+    (shape,) = (entry.shape for entry in model.inputs)
+    traced = tf.function(
+        lambda pixels: model(pixels, training=False),
+        input_signature=[tf.TensorSpec((None, *shape[1:]), tf.float32)],
+    )
+    return lambda pixels: traced(np.asarray(pixels, np.float32)).numpy()
+
+
+def save_keras(path: str | Path, model: keras.Model) -> None:
+    """Writes a .keras file, whole or not at all."""
+    with write_aside(path) as aside:
+        renamed = aside.with_suffix(".keras")  # Keras insists on the suffix
+        try:
+            model.save(renamed)
+            os.replace(renamed, aside)
+        finally:
+            renamed.unlink(missing_ok=True)
+
+
+def save_model(path: str | Path, network: keras.Model, stats: dict[str, float]) -> None:
+    """Writes model.keras: see `make_saved_model`, `save_keras`."""
+    save_keras(path, make_saved_model(network, stats))

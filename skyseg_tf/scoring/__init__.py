@@ -1,0 +1,1 @@
+"""Metrics, evaluations, reports, submissions and plots."""

@@ -1,0 +1,1 @@
+"""Masks over HTTP: requests, answers, figures and pages of `skyseg serve`."""

@@ -1,0 +1,56 @@
+"""Mean and spread over trainings that differ by their seed alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.scoring.comparison import read_scores
+
+
+def summarize(runs: Sequence[Path]) -> dict:
+    """Scores of several runs of one recipe.
+
+    Args:
+      runs: finished run folders.
+
+    Returns:
+      JSON-able: protocol, runs, and for each score (mean_iou, pixel_accuracy, boundary_f, iou of
+      each class) its values, their mean, and their sample standard deviation (with N - 1; None for
+      one run). A class that occurs in no run is left out.
+
+    Raises:
+      InputError: the runs were measured under different protocols, or one is damaged.
+    """
+    scores = [read_scores(run / "metrics.json") for run in runs]
+    protocols = {score["protocol"] for score in scores}
+    if len(protocols) > 1:
+        raise InputError(
+            f"runs of different protocols: {'; '.join(sorted(protocols))}; average runs of one"
+        )
+    names = ("mean_iou", "pixel_accuracy", "boundary_f")
+    columns = {name: [score.get(name) for score in scores] for name in names}
+    for name in scores[0]["iou"]:
+        columns[f"iou {name}"] = [score["iou"].get(name) for score in scores]
+    return {
+        "protocol": protocols.pop(),
+        "runs": [str(run) for run in runs],
+        "scores": {name: _spread(values) for name, values in columns.items() if any(values)},
+    }
+
+
+def _spread(values: Sequence[float | None]) -> dict:
+    known = np.array([value for value in values if value is not None])
+    std = float(known.std(ddof=1)) if len(known) > 1 else None
+    return {"values": list(values), "mean": float(known.mean()), "std": std}
+
+
+def table(summary: dict) -> str:
+    """The summary for a terminal: a line per score."""
+    lines = [f"{'':<24}{'mean':>8}{'std':>9}   of each seed"]
+    for name, score in summary["scores"].items():
+        std = "" if score["std"] is None else f"± {score['std']:.4f}"
+        each = "  ".join("-" if v is None else f"{v:.4f}" for v in score["values"])
+        lines.append(f"{name:<24}{score['mean']:>8.4f}{std:>9}   {each}")
+    return "\n".join([*lines, f"({summary['protocol']})"])

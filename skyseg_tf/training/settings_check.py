@@ -1,0 +1,166 @@
+"""The settings of a training (settings.TrainConfig): what is wrong with them, and how a resumed run gets its own."""
+
+import math
+from dataclasses import fields, replace
+from pathlib import Path
+
+from skyseg_tf.data.augment.presets import AUGMENTATIONS, Classes
+from skyseg_tf.data.records import Manifest
+from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.labels import get_scheme
+from skyseg_tf.models import MODELS, check_size, parse_model_options
+from skyseg_tf.models.recipes import OPTIMIZERS, RECIPES, Recipe
+from skyseg_tf.runs.folder import read_config
+from skyseg_tf.settings import TrainConfig
+from skyseg_tf.training.imagenet import IMAGENET, check_imagenet
+from skyseg_tf.training.losses import LOSSES
+from skyseg_tf.training.precision import PRECISIONS, check_precision
+from skyseg_tf.training.watching import TRACKERS
+
+_AT_LEAST = {
+    "epochs": 1, "batch_size": 1, "learning_rate": 0, "power": 0, "accumulate": 1,
+    "patience": 0, "checkpoint_steps": 0, "devices": 1, "seeds": 1, "warmup_steps": 0,
+    "weight_decay": 0, "seed": 0,
+}  # fmt: skip
+# On resume the content of the records is compared, so that they may have moved.
+_FREE_ON_RESUME = ("resume", "quiet", "epochs", "records", "extra_records")
+
+
+def check_flags(config: TrainConfig) -> None:
+    """Refuses what no records could mend, before any are built.
+
+    Args:
+      config: the settings.
+
+    Raises:
+      InputError: a setting out of range, unknown, or against another one.
+    """
+    check_size(config.model, config.image_size or (None, None))
+    parse_model_options(config.model, config.model_options)
+    for name, minimum in _AT_LEAST.items():
+        value = getattr(config, name)
+        if value is not None and not minimum <= value < math.inf:  # nan is neither
+            raise InputError(f"--{name.replace('_', '-')} is {value}: at least {minimum}, please")
+    if str(config.init) == IMAGENET:
+        check_imagenet(config.model)
+    if not 0 <= config.ema < 1:
+        raise InputError(f"--ema is {config.ema}: a decay from 0 to below 1, such as 0.999")
+    for name, value, known in (
+        ("optimizer", config.optimizer, (None, *OPTIMIZERS)),
+        ("loss", config.loss, (None, *LOSSES)),
+        ("augment", config.augment, (None, *AUGMENTATIONS)),
+        ("precision", config.precision, ("auto", *PRECISIONS)),
+        ("extra classes", config.extra_classes, ("all", "known")),
+        ("track", config.track, (None, *TRACKERS)),
+    ):
+        if value not in known:
+            raise InputError(not_among(name, value, filter(None, known)))
+    check_precision(config.precision)
+    if config.loss and config.class_weights:
+        raise InputError("--class-weights weights the cross-entropy; leave --loss out")
+
+
+def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> None:
+    """Refuses what would fail later, before anything is written into the run.
+
+    Args:
+      config: the settings.
+      manifest: of the records.
+      records: their folder.
+
+    Raises:
+      InputError: settings that contradict each other, the records or the network.
+    """
+    check_flags(config)
+    scheme = manifest.scheme
+    if config.scheme and get_scheme(config.scheme) != scheme:
+        raise InputError(
+            f"{records}: records of scheme {scheme}, not {get_scheme(config.scheme)}; "
+            f"build them with --scheme {config.scheme} or leave --scheme out"
+        )
+    classes = Classes.of(scheme)
+    if config.open_crowns and None in (classes.sky, classes.crowns):
+        raise InputError(
+            f"{records}: --open-crowns needs classes of the sky and of vegetation, "
+            f"the records' scheme is {scheme}; build them with "
+            "--scheme cityscapes19, or leave it out"
+        )
+    if config.image_size and tuple(config.image_size) != manifest.image_size:
+        raise InputError(
+            f"{records}: records of {manifest.image_size[0]}x{manifest.image_size[1]}, not "
+            f"{config.image_size[0]}x{config.image_size[1]}; build them with that --image-size"
+        )
+    for split in ("train", "val"):
+        if split not in manifest.splits:
+            raise InputError(
+                f"{records}: no split '{split}', it has {', '.join(manifest.splits)}; a training "
+                "needs train and val"
+            )
+    check_size(config.model, manifest.image_size)
+    if MODELS[config.model].sequence != (manifest.frames > 1):
+        wanted = "clips: build them with --frames 4" if manifest.frames == 1 else "single photos"
+        raise InputError(
+            f"{records}: {manifest.frames} frame(s) a record; {config.model} takes {wanted}"
+        )
+    frames = parse_model_options(config.model, config.model_options).get("frames")
+    if frames not in (None, manifest.frames):
+        raise InputError(
+            f"{records}: {manifest.frames} frames a record, not {frames}; build them with --frames "
+            f"{frames}, or leave that option out"
+        )
+
+
+def augment_of(config: TrainConfig) -> str:
+    """Key of AUGMENTATIONS: the one given, or that for these photos (records not yet filled in)."""
+    return config.augment or ("light" if config.records or config.source else "flip")
+
+
+def recipe_of(config: TrainConfig) -> Recipe:
+    """The network's own settings, with those that the flags give."""
+    names = ("optimizer", "learning_rate", "power", "warmup_steps", "weight_decay")
+    given = {name: getattr(config, name) for name in names}
+    if config.loss:
+        given["loss"] = (config.loss, config.loss)
+    changes = {name: value for name, value in given.items() if value is not None}
+    return replace(RECIPES[config.model], **changes)
+
+
+def resumed(given: TrainConfig, start: TrainConfig) -> TrainConfig:
+    """The settings of the run that `given.resume` names.
+
+    Args:
+      given: settings beside --resume.
+      start: what `given` was made from: a field that differs was set by the user.
+
+    Returns:
+      The run's own settings; epochs and the place of the records may be other ones.
+
+    Raises:
+      InputError: no run there, a damaged one, or another setting was given that differs from the
+        run's.
+    """
+    run = Path(given.resume)
+    stored = replace(read_config(run, TrainConfig), run=run)
+    if not stored.records:
+        raise InputError(f"{run / 'config.json'}: names no records; restore it or train again")
+    try:
+        check_flags(stored)
+    except InputError as error:
+        raise InputError(f"{run / 'config.json'}: {error}; restore it or train again") from None
+    set_here = {
+        f.name: value
+        for f in fields(given)
+        if (value := getattr(given, f.name)) != getattr(start, f.name)
+    }
+    changed = [
+        f"--{name.replace('_', '-')}"
+        for name, value in set_here.items()
+        if name not in _FREE_ON_RESUME and value != getattr(stored, name)
+    ]
+    if changed:
+        raise InputError(
+            f"{run}: goes on as it began, without {', '.join(changed)}; "
+            f"for other settings start another run, with --init {run}"
+        )
+    free = {name: value for name, value in set_here.items() if name in _FREE_ON_RESUME}
+    return replace(stored, **free | {"resume": run, "quiet": given.quiet})

@@ -1,0 +1,151 @@
+"""What can be watched while a network trains: TensorBoard, curves in a notebook, Weights & Biases, MLflow.
+
+All are Keras callbacks that `fitting.fit` tells of epochs, with the history's row as logs.
+"""
+
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.labels import LabelScheme
+from skyseg_tf.scoring import plots
+from skyseg_tf.scoring.scores import predict_masks
+from skyseg_tf.training.losses import StreamingConfusion
+
+TRACKERS = ("wandb", "mlflow")
+
+
+class Board(keras.callbacks.Callback):
+    """TensorBoard: loss and IoU of train and val, data waiting, the rate, confusion matrix, pictures."""
+
+    def __init__(
+        self, folder: Path, scheme: LabelScheme,
+        photos: np.ndarray, images: np.ndarray, masks: np.ndarray,
+    ):  # fmt: skip
+        """Writes into a folder.
+
+        Args:
+          folder: of the event files.
+          scheme: the masks' classes.
+          photos: (N, H, W, 3) uint8.
+          images: the same as the network takes them, (N, H, W, 3) or (N, T, H, W, 3).
+          masks: (N, H, W) uint8 class ids.
+        """
+        super().__init__()
+        self.writer = tf.summary.create_file_writer(str(folder))
+        self.scheme = scheme
+        self.photos, self.images, self.masks = photos, images, masks
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Writes an epoch; its row of the history is `logs`."""
+        preds = predict_masks(self.model, self.images)
+        matrix = streamed_matrix(self.model)
+        figure = plots.plot_confusion_matrix(matrix, self.scheme, f"epoch {epoch + 1}, val split")
+        with self.writer.as_default(step=epoch + 1):
+            for key in ("loss", "iou"):
+                tf.summary.scalar(f"{key}/train", logs[key])
+                tf.summary.scalar(f"{key}/val", logs[f"val_{key}"])
+            tf.summary.scalar("speed/seconds", logs["seconds"])
+            tf.summary.scalar("speed/share waiting for data", logs["waiting"])
+            tf.summary.scalar("learning rate", float(self.model.optimizer.learning_rate))
+            tf.summary.image("confusion matrix", _pixels(figure)[None])
+            tf.summary.image(
+                "photo, truth, prediction, difference", self._sheets(preds), max_outputs=len(preds)
+            )
+        self.writer.flush()
+
+    def _sheets(self, preds: np.ndarray) -> np.ndarray:
+        """(N, H, 4 x W, 3) uint8."""
+        rows = []
+        for photo, truth, pred in zip(self.photos, self.masks, preds, strict=True):
+            pictures = plots.prediction_pictures(photo, truth, pred, self.scheme)
+            rows.append(np.concatenate(pictures, axis=1))
+        return np.stack(rows)
+
+
+class LiveCurves(keras.callbacks.Callback):
+    """Learning curves in the cell of a notebook, drawn anew after each epoch; nothing elsewhere."""
+
+    def __init__(self, title: str, history: Sequence[dict[str, float]]):
+        """Watches a history.
+
+        Args:
+          title: what is trained.
+          history: the training's own, which gets a row before each epoch's end is told.
+        """
+        super().__init__()
+        self.title, self.history, self.shown = title, history, None
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Puts the curves with this epoch in place of those without."""
+        ipython = sys.modules.get("IPython")
+        if not hasattr(ipython and ipython.get_ipython(), "kernel"):
+            return  # a terminal, IPython's own included, shows no pictures
+        from IPython.display import Image as Picture
+        from IPython.display import display
+
+        content = io.BytesIO()
+        figure = plots.plot_learning_curves(self.history, self.title)
+        figure.savefig(content, format="png", dpi=75)
+        picture = Picture(content.getvalue())
+        if self.shown is None:
+            self.shown = display(picture, display_id=True)
+        else:
+            self.shown.update(picture)
+
+
+def streamed_matrix(model: keras.Model) -> np.ndarray:
+    """(C, C) int64 confusion matrix of what a compiled model has just been evaluated on."""
+    parts = [part for group in model.metrics for part in getattr(group, "metrics", [])]
+    return next(part for part in parts if isinstance(part, StreamingConfusion)).matrix()
+
+
+def _pixels(figure) -> np.ndarray:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=80)
+    return np.array(Image.open(content, formats=["PNG"]).convert("RGB"))
+
+
+def make_tracker(name: str, run: Path, settings: Any) -> keras.callbacks.Callback:
+    """The Keras callback of a tracking service, with a run of its own opened there.
+
+    Where it reports to is the service's own business: WANDB_MODE, WANDB_PROJECT, WANDB_DIR, and
+    MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME.
+
+    Args:
+      name: one of TRACKERS.
+      run: the run folder; its name becomes the run's.
+      settings: dataclass of settings, which are reported too.
+
+    Raises:
+      InputError: no such service, or its package is not installed.
+    """
+    config = {key: str(value) for key, value in asdict(settings).items() if value is not None}
+    try:
+        if name == "wandb":
+            import wandb
+            from wandb.integration.keras import WandbMetricsLogger
+
+            wandb.init(name=run.name, config=config)
+            return WandbMetricsLogger()
+        if name == "mlflow":
+            import mlflow
+            import mlflow.keras
+
+            mlflow.start_run(run_name=run.name)
+            mlflow.log_params(config)
+            return mlflow.keras.MlflowCallback(log_every_epoch=True)
+    except ImportError as error:
+        raise InputError(
+            f"--track {name}: {error.name or name} is not installed; pip install {name}"
+        ) from None
+    raise InputError(not_among("tracker", name, TRACKERS))

@@ -1,0 +1,1 @@
+"""The search for settings: space, trials and plots."""

@@ -1,0 +1,1 @@
+"""Videos and cameras: reading, masks of frames, drawing and writing."""
