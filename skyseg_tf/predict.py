@@ -71,7 +71,7 @@ class PredictConfig:
     model: str | None = None
     """Run folder, model file (.keras, .onnx, .xml, .tflite) or name of a boxed model; default:
     the model in the box."""
-    backend: Literal[BACKENDS] | None = None
+    backend: Literal[tuple(BACKENDS)] | None = None
     """Runtime; default: the fastest that is installed, loading included."""
     threshold: float | None = None
     """Probability, 0-1, from which a pixel is sky; default: the model's own."""
