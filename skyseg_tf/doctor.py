@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from skyseg_tf import __version__
 from skyseg_tf.cli import run_command
 from skyseg_tf.errors import InputError
-from skyseg_tf.masking.runtime import BACKENDS, BOX, PACKAGES, check_sha256, installed, read_box
+from skyseg_tf.masking.runtime import BACKENDS, BOX, check_sha256, installed, read_box
 
 # Extra of the package: what it is for.
 EXTRAS = {
@@ -70,11 +70,12 @@ def missing_of(extra: str) -> list[str]:
 
 
 def _meets(requirement: Requirement) -> bool:
-    found = _version(requirement.name)
+    found = version_or_none(requirement.name)
     return found is not None and requirement.specifier.contains(found, prereleases=True)
 
 
-def _version(distribution: str) -> str | None:
+def version_or_none(distribution: str) -> str | None:
+    """Of a distribution that is installed."""
     try:
         return version(distribution)
     except PackageNotFoundError:
@@ -84,9 +85,8 @@ def _version(distribution: str) -> str | None:
 def _backend_version(name: str) -> str | None:
     if not installed(name):
         return None
-    distributions = {"litert": ("ai-edge-litert",), "keras": ("keras",)}
-    names = distributions.get(name, (name, f"{name}-gpu"))
-    return next((v for v in map(_version, names) if v), "of unknown version")
+    versions = map(version_or_none, BACKENDS[name].distributions)
+    return next(filter(None, versions), "of unknown version")
 
 
 def _memory() -> float | None:
@@ -141,7 +141,7 @@ def page(facts: dict) -> str:
     ]
     for name, text in facts["backends"].items():
         state = f"{text}{' (default)' if name == facts['default_backend'] else ''}"
-        lines.append(_row("backend", name, state if text else f"missing: {PACKAGES[name][1]}"))
+        lines.append(_row("backend", name, state if text else f"missing: {BACKENDS[name].install}"))
     for name, missing in facts["extras"].items():
         state = f'missing {", ".join(missing)}: pip install "skyseg_tf[{name}]"'
         lines.append(_row("extra", name, state if missing else f"there: {EXTRAS[name]}"))

@@ -37,7 +37,7 @@ class ReplaceConfig:
     """How far the rest takes on the colors of the new sky, 0 (not at all) to 1."""
     model: str | None = None
     """As for `skyseg predict`."""
-    backend: Literal[BACKENDS] | None = None
+    backend: Literal[tuple(BACKENDS)] | None = None
     """As for `skyseg predict`."""
     all_sky: bool = False
     """--sky shows nothing but sky: take all of it. Models know a sky by what stands below it."""

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from skyseg_tf import __version__
-from skyseg_tf.cli import run_command
+from skyseg_tf.cli import leave, run_command
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.files.templates import render_html
 from skyseg_tf.masking.formats import FORMATS
@@ -97,8 +97,8 @@ class Desk:
         return encode(wanted, name, prediction)
 
     def close(self) -> None:
-        """Waits for the photos in work."""
-        self.pool.shutdown(wait=True, cancel_futures=True)
+        """Ends the threads; whoever waits for a photo still has been waited for by then."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
 
 
 def make_app(config: ServeConfig, runtime: Runtime) -> FastAPI:
@@ -312,9 +312,14 @@ def serve(config: ServeConfig) -> None:
         listener.close()
 
 
+def _serve_and_leave(config: ServeConfig) -> None:
+    serve(config)
+    leave(0)  # a photo that hangs has been waited for
+
+
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.serve") -> None:
     """Parses flags and serves."""
-    run_command(serve, ServeConfig, argv, prog)
+    run_command(_serve_and_leave, ServeConfig, argv, prog)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -327,3 +328,29 @@ def iter_slowly():
     yield photo_bytes()[:50]
     time.sleep(1.6)
     yield photo_bytes()[50:]
+
+
+def test_a_photo_that_hangs_does_not_keep_the_server():
+    """The first Ctrl-C waits for it, the second does not."""
+    code = SERVER.replace("time.sleep(0.7)", "time.sleep(1000)")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(Path(__file__).parent), "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    url = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())[0]
+    with ThreadPoolExecutor(1) as pool:
+        lost = pool.submit(httpx.post, f"{url}/mask", content=photo_bytes(), timeout=60)
+        while httpx.get(f"{url}/health").json()["waiting"] == 0:
+            time.sleep(0.02)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        try:
+            process.wait(timeout=20)
+        finally:
+            process.kill()
+        with suppress(httpx.TransportError):
+            assert lost.result().status_code == 500
+    assert process.returncode == 0
