@@ -65,7 +65,7 @@ def write_box(
     """
     out_dir = Path(out_dir)
     facts = ModelFacts(
-        get_scheme(scheme), name, threshold=threshold, long_side=long_side, divisor=divisor
+        name, get_scheme(scheme), threshold=threshold, long_side=long_side, divisor=divisor
     )
     graph = _export(network, stats, divisor)
     names = _match(network, graph)
