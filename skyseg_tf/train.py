@@ -4,7 +4,8 @@ Without arguments it draws a demo dataset, builds its records and trains on them
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,7 +107,7 @@ def _train(
     config, manifest = prepare(config)
     if config.precision == "auto":
         config = fastest_arithmetic(config, manifest)
-    with naming_damage(config.records, *config.extra_records):
+    with _device_errors_told(config), naming_damage(config.records, *config.extra_records):
         if config.find_lr:
             return find_learning_rate(config, manifest)
         with training_in(config.run):
@@ -114,6 +115,25 @@ def _train(
                 return train_seeds(config)
             with use_devices(config.devices, config.batch_size):
                 return _train_one(config, manifest, on_epoch)
+
+
+@contextmanager
+def _device_errors_told(config: TrainConfig) -> Iterator[None]:
+    """Says what to do where TensorFlow lacks memory or XLA an operation."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:
+        raise InputError(
+            f"memory does not hold --batch-size {config.batch_size}; give a smaller one, and "
+            "--accumulate where a step shall be of as many photos"
+        ) from None
+    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+        if not config.xla:
+            raise
+        raise InputError(
+            f"--xla: XLA cannot compile a training step of {config.model} in {config.precision} "
+            "here; leave --xla out, or give --precision auto, which tries it"
+        ) from None
 
 
 def _train_one(
