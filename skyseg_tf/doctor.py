@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from skyseg_tf import __version__
 from skyseg_tf.cli import run_command
 from skyseg_tf.errors import InputError
@@ -58,16 +60,18 @@ def examine() -> dict:
 
 
 def missing_of(extra: str) -> list[str]:
-    """Distributions of one extra that are not installed, as pip wants them."""
-    wanted = [line.split(";") for line in requires("skyseg_tf") or () if f'"{extra}"' in line]
-    names = (requirement.strip() for requirement, *_ in wanted)
-    return [name for name in names if version_or_none(_bare(name)) is None]
+    """Requirements of one extra that this installation does not meet, as pip wants them."""
+    wanted = [
+        requirement
+        for requirement in map(Requirement, requires("skyseg_tf") or ())
+        if requirement.marker and requirement.marker.evaluate({"extra": extra})
+    ]
+    return [f"{one.name}{one.specifier}" for one in wanted if not _meets(one)]
 
 
-def _bare(requirement: str) -> str:
-    for mark in "[<>=!~ ":
-        requirement = requirement.split(mark)[0]
-    return requirement
+def _meets(requirement: Requirement) -> bool:
+    found = version_or_none(requirement.name)
+    return found is not None and requirement.specifier.contains(found, prereleases=True)
 
 
 def version_or_none(distribution: str) -> str | None:

@@ -6,7 +6,7 @@ other commands hold their settings themselves.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -174,14 +174,16 @@ _OLDER_FLAGS = {"--run": "--model"}  # taken as well, see cli.parse_flags
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Score a model: on records, or with --source at each label's full size."""
+    """Score what `skyseg predict` writes for the photos of --source, or a model on its records."""
 
     older_flags: ClassVar = _OLDER_FLAGS
     model: str
-    """Run folder, model file (.keras, .onnx, .xml, .tflite) or name of a boxed model; of a run its
-    model.keras is scored."""
+    """Run folder, model file (.keras, .onnx, .xml, .tflite) or name of a boxed model."""
     source: Path | None = None
-    """Dataset tree; predictions are brought to its labels' own size (Cityscapes protocol)."""
+    """Dataset tree; predictions are scored at its labels' own size, as Cityscapes does."""
+    protocol: Literal["photo", "records"] | None = None
+    """photo: exactly the masks that `skyseg predict` writes by default. records: as training scores
+    itself, squashed to the records' size and not refined. Default: photo with --source."""
     split: str = "val"
     """train, val or test."""
     name: str | None = None
@@ -189,8 +191,8 @@ class EvaluateConfig:
     default: by source, split and the options below."""
     # --- how the network sees a photo
     image_size: tuple[int, int] | None = None
-    """Height and width that a photo of --source is brought to first; default: the records', and
-    as for `skyseg predict` where the model knows of none."""
+    """Height and width that a photo of --source is brought to first; default: as `skyseg predict`
+    does, near its own aspect; by the records' protocol the records'."""
     multi_scale: tuple[float, ...] = (1.0,)
     """Factors of that size; the probabilities of all are averaged."""
     flip: bool = False
@@ -199,8 +201,8 @@ class EvaluateConfig:
     """Height and width of a window that slides over the photo."""
     overlap: float = 1 / 3
     """Share of a window that neighbours have in common, at least."""
-    refine: bool = False
-    """Let the sky's edges follow the full-size photo, as `skyseg predict` does; needs --source."""
+    refine: bool = True
+    """Let the sky's edges follow the full-size photo, as `skyseg predict` does."""
     # --- results
     bootstrap: int = 0
     """Resamples for 95 % confidence intervals, such as 1000."""
@@ -213,7 +215,8 @@ class EvaluateConfig:
     scored."""
     # --- where things are
     backend: str | None = None
-    """openvino, onnxruntime, litert or keras; default: keras for a run, else the fastest here."""
+    """openvino, onnxruntime, litert or keras; default: as `skyseg predict`; by the records' protocol
+    keras for a run."""
     records: Path | None = None
     """Records to score on; default: the run's own."""
     layout: str | None = None

@@ -20,6 +20,7 @@ NO_TENSORFLOW = (
     "files.locks",
     "files.json_file",
     "files.json_types",
+    "files.templates",
     "runs.history",
     "console.foreign_flags",
     "files",
@@ -41,7 +42,6 @@ NO_TENSORFLOW = (
     "console.completion",
     "console.wrong_flags",
     "server.port",
-    "zoo",
     "settings",
     "scenes",
     "check",
@@ -50,7 +50,6 @@ NO_TENSORFLOW = (
     "masking.model_facts",
     "masking.backends",
     "masking.runtime",
-    "box",
     "masking.prediction",
     "masking.coco",
     "masking.formats",
@@ -74,7 +73,7 @@ NO_TENSORFLOW = (
 # A module imports from lower floors and from its own room; a room is a folder, and what lies
 # beside the folders on the first and the last floor is one room each.
 FLOORS = (
-    ("errors", "dependencies", "quiet", "settings", "files", "images", "labels", "networks"),
+    ("errors", "dependencies", "settings", "files", "images", "labels", "networks"),
     (
         "training.losses",
         "scoring.metrics",
@@ -86,7 +85,7 @@ FLOORS = (
     ("runs",),
     ("masking", "scoring"),
     ("training", "exporters", "video", "server", "tuning", "compositing"),
-    ("cli", "console", "dashboard_pages", "box", "zoo", *VERBS),
+    ("cli", "console", "dashboard_pages", *VERBS),
 )
 ONE_ROOM = (0, len(FLOORS) - 1)
 
@@ -127,7 +126,7 @@ def test_imports_go_down(path):
 
 def test_the_root_holds_verbs_and_few_rooms():
     entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__", "py.typed"}
-    assert len(entries - {f"{verb}.py" for verb in VERBS}) <= 26
+    assert len(entries - {f"{verb}.py" for verb in VERBS}) <= 24
 
 
 def test_light_modules_start_without_tensorflow():

@@ -276,6 +276,12 @@ def test_the_box_is_checked_before_it_is_loaded(tmp_path, monkeypatch):
         load_runtime("c")
 
 
+def test_the_box_of_this_package_holds_its_models():
+    box = runtime.read_box()
+    assert box["default"] in box["models"]
+    assert all((runtime.BOX / entry["file"]).is_file() for entry in box["models"].values())
+
+
 @pytest.mark.parametrize("name", BACKENDS)
 def test_what_every_backend_says_of_itself(name):
     backend = BACKENDS[name]

@@ -23,12 +23,13 @@ from skyseg_tf.masking.backends.keras import load_boxed_network
 from skyseg_tf.masking.model_facts import METADATA_PREFIX, ModelFacts, sha256_of
 
 __all__ = [
-    "BACKENDS", "BOX", "METADATA_PREFIX", "ModelFacts", "Runtime", "boxed",
+    "BACKENDS", "BOX", "FEW_PHOTOS", "METADATA_PREFIX", "ModelFacts", "Runtime", "boxed",
     "check_sha256", "class_ids", "installed", "load_boxed", "load_fastest", "load_runtime",
     "read_box", "sha256_of",
 ]  # fmt: skip
 
 BOX = Path(__file__).parents[1] / "weights"
+FEW_PHOTOS = 30  # below, loading OpenVINO takes longer than it saves: `quick` is quicker
 _FIRST_SIDE = 256  # pixels at most of the picture for the very first call
 # Held from a model's loading to the end of its first call. OpenVINO fills tables at the first call
 # in a process, behind a C++ guard, and gives up Python's lock meanwhile: a second thread that comes
