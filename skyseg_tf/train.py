@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from skyseg_tf.quiet import import_tensorflow_quietly
+from skyseg_tf.dependencies import import_tensorflow_quietly
 
 import_tensorflow_quietly()
 
@@ -26,7 +26,7 @@ from skyseg_tf.data.integrity import naming_damage
 from skyseg_tf.data.layouts import find_pairs, source_root
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import MANIFEST, Manifest, read_manifest
-from skyseg_tf.data.rgb_stats import denormalize
+from skyseg_tf.data.rgb_stats import denormalize, mean_and_std
 from skyseg_tf.data.drawing.scenes import write_scenes
 from skyseg_tf.training.devices import use_devices
 from skyseg_tf.errors import InputError
@@ -40,7 +40,7 @@ from skyseg_tf.training.loop import (
     targets_of,
 )
 from skyseg_tf.images import check_folder
-from skyseg_tf.training.imagenet import IMAGENET, load_imagenet
+from skyseg_tf.models.imagenet import IMAGENET, load_imagenet
 from skyseg_tf.labels import LabelScheme, get_scheme
 from skyseg_tf.training.learning_rate import RisingRate, find_rate, plot_rate_curve
 from skyseg_tf.training.losses import class_weights, weighted_cross_entropy
@@ -336,7 +336,7 @@ def compiled_network(
     """
     model = TrainedModel.of(_network(config, manifest, config.precision))
     if str(config.init) == IMAGENET and not config.resume:
-        origin = load_imagenet(model, manifest.rgb_stats)
+        origin = load_imagenet(model, *mean_and_std(manifest.rgb_stats))
         print(f"encoder of {origin}, trained on ImageNet", flush=True)
     elif config.init and not config.resume:
         fresh = (
