@@ -1,58 +1,76 @@
-"""PNGs: their pixels, and what their chunks hold beside them."""
+"""Decoding PNG twice as fast as libpng alone.
+
+Inflating is most of the work of decoding a photo, and libpng does it with zlib. Here Intel's ISA-L
+inflates, three times as fast; its result goes to OpenCV as a PNG whose data is stored, not
+compressed, so that libpng has only the row filters left to undo.
+"""
 
 import os
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import cv2
 import numpy as np
+from isal import igzip_lib, isal_zlib
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3}  # color types: grey and RGB
 _MOST = 1 << 24  # bytes of a chunk that is looked up: a damaged length may say anything
+_STORED = 65535  # longest stored block of a deflate stream
+_LARGEST = 100_000_000  # bytes of rows, of which four copies are made here
 _MOST_PACKED = 2  # bytes of packed data per byte of rows; what cannot be packed takes 1.001
-_MORE_PACKED = 65535  # bytes of packed data that a small picture may take beside
 
 
 def decode_png(content: bytes) -> np.ndarray | None:
-    """Decodes an 8-bit grey or RGB PNG by libpng, a fifth faster than Pillow.
-
-    libpng writes what it finds odd to stderr. So it sees no damage, since checksums are looked at
-    before, and no chunk but those of the pixels: many a photo has a colour profile that it minds.
+    """Decodes an 8-bit grey or RGB PNG.
 
     Args:
       content: the file's bytes.
 
     Returns:
-      (H, W) or (H, W, 3) uint8; None for PNGs of other kinds (palette, alpha, 16 bit, interlaced),
-      which the caller reads in another way.
+      (H, W) or (H, W, 3) uint8; None for PNGs of other kinds (palette, alpha, 16 bit, interlaced,
+      very large), which the caller reads in another way.
 
     Raises:
       OSError: truncated, a checksum does not fit, or more data than the header's size needs.
     """
-    chunks = _chunks(content)
-    kind, header = next(chunks)
-    if kind != b"IHDR" or len(header) != 25:
-        raise OSError("it does not begin with a header")
-    width, height, depth, color, _, _, interlace = struct.unpack_from(">IIBBBBB", header, 8)
-    size = height * (1 + width * _CHANNELS.get(color, 1))
-    special, packed, parts = depth != 8 or color not in _CHANNELS or interlace, 0, [header]
-    for kind, chunk in chunks:
+    header, size, special, packed = b"", 0, False, bytearray()
+    for kind, data in _chunks(content):
+        if not header:
+            header = bytes(data)
+            if kind != b"IHDR" or len(header) != 13:
+                raise OSError("it does not begin with a header")
+            width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", header)
+            size = height * (1 + width * _CHANNELS.get(color, 1))
+            special = depth != 8 or color not in _CHANNELS or interlace or size > _LARGEST
+        elif kind == b"IDAT" and not special:
+            packed += data
+            if len(packed) > _MOST_PACKED * size + _STORED:
+                raise OSError(f"more data than {width} x {height} pixels need")
         special = special or kind in (b"tRNS", b"acTL")
-        if kind in (b"IDAT", b"IEND"):
-            parts.append(chunk)
-            packed += len(chunk)
-        if packed > _MOST_PACKED * size + _MORE_PACKED and not special:
-            raise OSError(f"more data than {width} x {height} pixels need")
     if special:
         return None
-    pixels = np.frombuffer(b"".join([_SIGNATURE, *parts]), np.uint8)
-    image = cv2.imdecode(pixels, cv2.IMREAD_COLOR_RGB if color == 2 else cv2.IMREAD_GRAYSCALE)
+    raw = _inflate(packed, size)
+    flag = cv2.IMREAD_COLOR_RGB if color == 2 else cv2.IMREAD_GRAYSCALE
+    image = cv2.imdecode(
+        np.frombuffer(_stored_png(header, raw), np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION
+    )
     if image is None:
         raise OSError("its rows cannot be decoded")
     return image
+
+
+def _inflate(packed: bytearray, size: int) -> bytes:
+    """Inflates `size` bytes, and one more at most: by it too many are seen."""
+    inflater = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_ZLIB)
+    try:
+        raw = inflater.decompress(packed, size + 1)
+    except igzip_lib.error as error:
+        raise OSError(f"its data cannot be inflated: {error}") from None
+    if len(raw) != size or not inflater.eof:
+        raise OSError(f"its data do not end with the {size} bytes of its pixels")
+    return raw
 
 
 def png_exif(file: BinaryIO) -> bytes:
@@ -99,7 +117,7 @@ def _read_at(file: BinaryIO, start: int, size: int) -> bytes:
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Yields (kind, chunk with length and checksum) up to IEND."""
+    """Yields (kind, data) of each chunk up to IEND."""
     if content[:8] != _SIGNATURE:
         raise OSError("not a PNG")
     view, start, kind = memoryview(content), 8, b""
@@ -110,7 +128,23 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
         end = start + 12 + length
         if not kind or end > len(content):
             raise OSError("the file is truncated")
-        if zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+        if isal_zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
             raise OSError(f"wrong checksum in chunk {kind.decode('latin1')} at byte {start}")
-        yield kind, view[start:end]
+        yield kind, view[start + 8 : end - 4]
         start = end
+
+
+def _stored_png(header: bytes, raw: bytes) -> bytes:
+    """A PNG of the same rows, with a deflate stream of stored blocks."""
+    view = memoryview(raw)
+    parts = [b"IDAT\x78\x01"]
+    for start in range(0, len(raw), _STORED):
+        block = view[start : start + _STORED]
+        last = start + _STORED >= len(raw)
+        parts += [struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF), block]
+    parts.append(struct.pack(">I", isal_zlib.adler32(raw)))
+    return _SIGNATURE + _chunk(b"IHDR" + header) + _chunk(b"".join(parts)) + _chunk(b"IEND")
+
+
+def _chunk(body: bytes) -> bytes:
+    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", isal_zlib.crc32(body))
