@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from skyseg_tf.quiet import import_tensorflow_quietly
+from skyseg_tf.dependencies import import_tensorflow_quietly
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for tools/
 GMAC_SIZE = (512, 1024)
@@ -52,7 +52,8 @@ def measure(name: str, size: tuple[int, int], batch: int, repeats: int) -> dict:
     import numpy as np
     import tensorflow as tf
 
-    from skyseg_tf.models.recipes import RECIPES, compile_model
+    from skyseg_tf.models import MODELS
+    from skyseg_tf.models.recipes import compile_model
     from tools.zoo import count_gmacs
 
     keras.utils.set_random_seed(0)
@@ -67,7 +68,7 @@ def measure(name: str, size: tuple[int, int], batch: int, repeats: int) -> dict:
     row["forward_ms"] = median_ms(lambda: forward(image).numpy(), repeats)
     half = (size[0] // 2, size[1] // 2)
     network, shape = build(name, half, batch)
-    compile_model(network, RECIPES[name], steps=1000)
+    compile_model(network, MODELS[name].recipe, steps=1000)
     images = rng.standard_normal(shape).astype("float32")
     mask = rng.integers(0, 2, (batch, *half, 1)).astype("uint8")
     masks = dict.fromkeys(network.output, mask)

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from hashlib import file_digest, sha256
 from pathlib import Path
 
-from skyseg_tf.quiet import import_tensorflow_quietly
+from skyseg_tf.dependencies import import_tensorflow_quietly
 
 import_tensorflow_quietly()
 

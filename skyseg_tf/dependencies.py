@@ -1,6 +1,7 @@
-"""What dependencies may not do unasked: report to anybody, or leave files in the home folder.
+"""When dependencies are imported, and what they may not do unasked.
 
-The package runs `restrain` before anything else of it is imported, so that it holds for every
+A registry names functions of modules that start slowly by Lazy. Nothing that is imported may report
+to anybody, or leave files in the home folder: the package runs `restrain` before anything else of it is imported, so that it holds for every
 command, worker process and notebook alike.
 """
 
@@ -9,7 +10,9 @@ import os
 import shutil
 import sys
 import tempfile
+from functools import cached_property
 from pathlib import Path
+from pkgutil import resolve_name
 
 _TELEMETRY_OFF = {
     "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime: a device id and a database of events
@@ -19,6 +22,30 @@ _TELEMETRY_OFF = {
     "WANDB_ERROR_REPORTING": "false",
     "DO_NOT_TRACK": "1",  # https://consoledonottrack.com
 }
+
+
+class Lazy:
+    """A function that is imported when it is called or looked into for the first time.
+
+    Args:
+      name: "module:function".
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+
+    @cached_property
+    def __wrapped__(self):
+        """The function; `inspect.signature` looks for it under this name."""
+        return resolve_name(self.name)
+
+    def load(self) -> None:
+        """Imports the function now."""
+        self.__wrapped__  # noqa: B018
+
+    def __call__(self, *args, **options):
+        """Calls the function."""
+        return self.__wrapped__(*args, **options)
 
 
 def restrain() -> None:
@@ -54,3 +81,24 @@ def _has_matplotlib_folder() -> bool:
 def _remove(folder: str, owner: int) -> None:
     if os.getpid() == owner:  # a forked process leaves it to its parent
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def import_tensorflow_quietly() -> None:
+    """Imports TensorFlow with the process's stderr closed for that time; errors still raise.
+
+    Six lines of start-up chatter, which no log level turns off, are kept away so.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()  # the search for a GPU has its own lines
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

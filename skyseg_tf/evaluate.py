@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from skyseg_tf.quiet import import_tensorflow_quietly
+from skyseg_tf.dependencies import import_tensorflow_quietly
 
 import_tensorflow_quietly()
 

@@ -3,11 +3,10 @@
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from skyseg_tf.quiet import import_tensorflow_quietly
+from skyseg_tf.dependencies import import_tensorflow_quietly
 
 import_tensorflow_quietly()
 
@@ -21,8 +20,8 @@ from skyseg_tf.data.records import Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.data.drawing.scenes import FPS, draw_scene
 from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.exporters import FORMATS, ExportJob, Format
-from skyseg_tf.exporters.saved_model import load_saved_model
+from skyseg_tf.exporters import FORMATS, Format
+from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.images import check_folder, resize_image
 from skyseg_tf.runs.model_folders import exports_of, run_of
 from skyseg_tf.models import MODELS, check_size
@@ -59,7 +58,7 @@ def export(config: ExportConfig) -> Agreement:
     out = config.out or exports_of(config.model) / form.name.format(
         precision=config.precision, size=f"_{size[0]}x{size[1]}" if size else ""
     )
-    _check_out(out, Path(form.name).suffix)
+    _check_out(out, form)
 
     def photos(split: str, count: int) -> list[np.ndarray]:
         found = (
@@ -80,11 +79,7 @@ def export(config: ExportConfig) -> Agreement:
         form.write(job)
 
         # ------------------------------------------- run it beside the Keras model
-        exported = (
-            load_saved_model(aside)
-            if form.backend == "saved_model"
-            else load_runtime(aside, form.backend)
-        )
+        exported = form.load(aside)
         if exported.facts != facts:
             raise InputError(f"{out}: gives {exported.facts} instead of {facts}; was not kept")
         batches = _batches(photos("val", config.photos), size)
@@ -93,11 +88,11 @@ def export(config: ExportConfig) -> Agreement:
         )
         limits = LIMITS[config.precision]
         shown = f"{config.photos} {'val photos' if records else 'drawn scenes'}"
-        print(f"{out.name} in {form.backend} beside Keras, {shown}: {measured}")
+        print(f"{out.name} in {exported.backend} beside Keras, {shown}: {measured}")
         print(f"limits of {config.precision}: {limits}", flush=True)
         check_agreement(measured, limits, out)
         megabytes = _megabytes(Path(folder))
-        _keep(Path(folder), out)
+        _keep(Path(folder), out, form)
     print(f"{out}: {megabytes:.1f} MB, size {_shown(size)}")
     return measured
 
@@ -119,8 +114,7 @@ def _check(config: ExportConfig) -> Format:
             f"exports are made by Keras' TensorFlow backend, this is {keras.backend.backend()}: run "
             "the same command with KERAS_BACKEND=tensorflow, model.keras serves both"
         )
-    missing = [name for name in form.packages if find_spec(name) is None]
-    if missing:
+    if missing := form.missing():
         raise InputError(
             f"{config.format} needs {', '.join(missing)}: `pip install 'skyseg_tf[export]'`"
         )
@@ -141,12 +135,17 @@ def _check_source(model: str) -> None:
         )
 
 
-def _check_out(out: Path, suffix: str) -> None:
+def _check_out(out: Path, form: Format) -> None:
     check_folder(out.parent)
+    suffix = Path(form.name).suffix
     if suffix and out.suffix != suffix:
         raise InputError(f"{out}: the name of this format ends in {suffix}; give such a --out")
-    if out.is_dir() and (suffix or not (out / "saved_model.pb").is_file()):
+    if out.is_dir() and not _is_older_export(out, form):
         raise InputError(f"{out}: is a folder with other things in it; give another --out")
+
+
+def _is_older_export(folder: Path, form: Format) -> bool:
+    return bool(form.folder_holds) and (folder / form.folder_holds).is_file()
 
 
 def _records(
@@ -225,12 +224,12 @@ def _batches(photos: list[np.ndarray], size: tuple[int, int] | None) -> Iterator
         yield photos[0].swapaxes(-3, -2)
 
 
-def _keep(folder: Path, out: Path) -> None:
+def _keep(folder: Path, out: Path, form: Format) -> None:
     """Moves the export from its folder to its place; the file that names it comes last."""
     for path in sorted(folder.iterdir(), key=lambda path: path.name == out.name):
         target = out.parent / path.name
         if target.is_dir():
-            if not (target / "saved_model.pb").is_file():
+            if not _is_older_export(target, form):
                 raise InputError(f"{target}: is a folder with other things in it; give --out")
             target.rename(folder / f"{path.name}.old")
         os.replace(path, target)

@@ -1,6 +1,6 @@
 """skyseg import_weights: a published PyTorch checkpoint becomes a Keras network to fine-tune."""
 
-from skyseg_tf.quiet import import_tensorflow_quietly
+from skyseg_tf.dependencies import import_tensorflow_quietly
 
 import_tensorflow_quietly()
 

@@ -11,7 +11,7 @@ CVPR 2016, and the label table of cityscapesScripts (helpers/labels.py).
 import colorsys
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -318,35 +318,77 @@ class StoredLabels:
 
     Attributes:
       about: in words, for messages.
-      names: what each value is called: a Cityscapes label, or one of GROUPS; of colors what each
-        labelId is called.
+      names: what each value is called: a Cityscapes label, or one of GROUPS.
+      is_told_by: whether a set of values, all of them among `names` and that of the sky one of
+        them, tells this encoding from a dataset's own numbers; the first of ENCODINGS counts.
+      is_color: whether masks are pictures of three channels, which tells it.
+      to_values: (stored mask, file's name) -> (H, W) uint8 values, of masks that hold these in
+        another form.
     """
 
     about: str
     names: dict[int, str]
+    is_told_by: Callable[[set[int]], bool] = lambda values: False
+    is_color: bool = False
+    to_values: Callable[[np.ndarray, str], np.ndarray] = lambda stored, where: stored
+
+    def fits(self, values: set[int] | None) -> bool:
+        """Whether all the values seen in masks tell this encoding; None: they are colours."""
+        if values is None or self.is_color:
+            return values is None and self.is_color
+        sky = next((value for value, name in self.names.items() if name == "sky"), None)
+        return sky in values <= self.names.keys() and self.is_told_by(values)
+
+
+def _counts_no_further(values: set[int], than: int) -> bool:
+    """Whether they are 0, 1, 2, ...: at most `than` numbers, as every dataset gives its own classes."""
+    ids = values - {IGNORE}
+    return ids == set(range(len(ids))) and len(ids) <= than
 
 
 _LABEL_IDS = {row.id: row.name for row in CITYSCAPES_LABELS} | {IGNORE: "unlabeled"}
 _TRAIN_IDS = {row.train_id: row.name for row in CITYSCAPES_LABELS if row.train_id != IGNORE}
 _IDD7 = dict(enumerate(map(_normal, SCHEMES["idd7"].class_names)))
 ENCODINGS: dict[str, StoredLabels] = {
-    "labelIds": StoredLabels("Cityscapes label ids, 0-33; sky is 23", _LABEL_IDS),
+    # Streets hold cars, 13 in train ids and 26 in label ids, and only train ids hold 255.
+    "labelIds": StoredLabels(
+        "Cityscapes label ids, 0-33; sky is 23",
+        _LABEL_IDS,
+        lambda values: not _counts_no_further(values, 26),
+    ),
     "trainIds": StoredLabels(
-        "Cityscapes train ids, 0-18 and 255; sky is 10", _TRAIN_IDS | {IGNORE: "unlabeled"}
+        "Cityscapes train ids, 0-18 and 255; sky is 10",
+        _TRAIN_IDS | {IGNORE: "unlabeled"},
+        lambda values: IGNORE in values or not _counts_no_further(values, 13),
     ),
     "camvid11": StoredLabels(
         "CamVid ids of the SegNet copy, 0-11; sky is 0, 11 is unlabelled",
         dict(enumerate(_CAMVID11)),
+        lambda values: values == set(range(len(_CAMVID11))),
     ),
-    "color": StoredLabels("Cityscapes colours; sky is (70, 130, 180)", _LABEL_IDS),
-    "binary255": StoredLabels("0 and 255; 255 is sky", {0: "not sky", 255: "sky"}),
-    "binary1": StoredLabels("0 and 1; 1 is sky", {0: "not sky", 1: "sky"}),
+    "color": StoredLabels(
+        "Cityscapes colours; sky is (70, 130, 180)",
+        _LABEL_IDS,
+        is_color=True,
+        to_values=lambda stored, where: label_ids_from_color(stored, where),
+    ),
+    "binary255": StoredLabels(
+        "0 and 255; 255 is sky",
+        {0: "not sky", 255: "sky"},
+        lambda values: True,
+        to_values=lambda stored, where: single_channel(stored),
+    ),
+    "binary1": StoredLabels("0 and 1; 1 is sky", {0: "not sky", 1: "sky"}, lambda values: True),
     "binary255_void": StoredLabels(
         "0, 128 (or 127) and 255; 255 is sky, the grey is ignored",
         {0: "not sky", 127: "unlabeled", 128: "unlabeled", 255: "sky"},
+        lambda values: True,
+        to_values=lambda stored, where: single_channel(stored),
     ),
     "binary1_void": StoredLabels(
-        "0, 1 and 255; 1 is sky, 255 is ignored", {0: "not sky", 1: "sky", 255: "unlabeled"}
+        "0, 1 and 255; 1 is sky, 255 is ignored",
+        {0: "not sky", 1: "sky", 255: "unlabeled"},
+        lambda values: True,
     ),
     "idd7": StoredLabels("IDD-lite ids, 0-6 and 255; sky is 6", _IDD7 | {IGNORE: "unlabeled"}),
 }
@@ -670,6 +712,20 @@ def single_channel(stored: np.ndarray) -> np.ndarray:
     return grey if binary and (stored == grey[..., None]).all() else stored
 
 
+def stored_values(stored: np.ndarray, encoding: Encoding, where: str) -> np.ndarray:
+    """A stored mask as (H, W) values, of an encoding that holds these in another form.
+
+    Raises:
+      InputError: a color of no class.
+    """
+    return ENCODINGS[encoding].to_values(stored, where) if isinstance(encoding, str) else stored
+
+
+def is_color(encoding: Encoding | None) -> bool:
+    """Whether masks of this encoding have three channels."""
+    return isinstance(encoding, str) and ENCODINGS[encoding].is_color
+
+
 def decode_mask(
     stored: np.ndarray, encoding: Encoding, scheme: LabelScheme, where: str
 ) -> np.ndarray:
@@ -687,11 +743,7 @@ def decode_mask(
     Raises:
       InputError: the mask has values that the encoding does not define.
     """
-    if encoding == "color":
-        stored = label_ids_from_color(stored, where)
-        encoding = "labelIds"
-    elif encoding in ("binary255", "binary255_void"):
-        stored = single_channel(stored)
+    stored = stored_values(stored, encoding, where)
     if stored.ndim != 2:
         raise InputError(
             f"{where}: the mask has {stored.shape[-1]} channels where its encoding has "
@@ -750,25 +802,4 @@ def guess_encoding(values: set[int] | None) -> str | None:
     Returns:
       A key of ENCODINGS, or None if no encoding has all of these values, or they tell none.
     """
-    if values is None:
-        return "color"
-    for name in ("binary255", "binary255_void", "binary1", "binary1_void"):
-        if _sky_value(name) in values <= values_of(name):
-            return name
-    ids = values - {IGNORE}
-    if ids == set(range(12)) and IGNORE not in values:
-        return "camvid11"
-    # Streets hold cars, 13 in train ids and 26 in label ids, and only train ids hold 255.
-    if _sky_value("trainIds") in values <= values_of("trainIds"):
-        return None if _counts_to_less(ids, 13) and ids == values else "trainIds"
-    if _sky_value("labelIds") in values <= values_of("labelIds"):
-        return None if _counts_to_less(ids, 26) else "labelIds"
-    return None
-
-
-def _counts_to_less(ids: set[int], than: int) -> bool:
-    return ids == set(range(len(ids))) and len(ids) <= than
-
-
-def _sky_value(encoding: str) -> int:
-    return next(value for value, name in value_names(encoding).items() if name == "sky")
+    return next((name for name, stored in ENCODINGS.items() if stored.fits(values)), None)

@@ -24,7 +24,7 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from skyseg_tf.quiet import import_tensorflow_quietly
+from skyseg_tf.dependencies import import_tensorflow_quietly
 
 import_tensorflow_quietly()
 

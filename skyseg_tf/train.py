@@ -4,11 +4,12 @@ Without arguments it draws a demo dataset, builds its records and trains on them
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from skyseg_tf.quiet import import_tensorflow_quietly
+from skyseg_tf.dependencies import import_tensorflow_quietly
 
 import_tensorflow_quietly()
 
@@ -25,7 +26,7 @@ from skyseg_tf.data.integrity import naming_damage
 from skyseg_tf.data.layouts import find_pairs, source_root
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import MANIFEST, Manifest, read_manifest
-from skyseg_tf.data.rgb_stats import denormalize
+from skyseg_tf.data.rgb_stats import denormalize, mean_and_std
 from skyseg_tf.data.drawing.scenes import write_scenes
 from skyseg_tf.training.devices import use_devices
 from skyseg_tf.errors import InputError
@@ -39,7 +40,7 @@ from skyseg_tf.training.loop import (
     targets_of,
 )
 from skyseg_tf.images import check_folder
-from skyseg_tf.training.imagenet import IMAGENET, load_imagenet
+from skyseg_tf.models.imagenet import IMAGENET, load_imagenet
 from skyseg_tf.labels import LabelScheme, get_scheme
 from skyseg_tf.training.learning_rate import RisingRate, find_rate, plot_rate_curve
 from skyseg_tf.training.losses import class_weights, weighted_cross_entropy
@@ -106,7 +107,7 @@ def _train(
     config, manifest = prepare(config)
     if config.precision == "auto":
         config = fastest_arithmetic(config, manifest)
-    with naming_damage(config.records, *config.extra_records):
+    with _device_errors_told(config), naming_damage(config.records, *config.extra_records):
         if config.find_lr:
             return find_learning_rate(config, manifest)
         with training_in(config.run):
@@ -114,6 +115,25 @@ def _train(
                 return train_seeds(config)
             with use_devices(config.devices, config.batch_size):
                 return _train_one(config, manifest, on_epoch)
+
+
+@contextmanager
+def _device_errors_told(config: TrainConfig) -> Iterator[None]:
+    """Says what to do where TensorFlow lacks memory or XLA an operation."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:
+        raise InputError(
+            f"memory does not hold --batch-size {config.batch_size}; give a smaller one, and "
+            "--accumulate where a step shall be of as many photos"
+        ) from None
+    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+        if not config.xla:
+            raise
+        raise InputError(
+            f"--xla: XLA cannot compile a training step of {config.model} in {config.precision} "
+            "here; leave --xla out, or give --precision auto, which tries it"
+        ) from None
 
 
 def _train_one(
@@ -316,7 +336,7 @@ def compiled_network(
     """
     model = TrainedModel.of(_network(config, manifest, config.precision))
     if str(config.init) == IMAGENET and not config.resume:
-        origin = load_imagenet(model, manifest.rgb_stats)
+        origin = load_imagenet(model, *mean_and_std(manifest.rgb_stats))
         print(f"encoder of {origin}, trained on ImageNet", flush=True)
     elif config.init and not config.resume:
         fresh = (

@@ -15,7 +15,7 @@ TWO_STEPS = """
 import json, sys
 import keras, numpy as np
 from skyseg_tf.models import MODELS, build_model
-from skyseg_tf.models.recipes import RECIPES, compile_model
+from skyseg_tf.models.recipes import compile_model
 
 name = sys.argv[1]
 rng = np.random.default_rng(0)
@@ -30,7 +30,7 @@ for variable in network.variables:
         shape = variable.shape
         taps = np.prod(shape[:2] if shape[-1] == 1 else shape[:-1])
         variable.assign(rng.standard_normal(shape) * np.sqrt(2 / taps))
-compile_model(network, RECIPES[name], steps=100)
+compile_model(network, MODELS[name].recipe, steps=100)
 frames = (4,) if MODELS[name].sequence else ()
 images = rng.standard_normal((2, *frames, *size, 3)).astype("float32")
 mask = rng.integers(0, 3, (2, *size, 1)).astype("uint8")

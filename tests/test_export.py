@@ -21,10 +21,10 @@ from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError
 from skyseg_tf.export import ExportConfig, export, main
-from skyseg_tf.exporters import FORMATS, ExportJob
+from skyseg_tf.exporters import FORMATS
 from skyseg_tf.exporters.agreement import LIMITS, agreement, check_agreement
+from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.exporters.openvino_rounding import gptq
-from skyseg_tf.exporters.saved_model import load_saved_model
 from skyseg_tf.labels import SCHEMES, parse_scheme
 from skyseg_tf.masking.runtime import ModelFacts, class_ids, load_runtime, sha256_of
 from skyseg_tf.models import MODELS, blocks
@@ -82,8 +82,7 @@ def val_photos(records) -> np.ndarray:
 
 
 def load(path: Path, form: str):
-    backend = FORMATS[form].backend
-    return load_saved_model(path) if backend == "saved_model" else load_runtime(path, backend)
+    return FORMATS[form].load(path)
 
 
 # --------------------------------------------------------------------------- exports that hold

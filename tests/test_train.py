@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from drawn_trees import add_scene, cityscapes, flat
 from PIL import Image
 from tiny_network import NETWORKS
@@ -420,6 +421,26 @@ def test_steps_that_loss_scaling_skips_end_no_training(records, tmp_path, monkey
     with np.load(config.run / "checkpoints" / "last.npz") as file:
         scale = next(file[n] for n in file.files if n.endswith("dynamic_scale"))
     assert scale < 2.0**40  # steps were skipped
+
+
+@pytest.mark.parametrize(
+    ("error", "xla", "message"),
+    [
+        (tf.errors.ResourceExhaustedError, False, "memory does not hold --batch-size 8; give a sm"),
+        (tf.errors.InvalidArgumentError, True, "--xla: XLA cannot compile a training step of sky"),
+        (tf.errors.InvalidArgumentError, False, None),
+    ],
+)
+def test_what_a_device_cannot_do_is_told_in_one_line(
+    records, tmp_path, monkeypatch, error, xla, message
+):
+    def failing(*_):
+        raise error(None, None, "node bincount\nof many lines")
+
+    monkeypatch.setattr("skyseg_tf.train._train_one", failing)
+    config = TrainConfig(records=records, xla=xla, run=tmp_path / "run")
+    with pytest.raises(InputError if message else error, match=message or "many lines"):
+        train(config)
 
 
 def test_ctrl_c_ends_with_a_usable_run(records, tmp_path):

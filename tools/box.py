@@ -65,7 +65,7 @@ def write_box(
     """
     out_dir = Path(out_dir)
     facts = ModelFacts(
-        get_scheme(scheme), name, threshold=threshold, long_side=long_side, divisor=divisor
+        name, get_scheme(scheme), threshold=threshold, long_side=long_side, divisor=divisor
     )
     graph = _export(network, stats, divisor)
     names = _match(network, graph)
@@ -187,7 +187,7 @@ def box(config: BoxConfig) -> None:
     Raises:
       InputError: no such run, or one that cannot be boxed.
     """
-    from skyseg_tf.quiet import import_tensorflow_quietly
+    from skyseg_tf.dependencies import import_tensorflow_quietly
 
     import_tensorflow_quietly()
     from skyseg_tf.models import build_model, parse_model_options

@@ -255,12 +255,12 @@ def answer(
       image: (H, W, 3) uint8.
       key: what the answer depends on: the model's and the photo's own stamps.
       clip: (T, H, W, 3) for a model that takes clips; None repeats the photo.
-      threshold: of a model of one channel; None for its own.
+      threshold: of `threshold_slider`; None for the model's own.
       refined: let edges follow the photo.
     """
     with st.spinner("Predicting"):
         told = _answer(runtime, image, clip, key, refined)
-    if threshold is None or not runtime.scheme.has_threshold:
+    if threshold is None:
         return told
     ids = runtime.scheme.class_ids(told.prediction.sky[..., None], threshold)
     return replace(told, prediction=replace(told.prediction, ids=ids))

@@ -28,9 +28,8 @@ from skyseg_tf.images import decode_image, decode_mask_file, image_size
 from skyseg_tf.labels import (
     CITYSCAPES_LABELS,
     Encoding,
-    label_ids_from_color,
     label_of,
-    single_channel,
+    stored_values,
     value_names,
 )
 
@@ -188,10 +187,7 @@ def _look_at_mask(facts: _Facts, encoding: Encoding | None) -> None:
 
 def _count_pixels(mask: np.ndarray, encoding: Encoding, path: str) -> dict[str, int]:
     """Pixels per label name; raises InputError for values without a name."""
-    if encoding == "color":
-        mask = label_ids_from_color(mask, path)
-    elif encoding in ("binary255", "binary255_void"):
-        mask = single_channel(mask)
+    mask = stored_values(mask, encoding, path)
     if mask.ndim != 2:
         raise InputError(f"{path}: {mask.shape[-1]} channels, where the other masks have one")
     counts = np.bincount(mask.ravel(), minlength=256)

@@ -16,6 +16,7 @@ from skyseg_tf.labels import (
     Encoding,
     describe_encoding,
     guess_encoding,
+    is_color,
     read_classes,
     single_channel,
     values_of,
@@ -143,7 +144,7 @@ def _agreed(
         raise InputError(f"{colored[0]} is a colour picture, {plain[0]} is not; keep one kind")
     values = set().union(*(seen[path] for path in plain))
     guess = guess_encoding(None if colored else values)
-    if claimed == "labelIds" and guess and guess not in ("labelIds", "color"):
+    if claimed == "labelIds" and guess not in (None, "labelIds") and not is_color(guess):
         raise InputError(
             f"{plain[0]}: named labelIds, but the values of all masks read ({_some(values)}) are "
             f"those of {describe_encoding(guess)}; name their encoding, or get the originals again "
@@ -189,7 +190,7 @@ def _refuse_strangers(seen: dict[str, set[int] | None], claimed: Encoding) -> No
         if values == set():
             continue
         strange = (values or set()) - values_of(claimed)
-        if strange or (values is None) != (claimed == "color"):
+        if strange or (values is None) != is_color(claimed):
             what = f"the values {_some(strange)}" if strange else "another number of channels"
             raise InputError(
                 f"{path}: by its name or classes.json it holds {describe_encoding(claimed)}, but "

@@ -2,72 +2,33 @@
 
 A network takes normalized float32 images (B, H, W, 3) and gives a dict of float32 logits
 (B, H, W, C) at the input's size: "logits" is the answer, "aux_1", ... serve only the loss. A new
-one is a file with a build function and a line in MODELS.
+one is a file with a build function and an entry in `skyseg_tf.networks.MODELS`.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
-from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.models.bisenetv2 import bisenetv2
-from skyseg_tf.models.deeplab import deeplabv3_xception
+from skyseg_tf.errors import InputError
 from skyseg_tf.models.options import options_of, parse_options
-from skyseg_tf.models.pspnet import pspnet
-from skyseg_tf.models.resnet_lstm import resnet_lstm
-from skyseg_tf.models.skyline import skyline, skyline_lite0
-from skyseg_tf.models.skynet import skynet
-from skyseg_tf.models.u2net import u2net, u2netp
-from skyseg_tf.models.unet_efficientnet import unet_efficientnet_b2
+from skyseg_tf.networks import MODELS, Network, Recipe, find_network
 
+__all__ = [
+    "MODELS",
+    "Network",
+    "Recipe",
+    "build_model",
+    "check_size",
+    "load_torch_weights",
+    "parse_model_options",
+]
 
-@dataclass(frozen=True)
-class Network:
-    """What the rest of the program needs to know about a network.
-
-    Attributes:
-      build: (num_classes, size, **options) -> keras.Model.
-      divisor: the height and width must be multiples of it.
-      sequence: whether it takes clips (B, T, H, W, 3) instead of images.
-      aux_weights: weight in the loss of each auxiliary output, in their order.
-      ignorable: patterns of published parameters that the network never runs.
-    """
-
-    build: Callable[..., keras.Model]
-    divisor: int = 1
-    sequence: bool = False
-    aux_weights: tuple[float, ...] = ()
-    ignorable: tuple[str, ...] = ()
-
-
-MODELS: dict[str, Network] = {
-    "skyline": Network(skyline),
-    "skyline_lite0": Network(
-        skyline_lite0,
-        ignorable=(r"encoder\.(_blocks\.15|_conv_head|_bn1|_fc)\..*",),
-    ),
-    "skynet": Network(skynet, divisor=4),
-    "u2net": Network(u2net, aux_weights=(1.0,) * 6),
-    "u2netp": Network(u2netp, aux_weights=(1.0,) * 6),
-    "deeplabv3_xception": Network(deeplabv3_xception),
-    "bisenetv2": Network(bisenetv2, aux_weights=(1.0,) * 4),
-    "pspnet": Network(pspnet, aux_weights=(0.4,)),
-    "resnet_lstm": Network(
-        resnet_lstm,
-        divisor=32,
-        sequence=True,
-        ignorable=(r"resnet_lstm\.resnet18\.fc\..*", r"resnet_lstm\.deconv\.(weight|bias)"),
-    ),
-    "unet_efficientnet_b2": Network(
-        unet_efficientnet_b2,
-        ignorable=(r"encoder\.conv_head\.weight", r"encoder\.bn2\..*"),
-    ),
-}
+for _network in MODELS.values():
+    _network.build.load()  # its layers must be known before a .keras file names them
 
 
 def build_model(
@@ -92,7 +53,7 @@ def build_model(
     Raises:
       InputError: no such network or option, or a size that it cannot take.
     """
-    network = _find(name)
+    network = find_network(name)
     build = network.build
     known = options_of(build)
     if unknown := sorted(set(options) - set(known)):
@@ -114,7 +75,7 @@ def parse_model_options(name: str, texts: Sequence[str]) -> dict[str, Any]:
     Raises:
       InputError: no such network or option, or a value that it does not take.
     """
-    return parse_options(name, _find(name).build, texts)
+    return parse_options(name, find_network(name).build, texts)
 
 
 def check_size(name: str, size: tuple[int | None, int | None]) -> None:
@@ -127,7 +88,7 @@ def check_size(name: str, size: tuple[int | None, int | None]) -> None:
     Raises:
       InputError: with the nearest size that fits.
     """
-    divisor = _find(name).divisor
+    divisor = find_network(name).divisor
     if any(n is not None and n < 1 for n in size):
         raise InputError(
             f"{name}: image size {size[0]} x {size[1]} is not positive; give two sides above 0"
@@ -158,7 +119,9 @@ def load_torch_weights(model: keras.Model, state: Mapping[str, np.ndarray]) -> N
     """
     copies = [copy for layer in model.layers for copy in _copies(layer)]
     wanted = {name for names, _, _ in copies for name in names}
-    known = re.compile("|".join([r"(.*\.)?num_batches_tracked", *_find(model.name).ignorable]))
+    known = re.compile(
+        "|".join([r"(.*\.)?num_batches_tracked", *find_network(model.name).ignorable])
+    )
     complete = [copy for copy in copies if state.keys() >= set(copy[0])]
     values = [
         _converted(convert, [state[name] for name in names]) for names, _, convert in complete
@@ -191,12 +154,6 @@ def _converted(convert: Callable, arrays: list) -> np.ndarray | None:
         return convert(*map(np.asarray, arrays))
     except ValueError:  # not even the number of axes is right
         return None
-
-
-def _find(name: str) -> Network:
-    if name not in MODELS:
-        raise InputError(not_among("network", name, MODELS))
-    return MODELS[name]
 
 
 def _copies(layer: layers.Layer) -> list[tuple[tuple[str, ...], keras.Variable, Callable]]:

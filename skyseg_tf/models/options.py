@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 from skyseg_tf.errors import InputError, not_among
 
@@ -18,8 +18,8 @@ def options_of(build: Callable) -> dict[str, Any]:
     Returns:
       Name -> type: int, bool, or a Literal of all values.
     """
-    hints, parameters = get_type_hints(build), inspect.signature(build).parameters.values()
-    return {p.name: hints[p.name] for p in parameters if p.kind == p.KEYWORD_ONLY}
+    parameters = inspect.signature(build).parameters.values()
+    return {p.name: p.annotation for p in parameters if p.kind == p.KEYWORD_ONLY}
 
 
 def describe(build: Callable) -> str:

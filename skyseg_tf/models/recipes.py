@@ -1,54 +1,12 @@
-"""How each network is trained: one table of the papers' settings, and `compile_model`.
-
-Every entry is a default that a flag of `skyseg train` overrides. What the papers do beyond it
-(crops, scales, batch sizes of 16 on several GPUs, pretrained encoders) is left to the flags.
-"""
+"""A network ready for training: `compile_model` gives it what its recipe says."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import keras
 from keras import ops
 
-from skyseg_tf.models import MODELS
+from skyseg_tf.networks import MODELS, Recipe
 from skyseg_tf.training.losses import LOSSES, MaskLoss, StreamingConfusion
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Training settings of a network.
-
-    Attributes:
-      optimizer: key of OPTIMIZERS.
-      learning_rate: at the start, after the warm-up.
-      power: the rate falls to 0 as (1 - step / steps) ** power; 0 keeps it.
-      warmup_steps: it rises linearly over so many steps first (a tenth of a short training).
-      weight_decay: L2 penalty on kernels, added to the loss as PyTorch's SGD does; batch
-        normalization and biases are spared.
-      loss: key of LOSSES for one logit, and for more. Auxiliary outputs get the same loss,
-        weighted as MODELS says.
-    """
-
-    optimizer: str
-    learning_rate: float
-    power: float = 0.9
-    warmup_steps: int = 0
-    weight_decay: float = 0.0
-    loss: tuple[str, str] = ("ce_dice", "cross_entropy")
-
-
-RECIPES: dict[str, Recipe] = {
-    "skyline": Recipe("adam", 3e-3, warmup_steps=100),
-    "skyline_lite0": Recipe("adam", 1e-3, warmup_steps=100),
-    "skynet": Recipe("adam", 1e-3),
-    "u2net": Recipe("adam", 1e-3),  # its code keeps the rate constant: --power 0
-    "u2netp": Recipe("adam", 1e-3),
-    "deeplabv3_xception": Recipe("sgd", 7e-3, weight_decay=4e-5),
-    "bisenetv2": Recipe("sgd", 5e-2, warmup_steps=1000, weight_decay=5e-4, loss=("ohem", "ohem")),
-    "pspnet": Recipe("sgd", 1e-2, weight_decay=1e-4),
-    "resnet_lstm": Recipe("adam", 3e-4),
-    "unet_efficientnet_b2": Recipe("adam", 1e-3),
-}
 
 
 def _sgd(rate, **options):

