@@ -26,7 +26,7 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
     with reading(path, "LiteRT"):
         interpreter = Interpreter(str(path), num_threads=threads)
         interpreter.allocate_tensors()
-    entry, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        entry, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def infer(images: np.ndarray) -> np.ndarray:
         # Full-int8 files hold value = scale * (stored - zero) at both ends.

@@ -29,9 +29,12 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
         name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in known
     ]
     with reading(path, "ONNX Runtime"):
-        session = ort.InferenceSession(str(path), options, providers=providers)
-    facts = ModelFacts.from_metadata(read_metadata(path), path)
-    entry = session.get_inputs()[0]
+        # Falling back from the only provider to itself, it would print why.
+        session = ort.InferenceSession(
+            str(path), options, providers=providers, enable_fallback=len(providers) > 1
+        )
+        facts = ModelFacts.from_metadata(read_metadata(path), path)
+        entry = session.get_inputs()[0]
     as_bytes = entry.type == "tensor(uint8)"
 
     def infer(images: np.ndarray) -> np.ndarray:

@@ -29,13 +29,13 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
         core = ov.Core()
         network = core.read_model(path)
         compiled = core.compile_model(network, "CPU", settings)
-    if path.suffix == ".onnx":  # OpenVINO drops its metadata
-        metadata = read_metadata(path)
-    else:
-        metadata = {key: str(value.value) for key, value in network.get_rt_info().items()
-                    if key.startswith(METADATA_PREFIX)}  # fmt: skip
-    facts = ModelFacts.from_metadata(metadata, path)
-    port = compiled.input(0)
+        if path.suffix == ".onnx":  # OpenVINO drops its metadata
+            metadata = read_metadata(path)
+        else:
+            metadata = {key: str(value.value) for key, value in network.get_rt_info().items()
+                        if key.startswith(METADATA_PREFIX)}  # fmt: skip
+        facts = ModelFacts.from_metadata(metadata, path)
+        port = compiled.input(0)
     as_bytes = port.element_type == ov.Type.u8
     batch = port.partial_shape[0]
     requests = queue.SimpleQueue()
