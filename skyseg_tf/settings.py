@@ -283,13 +283,15 @@ class ImportConfig:
     """Turn a published checkpoint into a Keras network for `skyseg train --init`."""
 
     file: tyro.conf.Positional[Path]
-    """State dict: .safetensors, .npz, or .pth / .pt (these two need PyTorch installed)."""
+    """State dict: .safetensors, .npz, or .pth / .pt (these two need PyTorch installed). Of
+    mmsegmentation's, BiSeNetV2 and PSPNet are understood."""
     model: str
     """Network: a key of models.MODELS."""
     out: Path
     """The network as .keras: normalized images in, dict of logits out."""
-    num_classes: int = 1
-    """Logits of the checkpoint's head: 1 for U2-Net, 19 for Cityscapes networks."""
+    num_classes: int | None = None
+    """Logits of the checkpoint's head: 1 for U2-Net, 19 for Cityscapes networks; default: 1, and
+    those that it has for a checkpoint of mmsegmentation."""
     model_options: tuple[str, ...] = ()
     """The network's own, NAME=VALUE, such as depth=101 for pspnet; give them to `skyseg train` too."""
     image_size: tuple[int, int] | None = None

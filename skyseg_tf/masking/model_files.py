@@ -5,20 +5,18 @@ inflates without end is inflated, and what is no model at all makes some of them
 """
 
 import json
-import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import check_file, open_archive, read_member
-from skyseg_tf.masking.backends.interface import EXTRA_BYTES, not_loaded
+from skyseg_tf.files.memory import EXTRA_BYTES, bounded_memory
+from skyseg_tf.masking.backends.interface import not_loaded
 from skyseg_tf.masking.onnx_file import check_self_contained
 
 MAX_BYTES = 4_000_000_000  # of a model file; an ONNX file cannot have more than 2 GB
 _MAX_CONFIG = 64_000_000  # of config.json in a .keras file
-_THREAD_BYTES = 16_000_000  # stack and buffers of one, of which the libraries start one per core
 
 
 def check_model_file(path: Path) -> None:
@@ -96,32 +94,3 @@ def bounded(path: Path, library: str) -> Iterator[None]:
             raise
         except Exception as error:  # each library has errors of its own for each kind of damage
             raise not_loaded(path, library, error) from None
-
-
-@contextmanager
-def bounded_memory(path: Path) -> Iterator[None]:
-    """Lets the process take little more memory than a file's size explains, for some time.
-
-    Allocations beyond three times the file's size, EXTRA_BYTES and the stacks of the libraries'
-    threads fail inside, those of other threads too. Linux alone can limit this; with a GPU, whose
-    driver takes what it likes, nothing is limited.
-    """
-    if not sys.platform.startswith("linux") or Path("/proc/driver/nvidia/gpus").is_dir():
-        yield
-        return
-    import resource
-
-    allowed = 3 * path.stat().st_size + EXTRA_BYTES + _THREAD_BYTES * (os.cpu_count() or 1)
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    limits = [_data_bytes() + allowed, *(n for n in before if n != resource.RLIM_INFINITY)]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, before)
-
-
-def _data_bytes() -> int:
-    """What RLIMIT_DATA counts: private memory that can be written to."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmData:")) * 1024

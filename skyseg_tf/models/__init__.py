@@ -14,6 +14,7 @@ import numpy as np
 from keras import layers
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.models.mmsegmentation import renamed
 from skyseg_tf.models.options import options_of, parse_options
 from skyseg_tf.networks import MODELS, Network, Recipe, find_network
 
@@ -108,7 +109,8 @@ def load_torch_weights(model: keras.Model, state: Mapping[str, np.ndarray]) -> N
     """Copies a published PyTorch state dict into a model of `build_model`.
 
     Layers are matched by name, which is the published module path, never by order or shape. The
-    model is left as it was if anything does not fit.
+    model is left as it was if anything does not fit. Of mmsegmentation's checkpoints those of
+    BiSeNetV2 and PSPNet fit the networks built with `variant="mmseg"`.
 
     Args:
       model: from `build_model`; its name tells the network.
@@ -117,6 +119,7 @@ def load_torch_weights(model: keras.Model, state: Mapping[str, np.ndarray]) -> N
     Raises:
       InputError: the differences: missing and unexpected names, and shapes that differ.
     """
+    state = renamed(model.name, state)
     copies = [copy for layer in model.layers for copy in _copies(layer)]
     wanted = {name for names, _, _ in copies for name in names}
     known = re.compile(

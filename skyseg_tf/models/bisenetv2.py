@@ -1,5 +1,7 @@
 """BiSeNetV2: a wide shallow branch for detail, a deep narrow one for meaning, and their fusion."""
 
+from typing import Literal
+
 import keras
 from keras import layers
 
@@ -77,33 +79,45 @@ def semantic_branch(image):
     return stages, context_embedding(x)
 
 
-def guided_aggregation(detail, semantic):
+def guided_aggregation(detail, semantic, mmseg: bool):
     """Each branch gated by the other, at both resolutions: (B, H/8, W/8, 128)."""
-    left1 = blocks.conv(expand(detail, "bga.left1"), 128, 1, "bga.left1.2")
+    enlarging = "bilinear" if mmseg else "nearest"
+    left1 = blocks.conv(expand(detail, "bga.left1"), 128, 1, "bga.left1.2", bias=mmseg)
     left2 = blocks.conv(detail, 128, 3, "bga.left2.0", stride=2)  # (B, H/16, W/16, 128)
     left2 = blocks.batch_norm(left2, "bga.left2.1")
     # Padding by hand: the mean counts the border's zeros, as in the reference.
     left2 = layers.AveragePooling2D(3, 2)(layers.ZeroPadding2D(1)(left2))  # (B, H/32, W/32, 128)
     right1 = blocks.batch_norm(blocks.conv(semantic, 128, 3, "bga.right1.0"), "bga.right1.1")
-    right1 = blocks.resize_like(right1, left1, "nearest")  # (B, H/8, W/8, 128)
-    right2 = blocks.conv(expand(semantic, "bga.right2"), 128, 1, "bga.right2.2")
+    right1 = blocks.resize_like(right1, left1, enlarging)  # (B, H/8, W/8, 128)
+    right2 = blocks.conv(expand(semantic, "bga.right2"), 128, 1, "bga.right2.2", bias=mmseg)
     left = layers.Multiply()([left1, layers.Activation("sigmoid")(right1)])
     right = layers.Multiply()([left2, layers.Activation("sigmoid")(right2)])
-    x = layers.Add()([left, blocks.resize_like(right, left, "nearest")])
+    x = layers.Add()([left, blocks.resize_like(right, left, enlarging)])
     return blocks.relu(blocks.batch_norm(blocks.conv(x, 128, 3, "bga.conv.0"), "bga.conv.1"))
 
 
-def head(x, image, filters: int, num_classes: int, name: str, up: int = 0):
-    """Logits at the image's size; an auxiliary head (up > 0) works once more at twice the size."""
+def head(x, image, filters: int, num_classes: int, name: str, up: int = 0, again: bool = False):
+    """Logits at the image's size.
+
+    An auxiliary head works once more: with up > 0 at twice the size, with `again` as it is.
+    """
     dtype = blocks.logits_dtype()
-    x = layers.Dropout(0.1)(conv_bn_relu(x, filters, f"{name}.conv"))
+    x = conv_bn_relu(x, filters, f"{name}.conv")
+    if again:
+        x = conv_bn_relu(x, filters, f"{name}.conv2")
+    x = layers.Dropout(0.1)(x)
     if up:
         x = conv_bn_relu(layers.UpSampling2D(2)(x), up**2, f"{name}.conv_out.0.1")
     x = blocks.conv(x, num_classes, 1, f"{name}.conv_out.1", bias=True, dtype=dtype)
     return blocks.resize_like(x, image, dtype=dtype)  # (B, H, W, num_classes)
 
 
-def bisenetv2(num_classes: int, size: tuple[int | None, int | None]) -> keras.Model:
+def bisenetv2(
+    num_classes: int,
+    size: tuple[int | None, int | None],
+    *,
+    variant: Literal["coincheung", "mmseg"] = "coincheung",
+) -> keras.Model:
     """Builds BiSeNetV2: 3,340,177 parameters for one class, 5,188,485 with the auxiliary heads.
 
     24.45 GMACs at 512x1024, 35.26 with the heads (19 classes: 24.60 and 35.56).
@@ -111,6 +125,9 @@ def bisenetv2(num_classes: int, size: tuple[int | None, int | None]) -> keras.Mo
     Args:
       num_classes: logit channels.
       size: (height, width), any, or None. The reference takes multiples of 32 only.
+      variant: whose code it follows. mmsegmentation's enlarges bilinearly in the fusion, where two
+        convolutions have biases, and its auxiliary heads are two convolutions of 16, 64, 256 and
+        1024 channels.
 
     Returns:
       A model from (B, H, W, 3) to {"logits", "aux_1" (stem), "aux_2", "aux_3", "aux_4" (stage 5)},
@@ -125,9 +142,15 @@ def bisenetv2(num_classes: int, size: tuple[int | None, int | None]) -> keras.Mo
     """
     image = keras.Input((*size, 3), name="image")
     stages, semantic = semantic_branch(image)
-    fused = guided_aggregation(detail_branch(image), semantic)
+    mmseg = variant == "mmseg"
+    fused = guided_aggregation(detail_branch(image), semantic, mmseg)
     outputs = {"logits": head(fused, image, 1024, num_classes, "head")}
-    heads = (("aux2", 4), ("aux3", 8), ("aux4", 16), ("aux5_4", 32))
-    for index, ((name, up), stage) in enumerate(zip(heads, stages, strict=True), 1):
-        outputs[f"aux_{index}"] = head(stage, image, 128, num_classes, name, up)
+    # Name, by how much the second convolution enlarges its logits, its channels in mmsegmentation.
+    heads = (("aux2", 4, 16), ("aux3", 8, 64), ("aux4", 16, 256), ("aux5_4", 32, 1024))
+    for index, ((name, up, wide), stage) in enumerate(zip(heads, stages, strict=True), 1):
+        outputs[f"aux_{index}"] = (
+            head(stage, image, wide, num_classes, name, again=True)
+            if mmseg
+            else head(stage, image, 128, num_classes, name, up)
+        )
     return keras.Model(image, outputs, name="bisenetv2")

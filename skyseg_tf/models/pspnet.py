@@ -29,27 +29,31 @@ def bottleneck(x, width: int, name: str, *, stride=1, dilation=1):
     return blocks.relu(layers.Add()([y, x]))
 
 
-def dilated_resnet(image, depth: int):
+def dilated_resnet(image, depth: int, mmseg: bool):
     """The features of stages 3 (1024 channels) and 4 (2048), both at (H/8, W/8)."""
-    x = blocks.relu(conv_bn(image, 64, 3, "layer0.0", "layer0.1", stride=2))  # (B, H/2, W/2, 64)
-    x = blocks.relu(conv_bn(x, 64, 3, "layer0.3", "layer0.4"))
-    x = blocks.relu(conv_bn(x, 128, 3, "layer0.6", "layer0.7"))
-    x = blocks.max_pool3(x)  # (B, H/4, W/4, 128)
+    narrow, wide = (32, 64) if mmseg else (64, 128)
+    x = blocks.relu(conv_bn(image, narrow, 3, "layer0.0", "layer0.1", stride=2))  # (B, H/2, W/2, .)
+    x = blocks.relu(conv_bn(x, narrow, 3, "layer0.3", "layer0.4"))
+    x = blocks.relu(conv_bn(x, wide, 3, "layer0.6", "layer0.7"))
+    x = blocks.max_pool3(x)  # (B, H/4, W/4, wide)
     for stage, repeats in enumerate(BLOCKS[depth], 1):
+        dilation = {3: 2, 4: 4}.get(stage, 1)
         for index in range(repeats):
+            # The stage's first block is dilated as much, or with mmsegmentation half as much.
+            half = mmseg and index == 0 and dilation > 1
             x = bottleneck(
                 x,
                 32 * 2**stage,
                 f"layer{stage}.{index}",
                 stride=2 if (stage, index) == (2, 0) else 1,
-                dilation={3: 2, 4: 4}.get(stage, 1),  # the stage's first block too
+                dilation=dilation // 2 if half else dilation,
             )
         if stage == 3:
             x, middle = blocks.fork(x)
     return middle, x
 
 
-def pyramid_pooling(x):
+def pyramid_pooling(x, aligned: bool):
     """Means over 1, 4, 9 and 36 areas beside the features: 2048 channels to 4096."""
     x, *branches = blocks.fork(x, 5)
     views = [x]
@@ -57,21 +61,25 @@ def pyramid_pooling(x):
         name = f"ppm.features.{index}"
         pooled = blocks.AveragePoolBins(bins)(branches[index])
         view = conv_bn(pooled, 512, 1, f"{name}.1", f"{name}.2")
-        views.append(blocks.resize_like(blocks.relu(view), x, align_corners=True))
+        views.append(blocks.resize_like(blocks.relu(view), x, align_corners=aligned))
     return layers.Concatenate()(views)
 
 
-def head(x, image, filters: int, num_classes: int, name: str):
+def head(x, image, filters: int, num_classes: int, name: str, aligned: bool):
     """Logits at the image's size."""
     dtype = blocks.logits_dtype()
     x = blocks.relu(conv_bn(x, filters, 3, f"{name}.0", f"{name}.1"))
     x = layers.SpatialDropout2D(0.1)(x)
     x = blocks.conv(x, num_classes, 1, f"{name}.4", bias=True, dtype=dtype)
-    return blocks.resize_like(x, image, align_corners=True, dtype=dtype)  # (B, H, W, C)
+    return blocks.resize_like(x, image, align_corners=aligned, dtype=dtype)  # (B, H, W, C)
 
 
 def pspnet(
-    num_classes: int, size: tuple[int | None, int | None], *, depth: Literal[50, 101] = 50
+    num_classes: int,
+    size: tuple[int | None, int | None],
+    *,
+    depth: Literal[50, 101] = 50,
+    variant: Literal["semseg", "mmseg"] = "semseg",
 ) -> keras.Model:
     """Builds PSPNet on ResNet-50: 46,715,347 parameters for 19 classes, 49,080,038 with aux.
 
@@ -82,6 +90,8 @@ def pspnet(
       num_classes: logit channels.
       size: (height, width), any, or None; 8 k + 1 aligns all maps, as the authors demand.
       depth: of the ResNet, 50 or 101.
+      variant: whose code it follows. mmsegmentation's stem is half as wide, the first blocks of its
+        stages 3 and 4 are dilated half as much, and corners are not aligned.
 
     Returns:
       A model from (B, H, W, 3) to {"logits", "aux_1" (stage 3)}, each (B, H, W, num_classes).
@@ -99,9 +109,10 @@ def pspnet(
             f"pspnet: depth {depth} is not possible: use {' or '.join(map(str, BLOCKS))}"
         )
     image = keras.Input((*size, 3), name="image")
-    middle, x = dilated_resnet(image, depth)  # (B, H/8, W/8, 1024), (B, H/8, W/8, 2048)
+    mmseg = variant == "mmseg"
+    middle, x = dilated_resnet(image, depth, mmseg)  # (B, H/8, W/8, 1024), (B, H/8, W/8, 2048)
     outputs = {
-        "logits": head(pyramid_pooling(x), image, 512, num_classes, "cls"),
-        "aux_1": head(middle, image, 256, num_classes, "aux"),
+        "logits": head(pyramid_pooling(x, not mmseg), image, 512, num_classes, "cls", not mmseg),
+        "aux_1": head(middle, image, 256, num_classes, "aux", not mmseg),
     }
     return keras.Model(image, outputs, name="pspnet")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.memory import EXTRA_BYTES
 from skyseg_tf.masking.model_facts import ModelFacts
 
-EXTRA_BYTES = 900_000_000  # that reading a model may take, beside three times its file's size
 _MEMORY_WORDS = ("alloc", "memory", "oom ")
 _ROUNDING = 1e-2  # of a probability in float16 or in eight bits
 
