@@ -498,7 +498,7 @@ def test_options_come_from_text(name, texts, options):
     ("name", "text", "message"),
     [
         ("pspnet", "depth=34", "pspnet: depth is 50 or 101, not '34'"),
-        ("pspnet", "dpeth=50", "no option 'dpeth': there are depth; did you mean depth"),
+        ("pspnet", "dpeth=50", "no option 'dpeth': there are depth, variant; did you mean depth"),
         ("pspnet", "depth", "write NAME=VALUE: depth=50|101"),
         ("resnet_lstm", "psp=maybe", "psp is true or false, not 'maybe'"),
         ("resnet_lstm", "use_psp=true", "did you mean psp"),
