@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-from skyseg_tf.quiet import import_tensorflow_quietly
+from skyseg_tf.dependencies import import_tensorflow_quietly
 
 GMAC_SIZE = (512, 1024)
 

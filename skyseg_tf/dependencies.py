@@ -54,3 +54,25 @@ def _has_matplotlib_folder() -> bool:
 def _remove(folder: str, owner: int) -> None:
     if os.getpid() == owner:  # a forked process leaves it to its parent
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def import_tensorflow_quietly() -> None:
+    """Imports TensorFlow without its six lines of chatter on stderr, which no log level turns off.
+
+    The process's stderr is closed for that time; errors still raise. What imports TensorFlow or
+    Keras calls this first.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()  # the search for a GPU has its own lines
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

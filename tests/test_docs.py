@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from skyseg_tf.cli import VERBS, config_of
-from skyseg_tf.console.completion import flags_of
+from skyseg_tf.console.parsing import flags_of
 from skyseg_tf.data.drawing.scenes import draw_scene, write_scenes
 from skyseg_tf.labels import LABEL_ID
 
@@ -109,7 +109,7 @@ def check_command(verb: str, flags: list[str], where: str) -> None:
         assert verb in ("--version", "--completion", "--help"), f"{where}: skyseg {verb}"
         return
     assert verb in VERBS or (ROOT / "skyseg_tf" / f"{verb}.py").is_file(), f"{where}: {verb}"
-    known = {flag.name for flag in flags_of(config_of(verb))}
+    known = set(flags_of(config_of(verb)))
     assert set(flags) <= known, f"{where}: skyseg {verb} has no {set(flags) - known}"
 
 
@@ -135,7 +135,7 @@ def test_every_command_and_flag_exists(page):
         for verb, *flags in commands_in(line):
             if verb != "VERB":  # stands for any
                 check_command(verb, flags, page.name)
-    known = {flag.name for verb in VERBS for flag in flags_of(config_of(verb))}
+    known = {flag for verb in VERBS for flag in flags_of(config_of(verb))}
     known |= {"--version", "--completion", "--out", "--torch-python"}
     alone = {span.split()[0] for span in spans if re.match(r"--[a-z][a-z-]+", span)}
     if page.name != "commands.md":

@@ -20,9 +20,10 @@ from skyseg_tf.images.raw_photos import RAW_SUFFIXES
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking import photo_stages
 from skyseg_tf.masking.formats import FORMATS
+from skyseg_tf.masking.photo_jobs import find_jobs
 from skyseg_tf.masking.prediction import enlarge, predict_image
 from skyseg_tf.masking.runtime import load_runtime
-from skyseg_tf.predict import PredictConfig, find_jobs, main, predict
+from skyseg_tf.predict import PredictConfig, main, predict
 
 
 @pytest.fixture

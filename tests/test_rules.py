@@ -36,14 +36,11 @@ NO_TENSORFLOW = (
     "scoring.plots_scores",
     "tuning.plots",
     "cli",
-    "console.completion",
-    "console.wrong_flags",
+    "console.parsing",
+    "flags",
     "server.port",
     "zoo",
-    "settings",
-    "scenes",
-    "check",
-    "flatten",
+    *VERBS,
     "runs.model_folders",
     "masking.model_facts",
     "masking.backends",
@@ -54,13 +51,11 @@ NO_TENSORFLOW = (
     "masking.formats",
     "masking.nerfstudio",
     "masking.photo_stages",
-    "predict",
+    "masking.photo_jobs",
     "compositing.backdrop",
     "compositing.matting",
-    "replace",
-    "doctor",
+    "compositing.replacement",
     "video.predict",
-    "dashboard",
     "dashboard_pages.sources",
     "dashboard_pages.run_facts",
     "dashboard_pages.uploads",
@@ -72,7 +67,7 @@ NO_TENSORFLOW = (
 # A module imports from lower floors and from its own room; a room is a folder, and what lies
 # beside the folders on the first and the last floor is one room each.
 FLOORS = (
-    ("errors", "dependencies", "quiet", "settings", "files", "images", "labels"),
+    ("errors", "dependencies", "flags", "files", "images", "labels"),
     (
         "training.losses",
         "scoring.metrics",
@@ -82,8 +77,8 @@ FLOORS = (
     ),
     ("data", "models"),
     ("runs",),
-    ("masking", "scoring"),
-    ("training", "exporters", "video", "server", "tuning", "compositing"),
+    ("masking", "scoring", "tuning"),
+    ("training", "evaluation", "exporters", "video", "server", "compositing"),
     ("cli", "console", "dashboard_pages", "box", "zoo", *VERBS),
 )
 ONE_ROOM = (0, len(FLOORS) - 1)
@@ -161,3 +156,17 @@ def test_nothing_unfinished_and_no_foreign_loader():
             if word == "import torch" and path.name == "state_dicts.py":
                 continue
             assert word not in text, f"{path.name}: {word}"
+
+
+def test_the_names_that_help_shows_are_those_of_the_registries():
+    from importlib import import_module
+
+    from skyseg_tf import flags
+
+    shown = [
+        value for name, value in vars(flags).items() if name.isupper() and type(value) is tuple
+    ]
+    assert len(shown) > 10
+    for file, registry in shown:
+        module = import_module(f"skyseg_tf.{module_name(PACKAGE / file)}")
+        assert flags.names(file, registry) == tuple(getattr(module, registry)), registry

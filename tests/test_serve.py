@@ -24,8 +24,9 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.images import decode_photo
 from skyseg_tf.masking.formats import FORMATS, encode_prediction
 from skyseg_tf.masking.prediction import predict_image
-from skyseg_tf.serve import ServeConfig, make_app, serve
+from skyseg_tf.serve import ServeConfig, serve
 from skyseg_tf.server.answers import content_type
+from skyseg_tf.server.app import make_app
 
 
 def photo_bytes(kind="PNG", size=(64, 96), **options) -> bytes:
@@ -240,7 +241,7 @@ SERVER = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from drawn_clips import bright_is_sky, make_runtime
-from skyseg_tf import serve
+from skyseg_tf.server import app as serve
 def infer(images):
     time.sleep(0.7)
     return bright_is_sky(images)

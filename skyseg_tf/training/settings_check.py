@@ -11,10 +11,10 @@ from skyseg_tf.labels import get_scheme
 from skyseg_tf.models import MODELS, check_size, parse_model_options
 from skyseg_tf.models.recipes import OPTIMIZERS, RECIPES, Recipe
 from skyseg_tf.runs.folder import read_config
-from skyseg_tf.settings import TrainConfig
 from skyseg_tf.training.imagenet import IMAGENET, check_imagenet
 from skyseg_tf.training.losses import LOSSES
 from skyseg_tf.training.precision import PRECISIONS, check_precision
+from skyseg_tf.training.settings import TrainConfig
 from skyseg_tf.training.watching import TRACKERS
 
 _AT_LEAST = {
