@@ -17,9 +17,11 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from skyseg_tf.dependencies import import_tensorflow_quietly
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for tools/
 GMAC_SIZE = (512, 1024)
 
 
@@ -51,7 +53,7 @@ def measure(name: str, size: tuple[int, int], batch: int, repeats: int) -> dict:
     import tensorflow as tf
 
     from skyseg_tf.models.recipes import RECIPES, compile_model
-    from skyseg_tf.zoo import count_gmacs
+    from tools.zoo import count_gmacs
 
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)

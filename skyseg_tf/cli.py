@@ -26,7 +26,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "training": {
         "train": "train a network on records and plot its IoU",
         "search": "find the best settings by many trainings",
-        "evaluate": "score a run, by the Cityscapes protocol and for its sky, with a report",
+        "evaluate": "score the masks that predict writes, or a run on its records, with a report",
         "import_weights": "turn a published PyTorch checkpoint into a Keras network",
     },
     "result": {
@@ -91,7 +91,7 @@ def one_line_errors(prog: str) -> Iterator[None]:
         _refuse(prog, _one_line(error))
     except KeyboardInterrupt as stop:
         print(f"{prog}: stopped", file=sys.stderr)
-        _leave(128 + (stop.args[0] if stop.args else signal.SIGINT), isinstance(stop, Stuck))
+        leave(128 + (stop.args[0] if stop.args else signal.SIGINT), isinstance(stop, Stuck))
 
 
 @contextmanager
@@ -117,8 +117,13 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _leave(status: int, stuck: bool) -> NoReturn:
-    """Exits, without the threads that hang in some library: Python would wait for them for ever."""
+def leave(status: int, stuck: bool = False) -> NoReturn:
+    """Exits, without threads that hang in some library: Python would wait for them for ever.
+
+    Args:
+      status: of the process.
+      stuck: whether one is known to hang; else all have two seconds to end.
+    """
     deadline = time.monotonic() + _LAST_WAIT
     for thread in threading.enumerate():
         if not stuck and not thread.daemon and thread is not threading.current_thread():

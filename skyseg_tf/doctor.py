@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from skyseg_tf import __version__
 from skyseg_tf.cli import run_command
 from skyseg_tf.errors import InputError
@@ -59,19 +61,22 @@ def examine() -> dict:
 
 
 def missing_of(extra: str) -> list[str]:
-    """Distributions of one extra that are not installed, as pip wants them."""
-    wanted = [line.split(";") for line in requires("skyseg_tf") or () if f'"{extra}"' in line]
-    names = (requirement.strip() for requirement, *_ in wanted)
-    return [name for name in names if _version(_bare(name)) is None]
+    """Requirements of one extra that this installation does not meet, as pip wants them."""
+    wanted = [
+        requirement
+        for requirement in map(Requirement, requires("skyseg_tf") or ())
+        if requirement.marker and requirement.marker.evaluate({"extra": extra})
+    ]
+    return [f"{one.name}{one.specifier}" for one in wanted if not _meets(one)]
 
 
-def _bare(requirement: str) -> str:
-    for mark in "[<>=!~ ":
-        requirement = requirement.split(mark)[0]
-    return requirement
+def _meets(requirement: Requirement) -> bool:
+    found = version_or_none(requirement.name)
+    return found is not None and requirement.specifier.contains(found, prereleases=True)
 
 
-def _version(distribution: str) -> str | None:
+def version_or_none(distribution: str) -> str | None:
+    """Of a distribution that is installed."""
     try:
         return version(distribution)
     except PackageNotFoundError:
@@ -79,13 +84,12 @@ def _version(distribution: str) -> str | None:
 
 
 def _backend_version(name: str) -> str | None:
-    from skyseg_tf.masking.runtime import installed
+    from skyseg_tf.masking.runtime import BACKENDS, installed
 
     if not installed(name):
         return None
-    distributions = {"litert": ("ai-edge-litert",), "keras": ("keras",)}
-    names = distributions.get(name, (name, f"{name}-gpu"))
-    return next((v for v in map(_version, names) if v), "of unknown version")
+    versions = map(version_or_none, BACKENDS[name].distributions)
+    return next(filter(None, versions), "of unknown version")
 
 
 def _memory() -> float | None:
@@ -133,7 +137,7 @@ def doctor(config: DoctorConfig) -> int:
 
 def page(facts: dict) -> str:
     """`examine`'s answer for people."""
-    from skyseg_tf.masking.runtime import PACKAGES
+    from skyseg_tf.masking.runtime import BACKENDS
 
     machine = facts["machine"]
     memory = f", {machine['memory_gib']} GiB" if machine["memory_gib"] else ""
@@ -144,7 +148,7 @@ def page(facts: dict) -> str:
     ]
     for name, text in facts["backends"].items():
         state = f"{text}{' (default)' if name == facts['default_backend'] else ''}"
-        lines.append(_row("backend", name, state if text else f"missing: {PACKAGES[name][1]}"))
+        lines.append(_row("backend", name, state if text else f"missing: {BACKENDS[name].install}"))
     for name, missing in facts["extras"].items():
         state = f'missing {", ".join(missing)}: pip install "skyseg_tf[{name}]"'
         lines.append(_row("extra", name, state if missing else f"there: {EXTRAS[name]}"))

@@ -17,7 +17,7 @@ SEARCH = Parameter(group=Group("search", sort_key=0))
 STREAM = Parameter(allow_leading_hyphen=True)  # "-" is stdin or stdout
 
 # Registries: the file in this package, and the name in it.
-BACKENDS = ("masking/runtime.py", "BACKENDS")
+BACKENDS = ("masking/backends/__init__.py", "BACKENDS")
 ENCODINGS = ("labels.py", "ENCODINGS")
 EXPORTS = ("exporters/formats.py", "FORMATS")
 LAYOUTS = ("data/layouts.py", "LAYOUTS")
@@ -55,6 +55,8 @@ def names(file: str, registry: str) -> tuple[str, ...]:
 
 
 def _names(node: ast.expr) -> tuple[str, ...]:
+    if isinstance(node, ast.DictComp):  # over the modules of these names
+        return tuple(module.id for module in node.generators[0].iter.elts)
     items = node.keys if isinstance(node, ast.Dict) else node.elts
     return tuple(item.value for item in items)
 

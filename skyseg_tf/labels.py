@@ -125,11 +125,68 @@ class LabelScheme:
         return 0 if self.is_binary else self.sky
 
     @property
+    def has_threshold(self) -> bool:
+        """Whether a threshold on the sky's probability decides, and not the largest probability."""
+        return self.is_binary
+
+    @property
+    def shows_sky_alone(self) -> bool:
+        """Whether pictures and files mark the sky and nothing else: what is beside it is no class."""
+        return self.is_binary
+
+    @property
+    def shown_classes(self) -> tuple[int, ...]:
+        """Class ids that pictures and files mark."""
+        return (self.sky,) if self.shows_sky_alone else tuple(range(self.num_classes))
+
+    @property
     def palette(self) -> np.ndarray:
         """(256, 3) uint8 colours by class id; ignored and unused ids are black."""
         palette = np.zeros((256, 3), np.uint8)
         palette[: self.num_classes] = self.colors
         return palette
+
+    @property
+    def shown_palette(self) -> np.ndarray:
+        """As `palette`, with black for what is not among `shown_classes`."""
+        palette, shown = np.zeros((256, 3), np.uint8), list(self.shown_classes)
+        palette[shown] = self.palette[shown]
+        return palette
+
+    def shown(self, ids: np.ndarray) -> np.ndarray:
+        """Class ids with IGNORE in place of what is not among `shown_classes`."""
+        return np.where(np.isin(ids, self.shown_classes), ids, np.uint8(IGNORE))
+
+    def class_ids(
+        self, probs: np.ndarray, threshold: float = 0.5, sky: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Class ids from probabilities.
+
+        Args:
+          probs: (..., C) float, C = num_logits.
+          threshold: from which probability on, it included, a pixel is sky; of several classes
+            only where `sky` is given, else the most probable wins.
+          sky: (...) probability of sky that is known better than in `probs`, such as along the
+            photo's edges.
+
+        Returns:
+          (...) uint8.
+        """
+        if self.is_binary:
+            return class_ids(probs if sky is None else sky[..., None], threshold)
+        if sky is None:
+            return class_ids(probs)
+        others = probs.copy()
+        others[..., self.sky] = -1
+        return np.where(sky >= threshold, np.uint8(self.sky), class_ids(others))
+
+    def decision(self, threshold: float = 0.5, *, refined: bool = False) -> str:
+        """The rule of `class_ids` in words; `refined` where it is given `sky`."""
+        if self.is_binary:
+            return f"sky where p >= {threshold:g}"
+        if refined and self.sky is not None:
+            return f"sky where its refined p >= {threshold:g}, else largest probability"
+        return "largest probability"
 
     @property
     def categories(self) -> dict[str, list[int]]:

@@ -4,7 +4,7 @@ skyseg serve --port 8000
 curl -F image=@photo.jpg 'localhost:8000/mask?format=mask' -o mask.png
 """
 
-from skyseg_tf.cli import run_command
+from skyseg_tf.cli import leave, run_command
 from skyseg_tf.server.settings import ServeConfig
 
 
@@ -22,9 +22,14 @@ def serve(config: ServeConfig) -> None:
     serve(config)
 
 
+def _serve_and_leave(config: ServeConfig) -> None:
+    serve(config)
+    leave(0)  # a photo that hangs has been waited for
+
+
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.serve") -> None:
     """Entry point of the command."""
-    run_command(serve, ServeConfig, argv, prog)
+    run_command(_serve_and_leave, ServeConfig, argv, prog)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from skyseg_tf.data.augment import presets as aug
 from skyseg_tf.data.augment.presets import (
     AUGMENTATIONS,
     Augmentation,
@@ -12,7 +13,6 @@ from skyseg_tf.data.augment.presets import (
     make_augment,
     make_mix,
 )
-from skyseg_tf.data.augment.presets import presets as aug
 from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import IGNORE, LABEL_ID, SCHEMES

@@ -1,7 +1,7 @@
 import numpy as np
 
+from skyseg_tf.data.augment import presets as augment
 from skyseg_tf.data.augment.examples import SHOWN, effect_examples
-from skyseg_tf.data.augment.presets import presets as augment
 from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.labels import LABEL_ID
 from skyseg_tf.scoring.plots import plot_augmentations, save_figure

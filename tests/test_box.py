@@ -48,8 +48,8 @@ def photos():
 
 def test_every_runtime_gives_what_was_trained(network, photos, tmp_path, monkeypatch):
     from skyseg_tf import models
-    from skyseg_tf.box import write_box
     from skyseg_tf.runs.folder import make_saved_model
+    from tools.box import write_box
 
     monkeypatch.setitem(models.MODELS, "tiny", models.Network(tiny, divisor=2))
     monkeypatch.setattr(runtime, "BOX", tmp_path)
@@ -77,7 +77,7 @@ def test_no_dimension_too_many_in_a_graph(network, photos, monkeypatch):
     import onnxruntime
     from tf2onnx import optimizer
 
-    from skyseg_tf.box import _export
+    from tools.box import _export
 
     steps = dict(optimizer._optimizers)
     first = {"optimize_transpose": None, "remove_identity": None}

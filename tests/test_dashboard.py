@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import sys
 import time
 import tomllib
 from dataclasses import replace
@@ -33,9 +32,7 @@ from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking.formats import encode_prediction
 from skyseg_tf.masking.runtime import ModelFacts, Runtime
 from skyseg_tf.runs.history import read_history
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
-import make_dashboard
+from tools import dashboard_pictures
 
 SKY_ID = 23  # of the Cityscapes labelIds
 PROTOCOL = {
@@ -581,7 +578,7 @@ def server(folders, tree):
     names = [pair.name for pair in find_pairs(tree, splits=["train"])][:4]
     for name in ("one", "two"):
         add_evaluation(make_run(folders.runs / name), tree, dict.fromkeys(names, 0.5))
-    with make_dashboard.serve(folders.models.parent) as address:
+    with dashboard_pictures.serve(folders.models.parent) as address:
         yield address
 
 
@@ -590,10 +587,10 @@ def test_every_page_in_a_browser(server, tmp_path, tree):
     api = pytest.importorskip("playwright.sync_api")
     height, width = read_image(find_pairs(tree)[0].image).shape[:2]
     aspect = width / height
-    if not make_dashboard.CHROMIUM.exists():
+    if not dashboard_pictures.CHROMIUM.exists():
         pytest.skip("needs Chromium")
     with api.sync_playwright() as playwright:
-        browser = make_dashboard.launch(playwright)
+        browser = dashboard_pictures.launch(playwright)
         elsewhere = []
         for width, theme in ((1280, "light"), (390, "dark")):
             context = browser.new_context(
@@ -602,9 +599,9 @@ def test_every_page_in_a_browser(server, tmp_path, tree):
             page = context.new_page()
             page.on("request", lambda request: elsewhere.append(request.url)
                     if not request.url.startswith((server, "data:", "blob:", "ws:")) else None)  # fmt: skip
-            for path, title in make_dashboard.PAGES.items():
+            for path, title in dashboard_pictures.PAGES.items():
                 page.goto(f"{server}/{path}", wait_until="domcontentloaded")
-                make_dashboard.wait_until_drawn(page)
+                dashboard_pictures.wait_until_drawn(page)
                 assert page.inner_text("h1") == title
                 assert page.query_selector("[data-testid=stException]") is None
                 assert "Traceback" not in page.inner_text("body")
@@ -616,7 +613,7 @@ def test_every_page_in_a_browser(server, tmp_path, tree):
                     assert abs(figure["width"] / figure["height"] - aspect) < 0.02
                 wide = page.evaluate("document.documentElement.scrollWidth")
                 assert wide <= width, f"{title} is {wide} wide at {width}"
-                png = make_dashboard.picture_of(page, width, 9000)
+                png = dashboard_pictures.picture_of(page, width, 9000)
                 assert len(png) > 10_000
                 (tmp_path / f"{title}_{width}.png").write_bytes(png)  # to be looked at
                 page.set_viewport_size({"width": width, "height": 900})
@@ -630,10 +627,10 @@ def _use(browser, server: str) -> None:
     """Hovers over the photo, opens a worst photo by one click, uploads, reads the limit."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(f"{server}/worst")
-    make_dashboard.wait_until_drawn(page)
+    dashboard_pictures.wait_until_drawn(page)
     page.get_by_role("button", name="Inspect").first.click()
     page.wait_for_function("document.querySelector('h1')?.innerText === 'Inspect'")
-    make_dashboard.wait_until_drawn(page)
+    dashboard_pictures.wait_until_drawn(page)
     picture = page.locator(".js-plotly-plot").first
     picture.scroll_into_view_if_needed()
     picture.hover()
@@ -641,7 +638,7 @@ def _use(browser, server: str) -> None:
     assert "sky " in page.text_content(".hovertext")
     assert "predicted" in page.text_content(".hovertext")
     page.goto(f"{server}/photo")
-    make_dashboard.wait_until_drawn(page)
+    dashboard_pictures.wait_until_drawn(page)
     assert "100MB" in page.inner_text("[data-testid=stFileUploader]")
     photo = {"name": "mine.png", "mimeType": "image/png", "buffer": png(blue_photo(200, 300))}
     page.set_input_files("input[type=file]", photo)

@@ -37,3 +37,21 @@ def test_it_tells_what_is_there_and_what_is_missing(monkeypatch, capsys, tmp_pat
     assert "damaged or altered" in page
     monkeypatch.setattr(doctor, "installed", lambda name: False)
     assert doctor.examine()["default_backend"] is None
+
+
+def test_an_extra_lacks_what_is_absent_or_too_old_on_this_system(monkeypatch):
+    there = {"old": "1.9", "new": "2.0.dev1", "Odd.Name": "3"}
+    wanted = [
+        "tensorflow>=2", 'old>=2,<3; extra == "raw"', 'new>=1.5; extra == "raw"',
+        'absent[a,b]~=1.0; extra == "raw"', 'Odd.Name; extra == "raw"',
+        'elsewhere; sys_platform == "win32" and extra == "raw"', 'other; extra == "video"',
+    ]  # fmt: skip
+
+    def version(name):
+        if name not in there:
+            raise doctor.PackageNotFoundError(name)
+        return there[name]
+
+    monkeypatch.setattr(doctor, "requires", lambda name: wanted)
+    monkeypatch.setattr(doctor, "version", version)
+    assert doctor.missing_of("raw") == ["old<3,>=2", "absent~=1.0"]

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from skyseg_tf.data.augment.presets import effects
+from skyseg_tf.data.augment import effects
 
 LUMA = np.array([0.299, 0.587, 0.114])
 

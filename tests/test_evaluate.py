@@ -11,6 +11,7 @@ import pytest
 from cityscapesscripts.helpers.labels import trainId2label
 from drawn_models import blue_model, blue_probs
 from drawn_trees import cityscapes, flat
+from markupsafe import escape
 from official_evaluation import run_official
 
 from skyseg_tf.cli import main
@@ -86,18 +87,15 @@ def test_records_are_scored_as_they_are(on_records, records, sky_run):
 def test_every_file_names_its_protocol(on_records):
     protocol = json.loads((on_records / "metrics.json").read_text())["protocol"]
     assert re.fullmatch(
-        r"val split of sky, 2 photos \(truth [0-9a-f]{12}\), classes sky, scored at the records' "
-        r"size, 32x64, single scale, void ignored, sky where p >= 0.5",
+        r"val split of sky, 2 photos \(truth [0-9a-f]{12}\), classes sky, records protocol, scored at "
+        r"the records' size, 32x64, single scale, void ignored, sky where p >= 0.5",
         protocol,
     )
     for name in ("per_class", "per_image"):
         with open(on_records / f"{name}.csv") as file:
             rows = list(csv.DictReader(file))
         assert all(row["protocol"] == protocol for row in rows)
-    assert (
-        protocol.replace("'", "&#x27;").replace(">", "&gt;")
-        in (on_records / "report.html").read_text()
-    )
+    assert escape(protocol) in (on_records / "report.html").read_text()
     plots = {path.stem for path in (on_records / "plots").iterdir()}
     assert plots == {
         "iou_scores", "confusion_matrix", "outline", "reliability", "image_iou", "worst",
@@ -117,10 +115,10 @@ def test_full_size_of_the_labels(sky_run, tree):
     folder = evaluate(
         EvaluateConfig(
             model=sky_run, source=tree, image_size=(48, 96), multi_scale=(1.0, 2.0), flip=True,
-            worst=0, quiet=True,
+            refine=False, worst=0, quiet=True,
         )
     )  # fmt: skip
-    assert folder.name == "scenes_val_48x96_scales1-2_flip"
+    assert folder.name == "scenes_val_48x96_scales1-2_flip_unrefined"
     scores = json.loads((folder / "metrics.json").read_text())
     matrix = np.zeros((2, 2), np.int64)
     for image, truth in val_pairs(tree):
@@ -138,11 +136,9 @@ def test_full_size_of_the_labels(sky_run, tree):
 def test_refined_along_the_photos_edges(sky_run, tree):
     """The sky's outline at full size is that of `skyseg predict`, and the protocol says so."""
     folder = evaluate(
-        EvaluateConfig(
-            model=sky_run, source=tree, image_size=(48, 96), refine=True, worst=0, quiet=True
-        )
+        EvaluateConfig(model=sky_run, source=tree, image_size=(48, 96), worst=0, quiet=True)
     )
-    assert folder.name == "scenes_val_48x96_refined"
+    assert folder.name == "scenes_val_48x96"
     scores = json.loads((folder / "metrics.json").read_text())
     assert "refined" in scores["protocol"]
     matrix = np.zeros((2, 2), np.int64)
@@ -267,7 +263,7 @@ def test_report_needs_the_run_folder_alone(on_records, sky_run, tmp_path):
     page = write_report(moved, "val").read_text()
     assert page == before.replace("run sky<", "run a &lt;b&gt;run<")
     assert page.count("<img") == 6
-    assert not re.findall(r"(?:src|href)='(?!data:)", page)
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:)", page)
     assert "http" not in page.replace("data:image", "")
     scores = json.loads((moved / "evaluation" / "val" / "metrics.json").read_text())
     assert f"<b>{scores['mean_iou']:.3f}</b>" in page
@@ -289,10 +285,11 @@ def test_a_model_file_is_scored_as_predict_runs_it(tree, tmp_path, capsys):
     """At the size that it gives each photo itself, with its own threshold."""
     model = blue_model(tmp_path / "blue.onnx", threshold=0.7, long_side=96)
     argv = ["evaluate", "--model", str(model), "--source", str(tree), "--quiet", "--worst", "0"]
+    argv.append("--no-refine")
     with pytest.raises(SystemExit) as end:
         main(argv)
     assert end.value.code == 0, capsys.readouterr().err
-    folder = tmp_path / "blue.onnx.evaluation" / "scenes_val"
+    folder = tmp_path / "blue.onnx.evaluation" / "scenes_val_unrefined"
     scores = json.loads((folder / "metrics.json").read_text())
     wanted = sum(blue_matrix(*pair, (64, 96), 0.7) for pair in val_pairs(tree))
     difference = np.abs(wanted - np.array(scores["confusion_matrix"])).sum()
@@ -300,7 +297,7 @@ def test_a_model_file_is_scored_as_predict_runs_it(tree, tmp_path, capsys):
     assert scores["network"] == "blue"
     assert "sky where p >= 0.7" in scores["protocol"]
     assert "model blue.onnx" in (folder / "report.html").read_text()
-    assert "blue.onnx" in compare_evaluations([model, model], "scenes_val")
+    assert "blue.onnx" in compare_evaluations([model, model], "scenes_val_unrefined")
 
 
 def test_a_model_file_is_scored_on_records(records, tmp_path):
@@ -347,7 +344,8 @@ def test_a_run_is_named_by_its_file_too_and_by_the_older_flag(sky_run, on_record
         ({"split": "test"}, "no split 'test': there are"),
         ({"submission": "out"}, "--submission needs --source"),
         ({"image_size": (32, 64)}, "--image-size needs --source"),
-        ({"refine": True}, "--refine needs --source"),
+        ({"protocol": "photo"}, "--protocol photo needs --source"),
+        ({"protocol": "foto"}, "did you mean photo"),
         ({"source": "nowhere"}, "does not exist"),
         ({"multi_scale": (0.0,)}, "above 0"),
         ({"window": (64, 64)}, "larger than the view"),

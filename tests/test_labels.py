@@ -92,3 +92,20 @@ def test_class_ids_of_scores():
     many = np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]])
     assert class_ids(many).tolist() == [1, 0]  # of equals the first
     assert class_ids(many).dtype == class_ids(probs).dtype == np.uint8
+
+
+def test_the_scheme_decides_what_is_sky_and_what_pictures_show():
+    sky, city = SCHEMES["sky"], SCHEMES["cityscapes19"]
+    assert (sky.shown_classes, city.shown_classes) == ((1,), tuple(range(19)))
+    assert sky.shown(np.array([0, 1, IGNORE], np.uint8)).tolist() == [IGNORE, 1, IGNORE]
+    assert sky.shown_palette[:2].tolist() == [[0, 0, 0], [70, 130, 180]]
+    assert np.array_equal(city.shown_palette, city.palette)
+    assert sky.decision(0.7) == "sky where p >= 0.7"
+    assert city.decision(0.7) == SCHEMES["streets11"].decision(refined=True)
+    assert city.decision(refined=True) == "sky where its refined p >= 0.5, else largest probability"
+    probs = np.zeros((3, 19), np.float32)
+    probs[:, [2, 10]] = [[0.45, 0.4], [0.4, 0.45], [0.1, 0.9]]
+    assert city.class_ids(probs).tolist() == [2, 10, 10]
+    assert city.class_ids(probs, sky=probs[:, 10]).tolist() == [2, 2, 10]  # against all together
+    assert city.class_ids(probs, 0.4, probs[:, 10]).tolist() == [10, 10, 10]
+    assert sky.class_ids(probs[:, [10]], 0.45).tolist() == [0, 1, 1]

@@ -46,7 +46,13 @@ def source(tmp_path_factory):
         shutil.copy(ROOT / name, folder)
     leftovers = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "skyseg_tf", folder / "skyseg_tf", ignore=leftovers)
-    for name in ("data/photo.png", "runs/a/model.keras", "tests/test_x.py", "benchmarks/x.py"):
+    for name in (
+        "data/photo.png",
+        "runs/a/model.keras",
+        "tests/test_x.py",
+        "benchmarks/x.py",
+        "tools/box.py",
+    ):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text("")
     assets = folder / "skyseg_tf" / "data" / "pages"
@@ -93,7 +99,7 @@ def test_a_wheel_of_the_sdist_is_the_same(source, wheel, tmp_path):
     sdist = build("sdist", source, tmp_path / "dist")
     inside = names(sdist)
     assert {*SOURCES, "skyseg_tf/weights/skyline.onnx", "skyseg_tf/py.typed"} <= inside
-    assert not [name for name in inside if re.match(r"(tests|data|runs|benchmarks)/", name)]
+    assert not [name for name in inside if re.match(r"(tests|data|runs|benchmarks|tools)/", name)]
     with tarfile.open(sdist) as tar:
         tar.extractall(tmp_path, filter="data")
     unpacked = tmp_path / f"skyseg_tf-{__version__}"

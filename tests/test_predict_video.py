@@ -32,11 +32,11 @@ from skyseg_tf import predict
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import SKY_TINT
 from skyseg_tf.labels import SCHEMES
+from skyseg_tf.video import predict as module
+from skyseg_tf.video import read as video
 from skyseg_tf.video.camera import Camera
 from skyseg_tf.video.predict import VideoConfig, find_target, predict_video, predict_videos
 from skyseg_tf.video.read import Moment, VideoInfo
-from skyseg_tf.video.read import predict as module
-from skyseg_tf.video.read import read as video
 from skyseg_tf.video.write import CONTAINERS, VideoWriter
 
 TICK = Fraction(1, 25)
@@ -376,7 +376,6 @@ HANGING = """
 import os, sys, threading; sys.path.insert(0, sys.argv[1])
 from drawn_clips import bright_is_sky, make_runtime
 from skyseg_tf import predict
-from skyseg_tf.video.read import read as video
 count = []
 def infer(images):
     count.append(1)

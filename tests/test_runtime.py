@@ -1,7 +1,9 @@
 import json
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -9,12 +11,13 @@ import pytest
 from drawn_models import blue_model, blue_probs
 from onnx import numpy_helper
 
+from skyseg_tf import doctor
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking import runtime
-from skyseg_tf.masking.backends import LOADERS
+from skyseg_tf.masking.backends import BACKENDS, Backend, Runtime
 from skyseg_tf.masking.onnx_file import read_metadata, read_weights
-from skyseg_tf.masking.runtime import BACKENDS, ModelFacts, load_fastest, load_runtime, sha256_of
+from skyseg_tf.masking.runtime import ModelFacts, load_fastest, load_runtime, sha256_of
 
 RNG = np.random.default_rng(0)
 
@@ -61,7 +64,7 @@ def test_first_calls_come_one_after_the_other_before_threads_share(
     calls, at_work = [], []
 
     def load(*arguments):
-        model = LOADERS["onnxruntime"](*arguments)
+        model = BACKENDS["onnxruntime"].load(*arguments)
         infer = model._infer
 
         def watched(images):
@@ -74,7 +77,7 @@ def test_first_calls_come_one_after_the_other_before_threads_share(
         model._infer = watched
         return model
 
-    monkeypatch.setitem(runtime.LOADERS, "openvino", load)
+    monkeypatch.setitem(BACKENDS, "openvino", replace(BACKENDS["openvino"], load=load))
     with ThreadPoolExecutor(3) as pool:
         done = [pool.submit(load_runtime, path, "openvino", streams=2) for _ in range(3)]
     assert len(calls) == len({future.result() for future in done}) == 3
@@ -100,7 +103,7 @@ def test_long_work_goes_to_the_backend_that_is_faster_here(tmp_path, monkeypatch
     calls = []
 
     def slowed(name):
-        loader = LOADERS[name]
+        loader = BACKENDS[name].load
 
         def load(*arguments):
             model = loader(*arguments)
@@ -117,7 +120,7 @@ def test_long_work_goes_to_the_backend_that_is_faster_here(tmp_path, monkeypatch
         return load
 
     for name in ("onnxruntime", "openvino"):
-        monkeypatch.setitem(LOADERS, name, slowed(name))
+        monkeypatch.setitem(BACKENDS, name, replace(BACKENDS[name], load=slowed(name)))
     path = blue_model(tmp_path / "m.onnx")
     assert load_fastest(path, threads=2, streams=2).backend == faster
     assert {shape for _, shape in calls[1:]} - {(1, 256, 256, 3)} == {
@@ -273,5 +276,47 @@ def test_the_box_is_checked_before_it_is_loaded(tmp_path, monkeypatch):
         load_runtime("c")
 
 
-def test_every_backend_has_its_package():
-    assert set(BACKENDS) == set(runtime.PACKAGES)
+def test_the_box_of_this_package_holds_its_models():
+    box = runtime.read_box()
+    assert box["default"] in box["models"]
+    assert all((runtime.BOX / entry["file"]).is_file() for entry in box["models"].values())
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_what_every_backend_says_of_itself(name):
+    backend = BACKENDS[name]
+    assert backend.name == name
+    assert all(suffix.startswith(".") for suffix in backend.suffixes)
+    assert backend.install.startswith("pip install ")
+    assert backend.is_installed()  # all are, where tests run
+    assert any(doctor.version_or_none(one) for one in backend.distributions)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_every_backend_refuses_a_damaged_file_in_one_line(name, tmp_path):
+    path = tmp_path / f"m{BACKENDS[name].suffixes[0]}"
+    path.write_bytes(b"\x08\x07nonsense")
+    path.with_name(f"{path.name}.json").write_text("{}")
+    with pytest.raises(InputError, match=re.escape(str(path))) as error:
+        load_runtime(path, name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_backend_of_a_test_is_chosen_told_and_offered(tmp_path, monkeypatch):
+    """One record is all that the program needs."""
+
+    def load(path, threads, streams):
+        facts = ModelFacts(path.stem, SCHEMES["sky"])
+        return Runtime("toy", path, facts, lambda images: images[..., :1] / 255)
+
+    toy = Backend("toy", (".toy",), "toy_runtime", ("toy",), "pip install toy", load, 0)
+    monkeypatch.setitem(BACKENDS, "toy", toy)
+    (tmp_path / "m.toy").write_bytes(b"")
+    with pytest.raises(InputError, match=r"m\.toy: needs toy: `pip install toy`"):
+        load_runtime(tmp_path / "m.toy")
+    assert "missing: pip install toy" in doctor.page(doctor.examine())
+    with pytest.raises(InputError, match=r"give .*\.keras, \.toy or a run folder"):
+        load_runtime(blue_model(tmp_path / "m.other"))
+    monkeypatch.setitem(BACKENDS, "toy", replace(toy, package="json"))  # there
+    assert load_runtime(tmp_path / "m.toy").backend == "toy"
+    assert "toy          of unknown version" in doctor.page(doctor.examine())

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from skyseg_tf.data.augment.presets import skies
+from skyseg_tf.data.augment import skies
 
 SEED = tf.constant([5, 6])
 SIZE = (48, 64)

@@ -4,10 +4,14 @@ import av
 import numpy as np
 import pytest
 from drawn_clips import draw_frame
+from drawn_models import blue_model
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import overlay, overlay_sky
 from skyseg_tf.labels import SCHEMES
+from skyseg_tf.masking.prediction import enlarge
+from skyseg_tf.masking.runtime import load_runtime
+from skyseg_tf.masking.views import resize_probs
 from skyseg_tf.video.compose import VIDEO_FORMATS, Composer, rgb_to_yuv
 from skyseg_tf.video.read import planes
 
@@ -130,3 +134,22 @@ def test_what_cannot_be_drawn_is_refused():
         Composer("coco", SKY)
     with pytest.raises(InputError, match="needs a class 'sky'"):
         Composer("mask", SCHEMES["streets11"])
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7])
+def test_classes_are_those_of_photos_within_the_rounding_to_bytes(tmp_path, threshold):
+    """Bytes instead of floats: a class may only differ where two are next to equal."""
+    size, rng = (181, 301), np.random.default_rng(0)
+    for scheme in (SKY, CITY):
+        runtime = load_runtime(blue_model(tmp_path / f"{scheme.name}.onnx", scheme=scheme.name))
+        probs = rng.dirichlet(np.ones(max(2, scheme.num_logits)), (23, 38)).astype(np.float32)
+        probs = np.ascontiguousarray(probs[..., : scheme.num_logits])
+        photo = np.zeros((*size, 3), np.uint8)
+        ids = enlarge(runtime, photo, probs, refined=False, threshold=threshold).ids
+        composer = Composer("labelids", scheme, threshold=threshold)
+        (drawn,) = planes(composer(make_frame(size=size), probs))
+        differs = drawn != scheme.label_ids[ids]
+        full = np.sort(resize_probs(probs, size), -1)
+        margin = abs(full[..., -1] - (threshold if scheme is SKY else full[..., -2]))
+        assert margin[differs].max(initial=0) < 2.5 / 255
+        assert differs.mean() < 0.05

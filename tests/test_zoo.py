@@ -4,14 +4,14 @@ import keras
 import numpy as np
 import pytest
 
-from skyseg_tf import zoo as zoo_page
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking.model_facts import sha256_of
 from skyseg_tf.runs.folder import write_json
 from skyseg_tf.runs.history import write_history
 from skyseg_tf.train import TrainConfig
-from skyseg_tf.zoo import ZooConfig, count_gmacs, measure_latency, zoo
+from tools import zoo as zoo_page
+from tools.zoo import ZooConfig, count_gmacs, measure_latency, zoo
 
 
 def conv_model(size=(None, None), filters=1):

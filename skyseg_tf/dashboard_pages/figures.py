@@ -9,7 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from skyseg_tf.images import SKY_TINT, overlay, overlay_sky, resize_image, resize_mask
+from skyseg_tf.images import SKY_TINT, resize_image, resize_mask
+from skyseg_tf.masking.formats import draw_overlay
 from skyseg_tf.masking.prediction import Prediction
 
 TRAIN, VAL = "#2c7fb8", "#d95f0e"  # as plots.plot_learning_curves
@@ -168,7 +169,6 @@ def channel_at_size(probs: np.ndarray, channel: int, size: tuple[int, int]) -> n
 
 def prediction_picture(prediction: Prediction) -> np.ndarray:
     """The photo as `skyseg predict --format overlay` gives it, at the page's size."""
-    if not prediction.scheme.is_binary:
-        return for_page(overlay(prediction.image, prediction.ids, prediction.palette))
     picture = for_page(prediction.image)
-    return overlay_sky(picture, resize_mask(prediction.ids, picture.shape[:2]) == 1)
+    ids = resize_mask(prediction.ids, picture.shape[:2])
+    return draw_overlay(picture, ids, prediction.scheme)

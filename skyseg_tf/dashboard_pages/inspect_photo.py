@@ -59,7 +59,7 @@ def _compare(sides: list["_Side"]) -> None:
     threshold = None
     controls = st.columns([2, 1], vertical_alignment="bottom")
     with controls[0]:
-        cut = next((side.runtime for side in sides if side.runtime.scheme.is_binary), None)
+        cut = next((side.runtime for side in sides if side.scheme.has_threshold), None)
         threshold = session.threshold_slider(cut, "threshold") if cut else None
     with controls[1]:
         refined = st.toggle(
@@ -84,7 +84,7 @@ class _Side:
 
     def ask(self, threshold: float | None, refined: bool) -> None:
         """Computes answer and scores."""
-        self.threshold = threshold if self.runtime.scheme.is_binary else None
+        self.threshold = threshold if self.scheme.has_threshold else None
         self.answer: Answer = session.answer(
             self.runtime, self.loaded.image, (self.choice, self.sample), clip=self.loaded.clip,
             threshold=self.threshold, refined=refined,
@@ -211,12 +211,12 @@ def _legends(sides: list[_Side]) -> dict[str, list[tuple[tuple[int, int, int], s
             truth |= {names[i]: marks[names[i]] for i in sorted(seen - {IGNORE})}
             truth |= {"ignored": (0, 0, 0)} if IGNORE in seen else {}
             differences |= {text: color for color, text in plots.difference_marks(side.scheme)}
-        if len(names) == 2:
+        if side.scheme.shows_sky_alone:
             predicted["sky"] = SKY_TINT
         else:
             predicted |= {names[i]: marks[names[i]] for i in np.unique(side.ids)}
     legends = {"Truth": truth, "Prediction": predicted, "Difference": differences}
-    if truth and any(not side.runtime.scheme.is_binary for side in sides):
+    if truth and not all(side.scheme.shows_sky_alone for side in sides):
         legends = {"Truth and prediction": truth | predicted, "Difference": differences}
     return {
         title: [(color, text) for text, color in marks.items()]
@@ -228,7 +228,7 @@ def _legends(sides: list[_Side]) -> dict[str, list[tuple[tuple[int, int, int], s
 def _probability(side: _Side) -> None:
     prediction, names = side.answer.prediction, list(side.runtime.class_names)
     what, probs = "sky", prediction.sky
-    if len(names) > 2:
+    if not side.scheme.has_threshold:
         start = names.index("sky") if "sky" in names else 0
         what = st.selectbox(
             "Class", names, index=start, key=f"class_{side.number}_{side.runtime.name}",

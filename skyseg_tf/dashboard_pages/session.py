@@ -17,7 +17,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.images import resize_image
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.masking.prediction import Prediction, enlarge, infer
-from skyseg_tf.masking.runtime import Runtime, class_ids
+from skyseg_tf.masking.runtime import Runtime
 
 _TALLEST = "min(80vh, 800px)"  # of a picture: a portrait on a wide page would fill two windows
 _FOUND_SECONDS = 5  # so old may the list of files be: a file that is dropped shows up by itself
@@ -239,10 +239,7 @@ def _answer(_runtime: Runtime, _image, _clip, key: tuple, refined: bool) -> Answ
         infer(_runtime, [_image])
         sizes.add(size)
     start = time.perf_counter()
-    if _clip is None:
-        probs = infer(_runtime, [_image])[0]
-    else:
-        probs = _runtime(np.stack([resize_image(frame, size) for frame in _clip])[None])[0]
+    probs = infer(_runtime, [_image if _clip is None else _clip])[0]
     prediction = enlarge(_runtime, _image, probs, refined=refined)
     return Answer(prediction, probs, time.perf_counter() - start)
 
@@ -263,15 +260,15 @@ def answer(
     """
     with st.spinner("Predicting"):
         told = _answer(runtime, image, clip, key, refined)
-    if threshold is None or told.probs.shape[-1] != 1:
+    if threshold is None or not runtime.scheme.has_threshold:
         return told
-    ids = class_ids(told.prediction.sky[..., None], threshold)
+    ids = runtime.scheme.class_ids(told.prediction.sky[..., None], threshold)
     return replace(told, prediction=replace(told.prediction, ids=ids))
 
 
 def threshold_slider(runtime: Runtime, key: str) -> float | None:
     """Asks from which probability a pixel is sky; None for a model to which that means nothing."""
-    if not runtime.scheme.is_binary:
+    if not runtime.scheme.has_threshold:
         return None
     return st.slider(
         "Threshold", 0.01, 0.99, float(np.clip(runtime.threshold, 0.01, 0.99)), 0.01, key=f"{key}_{runtime.name}",

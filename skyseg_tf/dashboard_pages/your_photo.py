@@ -63,7 +63,7 @@ def _photo(name: str, content: bytes, choice: ModelChoice, runtime: Runtime) -> 
     left.image(figures.for_page(image), caption=name, width="stretch", output_format="JPEG")
     right.image(
         figures.prediction_picture(prediction),
-        caption="Prediction: the tinted part is sky" if prediction.scheme.is_binary else "Prediction",
+        caption="Prediction: the tinted part is sky" if prediction.scheme.shows_sky_alone else "Prediction",
         width="stretch", output_format="JPEG",
     )  # fmt: skip
     facts = sky_facts(prediction)

@@ -1,23 +1,28 @@
-"""What `skyseg evaluate` does: a model's scores on records, or by the Cityscapes protocol at full size."""
+"""What `skyseg evaluate` does: the scores of what `skyseg predict` writes, or of a model on its records.
+
+Two protocols. `photo`: each photo of a dataset tree goes the road of `skyseg predict` (see
+masking.prediction) with its defaults, and the ids that it would write are scored at the label's own
+size. `records`: as training scores itself, squashed to the records' size and never refined; the
+records themselves, or with a dataset tree its photos, enlarged to the labels' size again.
+"""
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
-from skyseg_tf.data.layouts import find_pairs, guess_mask_encoding, source_root
+from skyseg_tf.data.layouts import Pair, find_pairs, guess_mask_encoding, source_root
 from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs, photos_of_records
 from skyseg_tf.data.records import read_manifest
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.evaluation.settings import EvaluateConfig
 from skyseg_tf.images import check_folder
-from skyseg_tf.labels import SCHEMES, LabelScheme, check_encoding, class_ids
-from skyseg_tf.masking.refine import refine
-from skyseg_tf.masking.runtime import Runtime, load_runtime
-from skyseg_tf.masking.views import Predict, Views, predict_probs
+from skyseg_tf.labels import SCHEMES, LabelScheme, check_encoding
+from skyseg_tf.masking.prediction import predict_image
+from skyseg_tf.masking.runtime import FEW_PHOTOS, Runtime, load_runtime
+from skyseg_tf.masking.views import Views
 from skyseg_tf.models import MODELS
 from skyseg_tf.runs.folder import read_json, read_run_data
 from skyseg_tf.runs.model_folders import evaluations_of, run_of
@@ -28,6 +33,7 @@ from skyseg_tf.scoring.results import keep_worst, write_results
 from skyseg_tf.scoring.scores import class_table
 from skyseg_tf.scoring.submission import check_submission, write_submission
 
+PROTOCOLS = ("photo", "records")
 _LANDSCAPE = (720, 1280)  # stands for all photos where each has a size of its own
 
 
@@ -39,7 +45,9 @@ class ScoredModel:
       runtime: it itself.
       network: its name, for people.
       scheme: its classes.
-      size: (height, width) that a photo is brought to; None: runtime.size_for of each photo.
+      protocol: one of PROTOCOLS.
+      size: (height, width) that a photo is brought to; None: runtime.size_for of each photo, as
+        `skyseg predict` does.
       divisor: of the heights and widths that the network takes.
       records: those it was trained on, or that are named; None where neither is known.
     """
@@ -47,6 +55,7 @@ class ScoredModel:
     runtime: Runtime
     network: str
     scheme: LabelScheme
+    protocol: str
     size: tuple[int, int] | None
     divisor: int
     records: Path | None
@@ -73,34 +82,29 @@ def evaluate(config: EvaluateConfig) -> Path:
         return folder
     _check(config)
     check_folder(folder)
-    facts = scored_model(config)
-    runtime = facts.runtime
+    pairs = find_labeled(config) if config.source else None
+    facts = scored_model(config, few=pairs is not None and len(pairs) < FEW_PHOTOS)
+    runtime, refined = facts.runtime, config.refine and facts.protocol == "photo"
     views = Views(
-        facts.size or runtime.size_for(*_LANDSCAPE), config.multi_scale, config.flip,
-        config.window, config.overlap, facts.divisor,
-    )  # fmt: skip
-    views.check()
-    if config.refine and not facts.scheme.is_binary:
-        raise InputError(f"--refine is for models of the classes sky, not {facts.scheme.name}")
-    _check_fixed_size(runtime, views)
-    photos, count = find_photos(config, facts)
+        facts.size, config.multi_scale, config.flip, config.window, config.overlap, facts.divisor
+    )
+    _check_views(runtime, views.at(runtime.size_for(*_LANDSCAPE)))
+    photos, count = find_photos(config, facts, pairs)
 
     # ------------------------------------------------------- one photo at a time
     images, worst, truth_hash = [], [], hashlib.sha256()
     for photo in tqdm(photos, total=count, desc=name, unit="photo", disable=config.quiet):
-        if facts.size is None:
-            views = replace(views, size=runtime.size_for(*photo.photo.shape[:2]))
-        pred, sky_prob = predict_photo(
-            runtime.infer, photo, views, facts.scheme, config.refine, runtime.threshold
-        )
+        prediction = predict_image(runtime, photo.image, views, refined=refined)
+        pred = prediction.ids
         if config.submission:
             write_submission(config.submission, photo.name, pred, facts.scheme)
         if photo.truth is None:
             continue
         truth_hash.update(photo.name.encode() + photo.truth.tobytes())
-        images.append(
-            score_image(photo.name, photo.truth, pred, sky_prob, facts.scheme, photo.instances)
+        scored = score_image(
+            photo.name, photo.truth, pred, prediction.sky, facts.scheme, photo.instances
         )
+        images.append(scored)
         worst = keep_worst(worst, photo, pred, images[-1], facts.scheme, config.worst)
 
     # ----------------------------------------------------------------- results
@@ -127,12 +131,29 @@ def evaluation_name(config: EvaluateConfig) -> str:
         parts.append("scales" + "-".join(f"{scale:g}" for scale in config.multi_scale))
     if config.window:
         parts.append("window{}x{}".format(*config.window))
-    return "_".join(parts + ["flip"] * config.flip + ["refined"] * config.refine)
+    parts += ["flip"] * config.flip
+    if config.source and protocol_of(config) == "records":
+        return "_".join([*parts, "records"])
+    return "_".join(parts + ["unrefined"] * (config.source is not None and not config.refine))
+
+
+def protocol_of(config: EvaluateConfig) -> str:
+    """The one asked for; by default that of photos where there is a tree of them.
+
+    Raises:
+      InputError: no such protocol, or the one of photos without any.
+    """
+    protocol = config.protocol or ("photo" if config.source else "records")
+    if protocol not in PROTOCOLS:
+        raise InputError(not_among("protocol", protocol, PROTOCOLS))
+    if protocol == "photo" and not config.source:
+        raise InputError("--protocol photo needs --source: records have a size of their own")
+    return protocol
 
 
 def _check(config: EvaluateConfig) -> None:
     if not config.source:
-        for flag in ("submission", "image-size", "refine"):
+        for flag in ("submission", "image-size"):
             if getattr(config, flag.replace("-", "_")):
                 raise InputError(f"--{flag} needs --source: records have a size of their own")
     if config.bootstrap < 0 or config.worst < 0:
@@ -144,15 +165,22 @@ def _check(config: EvaluateConfig) -> None:
 # --- the model ---
 
 
-def scored_model(config: EvaluateConfig) -> ScoredModel:
+def scored_model(config: EvaluateConfig, few: bool = False) -> ScoredModel:
     """Loads the model and reads what is known about it.
+
+    Args:
+      config: see EvaluateConfig.
+      few: there are few photos: `skyseg predict` takes the runtime that loads fastest.
 
     Raises:
       InputError: no such model, or its classes or its records' size can be learned from nothing
         that is there.
     """
-    run = run_of(config.model)
-    runtime = load_runtime(run or config.model, config.backend or ("keras" if run else None))
+    run, protocol = run_of(config.model), protocol_of(config)
+    if protocol == "photo":
+        runtime = load_runtime(config.model, config.backend, quick=few)
+    else:
+        runtime = load_runtime(run or config.model, config.backend or ("keras" if run else None))
     settings = read_json(run / "config.json") if run else {}
     network = settings.get("model") or runtime.name
     records = config.records or settings.get("records")
@@ -162,23 +190,28 @@ def scored_model(config: EvaluateConfig) -> ScoredModel:
         raise InputError(
             f"{config.model}: its classes are not known; name its records by --records"
         )
-    differs = runtime.channels != scheme.num_logits
+    differs = (runtime.channels, runtime.sky_channel) != (scheme.num_logits, scheme.sky_channel)
     if differs or (run is None and runtime.class_names != scheme.class_names):
         raise InputError(
             f"{config.model}: {runtime.channels} outputs ({', '.join(runtime.class_names)}), but "
             f"{scheme.num_logits} for classes '{scheme.name}' of {records}; name records of its "
             "own classes by --records"
         )
-    size = config.image_size or (data and data.image_size) or settings.get("image_size")
-    size = size or runtime.working_size
-    if run and size is None:
-        raise InputError(f"{run}: the size of its records is not known; give it by --image-size")
+    size = config.image_size
+    if protocol == "records":
+        size = size or (data and data.image_size) or settings.get("image_size")
+        size = size or runtime.working_size
+        if size is None:
+            raise InputError(
+                f"{config.model}: the size of its records is not known; give it by --image-size"
+            )
     divisor = runtime.facts.divisor
     if runtime.network is not None:
         divisor = MODELS[network].divisor if network in MODELS else 1
     return ScoredModel(
-        runtime, network, scheme, size and tuple(size), divisor, records and Path(records)
-    )
+        runtime, network, scheme, protocol, size and tuple(size), divisor,
+        records and Path(records),
+    )  # fmt: skip
 
 
 def _scheme_of(run: Path | None, runtime: Runtime) -> LabelScheme | None:
@@ -189,7 +222,9 @@ def _scheme_of(run: Path | None, runtime: Runtime) -> LabelScheme | None:
     return next((scheme for scheme in SCHEMES.values() if scheme.class_names == names), None)
 
 
-def _check_fixed_size(runtime: Runtime, views: Views) -> None:
+def _check_views(runtime: Runtime, views: Views) -> None:
+    """Refuses what the network cannot be shown."""
+    views.check()
     fixed = runtime.working_size
     if fixed is None:
         return
@@ -204,13 +239,40 @@ def _check_fixed_size(runtime: Runtime, views: Views) -> None:
 # --- the photos ---
 
 
-def find_photos(config: EvaluateConfig, facts: ScoredModel) -> tuple[Iterator[LabeledPhoto], int]:
-    """The photos to score, and their number.
+def find_labeled(config: EvaluateConfig) -> list[Pair]:
+    """The photos of --source: with masks, or for a submission all of them.
 
     Raises:
       InputError: no such data, no masks to score by, or names that a submission cannot have.
     """
-    if not config.source:
+    root = source_root(config.source)
+    pairs = find_pairs(root, config.layout, [config.split])
+    if config.submission:
+        check_submission(config.submission, [pair.name for pair in pairs])
+        return pairs
+    labeled = [pair for pair in pairs if pair.mask]
+    if not labeled:
+        raise InputError(
+            f"{root}: split '{config.split}' has no masks to score by; --submission DIR writes "
+            "predictions without"
+        )
+    return labeled
+
+
+def find_photos(
+    config: EvaluateConfig, facts: ScoredModel, pairs: list[Pair] | None
+) -> tuple[Iterator[LabeledPhoto], int]:
+    """The photos to score, and their number.
+
+    Args:
+      config: see EvaluateConfig.
+      facts: of the model.
+      pairs: of `find_labeled`; None for records.
+
+    Raises:
+      InputError: no such records, or masks of an encoding that is not known.
+    """
+    if pairs is None:
         if facts.records is None:
             raise InputError(f"{config.model}: names no records; give --records or --source")
         if not facts.records.is_dir():
@@ -220,19 +282,7 @@ def find_photos(config: EvaluateConfig, facts: ScoredModel) -> tuple[Iterator[La
             )
         photos = photos_of_records(facts.records, config.split)
         return photos, read_manifest(facts.records).splits[config.split].count
-    root = source_root(config.source)
-    pairs = find_pairs(root, config.layout, [config.split])
-    labeled = [pair for pair in pairs if pair.mask]
-    if not labeled and not config.submission:
-        raise InputError(
-            f"{root}: split '{config.split}' has no masks to score by; --submission DIR writes "
-            "predictions without"
-        )
-    if config.submission:
-        check_submission(config.submission, [pair.name for pair in pairs])
-    else:
-        pairs = labeled
-    encoding = config.encoding
+    labeled, encoding = [pair for pair in pairs if pair.mask], config.encoding
     if labeled and not encoding:
         encoding = guess_mask_encoding(labeled, config.layout)
     if encoding:
@@ -240,32 +290,15 @@ def find_photos(config: EvaluateConfig, facts: ScoredModel) -> tuple[Iterator[La
     return photos_of_pairs(pairs, encoding, facts.scheme, facts.runtime.frames), len(pairs)
 
 
-def predict_photo(
-    predict: Predict, photo: LabeledPhoto, views: Views, scheme: LabelScheme, refined: bool = False,
-    threshold: float = 0.5,
-) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
-    """Class ids and probability of sky at the photo's own size.
-
-    Returns:
-      (H, W) uint8 class ids, and (H, W) float32 in 0-1, or None where the scheme has no sky.
-    """
-    if refined:
-        small = predict_probs(predict, photo.image, views, views.size)[..., 0]
-        sky_prob = refine(photo.photo, small)
-        return class_ids(sky_prob[..., None], threshold), sky_prob
-    probs = predict_probs(predict, photo.image, views, photo.photo.shape[:2])
-    sky = scheme.sky_channel
-    return class_ids(probs, threshold), None if sky is None else probs[..., sky]
-
-
 # --- the results ---
 
 
 def _protocol(config, facts: ScoredModel, views: Views, count: int, truth: str) -> dict:
     """What figures must share to be comparable; `data` is for people, `truth` decides."""
+    refined = config.refine and facts.protocol == "photo"
     if config.source:
         place = config.source.resolve().name
-        how = "refined along the photo's edges" if config.refine else "resized bilinearly"
+        how = "refined along the photo's edges" if refined else "resized bilinearly"
         scored_at = f"each label's own size (probabilities {how})"
     else:
         height, width = facts.size
@@ -275,24 +308,24 @@ def _protocol(config, facts: ScoredModel, views: Views, count: int, truth: str) 
         "photos": count,
         "truth": truth,
         "classes": facts.scheme.name,
+        "protocol": facts.protocol,
         "scored_at": scored_at,
         "views": views.describe(),
         "void": "ignored",
-        "decision": (
-            f"sky where p >= {facts.runtime.threshold:g}"
-            if facts.scheme.is_binary
-            else "largest probability"
-        ),
+        "decision": facts.scheme.decision(facts.runtime.threshold, refined=refined),
     }
 
 
 def _settings(config: EvaluateConfig, facts: ScoredModel, protocol: dict) -> dict:
     """What metrics.json says beside the scores."""
+    size = facts.size or facts.runtime.working_size
     return {
         "protocol_facts": protocol,
         "network": facts.network,
         "scheme": facts.scheme.name,
-        "input_size": list(facts.size or [facts.runtime.facts.long_side]),
+        "backend": facts.runtime.backend,
+        "model_file": str(facts.runtime.path),
+        "input_size": list(size or [facts.runtime.facts.long_side]),
         "settings": {key: value for key, value in vars(config).items() if key != "compare"},
     }
 
@@ -301,6 +334,6 @@ def describe_protocol(facts: dict) -> str:
     """A protocol in one line."""
     return (
         f"{facts['data']}, {facts['photos']} photos (truth {facts['truth']}), classes "
-        f"{facts['classes']}, scored at {facts['scored_at']}, {facts['views']}, void "
+        f"{facts['classes']}, {facts['protocol']} protocol, scored at {facts['scored_at']}, {facts['views']}, void "
         f"{facts['void']}, {facts['decision']}"
     )

@@ -25,7 +25,7 @@ def coco_image(name: str, prediction: Prediction) -> dict:
       COCO does.
     """
     names = prediction.class_names
-    wanted = range(1, 2) if prediction.scheme.is_binary else range(len(names))
+    wanted = prediction.scheme.shown_classes
     annotations = []
     for category, class_id in enumerate(wanted, 1):
         mask = prediction.ids == class_id

@@ -25,6 +25,7 @@ from skyseg_tf.images import (
     write_image,
 )
 from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
+from skyseg_tf.labels import LabelScheme
 from skyseg_tf.masking.coco import coco_image, render_coco
 from skyseg_tf.masking.prediction import Prediction
 
@@ -84,6 +85,22 @@ def horizon_line(is_sky: np.ndarray) -> dict | None:
     return {"left": round(left, 4), "right": round(left + slope, 4)}
 
 
+def draw_overlay(image: np.ndarray, ids: np.ndarray, scheme: LabelScheme) -> np.ndarray:
+    """A photo with its classes over it.
+
+    Args:
+      image: (H, W, 3) uint8.
+      ids: (H, W) uint8 class ids.
+      scheme: of the class ids.
+
+    Returns:
+      (H, W, 3) uint8: the sky tinted and outlined where the rest is no class, else all colours.
+    """
+    if scheme.shows_sky_alone:
+        return overlay_sky(image, ids == scheme.sky)
+    return overlay(image, ids, scheme.palette)
+
+
 # --- writers: (prediction, path) -> None ---
 
 
@@ -134,16 +151,13 @@ def write_rgba_nosky(prediction: Prediction, path: Path) -> None:
 
 def write_overlay(prediction: Prediction, path: Path) -> None:
     """The photo with its sky tinted magenta and outlined, or with many classes' colours over it."""
-    if prediction.scheme.is_binary:
-        picture = overlay_sky(prediction.image, prediction.is_sky)
-    else:
-        picture = overlay(prediction.image, prediction.ids, prediction.palette)
+    picture = draw_overlay(prediction.image, prediction.ids, prediction.scheme)
     _write_picture(path, picture, prediction.metadata)
 
 
 def write_color(prediction: Prediction, path: Path) -> None:
     """Each class in its Cityscapes colour, unlabeled black."""
-    _write_picture(path, colorize(prediction.ids, prediction.palette))
+    _write_picture(path, colorize(prediction.ids, prediction.scheme.shown_palette))
 
 
 def write_label_ids(prediction: Prediction, path: Path) -> None:

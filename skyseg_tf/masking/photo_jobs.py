@@ -29,11 +29,10 @@ from skyseg_tf.masking.formats import (
 from skyseg_tf.masking.nerfstudio import Scene, finish_scene, read_scene
 from skyseg_tf.masking.photo_stages import STREAM, Job, run_jobs
 from skyseg_tf.masking.prediction import Prediction, enlarge
-from skyseg_tf.masking.runtime import Runtime, load_runtime
+from skyseg_tf.masking.runtime import FEW_PHOTOS, Runtime, load_runtime
 from skyseg_tf.masking.settings import PredictConfig
 
 _LISTED = 10  # so many photos are spoken of one by one
-_FEW = 30  # photos; for fewer, loading OpenVINO takes longer than it saves
 _ALL_OR_NONE = "Nerfstudio wants masks for all frames or none"
 # An --out that ends in one of these is a file, any other a folder.
 _FILES = frozenset(
@@ -56,7 +55,7 @@ def predict_photos(config: PredictConfig) -> int:
     jobs = find_jobs(config, work.left_out) if scene is None else _scene_jobs(scene)
 
     def load() -> Runtime:
-        return _load(config, few=len(jobs) < _FEW)
+        return _load(config, few=len(jobs) < FEW_PHOTOS)
 
     hidden = True if config.quiet or len(jobs) == 1 else None
     with tqdm(total=len(jobs), unit="photo", disable=hidden) as bar:

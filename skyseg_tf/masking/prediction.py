@@ -1,4 +1,14 @@
-"""From a photo to what a model says of it, at the photo's own size."""
+"""The road from a photo to classes: everything that answers for a photo takes it.
+
+    photo -> infer: the network's answer, over one or several views of the photo
+          -> enlarge: the sky's edges along the photo's own, probabilities at its own size
+          -> LabelScheme.class_ids: the scheme's rule and the model's threshold
+          -> Prediction
+
+`predict`, `evaluate`, `replace`, `serve` and the dashboard walk it whole, so that what is scored is
+what is written. Two take its ends alone, for speed: training scores batches of the records, which
+have one size already (scoring.scores), and videos enlarge in bytes (video.compose).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,8 +19,8 @@ from skyseg_tf.images import UNTURNED, resize_image, turn
 from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.masking.refine import refine
-from skyseg_tf.masking.runtime import Runtime, class_ids
-from skyseg_tf.masking.views import resize_probs
+from skyseg_tf.masking.runtime import Runtime
+from skyseg_tf.masking.views import Views, predict_probs, resize_probs
 
 _ROWS = 256  # of a photo that are enlarged at once: all classes of a large one would fill memory
 
@@ -53,30 +63,43 @@ class Prediction:
             return np.zeros(self.ids.shape, bool)
         return self.ids == self.scheme.sky
 
-    @property
-    def palette(self) -> np.ndarray:
-        """(256, 3) uint8 by class id; what is in no class is black, and so is "not sky"."""
-        palette = self.scheme.palette
-        if self.scheme.is_binary:
-            palette[0] = 0
-        return palette
 
-
-def infer(runtime: Runtime, images: Sequence[np.ndarray]) -> np.ndarray:
-    """Probabilities of photos at the network's working size.
+def infer(runtime: Runtime, images: Sequence[np.ndarray], views: Views | None = None) -> np.ndarray:
+    """Probabilities of photos as the network sees them.
 
     Args:
-      runtime: a model; one that takes clips gets each photo as all of its frames.
-      images: (H, W, 3) uint8 photos of any sizes with the same `runtime.size_for`.
+      runtime: a model.
+      images: (H, W, 3) uint8 photos of any sizes with the same `runtime.size_for`; for a model
+        that takes clips (T, H, W, 3), or photos, of which each is then all frames of its clip.
+      views: how they are shown; default: once, at `runtime.size_for` of their size.
 
     Returns:
-      (B, h, w, C) float32.
+      (B, h, w, C) float32, at the size that the network is shown. Several views are averaged at the
+      largest one's size, or at the photo's where that is smaller: no detail of any is lost.
     """
-    size = runtime.size_for(*images[0].shape[:2])
-    batch = np.stack([resize_image(image, size) for image in images])
-    if runtime.frames > 1:
-        batch = np.repeat(batch[:, None], runtime.frames, axis=1)
-    return runtime(batch)
+    size = runtime.size_for(*images[0].shape[-3:-1])
+    if views is None:
+        small = (_resized(image, size) for image in images)
+        return runtime(np.stack([_as_clip(image, runtime.frames) for image in small]))
+    views, answers = views.at(size), []
+    for image in images:
+        shown, mean_size = _as_clip(image, runtime.frames), views.mean_size(image.shape[-3:-1])
+        answers.append(predict_probs(runtime.infer, shown, views, mean_size))
+    return np.stack(answers)
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A photo, or each frame of a clip, at a size."""
+    if image.ndim == 4:
+        return np.stack([resize_image(frame, size) for frame in image])
+    return resize_image(image, size)
+
+
+def _as_clip(image: np.ndarray, frames: int) -> np.ndarray:
+    """What a network of so many frames takes: of a photo all frames are the same."""
+    if frames == 1 or image.ndim == 4:
+        return image
+    return np.broadcast_to(image, (frames, *image.shape))
 
 
 def enlarge(
@@ -95,34 +118,49 @@ def enlarge(
       image: (H, W, 3) uint8, the photo.
       probs: (h, w, C) float32.
       refined: let edges of the sky follow the photo (see refine); else bilinear.
-      threshold: from which probability a pixel is sky; default: the model's. Of more than two
-        classes the most probable wins, and sky against all of them by 0.5.
+      threshold: from which probability a pixel is sky, see LabelScheme.class_ids; default: the
+        model's.
       metadata: of the photo's file, for what is written.
 
     Returns:
       The prediction. Nothing is stretched: a photo without sky has none.
     """
-    size = image.shape[:2]
-    sky, channel = None, runtime.sky_channel
+    size, scheme = image.shape[:2], runtime.scheme
+    threshold = runtime.threshold if threshold is None else threshold
+    sky, channel = None, scheme.sky_channel
     if channel is not None:
         small = probs[..., channel]
         sky = refine(image, small) if refined else resize_probs(small[..., None], size)[..., 0]
-    if probs.shape[-1] == 1:
-        ids = class_ids(sky[..., None], runtime.threshold if threshold is None else threshold)
+    if scheme.has_threshold:  # the sky's probability is all that there is
+        ids = scheme.class_ids(sky[..., None], threshold)
     else:
-        ids = _enlarged_ids(probs, size, channel, sky if refined else None)
-    return Prediction(image, ids, sky, runtime.scheme, runtime.name, metadata)
+        ids = _enlarged_ids(probs, size, scheme, threshold, sky if refined else None)
+    return Prediction(image, ids, sky, scheme, runtime.name, metadata)
 
 
-def predict_image(runtime: Runtime, image: np.ndarray, **options) -> Prediction:
-    """One photo, start to end; `options` are those of `enlarge`."""
-    return enlarge(runtime, image, infer(runtime, [image])[0], **options)
+def predict_image(
+    runtime: Runtime, image: np.ndarray, views: Views | None = None, **options
+) -> Prediction:
+    """The whole road of one photo, or of a clip whose last frame is wanted.
+
+    Args:
+      runtime: the model.
+      image: (H, W, 3) uint8, or (T, H, W, 3).
+      views: see `infer`.
+      **options: those of `enlarge`.
+    """
+    photo = image if image.ndim == 3 else image[-1]
+    return enlarge(runtime, photo, infer(runtime, [image], views)[0], **options)
 
 
 def _enlarged_ids(
-    probs: np.ndarray, size: tuple[int, int], channel: int | None, sky: np.ndarray | None
+    probs: np.ndarray,
+    size: tuple[int, int],
+    scheme: LabelScheme,
+    threshold: float,
+    sky: np.ndarray | None,
 ) -> np.ndarray:
-    """Most probable class at each full-size pixel; where `sky` is given, it decides about sky."""
+    """Class ids at each full-size pixel by LabelScheme.class_ids, a strip of rows at a time."""
     height, width = size
     ids = np.empty(size, np.uint8)
     # Rows at pixel centres, as cv2.resize takes them.
@@ -137,9 +175,5 @@ def _enlarged_ids(
         wide = np.concatenate(wide)
         part = wide[above[rows] - first] * (1 - share[rows])
         part += wide[below[rows] - first] * share[rows]
-        if sky is None:
-            ids[rows] = part.argmax(-1)
-            continue
-        part[..., channel] = -1
-        ids[rows] = np.where(sky[rows] >= 0.5, channel, part.argmax(-1))
+        ids[rows] = scheme.class_ids(part, threshold, None if sky is None else sky[rows])
     return ids

@@ -12,38 +12,24 @@ import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from skyseg_tf.errors import InputError, nearest, not_among
 from skyseg_tf.labels import class_ids
-from skyseg_tf.masking.backends import (
-    LOADERS,
-    Runtime,
-    load_box_in_keras,
-    load_boxed_network,
-    not_loaded,
-)
+from skyseg_tf.masking.backends import BACKENDS, Runtime, not_loaded
+from skyseg_tf.masking.backends.keras import load_boxed_network
 from skyseg_tf.masking.model_facts import METADATA_PREFIX, ModelFacts, sha256_of
 
 __all__ = [
-    "BACKENDS", "BOX", "METADATA_PREFIX", "PACKAGES", "ModelFacts", "Runtime", "boxed",
+    "BACKENDS", "BOX", "FEW_PHOTOS", "METADATA_PREFIX", "ModelFacts", "Runtime", "boxed",
     "check_sha256", "class_ids", "installed", "load_boxed", "load_fastest", "load_runtime",
     "read_box", "sha256_of",
 ]  # fmt: skip
 
-BACKENDS = ("openvino", "onnxruntime", "litert", "keras")  # in order of preference
-_QUICK = ("onnxruntime", "litert", "openvino", "keras")  # in order of the time to load them
-PACKAGES = {
-    "openvino": ("openvino", "pip install openvino"),
-    "onnxruntime": ("onnxruntime", "pip install onnxruntime"),
-    "litert": ("ai_edge_litert", "pip install ai-edge-litert"),
-    "keras": ("tensorflow", "pip install tensorflow keras"),
-}  # backend: the module to look for, how to get it
-BOX = Path(__file__).parent / "weights"
-_RIVALS = ("openvino", "onnxruntime")  # which is the faster one depends on processor and network
+BOX = Path(__file__).parents[1] / "weights"
+FEW_PHOTOS = 30  # below, loading OpenVINO takes longer than it saves: `quick` is quicker
 _FIRST_SIDE = 256  # pixels at most of the picture for the very first call
 # Held from a model's loading to the end of its first call. OpenVINO fills tables at the first call
 # in a process, behind a C++ guard, and gives up Python's lock meanwhile: a second thread that comes
@@ -51,18 +37,12 @@ _FIRST_SIDE = 256  # pixels at most of the picture for the very first call
 _FIRST_CALLS = threading.Lock()
 _TRIAL_PHOTO = (720, 1280)
 _TRIAL_ROUNDS, _TRIAL_SECONDS = 5, 1.0
-_SUFFIXES = {
-    ".keras": ("keras",),
-    ".onnx": ("openvino", "onnxruntime"),
-    ".xml": ("openvino",),
-    ".tflite": ("litert",),
-}  # model file: who can run it
 _PRECISIONS = ("f32", "f16", "int8")
 
 
 def installed(backend: str) -> bool:
     """Whether a backend's package is there; nothing is imported."""
-    return find_spec(PACKAGES[backend][0]) is not None
+    return BACKENDS[backend].is_installed()
 
 
 def load_runtime(
@@ -77,11 +57,11 @@ def load_runtime(
 
     Args:
       model: None for the model in the box, or the name of one in it; a run folder (its exports/,
-        or its model.keras); a .keras, .onnx, .xml (OpenVINO) or .tflite file.
+        or its model.keras); a file that one of BACKENDS runs.
       backend: one of BACKENDS; None for the first of them that is installed and can run it.
       threads: how many the runtime uses; None for all cores.
-      streams: how many calls share them and run at once, where the backend can (OpenVINO, ONNX
-        Runtime): each takes longer, but no thread waits for another, so that more are done.
+      streams: how many calls share them and run at once, where the backend can: each takes longer,
+        but no thread waits for another, so that more are done.
       quick: without `backend`, take the one that loads fastest, for a few photos.
 
     Returns:
@@ -92,15 +72,15 @@ def load_runtime(
       InputError: no such model or backend, not installed, a model that fails its checksum or its
         first call, an export older than its run.
     """
-    backend, path = _choose(model, backend, _QUICK if quick else BACKENDS)
+    backend, path = _choose(model, backend, quick)
     entry = boxed(model)
     if entry:
         check_sha256(path, entry["sha256"])
     with _FIRST_CALLS:
         loaded = (
-            load_box_in_keras(path, entry)
-            if entry and backend == "keras"
-            else LOADERS[backend](path, threads, streams)
+            BACKENDS[backend].load_box(path, entry)
+            if entry and path.suffix not in BACKENDS[backend].suffixes
+            else BACKENDS[backend].load(path, threads, streams)
         )
         _call_once(loaded)
     if model is not None and Path(model).is_dir():
@@ -108,26 +88,24 @@ def load_runtime(
     return loaded
 
 
-def _choose(
-    model: str | Path | None, backend: str | None, order: tuple[str, ...]
-) -> tuple[str, Path]:
-    """The backend, the first of `order` that can if none is named, and the file that it runs."""
+def _choose(model: str | Path | None, backend: str | None, quick: bool) -> tuple[str, Path]:
+    """The backend, the preferred or quickest one that can if none is named, and its file."""
     if backend is not None and backend not in BACKENDS:
         raise InputError(not_among("backend", backend, BACKENDS))
     files = _model_files(model)
     if backend is None:
-        backend = next((name for name in order if name in files and installed(name)), None)
-        if backend is None:
-            raise InputError(
-                f"{_shown(model)}: needs {' or '.join(files)}: `{PACKAGES[next(iter(files))][1]}`"
-            )
+        ready = [name for name in files if installed(name)]
+        if not ready:
+            install = BACKENDS[next(iter(files))].install
+            raise InputError(f"{_shown(model)}: needs {' or '.join(files)}: `{install}`")
+        backend = min(ready, key=lambda name: BACKENDS[name].start_rank) if quick else ready[0]
     elif backend not in files:
         raise InputError(
             f"{_shown(model)}: {backend} cannot run it, but {', '.join(files)} can; "
             "`skyseg export` makes files for the others"
         )
     elif not installed(backend):
-        raise InputError(f"{backend} is not installed: `{PACKAGES[backend][1]}`")
+        raise InputError(f"{backend} is not installed: `{BACKENDS[backend].install}`")
     return backend, files[backend]
 
 
@@ -164,7 +142,7 @@ def load_fastest(
       InputError: see load_runtime.
     """
     files = _model_files(model)
-    rivals = [name for name in _RIVALS if name in files and installed(name)]
+    rivals = [name for name in files if BACKENDS[name].is_rival and installed(name)]
     if backend is not None or len(rivals) < 2 or len({files[name] for name in rivals}) > 1:
         return load_runtime(model, backend, threads=threads, streams=streams)
     loaded = [load_runtime(model, name, threads=threads, streams=streams) for name in rivals]
@@ -227,40 +205,56 @@ def _model_files(model: str | Path | None) -> dict[str, Path]:
     """Backend -> the file that it would run, in order of preference."""
     entry = boxed(model)
     if entry:
-        return dict.fromkeys(("openvino", "onnxruntime", "keras"), BOX / entry["file"])
+        file = BOX / entry["file"]
+        return {
+            name: file
+            for name, backend in BACKENDS.items()
+            if file.suffix in backend.suffixes or backend.load_box
+        }
     if model is None:
         raise InputError("this installation has no model in the box: give --model RUN or FILE")
     path = Path(model)
     if path.is_dir():
-        files = {"keras": path / "model.keras"} if (path / "model.keras").is_file() else {}
-        found = sorted((path / "exports").glob("*"), key=_by_precision, reverse=True)
-        for file in found:
-            files |= dict.fromkeys(_SUFFIXES.get(file.suffix, ()), file)
-        for file in found:  # a file of its own format goes before one that OpenVINO reads too
-            files |= {"openvino": file} if file.suffix == ".xml" else {}
-        if not files and (path / "config.json").is_file():
-            raise InputError(
-                f"{path}: no epoch of its training is finished, it has no model yet; go on with "
-                f"`skyseg train --resume {path}`"
-            )
-        if not files:
-            raise InputError(f"{path}: neither model.keras nor exports/ in it; is it a run folder?")
-        return {name: files[name] for name in BACKENDS if name in files}
+        return _files_of_run(path)
     if not path.exists():
         names = read_box()["models"]
         known = f"; in the box there are: {', '.join(names)}" if names else ""
         near = nearest(str(model), names)
         meant = f"; did you mean {near}?" if near else ""
         raise InputError(f"{path}: no such run folder or model file{known}{meant}")
-    if path.suffix not in _SUFFIXES:
-        raise InputError(f"{path}: no model; give {', '.join(_SUFFIXES)} or a run folder")
-    return dict.fromkeys(_SUFFIXES[path.suffix], path)
+    files = {name: path for name, backend in BACKENDS.items() if path.suffix in backend.suffixes}
+    if not files:
+        raise InputError(f"{path}: no model; give {', '.join(model_suffixes())} or a run folder")
+    return files
 
 
-def _by_precision(file: Path) -> tuple[int, str]:
-    """Full precision first; a quantized export is run when it is named."""
+def model_suffixes() -> list[str]:
+    """Of all files that a backend runs."""
+    return list(dict.fromkeys(s for backend in BACKENDS.values() for s in backend.suffixes))
+
+
+def _files_of_run(run: Path) -> dict[str, Path]:
+    """Backend -> file, of the exports and the model.keras of a run folder."""
+    found = [*(run / "exports").glob("*"), *run.glob("model.keras")]
+    files = {}
+    for name, backend in BACKENDS.items():
+        runs = [file for file in found if file.suffix in backend.suffixes]
+        if runs:
+            files[name] = min(runs, key=lambda file: _rank(file, backend.suffixes))
+    if not files and (run / "config.json").is_file():
+        raise InputError(
+            f"{run}: no epoch of its training is finished, it has no model yet; go on with "
+            f"`skyseg train --resume {run}`"
+        )
+    if not files:
+        raise InputError(f"{run}: neither model.keras nor exports/ in it; is it a run folder?")
+    return files
+
+
+def _rank(file: Path, suffixes: tuple[str, ...]) -> tuple[int, int, str]:
+    """A backend's own format first, then full precision; a quantized export is run when named."""
     ranks = [i for i, precision in enumerate(_PRECISIONS) if precision in file.stem]
-    return (ranks[0] if ranks else 0, file.name)
+    return (suffixes.index(file.suffix), ranks[0] if ranks else 0, file.name)
 
 
 def check_sha256(path: str | Path, wanted: str) -> None:

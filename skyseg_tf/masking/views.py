@@ -6,7 +6,7 @@ network is any function from pixels to probabilities.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -23,7 +23,8 @@ class Views:
     """How a photo is shown to a network.
 
     Attributes:
-      size: (height, width) to which the photo is brought first.
+      size: (height, width) to which the photo is brought first; None: the one that the network
+        takes photos of its shape at, see `at`.
       scales: factors of `size`; one view each.
       flip: each view mirrored left to right as well.
       window: (height, width) of windows that are moved over each view; None: the whole view.
@@ -31,12 +32,16 @@ class Views:
       divisor: the network takes multiples of it.
     """
 
-    size: tuple[int, int]
+    size: tuple[int, int] | None = None
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     window: tuple[int, int] | None = None
     overlap: float = 1 / 3
     divisor: int = 1
+
+    def at(self, size: tuple[int, int]) -> "Views":
+        """The same views, of `size` where they have none of their own."""
+        return self if self.size else replace(self, size=size)
 
     def check(self) -> None:
         """Refuses views that no network can be shown.
@@ -77,6 +82,13 @@ class Views:
             )
             for scale in self.scales
         ]
+
+    def mean_size(self, photo: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) at which views are averaged: the largest one's, at most the photo's."""
+        sizes = self.sizes()
+        if len(sizes) == 1:
+            return sizes[0]
+        return tuple(min(side, max(sides)) for side, *sides in zip(photo, *sizes, strict=True))
 
 
 def predict_probs(

@@ -10,7 +10,9 @@ from skyseg_tf.runs.model_folders import evaluations_of
 
 # Facts of a protocol that decide whether figures may stand side by side. The data's name is not
 # among them: `truth` is a hash of the labels themselves, wherever they lie.
-COMPARED = ("classes", "photos", "truth", "scored_at", "views", "void", "decision")
+COMPARED = (
+    "classes", "photos", "truth", "protocol", "scored_at", "views", "void", "decision"
+)  # fmt: skip
 
 _SCORES = {
     "protocol": str, "mean_iou": float | None, "iou": dict[str, float | None], "network": str,

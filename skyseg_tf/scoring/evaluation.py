@@ -154,7 +154,7 @@ class Evaluation:
         matrix, scheme = self.total.matrix, self.scheme
         boundary = self.total.boundary[BOUNDARY_TOLERANCES.index(BOUNDARY_TOLERANCE)]
         scores = Scores(matrix, boundary, scheme, self.protocol).as_dict()
-        if not scheme.is_binary:  # there Scores means the outlines of all classes
+        if not scheme.shows_sky_alone:  # there Scores means the outlines of all classes
             del scores["boundary_f"], scores["boundary_tolerance_pixels"]
         scores["images"] = len(self.images)
         scores["image_mean_iou"] = _spread(self.image_iou())

@@ -134,19 +134,28 @@ def plot_confusion_matrix(
 _RIGHT, _FALSE, _MISSED = (88, 160, 96), (214, 60, 60), (240, 170, 40)
 
 
+def prediction_pictures(
+    image: np.ndarray, truth: np.ndarray, pred: np.ndarray, scheme: LabelScheme
+) -> tuple[np.ndarray, ...]:
+    """Photo, truth, prediction over the photo, and difference: (H, W, 3) uint8 each."""
+    # What is no shown class keeps the photo: grey over the rest beside the sky would dull it.
+    laid_over = overlay(image, scheme.shown(pred), scheme.palette, 0.6)
+    return image, colorize(truth, scheme.palette), laid_over, difference(truth, pred, scheme)
+
+
 def difference(truth: np.ndarray, pred: np.ndarray, scheme: LabelScheme) -> np.ndarray:
     """Colors where a prediction is wrong.
 
     Returns:
-      (H, W, 3) uint8: dark where right, black where ignored; for two classes red is false sky and
-      orange missed sky, for more classes every error is red.
+      (H, W, 3) uint8: dark where right, black where ignored; of sky alone red is false, orange
+      missed and green right sky, of several classes every error is red.
     """
     picture = np.full((*truth.shape, 3), 45, np.uint8)
-    wrong = (truth != pred) & (truth != IGNORE)
-    if scheme.is_binary:
-        picture[wrong & (pred == 1)] = _FALSE
-        picture[wrong & (pred == 0)] = _MISSED
-        picture[(truth == 1) & ~wrong] = _RIGHT
+    wrong = truth != pred
+    if scheme.shows_sky_alone:
+        picture[wrong & (pred == scheme.sky)] = _FALSE
+        picture[wrong & (truth == scheme.sky)] = _MISSED
+        picture[~wrong & (truth == scheme.sky)] = _RIGHT
     else:
         picture[wrong] = _FALSE
     picture[truth == IGNORE] = 0
@@ -155,7 +164,7 @@ def difference(truth: np.ndarray, pred: np.ndarray, scheme: LabelScheme) -> np.n
 
 def difference_marks(scheme: LabelScheme) -> tuple[tuple[tuple[int, int, int], str], ...]:
     """The colors of `difference`, (R, G, B) 0-255, and what each means."""
-    if scheme.is_binary:
+    if scheme.shows_sky_alone:
         return (_RIGHT, "sky, right"), (_FALSE, "sky, false"), (_MISSED, "sky, missed")
     return ((_FALSE, "wrong class"),)
 
@@ -179,15 +188,7 @@ def plot_predictions(
     figure = Figure(figsize=(12, 12 * height / width / 4 * len(images) + 1.1), layout="constrained")
     axes = figure.subplots(len(images), 4, squeeze=False)
     for row, image, truth, pred in zip(axes, images, truths, preds, strict=True):
-        pictures = (
-            image,
-            colorize(truth, scheme.palette),
-            # Of two classes only the sky is colored: grey over the rest would dull the photo.
-            overlay(image, np.where(pred == 0, IGNORE, pred), scheme.palette, 0.6)
-            if scheme.is_binary
-            else overlay(image, pred, scheme.palette, 0.6),
-            difference(truth, pred, scheme),
-        )
+        pictures = prediction_pictures(image, truth, pred, scheme)
         for axis, picture, name in zip(row, pictures, columns, strict=True):
             axis.imshow(picture)
             axis.set_axis_off()

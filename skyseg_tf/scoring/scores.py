@@ -24,7 +24,7 @@ class Scores:
 
     Attributes:
       matrix: (C, C) int64 confusion matrix, rows are truth.
-      boundary: (4,) int64, see metrics.boundary_counts; of sky for two classes, else over all.
+      boundary: (4,) int64, see metrics.boundary_counts; over the scheme's shown classes.
       scheme: the classes.
       protocol: what was compared with what.
     """
@@ -102,13 +102,12 @@ def score(network: "keras.Model", pairs: Iterable, scheme: LabelScheme, protocol
     """
     matrix = np.zeros((scheme.num_classes,) * 2, np.int64)
     boundary = np.zeros(4, np.int64)
-    classes = [1] if scheme.is_binary else range(scheme.num_classes)
     for images, masks in pairs:
         truths = np.asarray(masks)
         preds = predict_masks(network, np.asarray(images))
         matrix += metrics.confusion_matrix(truths, preds, scheme.num_classes)
         for truth, pred in zip(truths, preds, strict=True):
             present = set(np.unique(truth)) | set(np.unique(pred))
-            for class_id in present.intersection(classes):
+            for class_id in present.intersection(scheme.shown_classes):
                 boundary += metrics.boundary_counts(truth, pred, class_id, BOUNDARY_TOLERANCE)
     return Scores(matrix, boundary, scheme, protocol)

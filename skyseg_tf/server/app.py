@@ -7,16 +7,17 @@ Few photos are in work at once, a bounded number waits, and the rest is told whe
 """
 
 import asyncio
-import html
 import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 from skyseg_tf import __version__
 from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.files.templates import render_html
 from skyseg_tf.masking.formats import FORMATS
 from skyseg_tf.masking.prediction import enlarge, infer
 from skyseg_tf.masking.runtime import Runtime, load_runtime
@@ -31,13 +32,15 @@ try:
     from starlette.exceptions import HTTPException
 
     from skyseg_tf.server.answers import JSON_EXAMPLE, content_type, encode
-    from skyseg_tf.server.metrics import CONTENT_TYPE, ServeMetrics
-    from skyseg_tf.server.page import PAGE
+    from skyseg_tf.server.metrics import ServeMetrics
     from skyseg_tf.server.requests import Refusal, error_answer, find_photo, read_body, read_photo
 except ModuleNotFoundError:
-    raise InputError("the server needs FastAPI: pip install 'skyseg_tf[serve]'") from None
+    raise InputError(
+        "the server needs FastAPI and prometheus_client: pip install 'skyseg_tf[serve]'"
+    ) from None
 
 
+_PAGE = Path(__file__).with_name("page.html")
 _PATHS = ("/", "/mask", "/health", "/metrics", "/openapi.json", "/docs")
 _STOP_SECONDS = 30  # for the photos under way, after Ctrl-C or SIGTERM
 
@@ -52,8 +55,9 @@ class Desk:
 
     def __init__(self, config: ServeConfig, runtime: Runtime):
         """Starts the worker threads."""
-        self.config, self.runtime, self.metrics = config, runtime, ServeMetrics()
+        self.config, self.runtime = config, runtime
         self.waiting, self.capacity = 0, config.workers + config.queue
+        self.metrics = ServeMetrics(lambda: self.waiting, self.capacity)
         self.pool = ThreadPoolExecutor(config.workers, "mask")
 
     @asynccontextmanager
@@ -92,8 +96,8 @@ class Desk:
         return encode(wanted, name, prediction)
 
     def close(self) -> None:
-        """Waits for the photos in work."""
-        self.pool.shutdown(wait=True, cancel_futures=True)
+        """Ends the threads; whoever waits for a photo still has been waited for by then."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
 
 
 def make_app(config: ServeConfig, runtime: Runtime) -> FastAPI:
@@ -261,25 +265,15 @@ def _add_pages(app: FastAPI, desk: Desk) -> None:
         }
 
     @app.get("/metrics", summary="Counters for Prometheus", response_class=PlainTextResponse)
-    async def metrics() -> Response:
-        text = desk.metrics.render(desk.waiting, desk.capacity)
-        return Response(text, media_type=CONTENT_TYPE)
+    async def metrics(request: Request) -> Response:
+        text, content_type = desk.metrics.encode(request.headers.get("accept", ""))
+        return Response(text, headers={"Content-Type": content_type})
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(request: Request) -> str:
-        options = "".join(f"<option>{html.escape(name)}</option>" for name in FORMATS)
-        facts = {
-            "model": runtime.name,
-            "backend": runtime.backend,
-            "classes": ", ".join(runtime.class_names),
-            "threshold": f"{runtime.threshold:g}",
-            "url": str(request.base_url).rstrip("/"),
-        }
-        shown = {key: html.escape(value) for key, value in facts.items()}
-        text = PAGE
-        for key, value in (shown | {"options": options}).items():
-            text = text.replace(f"@{key}@", value)
-        return text
+        return render_html(
+            _PAGE, runtime=runtime, formats=FORMATS, url=str(request.base_url).rstrip("/")
+        )
 
 
 def serve(config: ServeConfig) -> None:

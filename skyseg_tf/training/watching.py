@@ -16,8 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.images import colorize, overlay
-from skyseg_tf.labels import IGNORE, LabelScheme
+from skyseg_tf.labels import LabelScheme
 from skyseg_tf.scoring import plots
 from skyseg_tf.scoring.scores import predict_masks
 from skyseg_tf.training.losses import StreamingConfusion
@@ -66,14 +65,9 @@ class Board(keras.callbacks.Callback):
 
     def _sheets(self, preds: np.ndarray) -> np.ndarray:
         """(N, H, 4 x W, 3) uint8."""
-        palette, rows = self.scheme.palette, []
+        rows = []
         for photo, truth, pred in zip(self.photos, self.masks, preds, strict=True):
-            # Of two classes only the sky is colored: grey over the rest would dull the photo.
-            shown = np.where(pred == 0, IGNORE, pred) if self.scheme.is_binary else pred
-            pictures = (
-                photo, colorize(truth, palette), overlay(photo, shown, palette, 0.6),
-                plots.difference(truth, pred, self.scheme),
-            )  # fmt: skip
+            pictures = plots.prediction_pictures(photo, truth, pred, self.scheme)
             rows.append(np.concatenate(pictures, axis=1))
         return np.stack(rows)
 

@@ -158,18 +158,18 @@ class Composer:
         """The photo under the classes' colours, or the colours alone."""
         out = _new_frame(frame, frame.format.name)
         tables = self._tables(frame.colorspace, is_full_range(frame))
-        single = probs.shape[-1] == 1
+        sky_alone = self.scheme.shows_sky_alone
         small = _to_bytes(probs)
         ids = None
         for source, target, (fade, tint) in zip(planes(frame), planes(out), tables, strict=True):
             source = source[: target.shape[0], : target.shape[1]]
-            if ids is None or single:
+            if ids is None or sky_alone:
                 ids = self._class_ids(small, target.shape)
             elif ids.shape != target.shape:
                 ids = cv2.resize(ids, target.shape[::-1], interpolation=cv2.INTER_NEAREST)
             if self.name == "color":
                 cv2.LUT(ids, tint, dst=target)
-            elif single:  # only the sky is tinted
+            elif sky_alone:
                 np.copyto(target, source)
                 cv2.copyTo(cv2.LUT(source, fade), ids, target)
                 # Planes of colour have half the photo's size.
@@ -189,12 +189,14 @@ class Composer:
     def _class_ids(self, small: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """(h, w, C) uint8 probabilities to (height, width) uint8 class ids.
 
+        The rule is LabelScheme.class_ids; the road of photos (masking.prediction) is not taken,
+        since enlarging floats and refining edges takes longer than all the rest of a frame. In
+        bytes a class may change where two are within 1 / 255 of each other, or the threshold.
         Probabilities are enlarged, not ids: edges then run through the pixels of the small mask.
         """
-        if small.shape[-1] == 1:
-            return cv2.threshold(
-                _enlarge(small[..., 0], size), self._limit - 1, 1, cv2.THRESH_BINARY
-            )[1]
+        if self.scheme.has_threshold:
+            sky = _enlarge(small[..., 0], size)
+            return cv2.threshold(sky, self._limit - 1, 1, cv2.THRESH_BINARY)[1]
         best, ids = None, np.zeros(size, np.uint8)
         winners = np.unique(small.argmax(-1))  # nothing else can win between them but by a hair
         for index in winners:
@@ -211,25 +213,21 @@ class Composer:
     def _make_tables(self, colorspace: int, full_range: bool):
         """For each plane: (256,) uint8 from photo to faded photo, and from class id to its tint.
 
-        For a network of one output the first already holds the tint of the sky, and in place of the
-        second stands the colour of its outline.
+        Where the sky alone is shown the first already holds its tint, and in place of the second
+        stands the colour of its outline.
         """
-        single = self.scheme.is_binary
-        yuv = rgb_to_yuv(np.array(self.scheme.colors, np.uint8), colorspace, full_range)
+        yuv = rgb_to_yuv(self.scheme.shown_palette, colorspace, full_range)
         sky = rgb_to_yuv(np.array([SKY_TINT]), colorspace, full_range)[0]
-        black = rgb_to_yuv(np.zeros((1, 3)), colorspace, full_range)[0]
         tables = []
         for plane in range(3):
-            tint = np.full(256, black[plane])
-            tint[: len(yuv)] = yuv[:, plane]
+            tint = yuv[:, plane]
             if self.name == "color":
-                tint[0] = black[plane] if single else tint[0]
                 tables.append((None, _bytes(tint)))
                 continue
             kept = (1 - self.opacity) * np.arange(256)
             tables.append(
                 (_bytes(kept + self.opacity * sky[plane]), _bytes(sky[plane]))
-                if single
+                if self.scheme.shows_sky_alone
                 else (_bytes(kept), _bytes(self.opacity * tint))
             )
         return tables

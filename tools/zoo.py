@@ -1,6 +1,6 @@
 """The model zoo page: what each run is, what it scores, what it costs, made from run folders alone.
 
-    python -m skyseg_tf.zoo --runs runs/skyline_sky runs/bisenetv2 --out docs/zoo.md
+    python tools/zoo.py --runs runs/skyline_sky runs/bisenetv2 --out docs/zoo.md
 
 Runs that were scored under one protocol share a table; unlike protocols never do.
 """
@@ -184,7 +184,7 @@ def device() -> str:
 def _head(config: ZooConfig, load: float) -> str:
     return (
         "# Model zoo\n\n"
-        "Made by `python -m skyseg_tf.zoo` from run folders. Parameters are those of `model.keras` "
+        "Made by `python tools/zoo.py` from run folders. Parameters are those of `model.keras` "
         "without auxiliary heads, batch statistics included. GMACs are half the floating-point "
         "operations that TensorFlow's profiler counts. Latency: median of "
         f"{config.repeats} photos, one at a time, on {device()}, with a load of {load:.1f} of other work "
@@ -275,7 +275,7 @@ def _short(text: str) -> str:
     return f"{float(text):.4g}" if text else ""
 
 
-def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.zoo") -> None:
+def main(argv: list[str] | None = None, prog: str = "python tools/zoo.py") -> None:
     """Entry point of the command."""
     run_command(zoo, ZooConfig, argv, prog)
 

@@ -1,7 +1,7 @@
 """Takes the pictures of the dashboard, in headless Chromium.
 
-python docs/make_dashboard.py              the pictures of the docs; needs the run of `make train`
-python docs/make_dashboard.py --all DIR    every page, wide and narrow, light and dark, into DIR
+python tools/dashboard_pictures.py              those of the docs; needs the run of `make train`
+python tools/dashboard_pictures.py --all DIR    every page, wide and narrow, light and dark
 
 It shows what `skyseg dashboard` shows in the folder it is started in. Look at the pictures of
 `--all` after a change of the dashboard. It needs the extra `dev` and Debian's `chromium`.
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from skyseg_tf.images import write_aside
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).parents[1] / "docs"
 CHROMIUM = Path("/usr/bin/chromium")
 _FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

@@ -1,6 +1,6 @@
 """The box: trained networks that come with the package, each one ONNX file of raw RGB.
 
-    python -m skyseg_tf.box --run runs/skyline_sky --name skyline --data "..." --terms "..."
+    python tools/box.py --run runs/skyline_sky --name skyline --data "..." --terms "..."
 
 puts the network of a run into it.
 
@@ -212,7 +212,7 @@ def box(config: BoxConfig) -> None:
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
-def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.box") -> None:
+def main(argv: list[str] | None = None, prog: str = "python tools/box.py") -> None:
     """Entry point of the command."""
     run_command(box, BoxConfig, argv, prog)
 

@@ -1,0 +1,13 @@
+"""The runtimes of a trained network: one file and one record each, in order of preference.
+
+A new one is a file with a `load` function and its Backend, and a line in BACKENDS.
+"""
+
+from skyseg_tf.masking.backends import keras, litert, onnxruntime, openvino
+from skyseg_tf.masking.backends.interface import Backend, Runtime, not_loaded
+
+__all__ = ["BACKENDS", "Backend", "Runtime", "not_loaded"]
+
+BACKENDS: dict[str, Backend] = {
+    module.BACKEND.name: module.BACKEND for module in (openvino, onnxruntime, litert, keras)
+}

@@ -1,0 +1,127 @@
+"""Keras: a run's own model.keras, on TensorFlow or JAX."""
+
+import json
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.labels import SCHEMES, LabelScheme
+from skyseg_tf.masking.backends.interface import Backend, Runtime, not_loaded
+from skyseg_tf.masking.model_facts import METADATA_PREFIX, ModelFacts, sha256_of
+from skyseg_tf.masking.onnx_file import read_metadata, read_weights
+
+
+def load(path: Path, threads: int | None, streams: int) -> Runtime:
+    """Loads a model file into Keras; the classes are those of the run around the file.
+
+    Raises:
+      InputError: no such model, or one that does not say what its classes are.
+    """
+    keras = _import_keras(threads)
+    try:
+        network = keras.models.load_model(path, compile=False)
+    except (ValueError, OSError, TypeError) as error:
+        raise not_loaded(path, "Keras", error) from None
+    return _keras_runtime(path, network, _facts_of_run(path, network))
+
+
+def load_boxed_network(path: Path, entry: dict):
+    """Rebuilds a boxed network by its name; its weights are the ONNX file's own.
+
+    Returns:
+      keras.Model of models.build_model: normalized images -> dict of logits.
+    """
+    _import_keras(None)
+    from skyseg_tf.models import build_model
+    from skyseg_tf.models.folded import load_folded_weights
+
+    network = build_model(entry["network"], entry["num_classes"], **entry["options"])
+    constants = read_weights(path)
+    names = json.loads(read_metadata(path)[f"{METADATA_PREFIX}weights"])
+    load_folded_weights(network, {key: constants[name] for key, name in names.items()})
+    return network
+
+
+def load_box(path: Path, entry: dict) -> Runtime:
+    """A boxed network in the Keras runtime."""
+    network = load_boxed_network(path, entry)
+    from skyseg_tf.runs.folder import make_saved_model
+
+    facts = ModelFacts.from_metadata(read_metadata(path), path)
+    return _keras_runtime(path, make_saved_model(network, entry["stats"]), facts)
+
+
+def _import_keras(threads: int | None):
+    from skyseg_tf.dependencies import import_tensorflow_quietly
+
+    import_tensorflow_quietly()
+    if threads:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    import_module("skyseg_tf.models")  # its layers must be known before a file names them
+    return import_module("keras")
+
+
+def _keras_runtime(path: Path, network, facts: ModelFacts) -> Runtime:
+    from skyseg_tf.runs.folder import predictor
+
+    return Runtime("keras", path, facts, predictor(network), network=network)
+
+
+def _facts_of_run(path: Path, network) -> ModelFacts:
+    """What model.keras and the files beside it tell."""
+    from skyseg_tf.runs.folder import read_json, read_run_data
+
+    _check_network(path, network)
+    run, channels, shape = path.parent, network.output_shape[-1], network.input_shape
+    data = read_run_data(run)
+    if data and data.scheme.num_logits == channels:
+        scheme = data.scheme
+    else:
+        scored = tuple(read_json(run / "metrics.json").get("iou", ()))
+        scheme = _scheme_of_channels(path, channels, scored)
+    facts = ModelFacts(
+        run.resolve().name if (run / "config.json").is_file() else path.stem,
+        scheme,
+        working_size=tuple(shape[-3:-1]) if shape[-3] and shape[-2] else None,
+        frames=shape[1] if len(shape) == 5 else 1,
+        sha256=sha256_of(path),
+    )
+    return replace(facts, long_side=max(data.image_size)) if data else facts
+
+
+def _check_network(path: Path, network) -> None:
+    """Refuses what takes no photos or gives no probabilities, such as a file of import_weights."""
+    taken, given = getattr(network, "input_shape", None), getattr(network, "output_shape", None)
+    photos = isinstance(taken, tuple) and len(taken) in (4, 5) and taken[-1] == 3
+    if not (photos and isinstance(given, tuple) and len(given) == 4):
+        raise InputError(
+            f"{path}: is no network from RGB (B, H, W, 3) to probabilities (B, H, W, C); give a "
+            "run of `skyseg train` (which takes a file of import_weights by --init)"
+        )
+
+
+def _scheme_of_channels(path: Path, channels: int, scored: tuple[str, ...]) -> LabelScheme:
+    """Classes of a model.keras that came without its dataset.json."""
+    fitting = [scheme for scheme in SCHEMES.values() if scheme.num_logits == channels]
+    for scheme in fitting:
+        if not scored or scheme.class_names == scored:
+            return scheme
+    raise InputError(
+        f"{path}: nothing tells what its {channels} classes are; keep dataset.json of its run "
+        "beside it"
+    )
+
+
+BACKEND = Backend(
+    "keras",
+    suffixes=(".keras",),
+    package="tensorflow",
+    distributions=("keras",),
+    install="pip install tensorflow keras",
+    load=load,
+    start_rank=4,
+    load_box=load_box,
+)

@@ -1,0 +1,59 @@
+"""LiteRT (TensorFlow Lite): phones and small boards."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.masking.backends.interface import Backend, Runtime, not_loaded
+from skyseg_tf.masking.model_facts import ModelFacts
+
+
+def load(path: Path, threads: int | None, streams: int) -> Runtime:
+    """Loads a model file into LiteRT.
+
+    Raises:
+      InputError: no such model, or one that does not say what its classes are.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    beside = path.with_name(f"{path.name}.json")
+    if not beside.is_file():
+        raise InputError(f"{beside}: is missing; make both files with `skyseg export`")
+    facts = ModelFacts.from_metadata(json.loads(beside.read_text()), path)
+    try:
+        interpreter = Interpreter(str(path), num_threads=threads)
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise not_loaded(path, "LiteRT", error) from None
+    entry, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+    def infer(images: np.ndarray) -> np.ndarray:
+        # Full-int8 files hold value = scale * (stored - zero) at both ends.
+        interpreter.set_tensor(entry["index"], _quantized(images, entry))
+        interpreter.invoke()
+        stored = interpreter.get_tensor(answer["index"])
+        scale, zero = answer["quantization"]
+        return (stored.astype(np.float32) - zero) * scale if scale else stored
+
+    return Runtime("litert", path, facts, infer, int(entry["shape"][0]))
+
+
+def _quantized(images: np.ndarray, entry: dict) -> np.ndarray:
+    scale, zero = entry["quantization"]
+    if not scale:
+        return images.astype(entry["dtype"])
+    limits = np.iinfo(entry["dtype"])
+    return np.clip(np.round(images / scale) + zero, limits.min, limits.max).astype(entry["dtype"])
+
+
+BACKEND = Backend(
+    "litert",
+    suffixes=(".tflite",),
+    package="ai_edge_litert",
+    distributions=("ai-edge-litert",),
+    install="pip install ai-edge-litert",
+    load=load,
+    start_rank=2,
+)

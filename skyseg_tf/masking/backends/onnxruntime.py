@@ -1,0 +1,54 @@
+"""ONNX Runtime: any CPU, and GPUs of NVIDIA where onnxruntime-gpu is installed."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from skyseg_tf.masking.backends.interface import Backend, Runtime, not_loaded
+from skyseg_tf.masking.model_facts import ModelFacts
+
+
+def load(path: Path, threads: int | None, streams: int) -> Runtime:
+    """Loads a model file into ONNX Runtime.
+
+    Raises:
+      InputError: no such model, or one that does not say what its classes are.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    if streams > 1:
+        threads = max(1, (threads or os.cpu_count()) // streams)
+    options.intra_op_num_threads = threads or 0
+    known = ort.get_available_providers()
+    providers = [
+        name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in known
+    ]
+    try:
+        session = ort.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # onnxruntime's errors share no base class
+        raise not_loaded(path, "onnxruntime", error) from None
+    facts = ModelFacts.from_metadata(session.get_modelmeta().custom_metadata_map, path)
+    entry = session.get_inputs()[0]
+    as_bytes = entry.type == "tensor(uint8)"
+
+    def infer(images: np.ndarray) -> np.ndarray:
+        feed = images.astype(np.uint8) if as_bytes else images
+        return session.run(None, {entry.name: feed})[0]
+
+    batch = entry.shape[0] if isinstance(entry.shape[0], int) else None  # a name where it is free
+    return Runtime("onnxruntime", path, facts, infer, batch, streams)
+
+
+BACKEND = Backend(
+    "onnxruntime",
+    suffixes=(".onnx",),
+    package="onnxruntime",
+    distributions=("onnxruntime", "onnxruntime-gpu"),
+    install="pip install onnxruntime",
+    load=load,
+    start_rank=1,
+    is_rival=True,
+)

@@ -1,0 +1,1 @@
+"""Run folders: what is in one, and where things that are made of a model lie."""

@@ -1,0 +1,1 @@
+"""What only maintainers run: boxing a network, the page of the zoo, pictures of the docs."""
