@@ -272,12 +272,13 @@ SERVER = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from drawn_clips import bright_is_sky, make_runtime
-from skyseg_tf.server import app as serve
+from skyseg_tf.serve import main
+from skyseg_tf.server import app
 def infer(images):
     time.sleep(0.7)
     return bright_is_sky(images)
-serve.load_runtime = lambda *a, **k: make_runtime(infer)
-serve.main(sys.argv[2:])
+app.load_runtime = lambda *a, **k: make_runtime(infer)
+main(sys.argv[2:])
 """
 
 
