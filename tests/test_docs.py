@@ -17,7 +17,7 @@ import pytest
 
 import skyseg_tf
 from skyseg_tf.cli import VERBS, config_of
-from skyseg_tf.console.completion import flags_of
+from skyseg_tf.console.parsing import flags_of
 from skyseg_tf.data.drawing.scenes import draw_scene, write_scenes
 from skyseg_tf.labels import LABEL_ID
 
@@ -110,7 +110,7 @@ def check_command(verb: str, flags: list[str], where: str) -> None:
         assert verb in ("--version", "--completion", "--help"), f"{where}: skyseg {verb}"
         return
     assert verb in VERBS, f"{where}: {verb}"
-    known = {flag.name for flag in flags_of(config_of(verb))}
+    known = set(flags_of(config_of(verb)))
     assert set(flags) <= known, f"{where}: skyseg {verb} has no {set(flags) - known}"
 
 
@@ -136,7 +136,7 @@ def test_every_command_and_flag_exists(page):
         for verb, *flags in commands_in(line):
             if verb != "VERB":  # stands for any
                 check_command(verb, flags, page.name)
-    known = {flag.name for verb in VERBS for flag in flags_of(config_of(verb))}
+    known = {flag for verb in VERBS for flag in flags_of(config_of(verb))}
     known |= {"--version", "--completion", "--out", "--torch-python"}
     alone = {span.split()[0] for span in spans if re.match(r"--[a-z][a-z-]+", span)}
     if page.name != "commands.md":

@@ -18,7 +18,8 @@ from skyseg_tf.cli import main
 from skyseg_tf.data.photos import LabeledPhoto
 from skyseg_tf.data.records import read_tfrecord
 from skyseg_tf.errors import InputError
-from skyseg_tf.evaluate import EvaluateConfig, evaluate, evaluation_name
+from skyseg_tf.evaluate import EvaluateConfig, evaluate
+from skyseg_tf.evaluation.story import evaluation_name
 from skyseg_tf.images import read_image, read_mask, resize_image
 from skyseg_tf.labels import SCHEMES, decode_mask
 from skyseg_tf.masking.refine import refine

@@ -21,8 +21,8 @@ from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError
 from skyseg_tf.export import ExportConfig, export, main
-from skyseg_tf.exporters import FORMATS
 from skyseg_tf.exporters.agreement import LIMITS, agreement, check_agreement
+from skyseg_tf.exporters.formats import FORMATS
 from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.exporters.openvino_rounding import gptq
 from skyseg_tf.labels import SCHEMES, parse_scheme

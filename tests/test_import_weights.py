@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.import_weights import ImportConfig, import_weights
+from skyseg_tf.import_weights import ImportWeightsConfig, import_weights
 from skyseg_tf.models import MODELS, build_model
 from skyseg_tf.models.skynet import skynet
 from skyseg_tf.models.state_dicts import read_state
@@ -33,7 +33,7 @@ def test_a_checkpoint_becomes_a_network_to_start_from(state, tmp_path, suffix):
     file = tmp_path / f"official.{suffix}"
     named = {f"module.{name}": array for name, array in state.items()}
     np.savez(file, **named) if suffix == "npz" else save_file(named, file)
-    import_weights(ImportConfig(file=file, model="skynet", out=tmp_path / "m.keras"))
+    import_weights(ImportWeightsConfig(file=file, model="skynet", out=tmp_path / "m.keras"))
     model = keras.models.load_model(tmp_path / "m.keras")
     kernel = state["conv1.0.weight"].transpose(2, 3, 1, 0)
     assert np.array_equal(model.get_layer("conv1.0").kernel, kernel)
@@ -46,7 +46,7 @@ def test_what_does_not_fit_is_listed_and_nothing_is_written(state, tmp_path):
     del state["conv1.0.weight"]
     np.savez(tmp_path / "a.npz", **state)
     with pytest.raises(InputError, match=r"1 missing \(conv1\.0\.weight\)"):
-        import_weights(ImportConfig(tmp_path / "a.npz", "skynet", tmp_path / "m.keras"))
+        import_weights(ImportWeightsConfig(tmp_path / "a.npz", "skynet", tmp_path / "m.keras"))
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
@@ -58,7 +58,7 @@ def test_options_reach_the_network(state, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setitem(MODELS, "skynet", replace(MODELS["skynet"], build=optional))
     np.savez(tmp_path / "a.npz", **state)
-    import_weights(ImportConfig(
+    import_weights(ImportWeightsConfig(
         tmp_path / "a.npz", "skynet", tmp_path / "m.keras", model_options=("wide=true",),
         image_size=(32, 64),
     ))  # fmt: skip

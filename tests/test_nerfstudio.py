@@ -9,7 +9,8 @@ from PIL import Image
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.masking.nerfstudio import read_scene
-from skyseg_tf.predict import PredictConfig, find_scene, predict
+from skyseg_tf.masking.photo_jobs import find_scene
+from skyseg_tf.predict import PredictConfig, predict
 
 
 def load_as_nerfstudio(folder: Path, factor: int) -> list[tuple[np.ndarray, np.ndarray]]:

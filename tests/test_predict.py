@@ -20,9 +20,10 @@ from skyseg_tf.images.raw_photos import RAW_SUFFIXES
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking import photo_stages
 from skyseg_tf.masking.formats import FORMATS
+from skyseg_tf.masking.photo_jobs import find_jobs
 from skyseg_tf.masking.prediction import enlarge, predict_image
 from skyseg_tf.masking.runtime import load_runtime
-from skyseg_tf.predict import PredictConfig, find_jobs, main, predict
+from skyseg_tf.predict import PredictConfig, main, predict
 
 
 @pytest.fixture
@@ -397,14 +398,14 @@ def test_no_error_over_one_photo_ends_the_rest(
     else:  # none.png alone is 300 x 50
         bad = lambda arguments: arguments[1][0].shape[0] == 300  # noqa: E731
     if stage == "finish":
-        from skyseg_tf import predict as module
+        from skyseg_tf.masking import photo_jobs as module
 
         bad = lambda arguments: arguments[1].shape[0] == 300  # noqa: E731
         monkeypatch.setattr(module, "enlarge", failing(enlarge, bad))
     else:
         monkeypatch.setattr(photo_stages, stage, failing(getattr(photo_stages, stage), bad))
     out = tmp_path / "out"
-    assert predict(PredictConfig((str(photos),), out, model=model)) == 1
+    assert predict(PredictConfig((str(photos),), out=out, model=model)) == 1
     assert len(list(out.rglob("*.png"))) == 3
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1

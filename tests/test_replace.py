@@ -6,10 +6,11 @@ import pytest
 from drawn_models import blue_model, blue_photo
 from PIL import ExifTags, Image, ImageCms
 
+from skyseg_tf.compositing.replacement import compose, in_profile, match_colors
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking.prediction import Prediction
-from skyseg_tf.replace import ReplaceConfig, compose, in_profile, match_colors, replace
+from skyseg_tf.replace import ReplaceConfig, replace
 
 
 def seen(photo, sky):

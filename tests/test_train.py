@@ -26,10 +26,11 @@ from skyseg_tf.labels import SCHEMES, get_scheme
 from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.models import MODELS, Network, blocks, build_model
 from skyseg_tf.runs.folder import read_run_data
-from skyseg_tf.train import TrainConfig, main, make_streams, train
+from skyseg_tf.train import TrainConfig, main, train
 from skyseg_tf.training import loop as fitting
 from skyseg_tf.training.checkpoints import load_initial_weights
 from skyseg_tf.training.settings_check import augment_of, check_flags
+from skyseg_tf.training.story import make_streams
 from tools.box import BoxConfig, box
 
 

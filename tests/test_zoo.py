@@ -9,7 +9,7 @@ from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking.model_facts import sha256_of
 from skyseg_tf.runs.folder import write_json
 from skyseg_tf.runs.history import write_history
-from skyseg_tf.settings import TrainConfig
+from skyseg_tf.train import TrainConfig
 from tools import zoo as zoo_page
 from tools.zoo import ZooConfig, count_gmacs, measure_latency, zoo
 
