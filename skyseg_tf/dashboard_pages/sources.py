@@ -91,16 +91,7 @@ def load_model(choice: ModelChoice) -> Runtime:
     Raises:
       InputError: it cannot be loaded, whatever is wrong with it.
     """
-    try:
-        return load_runtime(choice.source)
-    except InputError:
-        raise
-    except Exception as error:  # a damaged file makes each library fail in ways of its own
-        first = next(iter(str(error).strip().splitlines()), "")[:160]
-        raise InputError(
-            f"{choice.label}: this model cannot be loaded ({type(error).__name__}: {first}); "
-            "copy or export it again"
-        ) from None
+    return load_runtime(choice.source)
 
 
 def find_runs(root: Path) -> list[Path]:

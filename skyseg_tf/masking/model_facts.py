@@ -4,11 +4,14 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import get_type_hints
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.json_types import typed
 from skyseg_tf.labels import LabelScheme, parse_scheme, scheme_of_classes
 
 METADATA_PREFIX = "skyseg."
+_LONGEST = 16384  # side of a photo, or frames, that a network can be meant for
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,31 @@ class ModelFacts:
             if "scheme" not in values:  # files of version 0.1
                 values["scheme"] = scheme_of_classes(names, colors, where).as_dict()
             values["scheme"] = parse_scheme(values["scheme"], where)
-            if values.get("working_size"):
-                values["working_size"] = tuple(values["working_size"])
-            return ModelFacts(**values)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(
                 f"{where}: does not say what its classes are; make it with `skyseg export`"
             ) from None
+        for name, value in values.items():
+            if name != "scheme":
+                values[name] = typed(value, _TYPES[name], where, name)
+        facts = ModelFacts(**values)
+        facts._check(where)
+        return facts
+
+    def _check(self, where: str | Path) -> None:
+        sides = (self.long_side, self.divisor, *(self.working_size or ()))
+        sizes = all(1 <= side <= _LONGEST for side in sides) and 1 <= self.frames <= _LONGEST
+        if not (sizes and 0 < self.threshold < 1):
+            raise InputError(
+                f"{where}: says of itself threshold {self.threshold}, working_size "
+                f"{self.working_size}, long_side {self.long_side}, divisor {self.divisor}, frames "
+                f"{self.frames}, of which one cannot be; make it with `skyseg export`"
+            )
+
+
+_TYPES = get_type_hints(ModelFacts)
 
 
 def sha256_of(path: str | Path) -> str:

@@ -6,6 +6,7 @@ found by walking its wire format: https://protobuf.dev/programming-guides/encodi
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +15,26 @@ from skyseg_tf.errors import InputError
 
 # Field numbers of onnx.proto.
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
-_GRAPH_INITIALIZER = 5
-_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW = 1, 2, 8, 9
+_GRAPH_NODE, _GRAPH_INITIALIZER, _NODE_ATTRIBUTE = 1, 5, 5
+_ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH = 5, 6
+_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW, _TENSOR_ELSEWHERE = 1, 2, 8, 9, 13
 _DTYPES = {1: "<f4", 10: "<f2"}  # of TensorProto.DataType; weights are nothing else
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_MAX_METADATA = 10_000  # entries; ours are a dozen
+_MAX_TEXT = 4_000_000  # bytes of one; names of all weights have some thousands
+_MAX_DEPTH = 8  # of graphs in graphs
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
+    value = 0
+    for shift in range(0, 70, 7):
         byte = data[at]
         value |= (byte & 0x7F) << shift
         at += 1
         if byte < 0x80:
             return value, at
-        shift += 7
+    raise ValueError("a number of more than 64 bit")
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
@@ -53,10 +58,18 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         yield key >> 3, value
 
 
-def _read(path: Path) -> list[tuple[int, int | memoryview]]:
+@contextmanager
+def _message(path: str | Path) -> Iterator[memoryview]:
+    """The file as one message.
+
+    Raises:
+      InputError: what is found in it is no ONNX.
+    """
     try:
-        return list(_fields(memoryview(path.read_bytes())))
-    except (ValueError, IndexError):
+        yield memoryview(Path(path).read_bytes())
+    except InputError:
+        raise
+    except (ValueError, IndexError, TypeError):  # of another wire type than it should
         raise InputError(f"{path}: not a whole ONNX file; download or export it again") from None
 
 
@@ -64,14 +77,51 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     """The metadata_props of an ONNX file.
 
     Raises:
-      InputError: not an ONNX file.
+      InputError: not an ONNX file, or more metadata than any model has to tell.
     """
     found = {}
-    for number, value in _read(Path(path)):
-        if number == _MODEL_METADATA:
+    with _message(path) as message:
+        entries = (value for number, value in _fields(message) if number == _MODEL_METADATA)
+        for count, value in enumerate(entries):
+            if count >= _MAX_METADATA or len(value) > _MAX_TEXT:
+                raise InputError(f"{path}: more metadata than a model can have; export it again")
             entry = {key: bytes(text).decode() for key, text in _fields(value)}
             found[entry.get(1, "")] = entry.get(2, "")
     return found
+
+
+def check_self_contained(path: str | Path) -> None:
+    """Refuses an ONNX file that is none, has no graph, or keeps weights in other files.
+
+    Raises:
+      InputError: says which; too much metadata as well, see `read_metadata`.
+    """
+    read_metadata(path)
+    with _message(path) as message:
+        graphs = [value for number, value in _fields(message) if number == _MODEL_GRAPH]
+        if not graphs:
+            raise InputError(f"{path}: no graph in it, so no ONNX file; export it again")
+        tensors = (tensor for graph in graphs for tensor in _tensors(graph))
+        elsewhere = any(number == _TENSOR_ELSEWHERE for t in tensors for number, _ in _fields(t))
+    if elsewhere:
+        raise InputError(f"{path}: keeps weights in other files; save the model as one file")
+
+
+def _tensors(graph: memoryview, depth: int = 0) -> Iterator[memoryview]:
+    """Initializers and constants of a graph and of those in its nodes."""
+    if depth > _MAX_DEPTH:
+        raise ValueError("graphs in graphs without end")
+    for number, value in _fields(graph):
+        if number == _GRAPH_INITIALIZER:
+            yield value
+        if number != _GRAPH_NODE:
+            continue
+        for attribute in (v for n, v in _fields(value) if n == _NODE_ATTRIBUTE):
+            for kind, inner in _fields(attribute):
+                if kind == _ATTRIBUTE_TENSOR:
+                    yield inner
+                elif kind == _ATTRIBUTE_GRAPH:
+                    yield from _tensors(inner, depth + 1)
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
@@ -86,21 +136,22 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
       InputError: not an ONNX file.
     """
-    path, found = Path(path), {}
-    graphs = [value for number, value in _read(path) if number == _MODEL_GRAPH]
-    for tensor in (t for graph in graphs for n, t in _fields(graph) if n == _GRAPH_INITIALIZER):
-        shape, dtype, name, raw = [], None, "", None
-        for number, value in _fields(tensor):
-            if number == _TENSOR_DIMS:
-                shape += [value] if isinstance(value, int) else _packed(value)
-            elif number == _TENSOR_TYPE:
-                dtype = _DTYPES.get(value)
-            elif number == _TENSOR_NAME:
-                name = bytes(value).decode()
-            elif number == _TENSOR_RAW:
-                raw = value
-        if dtype and raw is not None:
-            found[name] = np.frombuffer(raw, dtype).reshape(shape)
+    found = {}
+    with _message(path) as message:
+        graphs = [value for number, value in _fields(message) if number == _MODEL_GRAPH]
+        for tensor in (t for graph in graphs for n, t in _fields(graph) if n == _GRAPH_INITIALIZER):
+            shape, dtype, name, raw = [], None, "", None
+            for number, value in _fields(tensor):
+                if number == _TENSOR_DIMS:
+                    shape += [value] if isinstance(value, int) else _packed(value)
+                elif number == _TENSOR_TYPE:
+                    dtype = _DTYPES.get(value)
+                elif number == _TENSOR_NAME:
+                    name = bytes(value).decode()
+                elif number == _TENSOR_RAW:
+                    raw = value
+            if dtype and raw is not None:
+                found[name] = np.frombuffer(raw, dtype).reshape(shape)
     return found
 
 

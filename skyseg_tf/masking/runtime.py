@@ -18,9 +18,10 @@ import numpy as np
 
 from skyseg_tf.errors import InputError, nearest, not_among
 from skyseg_tf.labels import class_ids
-from skyseg_tf.masking.backends import BACKENDS, Runtime, not_loaded
+from skyseg_tf.masking.backends import BACKENDS, Runtime
 from skyseg_tf.masking.backends.keras import load_boxed_network
 from skyseg_tf.masking.model_facts import METADATA_PREFIX, ModelFacts, sha256_of
+from skyseg_tf.masking.model_files import bounded
 
 __all__ = [
     "BACKENDS", "BOX", "FEW_PHOTOS", "METADATA_PREFIX", "ModelFacts", "Runtime", "boxed",
@@ -113,10 +114,8 @@ def _call_once(runtime: Runtime) -> None:
     """Lets a runtime answer a small black picture."""
     facts = runtime.facts
     side = -(-min(facts.long_side, _FIRST_SIDE) // facts.divisor) * facts.divisor
-    try:
+    with bounded(runtime.path, runtime.backend):  # layers without a size take memory only now
         runtime(_black(runtime, runtime.working_size or (side, side)))
-    except Exception as error:  # each library fails in ways of its own
-        raise not_loaded(runtime.path, runtime.backend, error) from error
 
 
 def _black(runtime: Runtime, size: tuple[int, int]) -> np.ndarray:

@@ -23,6 +23,7 @@ import numpy as np
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_aside
+from skyseg_tf.masking.backends.keras import load_network
 
 _FACTS_BYTES = 64 << 20  # the history of a hundred thousand epochs
 # What numpy and zipfile raise for files that are cut off, altered, or no .npz at all.
@@ -179,12 +180,7 @@ def copy_weights(
 
 def _of_network(path: Path, model: keras.Model) -> tuple[list[str], list[np.ndarray]]:
     """Names and values of the variables in a .keras file."""
-    try:
-        source = keras.models.load_model(path, compile=False)
-    except Exception:  # Keras fails in ways of its own for each kind of damage
-        raise InputError(
-            f"{path}: not a network that Keras can load; write it with `skyseg import_weights`"
-        ) from None
+    source = load_network(path)
     return [v.name for v in source.variables], list(
         map(keras.ops.convert_to_numpy, source.variables)
     )

@@ -4,9 +4,9 @@ A new one is a file with a `load` function and its Backend, and a line in BACKEN
 """
 
 from skyseg_tf.masking.backends import keras, litert, onnxruntime, openvino
-from skyseg_tf.masking.backends.interface import Backend, Runtime, not_loaded
+from skyseg_tf.masking.backends.interface import Backend, Runtime
 
-__all__ = ["BACKENDS", "Backend", "Runtime", "not_loaded"]
+__all__ = ["BACKENDS", "Backend", "Runtime"]
 
 BACKENDS: dict[str, Backend] = {
     module.BACKEND.name: module.BACKEND for module in (openvino, onnxruntime, litert, keras)

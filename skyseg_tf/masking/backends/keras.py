@@ -7,8 +7,9 @@ from pathlib import Path
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import SCHEMES, LabelScheme
-from skyseg_tf.masking.backends.interface import Backend, Runtime, not_loaded
+from skyseg_tf.masking.backends.interface import Backend, Runtime
 from skyseg_tf.masking.model_facts import METADATA_PREFIX, ModelFacts, sha256_of
+from skyseg_tf.masking.model_files import reading
 from skyseg_tf.masking.onnx_file import read_metadata, read_weights
 
 
@@ -18,12 +19,19 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
     Raises:
       InputError: no such model, or one that does not say what its classes are.
     """
-    keras = _import_keras(threads)
-    try:
-        network = keras.models.load_model(path, compile=False)
-    except (ValueError, OSError, TypeError) as error:
-        raise not_loaded(path, "Keras", error) from None
+    network = load_network(path, threads)
     return _keras_runtime(path, network, _facts_of_run(path, network))
+
+
+def load_network(path: Path, threads: int | None = None):
+    """The keras.Model in a .keras file.
+
+    Raises:
+      InputError: damaged, or no .keras file.
+    """
+    keras = _import_keras(threads)
+    with reading(path, "Keras"):
+        return keras.models.load_model(path, compile=False)
 
 
 def load_boxed_network(path: Path, entry: dict):

@@ -1,13 +1,14 @@
 """LiteRT (TensorFlow Lite): phones and small boards."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.masking.backends.interface import Backend, Runtime, not_loaded
+from skyseg_tf.files.json_file import read_object
+from skyseg_tf.masking.backends.interface import Backend, Runtime
 from skyseg_tf.masking.model_facts import ModelFacts
+from skyseg_tf.masking.model_files import reading
 
 
 def load(path: Path, threads: int | None, streams: int) -> Runtime:
@@ -21,12 +22,10 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
     beside = path.with_name(f"{path.name}.json")
     if not beside.is_file():
         raise InputError(f"{beside}: is missing; make both files with `skyseg export`")
-    facts = ModelFacts.from_metadata(json.loads(beside.read_text()), path)
-    try:
+    facts = ModelFacts.from_metadata(read_object(beside, "export the model again"), path)
+    with reading(path, "LiteRT"):
         interpreter = Interpreter(str(path), num_threads=threads)
         interpreter.allocate_tensors()
-    except (RuntimeError, ValueError) as error:
-        raise not_loaded(path, "LiteRT", error) from None
     entry, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def infer(images: np.ndarray) -> np.ndarray:

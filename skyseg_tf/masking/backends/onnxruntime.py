@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from skyseg_tf.masking.backends.interface import Backend, Runtime, not_loaded
+from skyseg_tf.masking.backends.interface import Backend, Runtime
 from skyseg_tf.masking.model_facts import ModelFacts
+from skyseg_tf.masking.model_files import reading
+from skyseg_tf.masking.onnx_file import read_metadata
 
 
 def load(path: Path, threads: int | None, streams: int) -> Runtime:
@@ -18,7 +20,7 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its errors are raised, too
     if streams > 1:
         threads = max(1, (threads or os.cpu_count()) // streams)
     options.intra_op_num_threads = threads or 0
@@ -26,11 +28,9 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
     providers = [
         name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in known
     ]
-    try:
+    with reading(path, "ONNX Runtime"):
         session = ort.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # onnxruntime's errors share no base class
-        raise not_loaded(path, "onnxruntime", error) from None
-    facts = ModelFacts.from_metadata(session.get_modelmeta().custom_metadata_map, path)
+    facts = ModelFacts.from_metadata(read_metadata(path), path)
     entry = session.get_inputs()[0]
     as_bytes = entry.type == "tensor(uint8)"
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from skyseg_tf.masking.backends.interface import Backend, Runtime, not_loaded
+from skyseg_tf.masking.backends.interface import Backend, Runtime
 from skyseg_tf.masking.model_facts import METADATA_PREFIX, ModelFacts
+from skyseg_tf.masking.model_files import reading
 from skyseg_tf.masking.onnx_file import read_metadata
 
 
@@ -24,12 +25,10 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
         settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": streams}
         settings |= {"ENABLE_CPU_PINNING": False}
     settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
-    try:
+    with reading(path, "OpenVINO"):
         core = ov.Core()
         network = core.read_model(path)
         compiled = core.compile_model(network, "CPU", settings)
-    except RuntimeError as error:
-        raise not_loaded(path, "OpenVINO", error) from None
     if path.suffix == ".onnx":  # OpenVINO drops its metadata
         metadata = read_metadata(path)
     else:
