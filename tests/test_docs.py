@@ -183,6 +183,21 @@ def test_the_python_page_names_what_is_public():
         assert getattr(skyseg_tf, name) is not None
 
 
+def test_the_architecture_page_names_files_that_are_there():
+    text = (DOCS / "explanation" / "architecture.md").read_text()
+    rooms = {path.name for path in (ROOT / "skyseg_tf").iterdir() if path.is_dir()}
+    for name in re.findall(r"`((?:\w+/)*\w+(?:\.py|/))`", text):
+        roots = (
+            ROOT / "skyseg_tf",
+            ROOT,
+            ROOT / "skyseg_tf/data/augment",
+            ROOT / "skyseg_tf/images",
+        )
+        assert name == "skyseg_tf/" or any((root / name).exists() for root in roots), name
+    drawn = set(re.findall(r"(\w+)/", text[: text.index("## A photo from disk")]))
+    assert rooms - {"__pycache__", "weights", ".streamlit"} <= drawn
+
+
 # --- running them ---
 
 
