@@ -46,7 +46,9 @@ def test_what_does_not_fit_is_listed_and_nothing_is_written(state, tmp_path):
     del state["conv1.0.weight"]
     np.savez(tmp_path / "a.npz", **state)
     with pytest.raises(InputError, match=r"1 missing \(conv1\.0\.weight\)"):
-        import_weights(ImportWeightsConfig(tmp_path / "a.npz", "skynet", tmp_path / "m.keras"))
+        import_weights(
+            ImportWeightsConfig(tmp_path / "a.npz", model="skynet", out=tmp_path / "m.keras")
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
