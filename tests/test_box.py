@@ -94,7 +94,7 @@ def test_keras_files_and_litert(network, photos, tmp_path):
     wanted = make_saved_model(network, STATS).predict_on_batch(photos.astype("float32"))
     save_model(tmp_path / "model.keras", network, STATS)
     (tmp_path / "metrics.json").write_text(json.dumps({"iou": {"not sky": 1, "sky": 0.5}}))
-    (tmp_path / "dataset.json").write_text(json.dumps({"image_size": [100, 300]}))
+    (tmp_path / "dataset.json").write_text(json.dumps({"scheme": "sky", "image_size": [100, 300]}))
     (tmp_path / "config.json").write_text(json.dumps({"records": str(tmp_path)}))
     for model in (tmp_path, tmp_path / "model.keras"):
         loaded = runtime.load_runtime(model, "keras")
