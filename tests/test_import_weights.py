@@ -61,7 +61,7 @@ def test_options_reach_the_network(state, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(MODELS, "skynet", replace(MODELS["skynet"], build=optional))
     np.savez(tmp_path / "a.npz", **state)
     import_weights(ImportWeightsConfig(
-        tmp_path / "a.npz", "skynet", tmp_path / "m.keras", model_options=("wide=true",),
+        tmp_path / "a.npz", model="skynet", out=tmp_path / "m.keras", model_options=("wide=true",),
         image_size=(32, 64),
     ))  # fmt: skip
     line = f"--model skynet --model-options wide=true --init {tmp_path / 'm.keras'}`"

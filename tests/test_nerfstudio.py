@@ -130,4 +130,4 @@ def test_masks_of_others_are_not_lost(scene, config):
 def test_flags_that_mean_nothing_here(scene, tmp_path):
     for inputs, out in (((str(scene), "x"), None), ((str(scene),), tmp_path / "m")):
         with pytest.raises(InputError, match="nerfstudio"):
-            predict(PredictConfig(inputs, out, "nerfstudio"))
+            predict(PredictConfig(inputs, out=out, format="nerfstudio"))
