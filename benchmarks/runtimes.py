@@ -35,8 +35,8 @@ from skyseg_tf.data.drawing.scenes import write_scenes
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
-from skyseg_tf.exporters import FORMATS
 from skyseg_tf.exporters.agreement import agreement
+from skyseg_tf.exporters.formats import FORMATS
 from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.images import resize_image
 from skyseg_tf.labels import SCHEMES

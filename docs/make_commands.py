@@ -6,7 +6,6 @@ python docs/make_commands.py
 import contextlib
 import io
 import os
-import textwrap
 from pathlib import Path
 
 from skyseg_tf.cli import VERBS, print_help
@@ -22,8 +21,7 @@ def help_of(verb: str) -> list[str]:
     with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
         print_help(verb)
     lines = shown.getvalue().strip().splitlines()
-    # tyro leaves the lines of the description to the terminal, which breaks them.
-    return [part.rstrip() for line in lines for part in textwrap.wrap(line, 80) or [""]]
+    return [line.rstrip() for line in lines]
 
 
 def page() -> str:

@@ -7,20 +7,20 @@ Exit status: 0 all well, 1 something is wrong, 2 no dataset there.
 
 import json
 from dataclasses import dataclass
+from typing import Annotated
 
 from skyseg_tf.cli import run_command
-from skyseg_tf.data.checks import check_dataset
+from skyseg_tf.flags import DATA, LAYOUTS, choices, default_is
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CheckConfig:
     """Looks a dataset over and says what is wrong with it; writes nothing."""
 
-    source: str | None = None
-    """The dataset's folder (a Cityscapes tree or its zips, or another known layout); left out,
-    the variable CITYSCAPES_DATASET names it."""
-    layout: str | None = None
-    """cityscapes, idd, kaggle, camvid, flattened, flat or mixed; left out, it is detected."""
+    source: Annotated[str | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
+    """The dataset's folder (a Cityscapes tree or its zips, or another known layout)."""
+    layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
+    """Of the folders and names."""
     json: bool = False
     """Print JSON instead of a table."""
     fast: bool = False
@@ -29,6 +29,8 @@ class CheckConfig:
 
 def check(config: CheckConfig) -> int:
     """Prints the report of a dataset; returns 0 if all is well, else 1."""
+    from skyseg_tf.data.checks import check_dataset
+
     report = check_dataset(config.source, config.layout, config.fast)
     print(json.dumps(report.as_dict(), indent=2) if config.json else report)
     return 0 if report.ok else 1

@@ -8,41 +8,37 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
-from dataclasses import is_dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from skyseg_tf import __version__
 from skyseg_tf.errors import InputError, Stuck, not_among, printable
 
 # Each verb is the module of that name; it is imported only when called for.
-VERBS: dict[str, str] = {
-    "scenes": "draw street scenes as a Cityscapes tree",
-    "check": "look a dataset over and say what is wrong with it",
-    "flatten": "put all city folders into one folder per split",
-    "build": "turn a dataset into TFRecords and rgb_stats.json",
-    "train": "train a network on records and plot its IoU",
-    "search": "find the best settings by many trainings",
-    "evaluate": "score the masks that predict writes, or a run on its records, with a report",
-    "predict": "make sky masks of photos",
-    "replace": "put another sky into a photo",
-    "doctor": "say which runtimes and extras are there and what is missing",
-    "export": "write a run's network for another runtime, checked in it",
-    "serve": "serve masks over HTTP",
-    "dashboard": "look at models, photos, trainings and runs in the browser",
-    "import_weights": "turn a published PyTorch checkpoint into a Keras network",
+GROUPS: dict[str, dict[str, str]] = {
+    "data": {
+        "scenes": "draw street scenes as a Cityscapes tree",
+        "check": "look a dataset over and say what is wrong with it",
+        "flatten": "put all city folders into one folder per split",
+        "build": "turn a dataset into TFRecords and rgb_stats.json",
+    },
+    "training": {
+        "train": "train a network on records and plot its IoU",
+        "search": "find the best settings by many trainings",
+        "evaluate": "score the masks that predict writes, or a run on its records, with a report",
+        "import_weights": "turn a published PyTorch checkpoint into a Keras network",
+    },
+    "result": {
+        "predict": "make sky masks of photos",
+        "replace": "put another sky into a photo",
+        "export": "write a run's network for another runtime, checked in it",
+        "serve": "serve masks over HTTP",
+        "dashboard": "look at models, photos, trainings and runs in the browser",
+        "doctor": "say which runtimes and extras are there and what is missing",
+    },
 }
-# Verbs whose modules take seconds to import: their settings lie apart, in settings.py.
-_SETTINGS_APART = {
-    "build": "BuildConfig",
-    "train": "TrainConfig",
-    "search": "SearchConfig",
-    "evaluate": "EvaluateConfig",
-    "export": "ExportConfig",
-    "serve": "ServeConfig",
-    "import_weights": "ImportConfig",
-}
+VERBS: dict[str, str] = {verb: text for verbs in GROUPS.values() for verb, text in verbs.items()}
 _HINTS = {
     errno.ENOENT: "check the path",
     errno.EISDIR: "give a file",
@@ -54,7 +50,6 @@ _HINTS = {
 }
 _LAST_WAIT = 2.0  # seconds for the threads of a command that was told to end
 _OWN = ("--help", "--version", "--completion")
-SHELLS = ("bash", "zsh", "fish")
 
 
 def run_command(
@@ -146,34 +141,17 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
     """The config that flags give; --help exits, and wrong flags do with one line and status 2.
 
     Args:
-      config: a frozen dataclass; each field is a flag. Its `older_flags`, if it has any, are names
-        that flags had once (older -> flag).
+      config: a frozen dataclass; each field is a flag.
       argv: the flags, or None for those of the process.
       prog: the name shown in the help.
       default: a config from which the flags depart; None for the fields' own defaults.
-
-    Returns:
-      A config. A flag of type `X | None` takes an X; None is what it is when left out.
     """
-    import tyro  # `skyseg --version` does without
+    from skyseg_tf.console.parsing import parse  # `skyseg --help` does without
 
-    argv = _renamed(sys.argv[1:] if argv is None else argv, getattr(config, "older_flags", {}))
-    marks = (tyro.conf.DisallowNone,)
-    told = io.StringIO()
     try:
-        with redirect_stderr(told):
-            return tyro.cli(config, args=argv, prog=prog, default=default, config=marks)
-    except SystemExit as error:
-        if not error.code:
-            raise
-        wrong_flags = importlib.import_module("skyseg_tf.console.wrong_flags")
-        line = wrong_flags.in_one_line(told.getvalue(), config, argv)
-        _refuse(prog, f"{line}; `{prog} --help` tells all")
-
-
-def _renamed(argv: Sequence[str], names: Mapping[str, str]) -> list[str]:
-    split = (word.partition("=") for word in argv)
-    return ["".join((names.get(flag, flag), *value)) for flag, *value in split]
+        return parse(config, sys.argv[1:] if argv is None else argv, prog, default)
+    except InputError as error:
+        _refuse(prog, f"{_one_line(error)}; `{prog} --help` tells all")
 
 
 def _refuse(prog: str, line: str) -> NoReturn:
@@ -191,28 +169,30 @@ def _one_line(error: Exception) -> str:
 
 def config_of(verb: str) -> type:
     """The dataclass of a verb's flags; TensorFlow and the extras are not imported for it."""
-    if verb in _SETTINGS_APART:
-        return getattr(importlib.import_module("skyseg_tf.settings"), _SETTINGS_APART[verb])
-    module = importlib.import_module(f"skyseg_tf.{verb}")
-    own = [
-        value
-        for name, value in vars(module).items()
-        if name.endswith("Config") and is_dataclass(value) and value.__module__ == module.__name__
-    ]
-    return own[0]
+    name = f"{verb.title().replace('_', '')}Config"
+    return getattr(importlib.import_module(f"skyseg_tf.{verb}"), name)
 
 
 def print_help(verb: str) -> None:
-    """Prints a verb's help and exits; the verb's own module need not be imported for it."""
+    """Prints a verb's help and exits."""
     parse_flags(config_of(verb), ["--help"], f"skyseg {verb}")
 
 
+def _print_overview() -> None:
+    print("Usage: skyseg VERB [OPTIONS]   (skyseg VERB --help tells the options)")
+    for group, verbs in GROUPS.items():
+        print(f"\n{group}")
+        print("\n".join(f"  {verb:<16}{text}" for verb, text in verbs.items()))
+    print("\n  --version       print the version")
+    print("  --completion    bash, zsh, fish: a script that completes verbs and flags")
+
+
 def _print_completion(shells: list[str]) -> None:
-    completion = importlib.import_module(
-        "skyseg_tf.console.completion"
-    )  # needs all verbs' settings
+    from skyseg_tf.console.parsing import completion
+
     with one_line_errors("skyseg"):
-        print(completion.completion(" ".join(shells)), end="")
+        commands = {verb: (config_of(verb), text) for verb, text in VERBS.items()}
+        print(completion(" ".join(shells), commands), end="")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -222,15 +202,10 @@ def main(argv: list[str] | None = None) -> None:
         print(f"skyseg_tf {__version__}")
     elif argv[:1] == ["--completion"]:
         _print_completion(argv[1:])
-    elif argv and argv[0] in VERBS and {"-h", "--help"} & set(argv[1:]):
-        print_help(argv[0])
     elif argv and argv[0] in VERBS:
         importlib.import_module(f"skyseg_tf.{argv[0]}").main(argv[1:], f"skyseg {argv[0]}")
     elif argv[:1] in ([], ["-h"], ["--help"]):
-        print("usage: skyseg VERB [options]   (skyseg VERB --help tells the options)\n")
-        print("\n".join(f"  {verb:<16}{text}" for verb, text in VERBS.items()))
-        print("\n  --version       print the version")
-        print(f"  --completion    {', '.join(SHELLS)}: a script that completes verbs and flags")
+        _print_overview()
     else:
         kind, known = ("option", _OWN) if argv[0].startswith("-") else ("verb", VERBS)
         _refuse("skyseg", not_among(kind, argv[0], known))

@@ -11,16 +11,17 @@ import sys
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
 
-import tyro
+from cyclopts import Parameter
 
-from skyseg_tf.cli import run_command
-from skyseg_tf.dashboard_pages.sources import Folders
+from skyseg_tf.cli import parse_flags, run_command
+from skyseg_tf.dashboard_pages.folders import Folders
 from skyseg_tf.errors import InputError
 from skyseg_tf.server.port import listen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DashboardConfig:
     """Look at models, photos, trainings and runs in the browser. Needs the extra `dashboard`."""
 
@@ -30,7 +31,7 @@ class DashboardConfig:
     """Address to listen on; 0.0.0.0 opens it to the network, without a password."""
     browser: bool = True
     """Open a browser."""
-    folders: tyro.conf.OmitArgPrefixes[Folders] = field(default_factory=Folders)
+    folders: Annotated[Folders, Parameter(name="*")] = field(default_factory=Folders)
 
 
 def streamlit_arguments(config: DashboardConfig) -> list[str]:
@@ -96,7 +97,7 @@ def show() -> None:
         Path(sys.argv[0]).resolve() == Path(__file__).resolve()
         and "folders" not in st.session_state
     ):
-        st.session_state["folders"] = tyro.cli(Folders, args=sys.argv[1:])
+        st.session_state["folders"] = parse_flags(Folders, None, "dashboard")
     pages = {
         "inspect": st.Page(inspect_photo.show, title="Inspect", icon=":material/visibility:", default=True),
         "photo": st.Page(your_photo.show, title="Your photo", icon=":material/add_a_photo:", url_path="photo"),

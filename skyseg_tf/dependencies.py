@@ -84,9 +84,10 @@ def _remove(folder: str, owner: int) -> None:
 
 
 def import_tensorflow_quietly() -> None:
-    """Imports TensorFlow with the process's stderr closed for that time; errors still raise.
+    """Imports TensorFlow without its six lines of chatter on stderr, which no log level turns off.
 
-    Six lines of start-up chatter, which no log level turns off, are kept away so.
+    The process's stderr is closed for that time; errors still raise. What imports TensorFlow or
+    Keras calls this first.
     """
     if "tensorflow" in sys.modules:
         return

@@ -12,7 +12,6 @@ from packaging.requirements import Requirement
 from skyseg_tf import __version__
 from skyseg_tf.cli import run_command
 from skyseg_tf.errors import InputError
-from skyseg_tf.masking.runtime import BACKENDS, BOX, check_sha256, installed, read_box
 
 # Extra of the package: what it is for.
 EXTRAS = {
@@ -26,7 +25,7 @@ EXTRAS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DoctorConfig:
     """Say which runtimes, extras and hardware are there and what is missing; changes nothing."""
 
@@ -42,6 +41,8 @@ def examine() -> dict:
       "default_backend", "extras" (name -> missing distributions), "box" (model -> "ok" or what is
       wrong with it).
     """
+    from skyseg_tf.masking.runtime import BACKENDS, installed, read_box
+
     found = [name for name in BACKENDS if installed(name)]
     return {
         "version": __version__,
@@ -83,6 +84,8 @@ def version_or_none(distribution: str) -> str | None:
 
 
 def _backend_version(name: str) -> str | None:
+    from skyseg_tf.masking.runtime import BACKENDS, installed
+
     if not installed(name):
         return None
     versions = map(version_or_none, BACKENDS[name].distributions)
@@ -108,6 +111,8 @@ def gpus() -> list[str]:
 
 
 def _state(entry: dict) -> str:
+    from skyseg_tf.masking.runtime import BOX, check_sha256
+
     try:
         check_sha256(BOX / entry["file"], entry["sha256"])
     except InputError as error:
@@ -132,6 +137,8 @@ def doctor(config: DoctorConfig) -> int:
 
 def page(facts: dict) -> str:
     """`examine`'s answer for people."""
+    from skyseg_tf.masking.runtime import BACKENDS
+
     machine = facts["machine"]
     memory = f", {machine['memory_gib']} GiB" if machine["memory_gib"] else ""
     lines = [

@@ -1,247 +1,27 @@
 """skyseg export: a network for other runtimes, each checked in its runtime before it is kept."""
 
-import os
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
-from skyseg_tf.dependencies import import_tensorflow_quietly
-
-import_tensorflow_quietly()
-
-import keras
-import numpy as np
-
-from skyseg_tf.exporters.agreement import LIMITS, Agreement, agreement, check_agreement
 from skyseg_tf.cli import run_command
-from skyseg_tf.data.pipeline import make_dataset
-from skyseg_tf.data.records import Manifest, read_manifest
-from skyseg_tf.data.rgb_stats import denormalize
-from skyseg_tf.data.drawing.scenes import FPS, draw_scene
-from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.exporters import FORMATS, Format
-from skyseg_tf.exporters.job import ExportJob
-from skyseg_tf.images import check_folder, resize_image
-from skyseg_tf.runs.model_folders import exports_of, run_of
-from skyseg_tf.models import MODELS, check_size
-from skyseg_tf.runs.folder import read_json, read_run_data
-from skyseg_tf.masking.runtime import Runtime, boxed, load_runtime
-from skyseg_tf.settings import ExportConfig
-
-_DRAWN_SIZE = (288, 512)
+from skyseg_tf.dependencies import import_tensorflow_quietly
+from skyseg_tf.exporters.settings import ExportConfig
 
 
-def export(config: ExportConfig) -> Agreement:
+def export(config: ExportConfig):
     """Writes an export and runs it beside the Keras model; it is kept only if both agree.
 
     Args:
       config: see ExportConfig.
 
     Returns:
-      How far the two are apart on photos of the val split, or on drawn scenes.
+      How far the two are apart (exporters.agreement.Agreement), see exporters.export.export.
 
     Raises:
-      InputError: a setting, the model or its records cannot be used, or the export differs by more
-        than LIMITS[precision]. Nothing has been written then, and an older export stays.
+      InputError: a setting, the model or its records cannot be used, or the export differs too
+        much. Nothing has been written then, and an older export stays.
     """
-    # ---------------------------------------------------- the model and its photos
-    form, run = _check(config), run_of(config.model)
-    keras_runtime = load_runtime(run or config.model, "keras")
-    settings = read_json(run / "config.json") if run else {}
-    records, manifest = _records(config, settings, keras_runtime)
-    data = (run and read_run_data(run)) or manifest
-    network = settings.get("model") or (boxed(config.model) or {}).get("network")
-    size = _size(config, form, keras_runtime, network, data and data.image_size)
-    name = run.resolve().name if run else keras_runtime.name
-    facts = replace(keras_runtime.facts, name=name, working_size=size)
-    out = config.out or exports_of(config.model) / form.name.format(
-        precision=config.precision, size=f"_{size[0]}x{size[1]}" if size else ""
-    )
-    _check_out(out, form)
+    import_tensorflow_quietly()
+    from skyseg_tf.exporters import export as story
 
-    def photos(split: str, count: int) -> list[np.ndarray]:
-        found = (
-            _photos(records, manifest, split, count)
-            if records
-            else _drawn_photos(keras_runtime.frames, count)
-        )
-        return [
-            _resize(photo, size or keras_runtime.size_for(*photo.shape[-3:-1])) for photo in found
-        ]
-
-    # -------------------------------------------------------------- write, aside
-    calibration = photos("train", config.calibration_photos) if config.precision == "int8" else ()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-        aside = Path(folder) / out.name
-        job = ExportJob(keras_runtime.network, facts, config.precision, aside, calibration)
-        form.write(job)
-
-        # ------------------------------------------- run it beside the Keras model
-        exported = form.load(aside)
-        if exported.facts != facts:
-            raise InputError(f"{out}: gives {exported.facts} instead of {facts}; was not kept")
-        batches = _batches(photos("val", config.photos), size)
-        measured = agreement(
-            ((keras_runtime(batch), exported(batch)) for batch in batches), facts.threshold
-        )
-        limits = LIMITS[config.precision]
-        shown = f"{config.photos} {'val photos' if records else 'drawn scenes'}"
-        print(f"{out.name} in {exported.backend} beside Keras, {shown}: {measured}")
-        print(f"limits of {config.precision}: {limits}", flush=True)
-        check_agreement(measured, limits, out)
-        megabytes = _megabytes(Path(folder))
-        _keep(Path(folder), out, form)
-    print(f"{out}: {megabytes:.1f} MB, size {_shown(size)}")
-    return measured
-
-
-def _check(config: ExportConfig) -> Format:
-    """The format; refuses what would fail later."""
-    if config.format not in FORMATS:
-        raise InputError(not_among("format", config.format, FORMATS))
-    form = FORMATS[config.format]
-    if config.precision not in LIMITS:
-        raise InputError(not_among("precision", config.precision, LIMITS))
-    if config.precision not in form.precisions:
-        raise InputError(
-            f"{config.format} is written in {', '.join(form.precisions)} alone; choose that or "
-            "another --format"
-        )
-    if keras.backend.backend() != "tensorflow":
-        raise InputError(
-            f"exports are made by Keras' TensorFlow backend, this is {keras.backend.backend()}: run "
-            "the same command with KERAS_BACKEND=tensorflow, model.keras serves both"
-        )
-    if missing := form.missing():
-        raise InputError(
-            f"{config.format} needs {', '.join(missing)}: `pip install 'skyseg_tf[export]'`"
-        )
-    for name in ("photos", "calibration_photos"):
-        if getattr(config, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} must be at least 1")
-    _check_source(config.model)
-    return form
-
-
-def _check_source(model: str) -> None:
-    run = run_of(model)
-    if run and not (run / "model.keras").is_file():
-        raise InputError(f"{run}: no model.keras in it; is it a run folder?")
-    if Path(model).is_file() and Path(model).suffix != ".keras":
-        raise InputError(
-            f"{model}: is an export itself; give the run, .keras file or boxed model behind it"
-        )
-
-
-def _check_out(out: Path, form: Format) -> None:
-    check_folder(out.parent)
-    suffix = Path(form.name).suffix
-    if suffix and out.suffix != suffix:
-        raise InputError(f"{out}: the name of this format ends in {suffix}; give such a --out")
-    if out.is_dir() and not _is_older_export(out, form):
-        raise InputError(f"{out}: is a folder with other things in it; give another --out")
-
-
-def _is_older_export(folder: Path, form: Format) -> bool:
-    return bool(form.folder_holds) and (folder / form.folder_holds).is_file()
-
-
-def _records(
-    config: ExportConfig, settings: dict, keras_runtime: Runtime
-) -> tuple[Path, Manifest] | tuple[None, None]:
-    """The records to take photos from; none for a model that names none, but for int8."""
-    given = config.records or settings.get("records")
-    if not given and config.precision != "int8":
-        return None, None
-    if not given or not Path(given).is_dir():
-        raise InputError(
-            f"{config.model}: its records ({given or 'it names none'}) are not there; give the "
-            "photos to compare on with --records DIR"
-        )
-    manifest = read_manifest(given)
-    if tuple(manifest.class_names) != keras_runtime.class_names:
-        raise InputError(
-            f"{given}: records of {', '.join(manifest.class_names)}, the model knows "
-            f"{', '.join(keras_runtime.class_names)}; give records of its classes by --records"
-        )
-    if manifest.frames != keras_runtime.frames:
-        raise InputError(
-            f"{given}: {manifest.frames} frame(s) a record, the model takes "
-            f"{keras_runtime.frames}; give records of so many by --records"
-        )
-    return Path(given), manifest
-
-
-def _size(
-    config: ExportConfig,
-    form: Format,
-    keras_runtime: Runtime,
-    network: str | None,
-    trained_at: tuple[int, int] | None,
-) -> tuple[int, int] | None:
-    """The (height, width) that the export is fixed to; None: free."""
-    own = keras_runtime.working_size
-    size = tuple(config.image_size) if config.image_size else own
-    if own and size != own:
-        raise InputError(
-            f"{config.model}: its network was built for {own[0]} x {own[1]} alone; leave "
-            "--image-size out"
-        )
-    if size is None and config.precision in form.fixed:
-        size = trained_at or keras_runtime.size_for(*_DRAWN_SIZE)
-    if size and network in MODELS:
-        check_size(network, size)
-    return size
-
-
-def _photos(records: Path, manifest: Manifest, split: str, count: int) -> Iterator[np.ndarray]:
-    """(H, W, 3) or (T, H, W, 3) uint8, from all over the split."""
-    for image, _ in make_dataset(records, split, 1, shuffle=True).take(count):
-        yield denormalize(image[0].numpy(), manifest.rgb_stats)
-
-
-def _drawn_photos(frames: int, count: int) -> Iterator[np.ndarray]:
-    """Scenes for models that come without photos, shaped as `_photos` gives them."""
-    for seed in range(count):
-        clip = [draw_scene(seed, _DRAWN_SIZE, frame / FPS).image for frame in range(frames)]
-        yield np.stack(clip) if frames > 1 else clip[0]
-
-
-def _resize(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """As a batch of one, (1, H, W, 3) or (1, T, H, W, 3)."""
-    frames = photo.reshape(-1, *photo.shape[-3:])
-    resized = np.stack([resize_image(frame, size) for frame in frames])
-    return resized if photo.ndim == 3 else resized[None]
-
-
-def _batches(photos: list[np.ndarray], size: tuple[int, int] | None) -> Iterator[np.ndarray]:
-    """The photos one by one; then, where the size is free, two at once and the first turned."""
-    yield from photos
-    if size is None:
-        yield np.concatenate([photos[0], photos[-1]])
-        yield photos[0].swapaxes(-3, -2)
-
-
-def _keep(folder: Path, out: Path, form: Format) -> None:
-    """Moves the export from its folder to its place; the file that names it comes last."""
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == out.name):
-        target = out.parent / path.name
-        if target.is_dir():
-            if not _is_older_export(target, form):
-                raise InputError(f"{target}: is a folder with other things in it; give --out")
-            target.rename(folder / f"{path.name}.old")
-        os.replace(path, target)
-
-
-def _megabytes(folder: Path) -> float:
-    """Of all files of an export, which lies alone in a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
-
-
-def _shown(size: tuple[int, int] | None) -> str:
-    return f"{size[0]} x {size[1]}, batch 1" if size else "any, any batch"
+    return story.export(config)
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.export") -> None:

@@ -1,235 +1,37 @@
 """Puts all city folders of a dataset into one folder of images and one of annotations per split.
 
-    skyseg flatten --source DIR --out flat
-
-`OUT/train/images/aachen_000000_000019_leftImg8bit.png` and
-`OUT/train/annotations/aachen_000000_000019_gtFine_labelIds.png`, and so on: files keep their
-names. They are hard links where the disk allows it and need no space; from archives and across
-disks they are copies. A hard link and its source are one file: do not edit it in place.
+skyseg flatten --source DIR --out flat
 """
 
-import filecmp
-import json
-import os
-import shutil
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-
-from tqdm import tqdm
+from typing import Annotated
 
 from skyseg_tf.cli import run_command
-from skyseg_tf.data.layouts import (
-    LAYOUTS,
-    Pair,
-    classes_file,
-    detect_layout,
-    find_pairs,
-    guess_mask_encoding,
-    source_root,
-)
-from skyseg_tf.errors import InputError
-from skyseg_tf.files import ZIP_MARK, read_bytes
-from skyseg_tf.images import write_aside
-from skyseg_tf.labels import value_names
+from skyseg_tf.flags import DATA, RESULT, default_is
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FlattenConfig:
     """Puts all city folders into one folder of images and one of annotations per split.
 
     The source is only read; files of the same content that are there already are kept.
     """
 
-    out: str
+    out: Annotated[str, RESULT]
     """The folder to fill, outside the source."""
-    source: str | None = None
-    """The dataset's folder; left out, the variable CITYSCAPES_DATASET names it."""
-    layout: str | None = None
-    """cityscapes, idd, kaggle, camvid, flattened, flat or mixed; left out, it is detected."""
-    copy: bool = False
+    source: Annotated[str | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
+    """The dataset's folder."""
+    layout: Annotated[str, RESULT] | None = None
+    """Of the folders and names."""
+    copy: Annotated[bool, RESULT] = False
     """Copy instead of hard links."""
 
 
-@dataclass(frozen=True)
-class Flattened:
-    """What `flatten_dataset` did.
+def flatten(config: FlattenConfig) -> None:
+    """Flattens a dataset and prints what was done."""
+    from skyseg_tf.data.flattening import flatten_dataset
 
-    Attributes:
-      out: the filled folder.
-      photos: split -> number of photos.
-      masks: split -> number of masks.
-      linked: files that were hard-linked.
-      copied: files that were copied or taken out of an archive.
-      present: files that were there already.
-    """
-
-    out: str
-    photos: dict[str, int]
-    masks: dict[str, int]
-    linked: int
-    copied: int
-    present: int
-
-    def __str__(self) -> str:
-        """The result in a few lines for people."""
-        lines = [
-            f"{self.out}/{split}: {count} images, {self.masks.get(split, 0)} annotations"
-            for split, count in self.photos.items()
-        ]
-        done = f"{self.linked} hard-linked, {self.copied} copied, {self.present} already there"
-        return "\n".join([*lines, done])
-
-
-def flatten_dataset(
-    source: str | Path | None,
-    out: str | Path,
-    layout: str | None = None,
-    copy: bool = False,
-    progress: bool = True,
-) -> Flattened:
-    """Puts all city folders of a dataset into one folder of images and annotations per split.
-
-    The source is never changed, and no file in `out` is ever overwritten, so it is safe to run
-    again. Masks of the test split that are placeholders are left out.
-
-    Args:
-      source: the dataset's folder; None takes the variable CITYSCAPES_DATASET.
-      out: the folder to fill; `find_pairs(out)` reads it back.
-      layout: key of layouts.LAYOUTS, or None to detect it.
-      copy: copy even where a hard link is possible.
-      progress: show a bar on stderr, if that is a terminal.
-
-    Returns:
-      Counts of what was done.
-
-    Raises:
-      InputError: `out` lies in the source, two files would get one name, or another file is
-        there already; nothing has been written then.
-    """
-    root, out = source_root(source), Path(out).expanduser()
-    layout = layout or detect_layout(root)
-    pairs = find_pairs(root, layout)
-    plan = _plan(pairs, out, LAYOUTS[layout].names_by_city)
-    classes = _classes_json(pairs, layout)
-    _refuse_overlap(root, {out, *(target.parent for target in plan)})
-    missing = {target: path for target, path in plan.items() if not _is_there(path, target)}
-    new_classes = classes is not None and not _holds(out / "classes.json", classes, layout)
-    done = Counter(present=len(plan) - len(missing))
-    for folder in {target.parent for target in missing}:
-        folder.mkdir(parents=True, exist_ok=True)
-    for target, path in tqdm(
-        missing.items(), "flattening", unit=" files", disable=None if progress else True
-    ):
-        done[_put(path, target, copy)] += 1
-    if new_classes:
-        with write_aside(out / "classes.json") as aside:
-            aside.write_bytes(classes)
-    return Flattened(
-        out=str(out),
-        photos=dict(Counter(pair.split for pair in pairs)),
-        masks=dict(Counter(pair.split for pair in pairs if pair.mask)),
-        linked=done["linked"],
-        copied=done["copied"],
-        present=done["present"],
-    )
-
-
-def _plan(pairs: list[Pair], out: Path, by_city: bool) -> dict[Path, str]:
-    """Target -> source of every file; raises InputError if two sources want one target.
-
-    Files keep their names, but where two folders use the same ones (`by_city`) the pair's.
-    """
-    plan = {}
-    for pair in pairs:
-        for folder, path in (("images", pair.image), ("annotations", pair.mask)):
-            if path is None:
-                continue
-            name = path.replace(os.sep, "/").rsplit("/", 1)[-1]
-            if by_city:
-                name = pair.name + Path(name).suffix
-            target = out / pair.split / folder / name
-            if target in plan:
-                raise InputError(
-                    f"{plan[target]} and {path} would both become {target}; rename one"
-                )
-            plan[target] = path
-    return plan
-
-
-def _classes_json(pairs: list[Pair], layout: str) -> bytes | None:
-    """What the mask values mean, where neither the files' names nor the new folders tell it."""
-    masks = [pair.mask for pair in pairs if pair.mask]
-    file = classes_file(masks[0], layout) if masks else None
-    if file:
-        return file.read_bytes()
-    usual = LAYOUTS[layout].encoding
-    if not masks or not usual or guess_mask_encoding(pairs, layout) != usual:
-        return None
-    return json.dumps(value_names(usual), indent=1).encode()
-
-
-def _refuse_overlap(root: Path, folders: Iterable[Path]) -> None:
-    """Raises InputError if a folder to be filled is, or by a link leads to, the source."""
-    real = root.resolve()
-    for folder in folders:
-        if folder.resolve().is_relative_to(real):
-            raise InputError(f"{folder} lies in the source {root}; choose --out outside of it")
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder} is a file; choose another --out")
-
-
-def _is_there(path: str, target: Path) -> bool:
-    """Whether the target holds the source's content; raises InputError if it holds another."""
-    if not os.path.lexists(target):
-        return False
-    if target.is_file():
-        if ZIP_MARK in path:
-            if target.read_bytes() == read_bytes(path):
-                return True
-        elif os.path.samefile(path, target) or filecmp.cmp(path, target, shallow=False):
-            return True
-    raise InputError(f"{target} is there already and differs from {path}; choose another --out")
-
-
-def _holds(target: Path, content: bytes, layout: str) -> bool:
-    """Whether a written-out file is there with this content; another content is an InputError."""
-    if not os.path.lexists(target):
-        return False
-    if target.read_bytes() != content:
-        raise InputError(
-            f"{target} is there already and differs from that of the source (layout '{layout}'); "
-            "choose another --out"
-        )
-    return True
-
-
-def _put(path: str, target: Path, copy: bool) -> str:
-    """Links or copies one file to a free target; returns "linked" or "copied"."""
-    if ZIP_MARK in path:
-        content = read_bytes(path)
-        with write_aside(target) as aside:
-            aside.write_bytes(content)
-        return "copied"
-    if not copy:
-        try:
-            # A link to a symbolic link would break when the link moves: link what it points to.
-            os.link(os.path.realpath(path), target)
-            return "linked"
-        except FileExistsError:
-            raise  # somebody else wrote it just now: nothing is ever overwritten
-        except OSError:
-            pass  # another disk, or a file system or owner that allows no links
-    with write_aside(target) as aside:
-        shutil.copyfile(path, aside)
-    return "copied"
-
-
-def flatten(config: FlattenConfig) -> int:
-    """Flattens a dataset and prints what was done; returns 0."""
     print(flatten_dataset(config.source, config.out, config.layout, config.copy))
-    return 0
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.flatten") -> None:

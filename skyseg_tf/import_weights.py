@@ -1,19 +1,37 @@
 """skyseg import_weights: a published PyTorch checkpoint becomes a Keras network to fine-tune."""
 
-from skyseg_tf.dependencies import import_tensorflow_quietly
-
-import_tensorflow_quietly()
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Annotated
 
 from skyseg_tf.cli import run_command
+from skyseg_tf.dependencies import import_tensorflow_quietly
 from skyseg_tf.errors import InputError
-from skyseg_tf.models import build_model, load_torch_weights, parse_model_options
-from skyseg_tf.models.mmsegmentation import settings_of
-from skyseg_tf.runs.folder import save_keras
-from skyseg_tf.settings import ImportConfig
-from skyseg_tf.models.state_dicts import read_state
+from skyseg_tf.flags import MODELS, NETWORK, RESULT, choices
 
 
-def import_weights(config: ImportConfig) -> None:
+@dataclass(frozen=True)
+class ImportWeightsConfig:
+    """Turn a published checkpoint into a Keras network for `skyseg train --init`."""
+
+    file: Path
+    """State dict: .safetensors, .npz, or .pth / .pt (these two need PyTorch installed). Of
+    mmsegmentation's, BiSeNetV2 and PSPNet are understood."""
+    _: KW_ONLY
+    model: Annotated[str, NETWORK, choices(MODELS)]
+    """Network."""
+    out: Annotated[Path, RESULT]
+    """The network as .keras: normalized images in, dict of logits out."""
+    num_classes: Annotated[int | None, NETWORK] = None
+    """Logits of the checkpoint's head: 1 for U2-Net, 19 for Cityscapes networks; default: 1, and
+    those that it has for a checkpoint of mmsegmentation."""
+    model_options: Annotated[tuple[str, ...], NETWORK] = ()
+    """The network's own, NAME=VALUE, such as depth=101 for pspnet; give them to `skyseg train` too."""
+    image_size: Annotated[tuple[int, int] | None, NETWORK] = None
+    """Height and width, for networks whose weights depend on them: resnet_lstm."""
+
+
+def import_weights(config: ImportWeightsConfig) -> None:
     """Reads, loads and saves; nothing is written unless every weight fits.
 
     Raises:
@@ -21,6 +39,12 @@ def import_weights(config: ImportConfig) -> None:
     """
     if config.out.suffix != ".keras":
         raise InputError(f"{config.out}: the name of the network must end in .keras")
+    import_tensorflow_quietly()
+    from skyseg_tf.models import build_model, load_torch_weights, parse_model_options
+    from skyseg_tf.models.mmsegmentation import settings_of
+    from skyseg_tf.models.state_dicts import read_state
+    from skyseg_tf.runs.folder import save_keras
+
     parse_model_options(config.model, config.model_options)  # before a large file is read
     state = read_state(config.file)
     classes, found = settings_of(config.model, state)
@@ -43,7 +67,7 @@ def import_weights(config: ImportConfig) -> None:
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.import_weights") -> None:
     """Entry point of the command."""
-    run_command(import_weights, ImportConfig, argv, prog)
+    run_command(import_weights, ImportWeightsConfig, argv, prog)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from skyseg_tf.cli import run_command
-from skyseg_tf.data.drawing.scenes import write_scenes
+from skyseg_tf.flags import default_is
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScenesConfig:
     """Draw street scenes with exact labels, in the folders and names of Cityscapes.
 
@@ -24,15 +27,17 @@ class ScenesConfig:
     """The same seed draws the same scenes; another seed draws others."""
     sequence_frames: int = 0
     """Frames of the snippet up to each labelled one in leftImg8bit_sequence, 0 to 20."""
-    conditions: str = "all"
+    conditions: Annotated[str, Parameter(choices=("all", "cityscapes", "indoors"))] = "all"
     """all: any weather, hour and place, indoors too; cityscapes: roads by day, as recorded there;
     indoors: rooms, garages and tunnels, few with a window that shows sky."""
-    workers: int | None = None
-    """Processes; one per core by default."""
+    workers: Annotated[int | None, default_is("one per core")] = None
+    """Processes."""
 
 
 def draw(config: ScenesConfig) -> None:
     """Draws the tree and says where it is."""
+    from skyseg_tf.data.drawing.scenes import write_scenes
+
     counts = write_scenes(
         config.out,
         config.count,

@@ -1,315 +1,25 @@
-"""Command: serve masks over HTTP.
+"""skyseg serve: masks over HTTP.
 
-    skyseg serve --port 8000
-    curl -F image=@photo.jpg 'localhost:8000/mask?format=mask' -o mask.png
-
-Few photos are in work at once, a bounded number waits, and the rest is told when to come again.
+skyseg serve --port 8000
+curl -F image=@photo.jpg 'localhost:8000/mask?format=mask' -o mask.png
 """
 
-import asyncio
-import math
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from functools import partial
-from pathlib import Path
-
-from skyseg_tf import __version__
 from skyseg_tf.cli import leave, run_command
-from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.files.templates import render_html
-from skyseg_tf.masking.formats import FORMATS
-from skyseg_tf.masking.prediction import enlarge, infer
-from skyseg_tf.masking.runtime import Runtime, load_runtime
-from skyseg_tf.server.port import listen
-from skyseg_tf.settings import ServeConfig
-
-try:
-    import uvicorn
-    from fastapi import FastAPI, Query, Request
-    from fastapi.exceptions import RequestValidationError
-    from fastapi.responses import HTMLResponse, PlainTextResponse, Response
-    from starlette.exceptions import HTTPException
-
-    from skyseg_tf.server.answers import JSON_EXAMPLE, content_type, encode
-    from skyseg_tf.server.metrics import ServeMetrics
-    from skyseg_tf.server.requests import Refusal, error_answer, find_photo, read_body, read_photo
-except ModuleNotFoundError:
-    raise InputError(
-        "the server needs FastAPI and prometheus_client: pip install 'skyseg_tf[serve]'"
-    ) from None
-
-
-_PAGE = Path(__file__).parent / "server" / "page.html"
-_PATHS = ("/", "/mask", "/health", "/metrics", "/openapi.json", "/docs")
-_STOP_SECONDS = 30  # for the photos under way, after Ctrl-C or SIGTERM
-
-
-class Desk:
-    """Where photos wait for the network.
-
-    Attributes:
-      waiting: photos that wait or are in work, those still on the way here too.
-      capacity: how many that may be.
-    """
-
-    def __init__(self, config: ServeConfig, runtime: Runtime):
-        """Starts the worker threads."""
-        self.config, self.runtime = config, runtime
-        self.waiting, self.capacity = 0, config.workers + config.queue
-        self.metrics = ServeMetrics(lambda: self.waiting, self.capacity)
-        self.pool = ThreadPoolExecutor(config.workers, "mask")
-
-    @asynccontextmanager
-    async def place(self):
-        """Holds a place in the queue.
-
-        Raises:
-          Refusal: 503 where there is none.
-        """
-        if self.waiting >= self.capacity:
-            seconds = max(1, math.ceil(self.metrics.mean_seconds * self.waiting))
-            raise Refusal(
-                503,
-                "busy",
-                f"{self.waiting} photos are waiting already; come again in {seconds} s",
-                {"Retry-After": str(seconds)},
-            )
-        self.waiting += 1
-        try:
-            yield
-        finally:
-            self.waiting -= 1
-
-    def answer(self, name: str, content: bytes, wanted: str, **options) -> Response:
-        """The whole way of a photo, in a worker thread; `options` are those of `enlarge`.
-
-        Raises:
-          Refusal: for what is no photo, or too large a one.
-        """
-        photo = read_photo(name, content, self.config.max_megapixels * 1e6)
-        start = time.perf_counter()
-        probs = infer(self.runtime, [photo.image])[0]
-        height, width = photo.image.shape[:2]
-        self.metrics.count_photo(height * width, time.perf_counter() - start)
-        prediction = enlarge(self.runtime, photo.image, probs, metadata=photo.metadata, **options)
-        return encode(wanted, name, prediction)
-
-    def close(self) -> None:
-        """Ends the threads; whoever waits for a photo still has been waited for by then."""
-        self.pool.shutdown(wait=False, cancel_futures=True)
-
-
-def make_app(config: ServeConfig, runtime: Runtime) -> FastAPI:
-    """The application, for `uvicorn` or any other ASGI server.
-
-    Args:
-      config: limits; host and port are the server's own affair.
-      runtime: of load_runtime.
-
-    Returns:
-      The app; its queue and counters are `app.state.desk`.
-    """
-    desk = Desk(config, runtime)
-
-    @asynccontextmanager
-    async def life(app: FastAPI):
-        yield
-        desk.close()
-
-    app = FastAPI(
-        title="skyseg",
-        version=__version__,
-        summary="Sky masks over HTTP",
-        description=f"Model {runtime.name} in {runtime.backend}; classes: "
-        f"{', '.join(runtime.class_names)}. Every error is a JSON object: "
-        '`{"error": {"code": "bad_image", "message": "what is wrong"}}`.',
-        lifespan=life,
-        redoc_url=None,
-    )
-    app.state.desk = desk
-    app.add_middleware(_Counting, metrics=desk.metrics)
-    _add_errors(app)
-    _add_mask(app, desk)
-    _add_pages(app, desk)
-    return app
-
-
-class _Counting:
-    """Counts answers; paths that are none of ours go under one name, so that labels stay few."""
-
-    def __init__(self, app: Callable, metrics: ServeMetrics):
-        self.app, self.metrics = app, metrics
-
-    async def __call__(self, scope, receive, send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        start, path = time.perf_counter(), scope["path"] if scope["path"] in _PATHS else "other"
-
-        async def counted(message) -> None:
-            if message["type"] == "http.response.start":
-                self.metrics.count_answer(path, message["status"], time.perf_counter() - start)
-            await send(message)
-
-        await self.app(scope, receive, counted)
-
-
-def _add_errors(app: FastAPI) -> None:
-    @app.exception_handler(Refusal)
-    async def refused(request: Request, error: Refusal):
-        # What is left of the body is not read: the connection cannot go on.
-        headers = (error.headers or {}) | {"Connection": "close"}
-        return error_answer(error.status, error.code, error.message, headers)
-
-    @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException):
-        message = f"{request.method} {request.url.path}: {error.detail}"
-        code = {404: "not_found", 405: "wrong_method"}.get(error.status_code, "http_error")
-        return error_answer(error.status_code, code, message, error.headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError):
-        first = error.errors()[0]
-        return error_answer(422, "bad_parameter", f"{first['loc'][-1]}: {first['msg']}")
-
-    @app.exception_handler(Exception)
-    async def failed(request: Request, error: Exception):
-        return error_answer(500, "internal", f"the server failed ({type(error).__name__})")
-
-
-def _add_mask(app: FastAPI, desk: Desk) -> None:
-    photo = {"schema": {"type": "string", "format": "binary"}}
-    form = {
-        "schema": {
-            "type": "object",
-            "required": ["image"],
-            "properties": {"image": {"type": "string", "format": "binary"}},
-        }
-    }
-    body = {"required": True, "content": {"multipart/form-data": form, "image/*": photo}}
-
-    @app.post(
-        "/mask",
-        summary="The mask of a photo",
-        response_class=Response,
-        responses=_responses(),
-        openapi_extra={"requestBody": body},
-    )
-    async def mask(
-        request: Request,
-        wanted: str = Query(
-            "mask",
-            alias="format",
-            description=_format_text(),
-            json_schema_extra={"enum": list(FORMATS)},
-        ),
-        threshold: float | None = Query(
-            None, ge=0, le=1, description="probability from which a pixel is sky"
-        ),
-        refine: bool = Query(True, description="let edges follow the photo, down to wires"),
-    ) -> Response:
-        """Send the photo as the request's body, or as the one file of a form.
-
-        `curl -F image=@photo.jpg 'localhost:8000/mask?format=mask' -o mask.png`
-        """
-        if wanted not in FORMATS:
-            raise Refusal(422, "bad_parameter", not_among("format", wanted, FORMATS))
-        if FORMATS[wanted].needs_sky and desk.runtime.sky_channel is None:
-            raise Refusal(422, "no_sky_class", f"{desk.runtime.name} has no class 'sky'")
-        async with desk.place():
-            limit = int(desk.config.max_megabytes * 1e6)
-            content = await read_body(request, limit, desk.config.upload_seconds)
-            name, content = await find_photo(request, content)
-            loop = asyncio.get_running_loop()
-            work = partial(desk.answer, name, content, wanted, threshold=threshold, refined=refine)
-            return await loop.run_in_executor(desk.pool, work)
-
-
-def _format_text() -> str:
-    return "; ".join(f"{name}: {kind.about}" for name, kind in FORMATS.items())
-
-
-def _responses() -> dict:
-    def error(code: str, message: str) -> dict:
-        example = {"error": {"code": code, "message": message}}
-        return {"description": code, "content": {"application/json": {"example": example}}}
-
-    kinds = sorted({content_type(name) for name in FORMATS})
-    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
-    content["application/json"] = {"example": JSON_EXAMPLE}
-    return {
-        200: {"description": "the mask", "content": content},
-        400: error("bad_image", "photo.jpg: not a readable image; download or export it again"),
-        413: error("too_large", "the request exceeds 32 MB; send a smaller photo"),
-        415: error("not_an_image", "'text/html' is no photo: send image/* or multipart/form-data"),
-        422: error("bad_parameter", "no format 'gif': there are mask, ..."),
-        503: error("busy", "10 photos are waiting already; come again in 2 s"),
-    }
-
-
-def _add_pages(app: FastAPI, desk: Desk) -> None:
-    runtime = desk.runtime
-
-    @app.get("/health", summary="Whether the server works, and with what")
-    async def health() -> dict:
-        return {
-            "status": "ok",
-            "version": __version__,
-            "model": runtime.name,
-            "backend": runtime.backend,
-            "classes": list(runtime.class_names),
-            "waiting": desk.waiting,
-            "capacity": desk.capacity,
-            "seconds_up": round(time.time() - desk.metrics.started, 1),
-        }
-
-    @app.get("/metrics", summary="Counters for Prometheus", response_class=PlainTextResponse)
-    async def metrics(request: Request) -> Response:
-        text, content_type = desk.metrics.encode(request.headers.get("accept", ""))
-        return Response(text, headers={"Content-Type": content_type})
-
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def page(request: Request) -> str:
-        return render_html(
-            _PAGE, runtime=runtime, formats=FORMATS, url=str(request.base_url).rstrip("/")
-        )
+from skyseg_tf.server.settings import ServeConfig
 
 
 def serve(config: ServeConfig) -> None:
     """Serves until Ctrl-C or SIGTERM; the photos under way are still answered.
 
+    Args:
+      config: see ServeConfig.
+
     Raises:
-      InputError: no such model, an address that is taken, or limits below 1.
+      InputError: no such model, an address that is taken, limits below 1, or FastAPI is missing.
     """
-    for name in ("workers", "threads", "max_megabytes", "max_megapixels", "upload_seconds"):
-        value = getattr(config, name)
-        if value is not None and not value > 0:
-            raise InputError(f"--{name.replace('_', '-')} is {value}: give more than 0")
-    if config.queue < 0:
-        raise InputError(f"--queue is {config.queue}: give 0 or more")
-    listener = listen(config.host, config.port)
-    runtime = load_runtime(config.model, config.backend, threads=config.threads)
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    print(f"skyseg: {runtime.name} in {runtime.backend} on http://{shown}:{port}", flush=True)
-    if not host.startswith("127.") and host != "::1":
-        print("skyseg: open to the network, without a password", flush=True)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            make_app(config, runtime),
-            log_level="warning",
-            server_header=False,
-            timeout_graceful_shutdown=_STOP_SECONDS,
-        )
-    )
-    try:
-        server.run(sockets=[listener])
-    except KeyboardInterrupt:
-        pass  # uvicorn raises it again once all is answered
-    finally:
-        listener.close()
+    from skyseg_tf.server.app import serve
+
+    serve(config)
 
 
 def _serve_and_leave(config: ServeConfig) -> None:
@@ -318,7 +28,7 @@ def _serve_and_leave(config: ServeConfig) -> None:
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.serve") -> None:
-    """Parses flags and serves."""
+    """Entry point of the command."""
     run_command(_serve_and_leave, ServeConfig, argv, prog)
 
 

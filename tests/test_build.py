@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skyseg_tf.build import BuildConfig, _sha256_of_sizes, build
+from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.data import rgb_stats as rs
+from skyseg_tf.data.building import _sha256_of_sizes
 from skyseg_tf.data.layouts import find_pairs
 from skyseg_tf.data.records import extract_cityscape_data_info, read_manifest, read_tfrecord
 from skyseg_tf.errors import InputError
@@ -67,7 +68,7 @@ def test_bytes_do_not_depend_on_the_number_of_threads_and_shards_are_balanced(tr
 def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(tree, tmp_path):
     build(config(tree, tmp_path / "whole"))
     code = (
-        "import sys, time; from pathlib import Path; import skyseg_tf.build as b; "
+        "import sys, time; from pathlib import Path; import skyseg_tf.data.building as b; "
         "load = b.load_pair; "
         "b.load_pair = lambda *a: (time.sleep(.05), load(*a))[1]; print('go', flush=True); "
         "b.build(b.BuildConfig(out=Path(sys.argv[2]), source=Path(sys.argv[1]), "

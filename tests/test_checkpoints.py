@@ -154,7 +154,7 @@ def test_weights_of_another_kind_lead_to_import_weights(pair, tmp_path):
     with pytest.raises(InputError, match="of a published checkpoint `skyseg import_weights` makes"):
         load_initial_weights(tmp_path / "u2netp.pth", pair[0])
     (tmp_path / "x.keras").write_bytes(b"PK")
-    with pytest.raises(InputError, match=r"x\.keras: damaged or unfinished archive"):
+    with pytest.raises(InputError, match="damaged or unfinished archive"):
         load_initial_weights(tmp_path / "x.keras", pair[0])
 
 

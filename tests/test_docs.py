@@ -17,7 +17,7 @@ import pytest
 
 import skyseg_tf
 from skyseg_tf.cli import VERBS, config_of
-from skyseg_tf.console.completion import flags_of
+from skyseg_tf.console.parsing import flags_of
 from skyseg_tf.data.drawing.scenes import draw_scene, write_scenes
 from skyseg_tf.labels import LABEL_ID
 
@@ -110,7 +110,7 @@ def check_command(verb: str, flags: list[str], where: str) -> None:
         assert verb in ("--version", "--completion", "--help"), f"{where}: skyseg {verb}"
         return
     assert verb in VERBS, f"{where}: {verb}"
-    known = {flag.name for flag in flags_of(config_of(verb))}
+    known = set(flags_of(config_of(verb)))
     assert set(flags) <= known, f"{where}: skyseg {verb} has no {set(flags) - known}"
 
 
@@ -136,7 +136,7 @@ def test_every_command_and_flag_exists(page):
         for verb, *flags in commands_in(line):
             if verb != "VERB":  # stands for any
                 check_command(verb, flags, page.name)
-    known = {flag.name for verb in VERBS for flag in flags_of(config_of(verb))}
+    known = {flag for verb in VERBS for flag in flags_of(config_of(verb))}
     known |= {"--version", "--completion", "--out", "--torch-python"}
     alone = {span.split()[0] for span in spans if re.match(r"--[a-z][a-z-]+", span)}
     if page.name != "commands.md":
@@ -181,6 +181,21 @@ def test_the_python_page_names_what_is_public():
     assert "::: skyseg_tf.scoring.metrics" in page
     for name in skyseg_tf.__all__:
         assert getattr(skyseg_tf, name) is not None
+
+
+def test_the_architecture_page_names_files_that_are_there():
+    text = (DOCS / "explanation" / "architecture.md").read_text()
+    rooms = {path.name for path in (ROOT / "skyseg_tf").iterdir() if path.is_dir()}
+    for name in re.findall(r"`((?:\w+/)*\w+(?:\.py|/))`", text):
+        roots = (
+            ROOT / "skyseg_tf",
+            ROOT,
+            ROOT / "skyseg_tf/data/augment",
+            ROOT / "skyseg_tf/images",
+        )
+        assert name == "skyseg_tf/" or any((root / name).exists() for root in roots), name
+    drawn = set(re.findall(r"(\w+)/", text[: text.index("## A photo from disk")]))
+    assert rooms - {"__pycache__", "weights", ".streamlit"} <= drawn
 
 
 # --- running them ---

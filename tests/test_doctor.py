@@ -8,8 +8,7 @@ from skyseg_tf.masking.runtime import sha256_of
 
 
 def test_it_tells_what_is_there_and_what_is_missing(monkeypatch, capsys, tmp_path):
-    for module in (doctor, runtime):
-        monkeypatch.setattr(module, "BOX", tmp_path)
+    monkeypatch.setattr(runtime, "BOX", tmp_path)
     path = blue_model(tmp_path / "a.onnx")
     models = {"a": {"file": "a.onnx", "sha256": sha256_of(path)}}
     (tmp_path / "models.json").write_text(json.dumps({"default": "a", "models": models}))
@@ -27,7 +26,7 @@ def test_it_tells_what_is_there_and_what_is_missing(monkeypatch, capsys, tmp_pat
         return real(name)
 
     monkeypatch.setattr(doctor, "version", version)
-    monkeypatch.setattr(doctor, "installed", lambda name: name != "openvino")
+    monkeypatch.setattr(runtime, "installed", lambda name: name != "openvino")
     assert doctor.examine()["default_backend"] == "onnxruntime"
     path.write_bytes(b"altered")
     assert doctor.doctor(doctor.DoctorConfig()) == 1
@@ -35,7 +34,7 @@ def test_it_tells_what_is_there_and_what_is_missing(monkeypatch, capsys, tmp_pat
     assert "missing: pip install openvino" in page
     assert 'pip install "skyseg_tf[video]"' in page
     assert "damaged or altered" in page
-    monkeypatch.setattr(doctor, "installed", lambda name: False)
+    monkeypatch.setattr(runtime, "installed", lambda name: False)
     assert doctor.examine()["default_backend"] is None
 
 

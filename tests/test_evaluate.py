@@ -18,7 +18,8 @@ from skyseg_tf.cli import main
 from skyseg_tf.data.photos import LabeledPhoto
 from skyseg_tf.data.records import read_tfrecord
 from skyseg_tf.errors import InputError
-from skyseg_tf.evaluate import EvaluateConfig, evaluate, evaluation_name
+from skyseg_tf.evaluate import EvaluateConfig, evaluate
+from skyseg_tf.evaluation.story import evaluation_name
 from skyseg_tf.images import read_image, read_mask, resize_image
 from skyseg_tf.labels import SCHEMES, decode_mask
 from skyseg_tf.masking.refine import refine
@@ -316,7 +317,7 @@ def test_a_model_file_is_scored_on_records(records, tmp_path):
 def test_a_boxed_model_is_scored_by_its_name(tree, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = EvaluateConfig(
-        "skyline", tree, backend="onnxruntime", name="here", worst=0, quiet=True
+        model="skyline", source=tree, backend="onnxruntime", name="here", worst=0, quiet=True
     )
     assert str(evaluate(config)) == "runs/evaluation/skyline/here"
     assert json.loads(Path("runs/evaluation/skyline/here/metrics.json").read_text())["mean_iou"]
@@ -375,7 +376,7 @@ def test_data_that_does_not_fit_is_named(sky_run, tmp_path):
         evaluate(replace(config, source=plain, submission=tmp_path / "out"))
     (sky_run.parent / "broken").mkdir()
     (sky_run.parent / "broken" / "model.keras").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"broken/model\.keras: Keras cannot load it"):
+    with pytest.raises(InputError, match=r"broken/model\.keras: damaged or unfinished archive"):
         evaluate(replace(config, model=sky_run.parent / "broken"))
 
 

@@ -21,8 +21,8 @@ from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError
 from skyseg_tf.export import ExportConfig, export, main
-from skyseg_tf.exporters import FORMATS
 from skyseg_tf.exporters.agreement import LIMITS, agreement, check_agreement
+from skyseg_tf.exporters.formats import FORMATS
 from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.exporters.openvino_rounding import gptq
 from skyseg_tf.labels import SCHEMES, parse_scheme
@@ -94,7 +94,7 @@ def exported(run):
 
     @functools.cache
     def make(form: str, precision: str):
-        measured = export(ExportConfig(run, form, precision))
+        measured = export(ExportConfig(model=run, format=form, precision=precision))
         size = "_32x64" if precision in FORMATS[form].fixed else ""
         return run / "exports" / FORMATS[form].name.format(precision=precision, size=size), measured
 
@@ -141,7 +141,7 @@ def test_default_runtime_of_a_run_takes_the_export(run, exported):
 def test_a_boxed_model_is_exported_by_its_name(tmp_path, monkeypatch, capsys):
     """Its Keras network is rebuilt from the ONNX file in the box; drawn scenes stand for records."""
     monkeypatch.chdir(tmp_path)
-    export(ExportConfig("skyline_drawn", "onnx", image_size=(64, 96), photos=2))
+    export(ExportConfig(model="skyline_drawn", format="onnx", image_size=(64, 96), photos=2))
     out = Path("runs/exports/skyline_drawn/model_f32_64x96.onnx")
     told = capsys.readouterr().out
     assert "2 drawn scenes" in told
@@ -151,23 +151,23 @@ def test_a_boxed_model_is_exported_by_its_name(tmp_path, monkeypatch, capsys):
     assert exported.facts == replace(boxed.facts, working_size=(64, 96))
     assert np.abs(boxed.infer(photo) - exported(photo)).max() < 2e-3
     with pytest.raises(InputError, match="its records \\(it names none\\) are not there"):
-        export(ExportConfig("skyline_drawn", "onnx", "int8"))
+        export(ExportConfig(model="skyline_drawn", format="onnx", precision="int8"))
     with pytest.raises(InputError, match="is an export itself"):
-        export(ExportConfig(out, "openvino"))
+        export(ExportConfig(model=out, format="openvino"))
 
 
 def test_the_size_told_is_the_files_own(run, exported, capsys):
     """Not that of its siblings in exports/ as well; of OpenVINO's two files the sum."""
     out, _ = exported("onnx", "f32")
     out.with_suffix(".other").write_bytes(bytes(50_000_000))
-    export(ExportConfig(run, "onnx", photos=1))
+    export(ExportConfig(model=run, format="onnx", photos=1))
     assert f"{out}: {out.stat().st_size / 1e6:.1f} MB" in capsys.readouterr().out
     out.with_suffix(".other").unlink()
 
 
 def test_fixed_size_is_fixed(run, val_photos, tmp_path):
     out = tmp_path / "fixed.xml"
-    export(ExportConfig(run, "openvino", image_size=(64, 96), out=out))
+    export(ExportConfig(model=run, format="openvino", image_size=(64, 96), out=out))
     text = out.read_text()
     assert "Interpolate" in text  # inside the network
     assert text.count('type="Interpolate"') < text.count('type="MatMul"')  # but not at its end
@@ -331,7 +331,7 @@ def test_a_wrong_export_is_not_kept_and_the_old_one_stays(run, exported, tmp_pat
     wrong = spoil(exported("onnx", "f32")[0], change)
     monkeypatch.setitem(FORMATS, "onnx", wrong)
     with pytest.raises(InputError, match=r"disagrees with the Keras model.*max \|dp\|"):
-        export(ExportConfig(run, "onnx", out=out))
+        export(ExportConfig(model=run, format="onnx", out=out))
     assert out.read_bytes() == b"an older export"
     assert os.listdir(tmp_path) == ["model.onnx"]
 
@@ -344,7 +344,7 @@ def test_an_export_that_loses_its_facts_is_not_kept(run, exported, tmp_path, mon
     stranger = spoil(exported("onnx", "f32")[0], change)
     monkeypatch.setitem(FORMATS, "onnx", stranger)
     with pytest.raises(InputError, match="was not kept"):
-        export(ExportConfig(run, "onnx", out=tmp_path / "model.onnx"))
+        export(ExportConfig(model=run, format="onnx", out=tmp_path / "model.onnx"))
     assert not os.listdir(tmp_path)
 
 
@@ -392,7 +392,7 @@ def test_page_states_the_limits():
     ],
 )
 def test_refuses_with_the_remedy(changes, message, run):
-    config = replace(ExportConfig(run, "onnx"), **changes)
+    config = replace(ExportConfig(model=run, format="onnx"), **changes)
     with pytest.raises(InputError) as error:
         export(config)
     assert message in str(error.value)
@@ -413,7 +413,7 @@ def test_records_of_other_classes_are_refused(run, tree, tmp_path):
     other = tmp_path / "streets"
     build(BuildConfig(out=other, source=tree, scheme="streets11", image_size=(32, 64), quiet=True))
     with pytest.raises(InputError, match="records of person, road"):
-        export(ExportConfig(run, "onnx", records=other))
+        export(ExportConfig(model=run, format="onnx", records=other))
 
 
 # --------------------------------------------------------------------------- the contract

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.import_weights import ImportConfig, import_weights
+from skyseg_tf.import_weights import ImportWeightsConfig, import_weights
 from skyseg_tf.models import MODELS, build_model, load_torch_weights
 from skyseg_tf.models.mmsegmentation import settings_of
 from skyseg_tf.models.skynet import skynet
@@ -37,7 +37,7 @@ def test_a_checkpoint_becomes_a_network_to_start_from(state, tmp_path, suffix):
     file = tmp_path / f"official.{suffix}"
     named = {f"module.{name}": array for name, array in state.items()}
     np.savez(file, **named) if suffix == "npz" else save_file(named, file)
-    import_weights(ImportConfig(file=file, model="skynet", out=tmp_path / "m.keras"))
+    import_weights(ImportWeightsConfig(file=file, model="skynet", out=tmp_path / "m.keras"))
     model = keras.models.load_model(tmp_path / "m.keras")
     kernel = state["conv1.0.weight"].transpose(2, 3, 1, 0)
     assert np.array_equal(model.get_layer("conv1.0").kernel, kernel)
@@ -60,7 +60,7 @@ def test_a_checkpoint_of_mmsegmentation_computes_what_it_does_there(name, theirs
     extra = {"decode_head.bn.num_batches_tracked": np.array(7), "ema_backbone_a": np.zeros(2)}
     named = {f"module.{key}": array for key, array in (checkpoint.state | extra).items()}
     np.savez(tmp_path / "a.npz", **named)
-    import_weights(ImportConfig(tmp_path / "a.npz", name, tmp_path / "m.keras"))
+    import_weights(ImportWeightsConfig(tmp_path / "a.npz", model=name, out=tmp_path / "m.keras"))
     assert f"--model {name} --model-options variant=mmseg --init" in capsys.readouterr().out
     given = keras.models.load_model(tmp_path / "m.keras")(image, training=False)
     assert given.keys() == wanted.keys()
@@ -81,7 +81,9 @@ def test_what_does_not_fit_is_listed_and_nothing_is_written(state, tmp_path):
     del state["conv1.0.weight"]
     np.savez(tmp_path / "a.npz", **state)
     with pytest.raises(InputError, match=r"1 missing \(conv1\.0\.weight\)"):
-        import_weights(ImportConfig(tmp_path / "a.npz", "skynet", tmp_path / "m.keras"))
+        import_weights(
+            ImportWeightsConfig(tmp_path / "a.npz", model="skynet", out=tmp_path / "m.keras")
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
@@ -93,8 +95,8 @@ def test_options_reach_the_network(state, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setitem(MODELS, "skynet", replace(MODELS["skynet"], build=optional))
     np.savez(tmp_path / "a.npz", **state)
-    import_weights(ImportConfig(
-        tmp_path / "a.npz", "skynet", tmp_path / "m.keras", model_options=("wide=true",),
+    import_weights(ImportWeightsConfig(
+        tmp_path / "a.npz", model="skynet", out=tmp_path / "m.keras", model_options=("wide=true",),
         image_size=(32, 64),
     ))  # fmt: skip
     line = f"--model skynet --model-options wide=true --init {tmp_path / 'm.keras'}`"

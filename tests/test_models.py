@@ -516,7 +516,7 @@ def test_wrong_options_are_told_with_those_there_are(name, text, message):
 
 
 def test_the_help_names_every_option():
-    from skyseg_tf import settings
+    from skyseg_tf.training import settings
 
     told = inspect.getsource(settings)
     for network in MODELS.values():

@@ -9,7 +9,8 @@ from PIL import Image
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.masking.nerfstudio import read_scene
-from skyseg_tf.predict import PredictConfig, find_scene, predict
+from skyseg_tf.masking.photo_jobs import find_scene
+from skyseg_tf.predict import PredictConfig, predict
 
 
 def load_as_nerfstudio(folder: Path, factor: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -129,4 +130,4 @@ def test_masks_of_others_are_not_lost(scene, config):
 def test_flags_that_mean_nothing_here(scene, tmp_path):
     for inputs, out in (((str(scene), "x"), None), ((str(scene),), tmp_path / "m")):
         with pytest.raises(InputError, match="nerfstudio"):
-            predict(PredictConfig(inputs, out, "nerfstudio"))
+            predict(PredictConfig(inputs, out=out, format="nerfstudio"))

@@ -20,9 +20,10 @@ from skyseg_tf.images.raw_photos import RAW_SUFFIXES
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking import photo_stages
 from skyseg_tf.masking.formats import FORMATS
+from skyseg_tf.masking.photo_jobs import find_jobs
 from skyseg_tf.masking.prediction import enlarge, predict_image
 from skyseg_tf.masking.runtime import load_runtime
-from skyseg_tf.predict import PredictConfig, find_jobs, main, predict
+from skyseg_tf.predict import PredictConfig, main, predict
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def read(path):
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_a_folder_of_photos(photos, model, tmp_path, capsys, batch_size):
     out = tmp_path / "out"
-    config = PredictConfig((str(photos),), out, model=model, batch_size=batch_size)
+    config = PredictConfig((str(photos),), out=out, model=model, batch_size=batch_size)
     assert predict(config) == 0
     found = sorted(str(p.relative_to(out)) for p in out.rglob("*.*"))
     assert found == ["a.png", "b/a.png", "b/c.png", "none.png"]
@@ -66,7 +67,7 @@ def test_a_folder_of_photos(photos, model, tmp_path, capsys, batch_size):
 
 
 def test_masks_of_an_earlier_run_are_no_photos(photos, model):
-    config = PredictConfig((str(photos),), photos / "masks", model=model, quiet=True)
+    config = PredictConfig((str(photos),), out=photos / "masks", model=model, quiet=True)
     assert predict(config) == 0
     assert len(find_jobs(config)) == 4
 
@@ -88,18 +89,18 @@ def test_globs_and_names(photos, model):
 def test_clashes_are_refused_before_anything_is_written(photos, model, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(InputError, match="would both be written as"):
-        predict(PredictConfig((f"{photos}/a.jpg", f"{photos}/b/a.png"), out, model=model))
+        predict(PredictConfig((f"{photos}/a.jpg", f"{photos}/b/a.png"), out=out, model=model))
     with pytest.raises(InputError, match="would be overwritten"):
-        predict(PredictConfig((f"{photos}/b",), photos / "b", model=model))
+        predict(PredictConfig((f"{photos}/b",), out=photos / "b", model=model))
     for inputs, words in (
         ((), "no photo given"),
         ((f"{photos}/*.gif",), "no photo matches"),
         ((f"{photos}/x.jpg",), "no such file"),
     ):
         with pytest.raises(InputError, match=words):
-            predict(PredictConfig(inputs, out, model=model))
+            predict(PredictConfig(inputs, out=out, model=model))
     with pytest.raises(InputError, match="threshold"):
-        predict(PredictConfig((str(photos),), out, model=model, threshold=1.5))
+        predict(PredictConfig((str(photos),), out=out, model=model, threshold=1.5))
     assert not out.exists()
 
 
@@ -130,7 +131,7 @@ def test_photos_of_every_kind(model, tmp_path):
     Image.fromarray(np.full((40, 30), 40000, np.uint16)).save(folder / "deep.png")
     Image.fromarray(blue_photo(3, 700)).save(folder / "flat.png")
     Image.fromarray(blue_photo(1, 1)).save(folder / "pixel.png")
-    assert predict(PredictConfig((str(folder),), out, model=model, quiet=True)) == 0
+    assert predict(PredictConfig((str(folder),), out=out, model=model, quiet=True)) == 0
     assert read(out / "turned.png").shape == (120, 90)
     assert (read(out / "turned.png")[:, -20:] == 255).all()
     assert (read(out / "rgba.png")[:25] == 255).all()
@@ -177,13 +178,13 @@ def test_threshold_is_absolute(model):
 def test_models_of_many_classes(photos, tmp_path):
     streets = blue_model(tmp_path / "s.onnx", scheme="cityscapes19", long_side=128)
     out = tmp_path / "out"
-    config = PredictConfig((f"{photos}/b/a.png",), out, model=str(streets), format="color")
+    config = PredictConfig((f"{photos}/b/a.png",), out=out, model=str(streets), format="color")
     assert predict(config) == 0
     color = read(out / "a.png")
     assert (color[:70] == SCHEMES["cityscapes19"].colors[10]).all()
     assert (color[100:] == SCHEMES["cityscapes19"].colors[0]).all()
     skyless = blue_model(tmp_path / "t.onnx", scheme="streets11", long_side=128)
-    config = PredictConfig((f"{photos}/a.jpg",), out, model=str(skyless))
+    config = PredictConfig((f"{photos}/a.jpg",), out=out, model=str(skyless))
     with pytest.raises(InputError, match="knows no sky"):
         predict(config)
 
@@ -213,7 +214,7 @@ def test_colmap_masks_fit_the_pixels_that_colmap_reads(model, tmp_path):
             content = encode_stored(upright, kind, orientation)
             (folder / f"{orientation}.{kind.lower()}").write_bytes(content)
     files = sorted(str(path) for path in folder.iterdir())
-    predict(PredictConfig(tuple(files), out, "colmap", model=model, quiet=True))
+    predict(PredictConfig(tuple(files), out=out, format="colmap", model=model, quiet=True))
     for path in folder.iterdir():
         keep = read(out / f"{path.name}.png")
         wanted = turn(keep, int(path.stem))
@@ -231,7 +232,12 @@ def test_colmap_masks_fit_the_pixels_that_colmap_reads(model, tmp_path):
 )  # fmt: skip
 def test_out_may_be_the_file_itself(photos, model, tmp_path, format_, name):
     out = tmp_path / "new" / name
-    assert predict(PredictConfig((f"{photos}/a.jpg",), out, format_, model=model, quiet=True)) == 0
+    assert (
+        predict(
+            PredictConfig((f"{photos}/a.jpg",), out=out, format=format_, model=model, quiet=True)
+        )
+        == 0
+    )
     assert [path.name for path in out.parent.iterdir()] == [name]
     assert out.is_file()
 
@@ -249,7 +255,9 @@ def test_out_may_be_the_file_itself(photos, model, tmp_path, format_, name):
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(photos, tmp_path, inputs, out, format_, words):
-    config = PredictConfig(tuple(f"{photos}/{name}" for name in inputs), tmp_path / out, format_)
+    config = PredictConfig(
+        tuple(f"{photos}/{name}" for name in inputs), out=tmp_path / out, format=format_
+    )
     with pytest.raises(InputError, match=words) as told:
         predict(config)
     assert "\n" not in str(told.value)
@@ -259,14 +267,14 @@ def test_a_file_that_does_not_fit_is_refused(photos, tmp_path, inputs, out, form
 def test_folders_may_have_dots(photos, model, tmp_path):
     for out in (tmp_path / "masks.v2", tmp_path / "was.png"):
         out.mkdir(exist_ok=True)
-        predict(PredictConfig((f"{photos}/a.jpg",), out, model=model, quiet=True))
+        predict(PredictConfig((f"{photos}/a.jpg",), out=out, model=model, quiet=True))
         assert (out / "a.png").is_file()
 
 
 def test_a_folder_that_is_a_file_is_refused_before_any_work(photos, tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(InputError, match="a file is in the way"):
-        predict(PredictConfig((str(photos),), tmp_path / "out"))
+        predict(PredictConfig((str(photos),), out=tmp_path / "out"))
 
 
 # --- outputs beside the photos ---
@@ -276,7 +284,7 @@ def test_a_folder_that_is_a_file_is_refused_before_any_work(photos, tmp_path):
 def test_masks_beside_the_photos_are_no_photos(photos, model, format_):
     (photos / "b" / "a.png").unlink()
     (photos / "none.png").rename(photos / "none.bmp")
-    config = PredictConfig((str(photos),), photos, format_, model=model, quiet=True)
+    config = PredictConfig((str(photos),), out=photos, format=format_, model=model, quiet=True)
     before = {path: path.read_bytes() for path in photos.rglob("*.*")}
     assert predict(config) == 0
     first = {path: path.read_bytes() for path in photos.rglob("*.*")}
@@ -285,20 +293,20 @@ def test_masks_beside_the_photos_are_no_photos(photos, model, format_):
     assert {path: path.read_bytes() for path in photos.rglob("*.*")} == first
     assert before.items() <= first.items()
     left_out = {}
-    other = PredictConfig((f"{photos}/**/*.*",), photos / "others", model=model)
+    other = PredictConfig((f"{photos}/**/*.*",), out=photos / "others", model=model)
     assert len(find_jobs(other, left_out)) == len(left_out["masks"]) == 3
 
 
 def test_what_is_taken_for_a_mask_is_said(photos, model, tmp_path, capsys):
     Image.fromarray(blue_photo()).save(photos / "a_mask.png")
-    assert predict(PredictConfig((str(photos),), tmp_path / "out", model=model)) == 0
+    assert predict(PredictConfig((str(photos),), out=tmp_path / "out", model=model)) == 0
     assert f"left out: 1 .txt, 1 mask ({photos}/a_mask.png)" in capsys.readouterr().out
 
 
 def test_a_photo_that_was_not_asked_for_is_not_overwritten(photos, model):
     (photos / "a.png").write_bytes((photos / "none.png").read_bytes())
     with pytest.raises(InputError, match=r"a.png lies among the photos, was not written here"):
-        predict(PredictConfig((f"{photos}/*.jpg",), photos, model=model))
+        predict(PredictConfig((f"{photos}/*.jpg",), out=photos, model=model))
 
 
 # --- one file for all photos ---
@@ -308,7 +316,7 @@ def test_one_table_of_a_folder_whatever_fails(photos, model, tmp_path, capsys):
     (photos / "b" / "bad, torn.jpg").write_bytes(b"\xff\xd8")
     (photos / "comma, ü.png").write_bytes((photos / "none.png").read_bytes())
     out = tmp_path / "out"
-    assert predict(PredictConfig((str(photos),), out, "csv", model=model)) == 1
+    assert predict(PredictConfig((str(photos),), out=out, format="csv", model=model)) == 1
     assert [path.name for path in out.iterdir()] == ["sky.csv"]
     rows = list(csv.DictReader((out / "sky.csv").open(encoding="utf-8")))
     assert [row["file"] for row in rows] == [
@@ -324,7 +332,9 @@ def test_names_that_are_no_text_keep_their_bytes(photos, model, tmp_path):
     with open(bad, "wb") as file:
         file.write((photos / "none.png").read_bytes())
     for format_, name in (("csv", "t.csv"), ("coco-rle", "c.json")):
-        config = PredictConfig((f"{photos}/b",), tmp_path / name, format_, model=model, quiet=True)
+        config = PredictConfig(
+            (f"{photos}/b",), out=tmp_path / name, format=format_, model=model, quiet=True
+        )
         assert predict(config) == 0
     assert b"\n\xff.png,300,50,False" in (tmp_path / "t.csv").read_bytes()
     assert json.loads((tmp_path / "c.json").read_text())["images"][-1]["file_name"] == "\udcff.png"
@@ -334,7 +344,7 @@ def test_names_in_a_table_are_told_apart(photos, model, tmp_path):
     (photos / "b" / "a.jpg").write_bytes((photos / "a.jpg").read_bytes())
     inputs = (f"{photos}/b/a.png", f"{photos}/b", str(photos), f"{photos}/b/a.png")
     out = tmp_path / "t.csv"
-    assert predict(PredictConfig(inputs, out, "csv", model=model, quiet=True)) == 0
+    assert predict(PredictConfig(inputs, out=out, format="csv", model=model, quiet=True)) == 0
     names = [row["file"] for row in csv.DictReader(out.open())]
     assert len(set(names)) == len(names) == 5
 
@@ -343,7 +353,10 @@ def test_one_coco_file_of_a_folder(photos, model, tmp_path):
     from test_formats import decode_rle
 
     out = tmp_path / "out"
-    assert predict(PredictConfig((str(photos),), out, "coco-rle", model=model, quiet=True)) == 0
+    assert (
+        predict(PredictConfig((str(photos),), out=out, format="coco-rle", model=model, quiet=True))
+        == 0
+    )
     coco = json.loads((out / "coco.json").read_text())
     images = {image["id"]: image for image in coco["images"]}
     assert [image["file_name"] for image in images.values()] == [
@@ -364,7 +377,9 @@ def test_one_coco_file_of_a_folder(photos, model, tmp_path):
 
 
 def test_tables_go_to_stdout(photos, model, capfdbinary):
-    assert predict(PredictConfig((str(photos),), "-", "csv", model=model, quiet=True)) == 0
+    assert (
+        predict(PredictConfig((str(photos),), out="-", format="csv", model=model, quiet=True)) == 0
+    )
     assert capfdbinary.readouterr().out.count(b"\n") == 5
 
 
@@ -397,14 +412,14 @@ def test_no_error_over_one_photo_ends_the_rest(
     else:  # none.png alone is 300 x 50
         bad = lambda arguments: arguments[1][0].shape[0] == 300  # noqa: E731
     if stage == "finish":
-        from skyseg_tf import predict as module
+        from skyseg_tf.masking import photo_jobs as module
 
         bad = lambda arguments: arguments[1].shape[0] == 300  # noqa: E731
         monkeypatch.setattr(module, "enlarge", failing(enlarge, bad))
     else:
         monkeypatch.setattr(photo_stages, stage, failing(getattr(photo_stages, stage), bad))
     out = tmp_path / "out"
-    assert predict(PredictConfig((str(photos),), out, model=model)) == 1
+    assert predict(PredictConfig((str(photos),), out=out, model=model)) == 1
     assert len(list(out.rglob("*.png"))) == 3
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
@@ -418,7 +433,7 @@ def test_a_full_disk_ends_it(photos, model, tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(FORMATS["mask"]), "write", full)
     with pytest.raises(OSError, match="No space left"):
-        predict(PredictConfig((str(photos),), tmp_path / "out", model=model))
+        predict(PredictConfig((str(photos),), out=tmp_path / "out", model=model))
 
 
 def test_formats_are_all_told_of_and_slips_are_guessed(capsys):
@@ -454,7 +469,7 @@ def test_every_readable_kind_and_linked_folders_are_done(model, tmp_path, capsys
     for name in ("1.mp4", "2.MOV", "3.txt", "4.csv", "5.txt", ".hidden.jpg", ".cache/x.jpg", "6"):
         (folder / name).write_bytes(b"")
     os.mkfifo(folder / "pipe.jpg")
-    assert predict(PredictConfig((str(folder),), out, model=model)) == 0
+    assert predict(PredictConfig((str(folder),), out=out, model=model)) == 0
     found = sorted(str(p.relative_to(out)) for p in out.rglob("*.png"))
     assert found == [*(f"{name[0]}.png" for name in sorted(kinds)), "i.png", "sub/linked/far.png"]
     assert (
@@ -467,12 +482,12 @@ def test_one_of_a_raw_photo_and_its_picture(photos, model, tmp_path, monkeypatch
     for name in ("a.cr2", "b/alone.dng"):
         (photos / name).write_bytes(b"II*\0")
     left_out = {}
-    jobs = find_jobs(PredictConfig((str(photos),), tmp_path / "out"), left_out)
+    jobs = find_jobs(PredictConfig((str(photos),), out=tmp_path / "out"), left_out)
     assert [job.name for job in jobs] == ["a.jpg", "b/a.png", "b/alone.dng", "b/c.tif", "none.png"]
     assert left_out["raw beside a picture of their name"] == [photos / "a.cr2"]
     monkeypatch.setattr(listing, "IMAGE_SUFFIXES", set(IMAGE_SUFFIXES) - set(RAW_SUFFIXES))
     left_out = {}
-    jobs = find_jobs(PredictConfig((str(photos),), tmp_path / "out"), left_out)
+    jobs = find_jobs(PredictConfig((str(photos),), out=tmp_path / "out"), left_out)
     assert "b/alone.dng" not in [job.name for job in jobs]
     assert len(left_out["raw photos (pip install 'skyseg_tf[raw]' to read them)"]) == 2
 

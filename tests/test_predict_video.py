@@ -32,6 +32,7 @@ from skyseg_tf import predict
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import SKY_TINT
 from skyseg_tf.labels import SCHEMES
+from skyseg_tf.masking import runtime
 from skyseg_tf.video import predict as module
 from skyseg_tf.video import read as video
 from skyseg_tf.video.camera import Camera
@@ -376,6 +377,7 @@ HANGING = """
 import os, sys, threading; sys.path.insert(0, sys.argv[1])
 from drawn_clips import bright_is_sky, make_runtime
 from skyseg_tf import predict
+from skyseg_tf.masking import runtime
 count = []
 def infer(images):
     count.append(1)
@@ -383,7 +385,7 @@ def infer(images):
         print("hangs", flush=True)
         threading.Event().wait()
     return bright_is_sky(images)
-predict.load_fastest = predict.load_runtime = lambda *a, **k: make_runtime(infer)
+runtime.load_fastest = runtime.load_runtime = lambda *a, **k: make_runtime(infer)
 predict.main(sys.argv[2:], "skyseg predict")
 """
 
@@ -475,7 +477,7 @@ def test_several_videos_one_of_them_broken(tmp_path, capsys):
 
 
 def test_the_command_knows_videos_by_their_names(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(predict, "load_fastest", lambda *a, **k: make_runtime())
+    monkeypatch.setattr(runtime, "load_fastest", lambda *a, **k: make_runtime())
     for name in "ab":
         write_clip(tmp_path / f"{name}.mp4", 3)
 
@@ -606,7 +608,7 @@ def server(tmp_path):
 
 
 def test_streams_are_read_like_files(tmp_path, server, monkeypatch):
-    monkeypatch.setattr(predict, "load_fastest", lambda *a, **k: make_runtime())
+    monkeypatch.setattr(runtime, "load_fastest", lambda *a, **k: make_runtime())
     write_clip(tmp_path / "clip.mp4", 5)
     argv = [f"{server[0]}/clip.mp4?token=1", "--out", str(tmp_path / "out"), "--format", "mask"]
     with pytest.raises(SystemExit) as stop:
@@ -616,7 +618,7 @@ def test_streams_are_read_like_files(tmp_path, server, monkeypatch):
 
 
 def test_streams_that_cannot_be_reached_are_told_in_one_line(tmp_path, server, monkeypatch, capsys):
-    monkeypatch.setattr(predict, "load_fastest", lambda *a, **k: make_runtime())
+    monkeypatch.setattr(runtime, "load_fastest", lambda *a, **k: make_runtime())
     monkeypatch.setattr(video, "_OPEN_SECONDS", 1)
     address, silent = server
     for given, told in (

@@ -6,10 +6,11 @@ import pytest
 from drawn_models import blue_model, blue_photo
 from PIL import ExifTags, Image, ImageCms
 
+from skyseg_tf.compositing.replacement import compose, in_profile, match_colors
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking.prediction import Prediction
-from skyseg_tf.replace import ReplaceConfig, compose, in_profile, match_colors, replace
+from skyseg_tf.replace import ReplaceConfig, replace
 
 
 def seen(photo, sky):
@@ -23,7 +24,11 @@ def test_a_sky_changes_and_the_rest_stays(tmp_path):
     Image.fromarray(blue_photo(240, 360)).save(tmp_path / "photo.png")
     Image.new("RGB", (50, 40), (160, 20, 255)).save(tmp_path / "sky.png")
     config = ReplaceConfig(
-        tmp_path / "photo.png", tmp_path / "sky.png", tmp_path / "new.png", 0, model
+        tmp_path / "photo.png",
+        sky=tmp_path / "sky.png",
+        out=tmp_path / "new.png",
+        strength=0,
+        model=model,
     )
     result = np.asarray(Image.open(replace(config))).astype(int)
     assert np.abs(result[:75] - (160, 20, 255)).max() <= 3
@@ -32,7 +37,7 @@ def test_a_sky_changes_and_the_rest_stays(tmp_path):
     with pytest.raises(InputError, match="no sky to replace"):
         replace(config)
     with pytest.raises(InputError, match="strength"):
-        replace(ReplaceConfig(tmp_path / "photo.png", tmp_path / "sky.png", strength=2.0))
+        replace(ReplaceConfig(tmp_path / "photo.png", sky=tmp_path / "sky.png", strength=2.0))
 
 
 def test_no_old_sky_shines_round_branches():
@@ -57,7 +62,11 @@ def test_land_of_the_other_photo_stays_there(tmp_path):
     other[:60, 120:180] = (70, 100, 250)
     Image.fromarray(other).save(tmp_path / "other.png")
     config = ReplaceConfig(
-        tmp_path / "photo.png", tmp_path / "other.png", tmp_path / "new.png", 0, model
+        tmp_path / "photo.png",
+        sky=tmp_path / "other.png",
+        out=tmp_path / "new.png",
+        strength=0,
+        model=model,
     )
     result = np.asarray(Image.open(replace(config))).astype(int)
     assert np.abs(result[:75] - (70, 100, 250)).max() <= 4
@@ -82,7 +91,11 @@ def test_profile_camera_and_place_are_the_photos_own(tmp_path):
     )
     Image.new("RGB", (90, 60), (70, 100, 250)).save(tmp_path / "other.png")
     config = ReplaceConfig(
-        tmp_path / "photo.jpg", tmp_path / "other.png", tmp_path / "new.png", 0, model
+        tmp_path / "photo.jpg",
+        sky=tmp_path / "other.png",
+        out=tmp_path / "new.png",
+        strength=0,
+        model=model,
     )
     with Image.open(replace(config)) as made:
         assert made.size == (360, 240)

@@ -90,7 +90,9 @@ def test_evaluate_scores_the_masks_that_predict_writes(odd_tree, tmp_path, kind)
     sky_alone = scheme.name == "sky"
     photos = str(odd_tree / "leftImg8bit/val")
     out = tmp_path / "masks"
-    written = PredictConfig((photos,), out, "mask" if sky_alone else "color", str(model))
+    written = PredictConfig(
+        (photos,), out=out, format="mask" if sky_alone else "color", model=str(model)
+    )
     assert predict(written) == 0
     to_ids = (lambda path: read_mask(path) // 255) if sky_alone else ids_of_colors(scheme)
     matrix = matrix_of_files(odd_tree, out, scheme, to_ids)
@@ -112,7 +114,9 @@ def test_a_run_is_scored_by_the_export_that_predict_takes(odd_tree, tmp_path):
     for model in (run, tmp_path / "alone"):
         config = EvaluateConfig(model=str(model), source=odd_tree, worst=0, quiet=True)
         scores[model.name] = json.loads((evaluate(config) / "metrics.json").read_text())
-    predict(PredictConfig((str(odd_tree / "leftImg8bit/val"),), tmp_path / "masks", model=str(run)))
+    predict(
+        PredictConfig((str(odd_tree / "leftImg8bit/val"),), out=tmp_path / "masks", model=str(run))
+    )
     matrix = matrix_of_files(
         odd_tree, tmp_path / "masks", SCHEMES["sky"], lambda path: read_mask(path) // 255
     )

@@ -39,13 +39,10 @@ NO_TENSORFLOW = (
     "scoring.plots_scores",
     "tuning.plots",
     "cli",
-    "console.completion",
-    "console.wrong_flags",
+    "console.parsing",
+    "flags",
     "server.port",
-    "settings",
-    "scenes",
-    "check",
-    "flatten",
+    *VERBS,
     "runs.model_folders",
     "masking.model_facts",
     "masking.backends",
@@ -55,13 +52,11 @@ NO_TENSORFLOW = (
     "masking.formats",
     "masking.nerfstudio",
     "masking.photo_stages",
-    "predict",
+    "masking.photo_jobs",
     "compositing.backdrop",
     "compositing.matting",
-    "replace",
-    "doctor",
+    "compositing.replacement",
     "video.predict",
-    "dashboard",
     "dashboard_pages.sources",
     "dashboard_pages.run_facts",
     "dashboard_pages.uploads",
@@ -73,7 +68,7 @@ NO_TENSORFLOW = (
 # A module imports from lower floors and from its own room; a room is a folder, and what lies
 # beside the folders on the first and the last floor is one room each.
 FLOORS = (
-    ("errors", "dependencies", "settings", "files", "images", "labels", "networks"),
+    ("errors", "dependencies", "flags", "files", "images", "labels", "networks"),
     (
         "training.losses",
         "scoring.metrics",
@@ -83,8 +78,8 @@ FLOORS = (
     ),
     ("data", "models"),
     ("runs",),
-    ("masking", "scoring"),
-    ("training", "exporters", "video", "server", "tuning", "compositing"),
+    ("masking", "scoring", "tuning"),
+    ("training", "evaluation", "exporters", "video", "server", "compositing"),
     ("cli", "console", "dashboard_pages", *VERBS),
 )
 ONE_ROOM = (0, len(FLOORS) - 1)
@@ -126,7 +121,7 @@ def test_imports_go_down(path):
 
 def test_the_root_holds_verbs_and_few_rooms():
     entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__", "py.typed"}
-    assert len(entries - {f"{verb}.py" for verb in VERBS}) <= 24
+    assert len(entries - {f"{verb}.py" for verb in VERBS}) <= 25
 
 
 def test_light_modules_start_without_tensorflow():
@@ -162,3 +157,17 @@ def test_nothing_unfinished_and_no_foreign_loader():
             if word == "import torch" and path.name == "state_dicts.py":
                 continue
             assert word not in text, f"{path.name}: {word}"
+
+
+def test_the_names_that_help_shows_are_those_of_the_registries():
+    from importlib import import_module
+
+    from skyseg_tf import flags
+
+    shown = [
+        value for name, value in vars(flags).items() if name.isupper() and type(value) is tuple
+    ]
+    assert len(shown) > 10
+    for file, registry in shown:
+        module = import_module(f"skyseg_tf.{module_name(PACKAGE / file)}")
+        assert flags.names(file, registry) == tuple(getattr(module, registry)), registry

@@ -11,7 +11,7 @@ import pytest
 from skyseg_tf.errors import InputError
 from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.runs.folder import read_config, read_json, read_run_data, training_in, write_json
-from skyseg_tf.settings import SearchConfig, TrainConfig
+from skyseg_tf.training.settings import SearchConfig, TrainConfig
 
 STATS = {f"{c}_{what}": 100.0 for c in "RGB" for what in ("MEAN", "STD")}
 DATA = {

@@ -401,8 +401,8 @@ def config_of(records, folder, **changes):
 
 
 def test_options_of_the_network_are_searched_by_their_names(tmp_path):
-    from skyseg_tf.search import OPTIONS, SEARCHABLE, with_params
-    from skyseg_tf.settings import TrainConfig
+    from skyseg_tf.train import TrainConfig
+    from skyseg_tf.training.search import OPTIONS, SEARCHABLE, with_params
 
     texts = ("depth=50,101", "psp=false,true", "learning_rate=loguniform:1e-4:1e-2")
     space = parse_space(texts, TrainConfig, SEARCHABLE, OPTIONS)
@@ -416,7 +416,7 @@ def test_options_of_the_network_are_searched_by_their_names(tmp_path):
 
 
 def test_the_command_leaves_table_plots_and_a_line_that_trains_the_best(records, tmp_path, capsys):
-    from skyseg_tf.search import search
+    from skyseg_tf.training.search import search
 
     config = config_of(records, tmp_path)
     for _ in range(2):  # each of the two trials with batches of 4 is left half way, once
@@ -445,9 +445,8 @@ def test_the_command_leaves_table_plots_and_a_line_that_trains_the_best(records,
 
 
 def test_the_best_line_is_parsed_to_the_same_settings():
-    import tyro
-
-    from skyseg_tf.search import command_line
+    from skyseg_tf.cli import parse_flags
+    from skyseg_tf.training.search import command_line
     from skyseg_tf.training.settings_check import TrainConfig
 
     config = TrainConfig(
@@ -456,12 +455,12 @@ def test_the_best_line_is_parsed_to_the_same_settings():
     )  # fmt: skip
     words = shlex.split(command_line(config))
     assert words[:2] == ["skyseg", "train"]
-    assert tyro.cli(TrainConfig, args=words[2:]) == config
+    assert parse_flags(TrainConfig, words[2:], "skyseg train") == config
     assert command_line(TrainConfig()) == "skyseg train"
 
 
 def test_what_cannot_be_searched_is_refused(records, tmp_path):
-    from skyseg_tf.search import SearchConfig, search
+    from skyseg_tf.training.search import SearchConfig, search
 
     unset = SearchConfig.model
     for changes, message in [

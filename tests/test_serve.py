@@ -25,8 +25,9 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.images import decode_photo
 from skyseg_tf.masking.formats import FORMATS, encode_prediction
 from skyseg_tf.masking.prediction import predict_image
-from skyseg_tf.serve import ServeConfig, make_app, serve
+from skyseg_tf.serve import ServeConfig, serve
 from skyseg_tf.server.answers import content_type
+from skyseg_tf.server.app import make_app
 
 
 def photo_bytes(kind="PNG", size=(64, 96), **options) -> bytes:
@@ -271,12 +272,13 @@ SERVER = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from drawn_clips import bright_is_sky, make_runtime
-from skyseg_tf import serve
+from skyseg_tf.serve import main
+from skyseg_tf.server import app
 def infer(images):
     time.sleep(0.7)
     return bright_is_sky(images)
-serve.load_runtime = lambda *a, **k: make_runtime(infer)
-serve.main(sys.argv[2:])
+app.load_runtime = lambda *a, **k: make_runtime(infer)
+main(sys.argv[2:])
 """
 
 

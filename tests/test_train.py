@@ -26,10 +26,11 @@ from skyseg_tf.labels import SCHEMES, get_scheme
 from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.models import MODELS, Network, blocks, build_model
 from skyseg_tf.runs.folder import read_run_data
-from skyseg_tf.train import TrainConfig, main, make_streams, train
+from skyseg_tf.train import TrainConfig, main, train
 from skyseg_tf.training import loop as fitting
 from skyseg_tf.training.checkpoints import load_initial_weights
 from skyseg_tf.training.settings_check import augment_of, check_flags
+from skyseg_tf.training.story import make_streams
 from tools.box import BoxConfig, box
 
 
@@ -105,7 +106,7 @@ def test_a_run_stands_alone_when_its_records_are_gone(run, records, tree, tmp_pa
     assert data.photos == {name: split.count for name, split in manifest.splits.items()}
     assert load_runtime(alone / "model.keras", "keras").facts.long_side == 64
     folder = evaluate(EvaluateConfig(model=alone, source=tree, worst=0, quiet=True))
-    assert json.loads((folder / "metrics.json").read_text())["input_size"] == [32, 64]
+    assert json.loads((folder / "metrics.json").read_text())["input_size"] == [64]
     boxed = []
     monkeypatch.setattr(
         "tools.box.write_box", lambda network, stats, *_, **__: boxed.append(stats) or folder
@@ -437,7 +438,7 @@ def test_what_a_device_cannot_do_is_told_in_one_line(
     def failing(*_):
         raise error(None, None, "node bincount\nof many lines")
 
-    monkeypatch.setattr("skyseg_tf.train._train_one", failing)
+    monkeypatch.setattr("skyseg_tf.training.story._train_one", failing)
     config = TrainConfig(records=records, xla=xla, run=tmp_path / "run")
     with pytest.raises(InputError if message else error, match=message or "many lines"):
         train(config)

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -76,7 +77,7 @@ def test_averaged_statistics_belong_to_the_averaged_weights():
 
 def test_jax_averages_alike():
     code = (
-        "import sys; sys.path.insert(0, 'tests'); import numpy as np, test_trained_model as t\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import numpy as np, test_trained_model as t\n"
         "import keras; assert keras.backend.backend() == 'jax'\n"
         "t.test_averages_follow_their_formula(0.5)"
     )

@@ -9,7 +9,7 @@ from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking.model_facts import sha256_of
 from skyseg_tf.runs.folder import write_json
 from skyseg_tf.runs.history import write_history
-from skyseg_tf.settings import TrainConfig
+from skyseg_tf.train import TrainConfig
 from tools import zoo as zoo_page
 from tools.zoo import ZooConfig, count_gmacs, measure_latency, zoo
 
@@ -48,7 +48,7 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(runs, tmp_path_factory):
     out = tmp_path_factory.mktemp("page") / "zoo.md"
-    config = ZooConfig(tuple(runs), out=out, image_size=(32, 64), backend="keras", repeats=3)
+    config = ZooConfig(runs=tuple(runs), out=out, image_size=(32, 64), backend="keras", repeats=3)
     assert zoo(config) == out
     return out.read_text()
 
@@ -129,11 +129,11 @@ def test_wrong_settings_are_refused(settings, message, runs, tmp_path):
 def test_unfinished_and_damaged_runs_are_named(runs, tmp_path):
     out = tmp_path / "zoo.md"
     with pytest.raises(InputError, match=r"nowhere: config.json is missing"):
-        zoo(ZooConfig((tmp_path / "nowhere",), out=out))
+        zoo(ZooConfig(runs=(tmp_path / "nowhere",), out=out))
     twin = make_run(tmp_path / "again" / "weak", 0.5, "val of A")
     with pytest.raises(InputError, match="two runs are called weak"):
-        zoo(ZooConfig((runs[0], twin), out=out))
+        zoo(ZooConfig(runs=(runs[0], twin), out=out))
     (twin / "metrics.json").write_text(json.dumps({"iou": {}}))
     with pytest.raises(InputError, match="damaged"):
-        zoo(ZooConfig((twin,), out=out))
+        zoo(ZooConfig(runs=(twin,), out=out))
     assert not out.exists()

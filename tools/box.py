@@ -159,7 +159,7 @@ def _halve(graph) -> dict[str, str]:
     return halved
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BoxConfig:
     """Put the network of a run into the package's box. Needs the extra `export`."""
 
@@ -192,8 +192,8 @@ def box(config: BoxConfig) -> None:
     import_tensorflow_quietly()
     from skyseg_tf.models import build_model, parse_model_options
     from skyseg_tf.runs.folder import read_config, read_run_data
-    from skyseg_tf.settings import TrainConfig
     from skyseg_tf.training.checkpoints import load_initial_weights
+    from skyseg_tf.training.settings import TrainConfig
 
     settings, data = read_config(config.run, TrainConfig), read_run_data(config.run)
     if data is None:

@@ -28,7 +28,7 @@ _LOG_ROWS = 8  # epochs that a page shows of a training
 _COLUMNS = ("network", "parameters", "GMACs", "latency", "sky IoU", "mean IoU", "run")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ZooConfig:
     """Write the model zoo page from run folders."""
 
@@ -235,8 +235,8 @@ def _run_section(run: Path) -> str:
 
 def _command(run: Path) -> str:
     from skyseg_tf.runs.folder import read_config
-    from skyseg_tf.search import command_line
-    from skyseg_tf.settings import TrainConfig
+    from skyseg_tf.training.search import command_line
+    from skyseg_tf.training.settings import TrainConfig
 
     try:
         return f"`{command_line(read_config(run, TrainConfig))}`"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skyseg_tf.dashboard_pages.folders import Folders
 from skyseg_tf.data.drawing.scenes import FPS, draw_scene
 from skyseg_tf.data.encodings import claimed_encoding
 from skyseg_tf.data.layouts import (
@@ -42,18 +43,6 @@ _DRAWN = (
 _NOT_RUNS = {"checkpoints", "plots", "evaluation", "exports", "tensorboard"}
 _RUN_FILES = ("config.json", "history.csv", "metrics.json", "model.keras")
 _MASK_FOLDERS = {"gtFine", "masks", "annotations", "leftImg8bit_sequence"}
-
-
-@dataclass(frozen=True)
-class Folders:
-    """Where the dashboard looks; nobody who only visits it can name another place."""
-
-    runs: Path = Path("runs")
-    """Run folders of `skyseg train`."""
-    models: Path = Path("models_display")
-    """More models: run folders, .keras, .onnx, .xml (OpenVINO), .tflite."""
-    data: Path = Path("data_display")
-    """Samples: gtFine, leftImg8bit and leftImg8bit_sequence as in Cityscapes, or plain photos."""
 
 
 # --- models ---

@@ -13,9 +13,9 @@ from skyseg_tf.models.imagenet import IMAGENET, check_imagenet
 from skyseg_tf.models.recipes import OPTIMIZERS
 from skyseg_tf.networks import Recipe
 from skyseg_tf.runs.folder import read_config
-from skyseg_tf.settings import TrainConfig
 from skyseg_tf.training.losses import LOSSES
 from skyseg_tf.training.precision import PRECISIONS, check_precision
+from skyseg_tf.training.settings import TrainConfig
 from skyseg_tf.training.watching import TRACKERS
 
 _AT_LEAST = {

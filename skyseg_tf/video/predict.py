@@ -15,10 +15,11 @@ from tqdm import tqdm
 from skyseg_tf.errors import InputError, Stuck
 from skyseg_tf.images import write_aside
 from skyseg_tf.masking.runtime import Runtime
+from skyseg_tf.masking.settings import VideoSettings
+from skyseg_tf.video.addresses import is_stream, video_name, without_password
 from skyseg_tf.video.camera import Camera
 from skyseg_tf.video.compose import Composer, frame_kind
 from skyseg_tf.video.read import Moment, Shrinker, VideoReader
-from skyseg_tf.video.settings import VideoSettings, is_stream, video_name, without_password
 from skyseg_tf.video.smoothing import Smoother
 from skyseg_tf.video.stages import Stage, StageTime, run_stages
 from skyseg_tf.video.write import CONTAINERS, FrameFolder, VideoWriter

@@ -16,7 +16,7 @@ import numpy as np
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import MAX_PIXELS
-from skyseg_tf.video.settings import is_stream, without_password
+from skyseg_tf.video.addresses import is_stream, without_password
 
 try:
     import av

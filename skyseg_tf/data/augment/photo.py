@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from skyseg_tf.data.augment.presets import AUGMENTATIONS, effects
+from skyseg_tf.data.augment import effects
+from skyseg_tf.data.augment.presets import AUGMENTATIONS
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import ZIP_MARK, read_photo, write_image
 

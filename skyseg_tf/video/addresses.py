@@ -1,8 +1,6 @@
-"""Flags of the predict command for videos, and which inputs are some; photos need no PyAV."""
+"""Which inputs are videos, by name or address; no PyAV is needed to say so."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from skyseg_tf.data.listing import VIDEO_SUFFIXES
@@ -40,25 +38,3 @@ def without_password(text: str) -> str:
         return text
     parts = urlsplit(text)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-@dataclass(frozen=True)
-class VideoSettings:
-    """How videos are written, sound and time stamps included."""
-
-    container: Literal["auto", "mp4", "mov", "mkv", "webm", "png", "mjpeg", "raw"] = "auto"
-    """For a folder: the kind of file in it, or PNG files; auto is mp4 (H.264), with transparency
-    mov (ProRes 4444). For standard output: mjpeg or raw RGB. Masks, probabilities and labelIds are
-    stored without loss, but in mjpeg."""
-    opacity: float = 0.5
-    """Of the overlay's tint, 0 to 1."""
-    smooth: float = 0.2
-    """Seconds over which masks are averaged where the photo stands still; 0 for none."""
-    preset: Literal["ultrafast", "superfast", "veryfast", "fast", "medium"] = "ultrafast"
-    """Of x264: slower ones give smaller files."""
-    quality: int = 20
-    """Constant rate factor, 0 (best) to 51; of all but masks, probabilities and labelIds."""
-    codec_threads: int = 1
-    """Of the decoder and of the encoder, each; the network has threads of its own."""
-    max_frames: int | None = None
-    """Stops after so many."""

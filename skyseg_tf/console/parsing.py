@@ -1,0 +1,223 @@
+"""A command's flags: a dataclass in, its values out; slips of the keyboard are told in one line."""
+
+import re
+import shlex
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from cyclopts import App, Argument, Group, Parameter
+from cyclopts.exceptions import (
+    CoercionError,
+    CycloptsError,
+    MissingArgumentError,
+    RepeatArgumentError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+
+from skyseg_tf.console.foreign_flags import meant_by
+from skyseg_tf.errors import InputError, nearest, not_among
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def command_app(config: type, prog: str) -> App:
+    """The command line of a command: each field of its settings is a flag.
+
+    Args:
+      config: a frozen dataclass; its docstrings are the help.
+      prog: the name shown in the help.
+
+    Returns:
+      What makes a config of flags.
+    """
+    app = App(
+        name=prog,
+        help_format="plaintext",
+        help_formatter=_HelpPage(),
+        version_flags=(),
+        group_parameters=Group("options", sort_key=9),
+        default_parameter=Parameter(
+            consume_multiple=True, negative_iterable=(), show_default=_shown
+        ),
+        result_action="return_value",
+    )
+    app["--help"].show = False
+    app.default(config)
+    return app
+
+
+class _HelpPage:
+    """Cyclopts' own page, but for the line breaks that docstrings have in the source."""
+
+    def __call__(self, console, options, panel) -> None:
+        """Prints the flags of a group."""
+        from cyclopts.help import DefaultFormatter  # only help needs it
+
+        for entry in panel.entries:
+            words = entry.description.primary_renderable
+            words.plain = " ".join(words.plain.split())
+        DefaultFormatter()(console, options, panel)
+
+    def render_usage(self, console, options, usage) -> None:
+        """Prints the first line."""
+        console.print(f"Usage: {usage}", markup=False, highlight=False)
+
+
+def _shown(default: Any) -> str | None:
+    """A default as it would be typed; None for one that says nothing."""
+    if isinstance(default, tuple):
+        return " ".join(shlex.quote(str(item)) for item in default) or None
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    if isinstance(default, float):
+        return f"{default:g}"
+    return None if default is None else str(default)
+
+
+def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> Any:
+    """The config that flags give; --help exits.
+
+    Args:
+      config: a frozen dataclass.
+      argv: the flags.
+      prog: the name shown in the help.
+      default: a config from which the flags depart; None for the fields' own defaults.
+
+    Raises:
+      InputError: a flag that there is not, or a value that it does not take.
+    """
+    app, given = command_app(config, prog), []
+    app.config = lambda app, commands, arguments: given.extend(a for a in arguments if a.tokens)
+    try:
+        parsed = app(argv, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise InputError(_in_one_line(error, app, given, argv)) from None
+    if parsed is None:
+        sys.exit(0)  # --help
+    _refuse_swallowed(given, argv, _flags(app))
+    for argument in given:  # cyclopts reads the word none as None
+        if argument.value is None:
+            values = [token.value for token in argument.tokens]
+            raise InputError(_wrong_value(argument.tokens[0].keyword, argument, values))
+    if default is None:
+        return parsed
+    names = [argument.field_info.name for argument in given]
+    return replace(default, **{name: getattr(parsed, name) for name in names})
+
+
+def flags_of(config: type) -> list[str]:
+    """The flags of a command, such as "--image-size"; of a switch also its --no- twin."""
+    return ["--help", *_flags(command_app(config, "skyseg"))]
+
+
+def completion(shell: str, commands: Mapping[str, tuple[type, str]]) -> str:
+    """The script that completes `skyseg` in a shell: verbs, their flags, and values of few choices.
+
+    Args:
+      shell: one of SHELLS.
+      commands: verb -> the dataclass of its flags, and what it does.
+
+    Raises:
+      InputError: another shell.
+    """
+    if shell not in SHELLS:
+        raise InputError(not_among("completion for", shell, SHELLS))
+
+    def skyseg(*, completion: Literal[SHELLS] | None = None) -> None:
+        """The flags that need no verb."""
+
+    root = App(name="skyseg", help_format="plaintext", version_flags=("--version",))
+    root.default(skyseg)
+    for verb, (config, text) in commands.items():
+        app = command_app(config, verb)
+        app.help = text
+        root.command(app, name=verb)
+    return root.generate_completion(shell=shell)
+
+
+def _flags(app: App) -> list[str]:
+    arguments = app.assemble_argument_collection(parse_docstring=False)
+    flags = [a for a in arguments if a.parse and a.index is None and a.name.startswith("-")]
+    return [name for argument in flags for name in argument.names]
+
+
+def _refuse_swallowed(given: list[Argument], argv: Sequence[str], flags: Collection[str]) -> None:
+    """Where "-" is a value, cyclopts takes unknown flags for values as well."""
+    typed = argv[: argv.index("--")] if "--" in argv else argv
+    for token in (token for argument in given for token in argument.tokens):
+        if re.match(r"--?[a-zA-Z]", token.value) and token.value in typed:
+            if token.keyword and f"{token.keyword}={token.value}" not in typed:
+                raise InputError(f"{token.keyword} takes a value, and none is given")
+            if not token.keyword:
+                raise InputError(_unknown(token.value, flags))
+
+
+def _in_one_line(error: CycloptsError, app: App, given: list[Argument], argv: Sequence[str]) -> str:
+    flags = _flags(app)
+    match error:
+        case UnknownOptionError():
+            return _unknown(error.token.keyword or error.token.value, flags)
+        case UnusedCliTokensError():
+            return _not_understood(error.unused_tokens, flags)
+        case RepeatArgumentError():
+            return f"{_dashed(error.token.keyword)} is given twice"
+        case MissingArgumentError(keyword=None):
+            words = [word for word in argv if re.match(r"--?[a-zA-Z]", word)]
+            if strange := [w for w in words if _dashed(w.partition("=")[0]) not in flags]:
+                return _unknown(strange[0], flags)
+            required = [a for a in app.assemble_argument_collection() if a.required]
+            known = {a.name for a in given}
+            names = [_label(a) for a in required if a.name not in known]
+            return f"{' and '.join(names)} must be given"
+        case MissingArgumentError():
+            return _wrong_value(error.keyword, error.argument, error.tokens_so_far)
+        case CoercionError(argument=Argument(), token=token) if token and token.keyword:
+            values = [t.value for t in error.argument.tokens or [token]]
+            return _wrong_value(token.keyword, error.argument, values)
+    return " ".join(str(error).split())
+
+
+def _unknown(word: str, flags: Collection[str]) -> str:
+    name = _dashed(word.partition("=")[0])
+    near = nearest(name, flags)
+    hint = meant_by(name, flags) or (f"did you mean {near}?" if near else "")
+    return f"no option {name}" + (f"; {hint}" if hint else "")
+
+
+def _not_understood(words: Sequence[str], flags: Collection[str]) -> str:
+    name, equals, value = words[0].partition("=")
+    if equals and re.fullmatch(r"[a-z]\w*", name):  # lr0=0.01, as Ultralytics has it
+        flag = _dashed(f"--{name}")
+        if flag not in flags:
+            return _unknown(flag, flags)
+        return f"not understood: {name}={value}: write {flag} {value}"
+    return f"not understood: {' '.join(words)}: perhaps a flag is missing before it, or a quote"
+
+
+def _wrong_value(keyword: str, argument: Argument, values: Sequence[str]) -> str:
+    name, told = _dashed(keyword), " ".join(values)
+    if (known := argument.get_choices(force=True)) and values:
+        wrong = next((value for value in values if value not in known), told)
+        return not_among(name, wrong, known)
+    return f"{name} takes {_kind(argument)}, " + (f"not '{told}'" if told else "and none is given")
+
+
+def _kind(argument: Argument) -> str:
+    """What a flag takes, in the words of the help: INT INT."""
+    if known := argument.get_choices(force=True):
+        return " or ".join(known)
+    count, of_any_number = argument.token_count()
+    kind = re.sub(r"\W+", " ", str(argument.hint))
+    word = next((w for w in ("int", "float", "bool", "Path") if w in kind.split()), "text").upper()
+    return f"{word} ..." if of_any_number else " ".join([word] * count)
+
+
+def _label(argument: Argument) -> str:
+    return argument.name if argument.index is None else argument.name.lstrip("-").upper()
+
+
+def _dashed(flag: str) -> str:
+    return flag.replace("_", "-")

@@ -1,0 +1,76 @@
+"""What the fields of a command's settings say of their flags: the group in its help, and the values.
+
+scheme: Annotated[str, DATA, choices(SCHEMES)] = "sky"
+"""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+from cyclopts import Group, Parameter
+
+DATA = Parameter(group=Group("data", sort_key=1))
+NETWORK = Parameter(group=Group("network", sort_key=2))
+TRAINING = Parameter(group=Group("training", sort_key=3))
+RESULT = Parameter(group=Group("result", sort_key=4))
+SEARCH = Parameter(group=Group("search", sort_key=0))
+STREAM = Parameter(allow_leading_hyphen=True)  # "-" is stdin or stdout
+
+# Registries: the file in this package, and the name in it.
+BACKENDS = ("masking/backends/__init__.py", "BACKENDS")
+ENCODINGS = ("labels.py", "ENCODINGS")
+EXPORTS = ("exporters/formats.py", "FORMATS")
+LAYOUTS = ("data/layouts.py", "LAYOUTS")
+LOSSES = ("training/losses.py", "LOSSES")
+MASK_FORMATS = ("masking/formats.py", "FORMATS")
+MODELS = ("networks.py", "MODELS")
+AUGMENTATIONS = ("data/augment/presets.py", "AUGMENTATIONS")
+OPTIMIZERS = ("models/recipes.py", "OPTIMIZERS")
+PRECISIONS = ("training/precision.py", "PRECISIONS")
+PRUNERS = ("tuning/trials.py", "PRUNERS")
+SAMPLERS = ("tuning/trials.py", "SAMPLERS")
+SCHEMES = ("labels.py", "SCHEMES")
+STORAGES = ("data/examples.py", "STORAGES")
+TRACKERS = ("training/watching.py", "TRACKERS")
+
+
+@cache
+def names(file: str, registry: str) -> tuple[str, ...]:
+    """The names in a registry, read from its source: importing it may import TensorFlow.
+
+    Args:
+      file: in this package.
+      registry: a dict or tuple that is written out there.
+    """
+    for node in ast.parse((Path(__file__).parent / file).read_text()).body:
+        targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+        for target in targets:
+            if isinstance(target, ast.Name) and target.id == registry:
+                return _names(node.value)
+            if isinstance(target, ast.Tuple):  # A, B = (...), (...)
+                for one, value in zip(target.elts, getattr(node.value, "elts", ()), strict=False):
+                    if one.id == registry:
+                        return _names(value)
+    raise LookupError(f"{file} has no {registry}")
+
+
+def _names(node: ast.expr) -> tuple[str, ...]:
+    if isinstance(node, ast.DictComp):  # over the modules of these names
+        return tuple(module.id for module in node.generators[0].iter.elts)
+    items = node.keys if isinstance(node, ast.Dict) else node.elts
+    return tuple(item.value for item in items)
+
+
+def choices(registry: tuple[str, str], *more: str) -> Parameter:
+    """The flag takes a name of a registry, or one of `more`; another value is refused."""
+    return Parameter(choices=(*more, *names(*registry)))
+
+
+def or_file(registry: tuple[str, str]) -> Parameter:
+    """The flag takes a name of a registry, or a file that says the same."""
+    return Parameter(metavar="|".join((*names(*registry), "FILE.json")))
+
+
+def default_is(words: str) -> Parameter:
+    """Names a default that is computed, such as "all cores"."""
+    return Parameter(show_default=words)

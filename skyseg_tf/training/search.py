@@ -1,0 +1,340 @@
+"""skyseg search: many trainings, one table: which settings are best.
+
+The search's folder (--run) holds
+  config.json                       the search's settings
+  study.db                          the trials (Optuna's SQLite storage)
+  trial_000/, trial_001/, ...       a run folder each, see runs
+  trials.csv                        one line per trial
+  best_command.txt                  the `skyseg train` line of the best one
+  plots/heat_map.png, parallel_coordinates.png
+
+The same command again goes on with a search that was stopped or killed: trials that are done stay,
+one that died half way goes on from its last checkpoint. The same command in several shells at once
+shares the trials out among them.
+"""
+
+import csv
+import math
+import shlex
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import keras
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.files.json_types import typed
+from skyseg_tf.images import check_folder, write_aside
+from skyseg_tf.models import MODELS
+from skyseg_tf.models.options import options_of
+from skyseg_tf.runs.folder import read_config, read_json, write_json
+from skyseg_tf.runs.history import read_history
+from skyseg_tf.scoring import plots
+from skyseg_tf.training.settings import SearchConfig, TrainConfig
+from skyseg_tf.training.settings_check import augment_of, check_settings
+from skyseg_tf.training.story import find_records, train
+from skyseg_tf.tuning.plots import plot_heat_map, plot_parallel_coordinates
+from skyseg_tf.tuning.space import Parameter, parse_space
+from skyseg_tf.tuning.trials import Plan, TrialRow, Trials, exclusive, import_optuna, trial_folder
+
+# Scores must be comparable, so the data is the same for all trials.
+_NOT_SEARCHED = (
+    "records", "extra_records", "extra_classes", "source", "data", "scheme", "image_size",
+    "model_options", "devices", "seeds", "find_lr", "run", "resume", "checkpoint_steps", "track", "plots", "quiet",
+)  # fmt: skip
+SEARCHABLE = tuple(f.name for f in fields(TrainConfig) if f.name not in _NOT_SEARCHED)
+# A network's own options are searched by their names, but for what the records decide.
+OPTIONS = {
+    name: kind if kind is bool else type(get_args(kind)[0])
+    for network in MODELS.values()
+    for name, kind in options_of(network.build).items()
+    if name != "frames"
+}
+_MAY_CHANGE = ("run", "trials", "quiet")  # when a search goes on
+
+
+def search(config: SearchConfig, train: Callable = train) -> Path:
+    """Searches, or goes on with a search.
+
+    Args:
+      config: see SearchConfig.
+      train: takes a TrainConfig and `on_epoch`, as train.train does, and leaves metrics.json with
+        `mean_iou`, the objective, in the run.
+
+    Returns:
+      The search's folder.
+
+    Raises:
+      InputError: a setting cannot be used, the folder holds another search, no trial finished, or
+        Optuna is not installed.
+      SystemExit: stopped by Ctrl-C or SIGTERM; the same command goes on.
+    """
+    import_optuna()
+    space = parse_space(config.space, TrainConfig, SEARCHABLE, OPTIONS)
+    folder = config.run or Path("runs/search")
+    config = replace(config, run=folder, **_defaults(config, space))
+    plan = Plan(space, config.sampler, config.pruner, config.trials, config.seed)
+    check_folder(folder)
+    if any(folder.glob("*.keras")) or (folder / "history.csv").exists():
+        raise InputError(f"{folder}: holds a run; choose another --run")
+    with exclusive(folder):
+        base = _settle(config, space)
+    trials = Trials(folder, plan)
+    _tell_state(trials, base)
+
+    def objective(run: Path, params: dict, report: Callable) -> float:
+        config = replace(with_params(base, params), run=run, plots=run / "plots")
+        return train_trial(config, report, train)
+
+    def after_each(row: TrialRow) -> None:
+        write_table(folder / "trials.csv", trials.rows(), space)
+        print(f"--- trial {row.number} {row.state}{_score(row, ', mean IoU ')} {row.reason}\n",
+              flush=True)  # fmt: skip
+
+    with _stoppable():
+        trials.run(objective, after_each)
+    write_report(folder, trials.rows(), space)
+    return folder
+
+
+def with_params(base: TrainConfig, params: dict[str, Any]) -> TrainConfig:
+    """Settings with those of a trial: fields, and options of the network."""
+    options = tuple(f"{name}={value}" for name, value in params.items() if name in OPTIONS)
+    own = {name: value for name, value in params.items() if name not in OPTIONS}
+    return replace(base, **own, model_options=base.model_options + options)
+
+
+def train_trial(config: TrainConfig, report: Callable, train: Callable = train) -> float:
+    """Trains a trial, from its last checkpoint where it has one.
+
+    Args:
+      config: its settings; the run may exist.
+      report: gets epoch, val IoU and seconds of each epoch; it may raise Pruned.
+      train: see `search`.
+
+    Returns:
+      Mean IoU of the val split, by metrics.json.
+    """
+    run = config.run
+    told = ", ".join(f"{name} {getattr(config, name)}" for name in (*SEARCHABLE, "model_options")
+                     if getattr(config, name) != getattr(TrainConfig, name))  # fmt: skip
+    print(f"--- {run.name}: {told}", flush=True)
+    if not (run / "metrics.json").exists():
+        started = (run / "config.json").exists()
+        if started and (run / "history.csv").exists():
+            history = read_history(run)
+            for row in zip(*(history[n] for n in ("epoch", "val_iou", "seconds")), strict=True):
+                report(int(row[0]), *row[1:])
+        try:
+            train(
+                TrainConfig(resume=run, quiet=config.quiet) if started else config,
+                on_epoch=lambda row: report(row["epoch"], row["val_iou"], row["seconds"]),
+            )
+        finally:
+            keras.backend.clear_session()
+    path = run / "metrics.json"
+    score = typed(read_json(path).get("mean_iou"), float | None, path, "mean_iou")
+    return math.nan if score is None else score
+
+
+def _defaults(config: SearchConfig, space: Sequence[Parameter]) -> dict:
+    """Sampler and pruner.
+
+    Raises:
+      InputError: a searched setting has its own flag too, or a setting is of no use here.
+    """
+    for parameter in space:
+        name = parameter.name
+        if name in SEARCHABLE and getattr(config, name) != getattr(SearchConfig, name):
+            flag = f"--{parameter.name.replace('_', '-')}"
+            raise InputError(f"{flag} is given and searched over: leave it out of one of both")
+    if config.trials < 1:
+        raise InputError(f"--trials is {config.trials}: at least 1, please")
+    if config.seeds > 1 or config.find_lr or config.resume:
+        raise InputError(
+            "seeds, find_lr and resume are for a training, not for a search: leave them out"
+        )
+    listed = all(parameter.kind == "listed" for parameter in space)
+    sampler = config.sampler or ("grid" if listed else "tpe")
+    return {
+        "sampler": sampler, "pruner": config.pruner or ("none" if sampler == "grid" else "median")
+    }  # fmt: skip
+
+
+def _settle(config: SearchConfig, space: Sequence[Parameter]) -> TrainConfig:
+    """Finds the records, tries every value on them, and stores the settings or compares them.
+
+    Raises:
+      InputError: a value cannot be used, or the folder holds another search.
+    """
+    path = config.run / "config.json"
+    if path.exists():
+        stored = read_config(config.run, SearchConfig)
+        changed = [
+            f"--{f.name.replace('_', '-')}" for f in fields(SearchConfig)
+            if f.name not in _MAY_CHANGE and getattr(stored, f.name) != getattr(config, f.name)
+        ]  # fmt: skip
+        if changed:
+            raise InputError(
+                f"{config.run}: goes on as it began; other are {', '.join(changed)}: "
+                "choose another --run for another search"
+            )
+    records, manifest = find_records(config)
+    names = [f.name for f in fields(TrainConfig)]
+    base = TrainConfig(**{name: getattr(config, name) for name in names})
+    base = replace(base, records=records, source=None, augment=augment_of(config))
+    first = {parameter.name: parameter.extremes[0] for parameter in space}
+    for parameter in space:
+        for value in parameter.extremes:
+            params = first | {parameter.name: value}
+            check_settings(with_params(base, params), manifest, records)
+    write_json(path, config)
+    return base
+
+
+def _tell_state(trials: Trials, base: TrainConfig) -> None:
+    rows, plan = trials.rows(), trials.plan
+    done = sum(row.state in ("finished", "pruned", "failed") for row in rows)
+    total = len(rows) if plan.sampler == "grid" else plan.trials
+    print(f"search in {trials.folder}: {plan.sampler}, pruner {plan.pruner}, {total} trials of "
+          f"{base.epochs} epochs, {done} done", flush=True)  # fmt: skip
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Inside, Ctrl-C does what SIGTERM does to a training: it saves at the next batch and ends.
+
+    Left to itself, a training would take Ctrl-C for its end and its score for a result.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(*_) -> None:
+        raise SystemExit(143)
+
+    def interrupt(*_) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the second one ends at once
+        signal.raise_signal(signal.SIGTERM)
+
+    before = [signal.signal(signal.SIGTERM, leave), signal.signal(signal.SIGINT, interrupt)]
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt):
+        print("search stopped: the same command goes on with it", flush=True)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+
+
+# ---------------------------------------------------------------------- report
+
+
+def ordered(rows: Sequence[TrialRow]) -> list[TrialRow]:
+    """The best first; those on the way, pruned and failed after the finished ones."""
+    states = ("finished", "running", "pruned", "waiting", "failed")
+    return sorted(rows, key=lambda row: (states.index(row.state), -(row.score or 0), row.number))
+
+
+def write_table(path: Path, rows: Sequence[TrialRow], space: Sequence[Parameter]) -> None:
+    """Writes trials.csv, the best first."""
+    names = [parameter.name for parameter in space]
+    with write_aside(path) as aside, open(aside, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["trial", "state", "mean_iou", *names, "epochs", "seconds", "reason"])
+        for row in ordered(rows):
+            values = ["none" if row.params.get(n) is None else row.params[n] for n in names]
+            writer.writerow([
+                row.number, row.state, "" if row.score is None else row.score, *values,
+                len(row.curve), round(row.seconds, 1), row.reason,
+            ])  # fmt: skip
+
+
+def table(rows: Sequence[TrialRow], space: Sequence[Parameter]) -> str:
+    """The trials for a terminal, the best first."""
+    names = [parameter.name for parameter in space]
+    lines = [["trial", "mean IoU", *names, "epochs", "min", "state"]]
+    for row in ordered(rows):
+        values = [str(row.params.get(name, "-")) for name in names]
+        ending = f"{row.state}: {row.reason[:80]}" if row.reason else row.state
+        epochs, minutes = str(len(row.curve)), f"{row.seconds / 60:.1f}"
+        lines.append([str(row.number), _score(row) or "-", *values, epochs, minutes, ending])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]) - 1)]
+    return "\n".join(
+        "  ".join([*(c.rjust(w) for c, w in zip(line, widths, strict=False)), line[-1]])
+        for line in lines
+    )
+
+
+def _score(row: TrialRow, before: str = "") -> str:
+    return "" if row.score is None else f"{before}{row.score:.4f}"
+
+
+def write_report(folder: Path, rows: Sequence[TrialRow], space: Sequence[Parameter]) -> None:
+    """Table, plots and the best command line; prints the table and the line.
+
+    Args:
+      folder: of the search.
+      rows: its trials.
+      space: what was varied.
+
+    Raises:
+      InputError: no trial finished.
+    """
+    write_table(folder / "trials.csv", rows, space)
+    print(table(rows, space))
+    best = ordered(rows)[0]
+    if best.state != "finished":
+        reasons = [f"trial {row.number}: {row.reason}" for row in rows if row.reason]
+        raise InputError(
+            f"{folder}: no trial finished ({(reasons or ['still running'])[0]}); narrow "
+            "--space or give more --trials"
+        )
+    running = sum(row.state == "running" for row in rows)
+    if running:
+        print(f"{running} trials are still at work in other processes: the last one to end reports")
+    run = trial_folder(folder, best.number)
+    protocol = read_json(run / "metrics.json").get("protocol", "")
+    title = f"{folder.name}, {len(rows)} trials"
+    pair = heat_map_axes(space)
+    if pair:
+        plots.save_figure(
+            plot_heat_map(rows, *pair, title, protocol), folder / "plots" / "heat_map.png"
+        )
+    plots.save_figure(
+        plot_parallel_coordinates(rows, space, title, protocol),
+        folder / "plots" / "parallel_coordinates.png",
+    )
+    line = command_line(replace(read_config(run, TrainConfig), run=None, plots=Path("plots")))
+    with write_aside(folder / "best_command.txt") as aside:
+        aside.write_text(line + "\n")
+    print(f"({protocol})\nlook at {folder / 'plots'} and {folder / 'trials.csv'}\n"
+          f"best: trial {best.number}, mean IoU {best.score:.4f}, {run}\n{line}")  # fmt: skip
+
+
+def heat_map_axes(space: Sequence[Parameter]) -> tuple[Parameter, Parameter] | None:
+    """Batch size and learning rate where both are searched, else the first two; None for one."""
+    named = {parameter.name: parameter for parameter in space}
+    if {"batch_size", "learning_rate"} <= named.keys():
+        return named["batch_size"], named["learning_rate"]
+    return (space[0], space[1]) if len(space) > 1 else None
+
+
+def command_line(config: TrainConfig) -> str:
+    """The `skyseg train` line that gives these settings, quoted for a shell."""
+    words = ["skyseg", "train"]
+    for field in fields(TrainConfig):
+        value, flag = getattr(config, field.name), f"--{field.name.replace('_', '-')}"
+        default = field.default if field.default is not MISSING else field.default_factory()
+        if value == default:
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+        else:
+            words += [flag, *map(str, value if isinstance(value, tuple) else (value,))]
+    return shlex.join(words)
