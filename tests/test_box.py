@@ -89,12 +89,13 @@ def test_no_dimension_too_many_in_a_graph(network, photos, monkeypatch):
 
 
 def test_keras_files_and_litert(network, photos, tmp_path):
-    from skyseg_tf.runs.folder import make_saved_model, save_model
+    from skyseg_tf.runs.folder import RunData, make_saved_model, save_model, write_json
 
     wanted = make_saved_model(network, STATS).predict_on_batch(photos.astype("float32"))
     save_model(tmp_path / "model.keras", network, STATS)
     (tmp_path / "metrics.json").write_text(json.dumps({"iou": {"not sky": 1, "sky": 0.5}}))
-    (tmp_path / "dataset.json").write_text(json.dumps({"scheme": "sky", "image_size": [100, 300]}))
+    data = RunData(SCHEMES["sky"], (100, 300), 1, STATS, "flat", "", {})
+    write_json(tmp_path / "dataset.json", data)
     (tmp_path / "config.json").write_text(json.dumps({"records": str(tmp_path)}))
     for model in (tmp_path, tmp_path / "model.keras"):
         loaded = runtime.load_runtime(model, "keras")
