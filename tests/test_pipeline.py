@@ -44,10 +44,10 @@ def test_skipped_batches_are_the_first_ones(records):
 
 def test_all_storages_stream_the_same_pairs(tree, tmp_path):
     streams = {}
+    effects = {"augment": make_augment("strong", Classes(sky=1)), "mix": make_mix("strong", 1)}
     for storage in STORAGES:
         out = tmp_path / storage
         build(BuildConfig(out=out, source=tree, image_size=(32, 64), storage=storage, quiet=True))
-        effects = {"augment": make_augment("strong", Classes(sky=1)), "mix": make_mix("strong", 1)}
         streams[storage] = [epoch(out), epoch(out, seed=7, **effects)]
     for storage in ("uint8", "png"):
         for plain_or_augmented in range(2):

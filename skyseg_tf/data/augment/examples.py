@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from skyseg_tf.data.augment.presets import AUGMENTATIONS, Augmentation, Classes, Range, make_augment
+from skyseg_tf.data.augment.presets import AUGMENTATIONS, Augmentation, Classes, Range, augment
 from skyseg_tf.data.augment.skies import mix_skies
 
 # Caption, field of Augmentation, strengths to show.
@@ -53,8 +53,11 @@ def effect_examples(
     panels = [("photo", photo, labels)]
 
     def add(name: str, settings: Augmentation, number: int) -> None:
-        changed = make_augment(settings, classes, open_trees=settings.bare_trees == 1.0)
-        made = changed(photo, labels, tf.constant([seed, number]))
+        # Step by step, for a graph takes seconds to make, and each of these would run only once.
+        made = augment(
+            photo, labels, tf.constant([seed, number]), settings=settings, classes=classes,
+            open_trees=settings.bare_trees == 1.0,
+        )  # fmt: skip
         panels.append((name, *made))
 
     add("flip", Augmentation(flip=1.0), 0)
