@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from smp_peer import torch_python, train_peer
 
-from skyseg_tf.cli import one_line_errors
+from skyseg_tf.console.cli import one_line_errors
 from skyseg_tf.data.layouts import guess_mask_encoding, scan_tree
 from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs
 from skyseg_tf.images import resize_image, resize_mask

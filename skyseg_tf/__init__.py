@@ -15,7 +15,7 @@ _PUBLIC = {
     "predict_image": "skyseg_tf.masking.prediction",
     "build_model": "skyseg_tf.models",
     "load_torch_weights": "skyseg_tf.models",
-    "MODELS": "skyseg_tf.networks",
+    "MODELS": "skyseg_tf.models",
     "make_dataset": "skyseg_tf.data.pipeline",
     "read_tfrecord": "skyseg_tf.data.records",
     "SCHEMES": "skyseg_tf.labels",

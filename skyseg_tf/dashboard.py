@@ -15,7 +15,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from skyseg_tf.cli import parse_flags, run_command
+from skyseg_tf.console.cli import parse_flags, run_command
 from skyseg_tf.dashboard_pages.folders import Folders
 from skyseg_tf.errors import InputError
 from skyseg_tf.server.port import listen

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skyseg_tf.cli import run_command
+from skyseg_tf.console.cli import run_command
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import get_scheme

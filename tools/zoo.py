@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skyseg_tf.cli import run_command
+from skyseg_tf.console.cli import run_command
 from skyseg_tf.dashboard_pages.run_facts import Group, ScoredRun, group_scores
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import write_aside

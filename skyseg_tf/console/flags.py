@@ -16,6 +16,8 @@ RESULT = Parameter(group=Group("result", sort_key=4))
 SEARCH = Parameter(group=Group("search", sort_key=0))
 STREAM = Parameter(allow_leading_hyphen=True)  # "-" is stdin or stdout
 
+_PACKAGE = Path(__file__).parents[1]
+
 # Registries: the file in this package, and the name in it.
 BACKENDS = ("masking/backends/__init__.py", "BACKENDS")
 ENCODINGS = ("labels.py", "ENCODINGS")
@@ -23,7 +25,7 @@ EXPORTS = ("exporters/formats.py", "FORMATS")
 LAYOUTS = ("data/layouts.py", "LAYOUTS")
 LOSSES = ("training/losses.py", "LOSSES")
 MASK_FORMATS = ("masking/formats.py", "FORMATS")
-MODELS = ("networks.py", "MODELS")
+MODELS = ("models/networks.py", "MODELS")
 AUGMENTATIONS = ("data/augment/presets.py", "AUGMENTATIONS")
 OPTIMIZERS = ("models/recipes.py", "OPTIMIZERS")
 PRECISIONS = ("training/precision.py", "PRECISIONS")
@@ -42,7 +44,7 @@ def names(file: str, registry: str) -> tuple[str, ...]:
       file: in this package.
       registry: a dict or tuple that is written out there.
     """
-    for node in ast.parse((Path(__file__).parent / file).read_text()).body:
+    for node in ast.parse((_PACKAGE / file).read_text()).body:
         targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
         for target in targets:
             if isinstance(target, ast.Name) and target.id == registry:

@@ -17,7 +17,6 @@ from skyseg_tf.data.layouts import Pair, find_pairs, guess_mask_encoding, source
 from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs, photos_of_records
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.evaluation.settings import EvaluateConfig
 from skyseg_tf.images import check_folder
 from skyseg_tf.labels import SCHEMES, LabelScheme, check_encoding
 from skyseg_tf.masking.prediction import predict_image
@@ -31,6 +30,7 @@ from skyseg_tf.scoring.evaluation import Evaluation, score_image
 from skyseg_tf.scoring.report import write_report
 from skyseg_tf.scoring.results import keep_worst, write_results
 from skyseg_tf.scoring.scores import class_table
+from skyseg_tf.scoring.settings import EvaluateConfig
 from skyseg_tf.scoring.submission import check_submission, write_submission
 
 PROTOCOLS = ("photo", "records")
