@@ -20,7 +20,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 # Registries: the file in this package, and the name in it.
 BACKENDS = ("masking/backends/__init__.py", "BACKENDS")
-ENCODINGS = ("labels.py", "ENCODINGS")
+ENCODINGS = ("labels/encodings.py", "ENCODINGS")
 EXPORTS = ("exporters/formats.py", "FORMATS")
 LAYOUTS = ("data/layouts.py", "LAYOUTS")
 LOSSES = ("training/losses.py", "LOSSES")
@@ -31,7 +31,7 @@ OPTIMIZERS = ("models/recipes.py", "OPTIMIZERS")
 PRECISIONS = ("training/precision.py", "PRECISIONS")
 PRUNERS = ("tuning/trials.py", "PRUNERS")
 SAMPLERS = ("tuning/trials.py", "SAMPLERS")
-SCHEMES = ("labels.py", "SCHEMES")
+SCHEMES = ("labels/schemes.py", "SCHEMES")
 STORAGES = ("data/examples.py", "STORAGES")
 TRACKERS = ("training/watching.py", "TRACKERS")
 
