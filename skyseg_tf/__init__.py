@@ -6,7 +6,7 @@ The names below are the public API; they are imported when they are first asked 
 
 from importlib import import_module
 
-from skyseg_tf.dependencies import restrain
+from skyseg_tf.console.dependencies import restrain
 
 __version__ = "0.1.0"
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "skyseg_tf"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NO_TENSORFLOW = (
-    "dependencies",
+    "console.dependencies",
     "errors",
     "exporters",
     "files.locks",
@@ -67,7 +67,7 @@ NO_TENSORFLOW = (
 # A module imports from lower floors and from its own room; a room is a folder, and what lies
 # beside the folders on the first and the last floor is one room each.
 FLOORS = (
-    ("errors", "dependencies", "console", "files", "images", "labels"),
+    ("errors", "console", "files", "images", "labels"),
     (
         "training.losses",
         "scoring.metrics",

@@ -187,7 +187,7 @@ def box(config: BoxConfig) -> None:
     Raises:
       InputError: no such run, or one that cannot be boxed.
     """
-    from skyseg_tf.dependencies import import_tensorflow_quietly
+    from skyseg_tf.console.dependencies import import_tensorflow_quietly
 
     import_tensorflow_quietly()
     from skyseg_tf.models import build_model, parse_model_options

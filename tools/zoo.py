@@ -105,7 +105,7 @@ def measure_cost(run: Path, config: ZooConfig) -> Cost:
     Raises:
       InputError: no model in the run, or none for the runtime.
     """
-    from skyseg_tf.dependencies import import_tensorflow_quietly
+    from skyseg_tf.console.dependencies import import_tensorflow_quietly
 
     import_tensorflow_quietly()
     import keras

@@ -44,7 +44,7 @@ def names(file: str, registry: str) -> tuple[str, ...]:
       file: in this package.
       registry: a dict or tuple that is written out there.
     """
-    for node in ast.parse((_PACKAGE / file).read_text()).body:
+    for node in _statements(file):
         targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
         for target in targets:
             if isinstance(target, ast.Name) and target.id == registry:
@@ -54,6 +54,11 @@ def names(file: str, registry: str) -> tuple[str, ...]:
                     if one.id == registry:
                         return _names(value)
     raise LookupError(f"{file} has no {registry}")
+
+
+@cache
+def _statements(file: str) -> list[ast.stmt]:
+    return ast.parse((_PACKAGE / file).read_text()).body
 
 
 def _names(node: ast.expr) -> tuple[str, ...]:

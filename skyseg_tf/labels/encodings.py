@@ -178,7 +178,7 @@ def class_id_table(encoding: Encoding, scheme: LabelScheme) -> np.ndarray:
                 f"'{scheme.name}': it divides what they call '{name}'; use another --scheme, such "
                 "as sky"
             )
-        table[value] = meant.pop()
+        table[value] = ids.pop()
     return table
 
 

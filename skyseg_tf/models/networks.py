@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import keras
 
-from skyseg_tf.dependencies import Lazy
+from skyseg_tf.console.dependencies import Lazy
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.models.bisenetv2 import bisenetv2
 from skyseg_tf.models.deeplab import deeplabv3_xception
