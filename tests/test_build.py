@@ -17,8 +17,8 @@ from PIL import Image
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.data import rgb_stats as rs
 from skyseg_tf.data.building import _sha256_of_sizes
-from skyseg_tf.data.layouts import find_pairs
 from skyseg_tf.data.records import extract_cityscape_data_info, read_manifest, read_tfrecord
+from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import read_image, resize_image
 

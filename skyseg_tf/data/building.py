@@ -23,7 +23,6 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from skyseg_tf.data.encodings import claimed_encoding
-from skyseg_tf.data.layouts import detect_layout, source_root
 from skyseg_tf.data.records import (
     MANIFEST,
     STORAGES,
@@ -40,6 +39,7 @@ from skyseg_tf.data.records import (
     write_records,
 )
 from skyseg_tf.data.rgb_stats import RgbSums, read_rgb_stats, rgb_stats, sum_image, write_rgb_stats
+from skyseg_tf.data.scan import detect_layout, source_root
 from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.files import ZIP_MARK
@@ -63,7 +63,7 @@ def build(config: BuildConfig) -> Manifest:
       are already there, built from the same source with the same settings, are kept.
 
     Raises:
-      InputError: bad input (see records.extract_cityscape_data_info), or `config.out` holds
+      InputError: bad input (see sources.extract_cityscape_data_info), or `config.out` holds
         something else.
     """
     out = Path(config.out)

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from skyseg_tf.data.layouts import Pair, find_pairs, guess_mask_encoding, source_root
+from skyseg_tf.data.encodings import guess_mask_encoding
+from skyseg_tf.data.layouts import Pair
 from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs, photos_of_records
 from skyseg_tf.data.records import read_manifest
+from skyseg_tf.data.scan import find_pairs, source_root
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import check_folder
 from skyseg_tf.labels import SCHEMES, LabelScheme, check_encoding

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from skyseg_tf.data.branches import grow_branches
+from skyseg_tf.data.drawing.branches import grow_branches
 from skyseg_tf.data.drawing.canvas import Canvas, cross, noise
 
 UP = np.array([0.0, 1.0, 0.0])
