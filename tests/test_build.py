@@ -69,8 +69,8 @@ def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(tree, tmp_path)
     build(config(tree, tmp_path / "whole"))
     code = (
         "import sys, time; from pathlib import Path; import skyseg_tf.data.building as b; "
-        "load = b.load_pair; "
-        "b.load_pair = lambda *a: (time.sleep(.05), load(*a))[1]; print('go', flush=True); "
+        "import skyseg_tf.data.shards as s; load = s.load_pair; "
+        "s.load_pair = lambda *a: (time.sleep(.05), load(*a))[1]; print('go', flush=True); "
         "b.build(b.BuildConfig(out=Path(sys.argv[2]), source=Path(sys.argv[1]), "
         "image_size=(32, 64), quiet=True, workers=1))"
     )

@@ -211,9 +211,14 @@ def scored_model(config: EvaluateConfig, few: bool = False) -> ScoredModel:
     if runtime.network is not None:
         divisor = MODELS[network].divisor if network in MODELS else 1
     return ScoredModel(
-        runtime, network, scheme, protocol, size and tuple(size), divisor,
+        runtime,
+        network,
+        scheme,
+        protocol,
+        size and tuple(size),
+        divisor,
         records and Path(records),
-    )  # fmt: skip
+    )
 
 
 def _scheme_of(run: Path | None, runtime: Runtime) -> LabelScheme | None:

@@ -11,17 +11,46 @@ UP = np.array([0.0, 1.0, 0.0])
 
 # Display colors of walls, from which each building picks and varies one.
 _WALLS = {
-    "plaster": [(.86, .82, .72), (.78, .7, .58), (.9, .88, .83), (.72, .62, .5), (.83, .74, .62),
-                (.7, .72, .7), (.88, .78, .55), (.75, .58, .48), (.62, .66, .7), (.8, .62, .58)],
-    "white": [(.95, .95, .94), (.97, .96, .93), (.9, .93, .96)],
-    "brick": [(.55, .3, .22), (.48, .28, .22), (.6, .4, .3), (.4, .26, .22), (.62, .5, .38)],
-    "stone": [(.62, .57, .48), (.55, .53, .5), (.7, .64, .53), (.45, .43, .4)],
-    "panel": [(.66, .67, .68), (.55, .57, .6), (.75, .74, .7), (.4, .43, .48), (.82, .82, .8)],
-    "glass": [(.3, .38, .45), (.2, .25, .3), (.5, .55, .58), (.28, .36, .36)],
-    "metal": [(.7, .72, .74), (.5, .56, .62), (.85, .86, .86), (.45, .5, .48)],
-}  # fmt: skip
-_ROOFS = [(.5, .25, .18), (.42, .22, .17), (.3, .28, .28), (.22, .22, .24), (.55, .35, .25),
-          (.35, .33, .3), (.6, .6, .58)]  # fmt: skip
+    "plaster": [
+        (0.86, 0.82, 0.72),
+        (0.78, 0.7, 0.58),
+        (0.9, 0.88, 0.83),
+        (0.72, 0.62, 0.5),
+        (0.83, 0.74, 0.62),
+        (0.7, 0.72, 0.7),
+        (0.88, 0.78, 0.55),
+        (0.75, 0.58, 0.48),
+        (0.62, 0.66, 0.7),
+        (0.8, 0.62, 0.58),
+    ],
+    "white": [(0.95, 0.95, 0.94), (0.97, 0.96, 0.93), (0.9, 0.93, 0.96)],
+    "brick": [
+        (0.55, 0.3, 0.22),
+        (0.48, 0.28, 0.22),
+        (0.6, 0.4, 0.3),
+        (0.4, 0.26, 0.22),
+        (0.62, 0.5, 0.38),
+    ],
+    "stone": [(0.62, 0.57, 0.48), (0.55, 0.53, 0.5), (0.7, 0.64, 0.53), (0.45, 0.43, 0.4)],
+    "panel": [
+        (0.66, 0.67, 0.68),
+        (0.55, 0.57, 0.6),
+        (0.75, 0.74, 0.7),
+        (0.4, 0.43, 0.48),
+        (0.82, 0.82, 0.8),
+    ],
+    "glass": [(0.3, 0.38, 0.45), (0.2, 0.25, 0.3), (0.5, 0.55, 0.58), (0.28, 0.36, 0.36)],
+    "metal": [(0.7, 0.72, 0.74), (0.5, 0.56, 0.62), (0.85, 0.86, 0.86), (0.45, 0.5, 0.48)],
+}
+_ROOFS = [
+    (0.5, 0.25, 0.18),
+    (0.42, 0.22, 0.17),
+    (0.3, 0.28, 0.28),
+    (0.22, 0.22, 0.24),
+    (0.55, 0.35, 0.25),
+    (0.35, 0.33, 0.3),
+    (0.6, 0.6, 0.58),
+]
 
 
 @dataclass(frozen=True)
@@ -62,8 +91,14 @@ def draw_building(canvas: Canvas, b: Building) -> None:
         _pick(rng, _WALLS[b.style]) * rng.uniform(0.85, 1.1) + rng.normal(0, 0.02, 3), 0.05, 1
     )
     back = cross(b.along, UP)  # from the front into the building
-    base = np.array([b.corner, b.corner + b.along * b.width,
-                     b.corner + b.along * b.width + back * b.depth, b.corner + back * b.depth])  # fmt: skip
+    base = np.array(
+        [
+            b.corner,
+            b.corner + b.along * b.width,
+            b.corner + b.along * b.width + back * b.depth,
+            b.corner + back * b.depth,
+        ]
+    )
     eye = canvas.camera.position
     seeds = rng.integers(0, 2**31, 4)
     facade = Facade.draw(rng, b, wall)
@@ -81,8 +116,11 @@ def draw_building(canvas: Canvas, b: Building) -> None:
         gabled = (b.roof == "gable" and i % 2 == 1) or (b.roof == "front" and i % 2 == 0)
         height = b.height + (rise if gabled else 0)
         share = b.height / height
-        shape = np.array([[0, 0], [1, 0], [1, share], [0.5, 1], [0, share]] if gabled else
-                         [[0, 0], [1, 0], [1, 1], [0, 1]])  # fmt: skip
+        shape = np.array(
+            [[0, 0], [1, 0], [1, share], [0.5, 1], [0, share]]
+            if gabled
+            else [[0, 0], [1, 0], [1, 1], [0, 1]]
+        )
         length = float(np.linalg.norm(end - start))
         blank = i != 0 and rng.random() < 0.4
         seed = int(seeds[i])
@@ -90,8 +128,9 @@ def draw_building(canvas: Canvas, b: Building) -> None:
         def texture(px, length=length, height=height, seed=seed, blank=blank, i=i):
             return facade.texture(px, length, height, b.height, seed, blank, i == 0, canvas.light)
 
-        canvas.plane(start, end - start, UP * height, texture, "building",
-                     canvas.light.on(normal), shape)  # fmt: skip
+        canvas.plane(
+            start, end - start, UP * height, texture, "building", canvas.light.on(normal), shape
+        )
         if i == 0 and not b.far and metre > 4:
             _balconies(canvas, facade, start, end, -back, b, seed)
     if b.roof == "flat":
@@ -182,11 +221,20 @@ class Facade:
         x0, y0, x1, y1 = (round(v * n) for v, n in zip(self.window, (w, h, w, h), strict=True))
         frame = max(1, round(0.03 * w))
         if w > 8:
-            cv2.rectangle(cell, (x0 - frame, y0 - frame), (x1 + frame, y1 + 2 * frame),
-                          encode(self.trim).tolist(), -1)  # fmt: skip
+            cv2.rectangle(
+                cell,
+                (x0 - frame, y0 - frame),
+                (x1 + frame, y1 + 2 * frame),
+                encode(self.trim).tolist(),
+                -1,
+            )
         sky = np.sqrt(np.clip(light.horizon * 0.35 + light.zenith * 0.25, 0, 1))
-        glass = {1: self.glass * 0.7 + sky * 0.45, 2: self.glass, 3: self.glass * 0.6 + sky * 0.2,
-                 4: self.glass + 0.1}[kind]  # fmt: skip
+        glass = {
+            1: self.glass * 0.7 + sky * 0.45,
+            2: self.glass,
+            3: self.glass * 0.6 + sky * 0.2,
+            4: self.glass + 0.1,
+        }[kind]
         cv2.rectangle(cell, (x0, y0), (x1, y1), encode(glass).tolist(), -1)
         if kind == 3 and self.style != "glass":  # a blind half down
             cv2.rectangle(
@@ -243,8 +291,13 @@ class Facade:
             if rng.random() < 0.75:
                 cv2.rectangle(wall, (left, rows[2]), (right, rows[1]), encode(sign).tolist(), -1)
                 letters = round((x + step * 0.3) * px), (rows[1] + rows[2]) // 2
-                cv2.line(wall, letters, (round((x + step * 0.7) * px), letters[1]),
-                         encode(1 - sign).tolist(), max(1, round(0.15 * px)))  # fmt: skip
+                cv2.line(
+                    wall,
+                    letters,
+                    (round((x + step * 0.7) * px), letters[1]),
+                    encode(1 - sign).tolist(),
+                    max(1, round(0.15 * px)),
+                )
             x += step
 
     def _reflect(self, wall, rng, light, px) -> np.ndarray:
@@ -295,18 +348,32 @@ def _balconies(canvas, facade, start, end, out, b, seed) -> None:
         for bay in chosen:
             foot = start + along * (bay + 0.1) * length / bays + UP * storey * b.height / storeys
             w, d = along * facade.bay * 0.85, out * 1.2
-            canvas.polygon([foot, foot + w, foot + w + d, foot + d], color * 0.6, "building",
-                           light.on(-UP))  # fmt: skip
+            canvas.polygon(
+                [foot, foot + w, foot + w + d, foot + d], color * 0.6, "building", light.on(-UP)
+            )
             low, high = foot + d - UP * 0.2, foot + d + UP * (1.0 if solid else 0.05)
             canvas.polygon([low, low + w, high + w, high], color, "building", light.on(out))
             for side in (foot, foot + w):
-                canvas.polygon([side - UP * 0.2, side - UP * 0.2 + d, side + d + UP * (high - low - UP)[1],
-                                side + UP * (high - low - UP)[1]], color * 0.85, "building",
-                               light.on(along))  # fmt: skip
+                canvas.polygon(
+                    [
+                        side - UP * 0.2,
+                        side - UP * 0.2 + d,
+                        side + d + UP * (high - low - UP)[1],
+                        side + UP * (high - low - UP)[1],
+                    ],
+                    color * 0.85,
+                    "building",
+                    light.on(along),
+                )
             if not solid:
                 posts = foot + d + np.linspace(0, 1, 12)[:, None] * w
-                canvas.lines(np.vstack([posts, foot + d + UP]), np.vstack([posts + UP, foot + d + w + UP]),
-                             0.03, (0.15, 0.15, 0.16), "building")  # fmt: skip
+                canvas.lines(
+                    np.vstack([posts, foot + d + UP]),
+                    np.vstack([posts + UP, foot + d + w + UP]),
+                    0.03,
+                    (0.15, 0.15, 0.16),
+                    "building",
+                )
 
 
 def _flat_roof(b: Building) -> tuple[float, float]:
@@ -321,8 +388,16 @@ def _beyond_walls(canvas, base, b, wall) -> None:
     if rng.random() < 0.5:
         share = rng.uniform(0.2, 0.5)
         spot = base[0] + (base[2] - base[0]) * rng.uniform(0.05, 0.4) + UP * b.height
-        box(canvas, spot, b.along, b.width * share, b.depth * share, rng.uniform(1.5, 4),
-            wall * rng.uniform(0.6, 1), "building")  # fmt: skip
+        box(
+            canvas,
+            spot,
+            b.along,
+            b.width * share,
+            b.depth * share,
+            rng.uniform(1.5, 4),
+            wall * rng.uniform(0.6, 1),
+            "building",
+        )
     over, thick = _flat_roof(b)
     if thick and canvas.camera.position[1] < b.height:
         ring = base.mean(0) + (base - base.mean(0)) * (1 + over) + UP * b.height
@@ -339,8 +414,12 @@ def _flat_top(canvas, rng, base, b, wall) -> None:
             start, end = ring[i], ring[(i + 1) % 4]
             normal = cross(UP, end - start) / np.linalg.norm(end - start)
             if np.dot(canvas.camera.position - start, normal) > 0:
-                canvas.polygon([start, end, end + high, start + high], wall * 0.8, "building",
-                               canvas.light.on(normal))  # fmt: skip
+                canvas.polygon(
+                    [start, end, end + high, start + high],
+                    wall * 0.8,
+                    "building",
+                    canvas.light.on(normal),
+                )
     masts(canvas, rng, base[:2], b.height)
 
 
@@ -353,23 +432,38 @@ def masts(canvas, rng, edge, height) -> None:
         high = UP * rng.uniform(1.5, 5)
         across = (edge[1] - edge[0]) / np.linalg.norm(edge[1] - edge[0]) * rng.uniform(0.3, 0.9)
         rungs = foot + high * np.linspace(0.6, 1, 4)[:, None]
-        canvas.lines(np.vstack([foot, rungs - across]), np.vstack([foot + high, rungs + across]),
-                     np.array([0.08, *[0.03] * 4]), (0.2, 0.2, 0.2), "building")  # fmt: skip
+        canvas.lines(
+            np.vstack([foot, rungs - across]),
+            np.vstack([foot + high, rungs + across]),
+            np.array([0.08, *[0.03] * 4]),
+            (0.2, 0.2, 0.2),
+            "building",
+        )
 
 
 def box(canvas, corner, along, width, depth, height, color, label) -> None:
     """A plain box: its lower front left corner, its front's direction, and its size."""
     back = cross(along, UP)
-    base = np.array([corner, corner + along * width, corner + along * width + back * depth,
-                     corner + back * depth])  # fmt: skip
+    base = np.array(
+        [
+            corner,
+            corner + along * width,
+            corner + along * width + back * depth,
+            corner + back * depth,
+        ]
+    )
     top = UP * height
     faces = [(base[i], base[(i + 1) % 4]) for i in range(4)]
     eye = canvas.camera.position
     for start, end in faces:
         normal = cross(UP, end - start) / max(np.linalg.norm(end - start), 1e-6)
         if np.dot(eye - start, normal) > 0:
-            canvas.polygon([start, end, end + top, start + top], np.clip(color, 0, 1), label,
-                           canvas.light.on(normal))  # fmt: skip
+            canvas.polygon(
+                [start, end, end + top, start + top],
+                np.clip(color, 0, 1),
+                label,
+                canvas.light.on(normal),
+            )
     for plane, normal in ((base + top, UP), (base, -UP)):
         if np.dot(eye - plane[0], normal) > 0:
             canvas.polygon(plane, np.clip(color, 0, 1), label, canvas.light.on(normal))
@@ -401,10 +495,20 @@ def _pitched(canvas, rng, base, b, rise, metre) -> None:
     for _ in range(int(rng.integers(0, 4))):
         share = rng.uniform(0.1, 0.9)
         foot = ridge[0] + (ridge[1] - ridge[0]) * share - UP * 0.8
-        box(canvas, foot, along, rng.uniform(0.5, 1.2), 0.6, rng.uniform(1.4, 2.4),
-            tile * 0.9 + 0.05, "building")  # fmt: skip
-    slopes = [(corners[0], corners[1], ridge[1], ridge[0], depth_axis),
-              (corners[2], corners[3], ridge[0], ridge[1], -depth_axis)]  # fmt: skip
+        box(
+            canvas,
+            foot,
+            along,
+            rng.uniform(0.5, 1.2),
+            0.6,
+            rng.uniform(1.4, 2.4),
+            tile * 0.9 + 0.05,
+            "building",
+        )
+    slopes = [
+        (corners[0], corners[1], ridge[1], ridge[0], depth_axis),
+        (corners[2], corners[3], ridge[0], ridge[1], -depth_axis),
+    ]
     eye = canvas.camera.position
     for left, right, up_right, up_left, _inward in slopes:
         normal = cross(right - left, up_left - left)
@@ -418,16 +522,22 @@ def _pitched(canvas, rng, base, b, rise, metre) -> None:
         end = right + reach * sign - slope / np.linalg.norm(slope) * over
         across = end - start
         length = np.linalg.norm(across)
-        shape = [[np.dot(p - start, across) / length**2, np.dot(p - start, slope) / slope.dot(slope)]
-                 for p in (start, end, up_right + reach * sign, up_left - reach * sign)]  # fmt: skip
+        shape = [
+            [np.dot(p - start, across) / length**2, np.dot(p - start, slope) / slope.dot(slope)]
+            for p in (start, end, up_right + reach * sign, up_left - reach * sign)
+        ]
         canvas.plane(start, across, slope, tiles, "building", canvas.light.on(normal), shape)
     if b.roof == "hip":
         for i, j, peak in ((1, 2, ridge[1]), (3, 0, ridge[0])):
             normal = cross(corners[j] - corners[i], peak - corners[i])
             normal = normal / np.linalg.norm(normal) * (1 if normal[1] > 0 else -1)
             if np.dot(eye - corners[i], normal) > 0:
-                canvas.polygon([corners[i], corners[j], peak], np.clip(tile, 0, 1), "building",
-                               canvas.light.on(normal))  # fmt: skip
+                canvas.polygon(
+                    [corners[i], corners[j], peak],
+                    np.clip(tile, 0, 1),
+                    "building",
+                    canvas.light.on(normal),
+                )
     if not b.far and metre > 1:
         masts(canvas, rng, np.array(ridge), -0.2)
 
@@ -453,8 +563,13 @@ def draw_tower(canvas: Canvas, foot, seed: int) -> None:
                 [top[i], top[(i + 1) % 4], peak], color, "building", canvas.light.on(normal)
             )
     arm = along * 0.5
-    canvas.lines([peak, peak + UP * 1.4 - arm], [peak + UP * 2, peak + UP * 1.4 + arm], 0.12,
-                 (0.5, 0.42, 0.2), "building")  # fmt: skip
+    canvas.lines(
+        [peak, peak + UP * 1.4 - arm],
+        [peak + UP * 2, peak + UP * 1.4 + arm],
+        0.12,
+        (0.5, 0.42, 0.2),
+        "building",
+    )
 
 
 def draw_crane(canvas: Canvas, foot, seed: int) -> None:
@@ -478,8 +593,14 @@ def draw_crane(canvas: Canvas, foot, seed: int) -> None:
     lattice(top, top - out * reach * 0.3, UP * 1.2, 4)
     peak = top + UP * 6
     starts.extend([peak, peak, top, top + out * reach * 0.7])
-    ends.extend([top + out * reach * 0.7 + UP * 1.5, top - out * reach * 0.3, peak,
-                 top + out * reach * 0.7 - UP * rng.uniform(5, 20)])  # fmt: skip
+    ends.extend(
+        [
+            top + out * reach * 0.7 + UP * 1.5,
+            top - out * reach * 0.3,
+            peak,
+            top + out * reach * 0.7 - UP * rng.uniform(5, 20),
+        ]
+    )
     canvas.lines(starts, ends, 0.16, color, "building", canvas.light.on(UP * 0.3))
 
 
@@ -504,6 +625,10 @@ def draw_bridge(canvas: Canvas, centre, along, half: float, clearance: float, se
     box(canvas, left, along, 2 * (half + 40), wide, thick, color, "bridge")
     posts = left + UP * thick + along * np.arange(0, 2 * (half + 40), 1.5)[:, None]
     rail = UP * rng.uniform(0.9, 1.2)
-    canvas.lines(np.vstack([posts, left + UP * thick + rail]),
-                 np.vstack([posts + rail, left + UP * thick + rail + along * 2 * (half + 40)]),
-                 0.06, (0.35, 0.37, 0.38), "bridge")  # fmt: skip
+    canvas.lines(
+        np.vstack([posts, left + UP * thick + rail]),
+        np.vstack([posts + rail, left + UP * thick + rail + along * 2 * (half + 40)]),
+        0.06,
+        (0.35, 0.37, 0.38),
+        "bridge",
+    )

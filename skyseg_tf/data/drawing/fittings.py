@@ -39,7 +39,14 @@ def hang_picture(room, wall, a, wide, look, rng, low=None) -> None:
     low = low or rng.uniform(1.1, 1.5)
     high = min(low + wide * rng.uniform(0.5, 1.3), wall.height - 0.1)
     seed, mat = int(rng.integers(1e6)), rng.random() < 0.4
-    rim = np.array([(.05, .05, .05), (.95, .95, .95), (.6, .45, .2), (.45, .3, .2)][rng.integers(4)]) * 255  # fmt: skip
+    rim = (
+        np.array(
+            [(0.05, 0.05, 0.05), (0.95, 0.95, 0.95), (0.6, 0.45, 0.2), (0.45, 0.3, 0.2)][
+                rng.integers(4)
+            ]
+        )
+        * 255
+    )
 
     def texture(h, w, px):
         tex = motif(h, w, seed)
@@ -93,7 +100,12 @@ def hang_door(room, wall, a, wide, look, rng) -> None:
 
 def hang_lamps(room: Room, attic: bool, tint: np.ndarray, rng) -> list[Callable]:
     """Adds the light of ceiling lamps to the room and returns what paints them: call it last."""
-    kind = str(rng.choice(["none", "bulb", "pendant", "spots", "panels", "tubes", "fan"], p=[.2, .2, .2, .14, .08, .08, .1]))  # fmt: skip
+    kind = str(
+        rng.choice(
+            ["none", "bulb", "pendant", "spots", "panels", "tubes", "fan"],
+            p=[0.2, 0.2, 0.2, 0.14, 0.08, 0.08, 0.1],
+        )
+    )
     if room.kind in ("office", "shop", "corridor") and rng.random() < 0.6:
         kind = str(rng.choice(["panels", "tubes", "spots"]))
     if attic and kind in ("panels", "tubes", "spots"):
@@ -132,13 +144,22 @@ def hang_lamps(room: Room, attic: bool, tint: np.ndarray, rng) -> list[Callable]
         elif kind == "fan":
             group.bars([(x, top - drop, z)], [(x, top, z)], 0.05, dark)
             turn = rng.uniform(0, 1.2) + np.arange(5) * 2 * np.pi / 5
-            group.bars([(x + 0.1 * np.cos(k), top - drop, z + 0.1 * np.sin(k)) for k in turn],
-                       [(x + 0.6 * np.cos(k), top - drop, z + 0.6 * np.sin(k)) for k in turn], 0.1, dark)  # fmt: skip
+            group.bars(
+                [(x + 0.1 * np.cos(k), top - drop, z + 0.1 * np.sin(k)) for k in turn],
+                [(x + 0.6 * np.cos(k), top - drop, z + 0.6 * np.sin(k)) for k in turn],
+                0.1,
+                dark,
+            )
             group.bars([(x, top - drop - 0.2, z)], [(x, top - drop, z)], 0.2, (1, 1, 1), light)
         elif kind != "none":
             group.bars([(x, top - drop, z)], [(x, top, z)], 0.02, (0.15, 0.15, 0.15))
-            group.bars([(x, top - drop - size * 0.6, z)], [(x, top - drop, z)], size,
-                       (1, 1, 1) if on else rng.uniform(0.2, 0.95, 3), light)  # fmt: skip
+            group.bars(
+                [(x, top - drop - size * 0.6, z)],
+                [(x, top - drop, z)],
+                size,
+                (1, 1, 1) if on else rng.uniform(0.2, 0.95, 3),
+                light,
+            )
         if kind == "bulb":
             right, down = (room.canvas.camera.rotation[k] * size * 0.45 for k in (0, 1))
             hung = np.array([x, top - drop - size * 0.3, z])

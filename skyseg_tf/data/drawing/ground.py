@@ -99,12 +99,16 @@ def _grain(canvas, box, distance, rng) -> np.ndarray:
     to_ground = np.linalg.inv(to_pixel) @ np.array([[1, 0, x0 + 0.5], [0, 1, y0 + 0.5], [0, 0, 1]])
     total = np.zeros((h, w), np.float32)
     for per_metre, beta, strength in ((1.5, 1.2, 1.0), (18.0, 0.7, 1.0), (70.0, 0.3, 1.2)):
-        shift = np.array([[per_metre, 0, rng.uniform(0, 512)], [0, per_metre, rng.uniform(0, 512)],
-                          [0, 0, 1]])  # fmt: skip
+        shift = np.array(
+            [[per_metre, 0, rng.uniform(0, 512)], [0, per_metre, rng.uniform(0, 512)], [0, 0, 1]]
+        )
         layer = cv2.warpPerspective(
-            noise_tile(beta), shift @ to_ground, (w, h),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_WRAP,
-        )  # fmt: skip
+            noise_tile(beta),
+            shift @ to_ground,
+            (w, h),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_WRAP,
+        )
         # Past the distance where one grain is one pixel there is nothing left to see.
         reach = camera.focal / per_metre * 1.5
         total += layer * (strength / (1 + (distance / reach) ** 2))
@@ -134,8 +138,10 @@ def paint_hall(canvas: Canvas, rng: np.random.Generator, seed: int) -> None:
     half, high = max(rng.uniform(2.5, 9), beside + 1.0), max(rng.uniform(2.3, 6), eye + 0.4)
     length, label = rng.uniform(15, 90), "tunnel" if kind in ("underpass", "tunnel") else "building"
     tone = np.ones(3) * rng.uniform(0.35, 0.95) + rng.normal(0, 0.04, 3)
-    colors = {name: np.clip(tone * rng.uniform(0.7, 1.1) + rng.normal(0, 0.05, 3), 0.05, 0.97)
-              for name in ("ceiling", "left", "right", "end")}  # fmt: skip
+    colors = {
+        name: np.clip(tone * rng.uniform(0.7, 1.1) + rng.normal(0, 0.05, 3), 0.05, 0.97)
+        for name in ("ceiling", "left", "right", "end")
+    }
     if rng.random() < 0.4:
         colors["ceiling"] = np.array([0.95, 0.95, 0.94])
 
@@ -157,8 +163,14 @@ def paint_hall(canvas: Canvas, rng: np.random.Generator, seed: int) -> None:
     run = np.array([0, 0, ahead - back])
     light = np.ones(3) * rng.uniform(0.25, 0.7) + rng.normal(0, 0.03, 3)
     floor = np.array([[-half, 0, back], [half, 0, back], [half, 0, ahead], [-half, 0, ahead]])
-    paint_ground(canvas, ((0.4, 0.4, 0.4), "road"), [([floor], np.ones(3) * rng.uniform(0.3, 0.7), "road")],
-                 [], [], seed)  # fmt: skip
+    paint_ground(
+        canvas,
+        ((0.4, 0.4, 0.4), "road"),
+        [([floor], np.ones(3) * rng.uniform(0.3, 0.7), "road")],
+        [],
+        [],
+        seed,
+    )
     tiles = rng.choice([0, 0.3, 1.2, 3])
     span = np.array([2 * half, 0, 0])
     canvas.plane(
@@ -199,14 +211,40 @@ def _fittings(canvas, rng, half, high, length, label, light) -> None:
     wide = rng.uniform(0.15, 0.5)
     for z in np.arange(length - 1, 1.5, -step):
         if beams:
-            canvas.polygon([[-half, high - wide, z], [half, high - wide, z], [half, high, z],
-                            [-half, high, z]], (0.6, 0.6, 0.6), label, light * 0.8)  # fmt: skip
+            canvas.polygon(
+                [
+                    [-half, high - wide, z],
+                    [half, high - wide, z],
+                    [half, high, z],
+                    [-half, high, z],
+                ],
+                (0.6, 0.6, 0.6),
+                label,
+                light * 0.8,
+            )
         if lamps:
             for x in (-half * 0.45, half * 0.45):
-                canvas.polygon([[x - 0.15, high - 0.08, z - 1.6], [x + 0.15, high - 0.08, z - 1.6],
-                                [x + 0.15, high - 0.08, z], [x - 0.15, high - 0.08, z]],
-                               (1, 1, 1), label, lamp)  # fmt: skip
+                canvas.polygon(
+                    [
+                        [x - 0.15, high - 0.08, z - 1.6],
+                        [x + 0.15, high - 0.08, z - 1.6],
+                        [x + 0.15, high - 0.08, z],
+                        [x - 0.15, high - 0.08, z],
+                    ],
+                    (1, 1, 1),
+                    label,
+                    lamp,
+                )
         if columns and z > 3:
             for x in (-half * 0.6, half * 0.6):
-                canvas.polygon([[x - wide, 0, z - 1], [x + wide, 0, z - 1], [x + wide, high, z - 1],
-                                [x - wide, high, z - 1]], (0.62, 0.6, 0.55), label, light)  # fmt: skip
+                canvas.polygon(
+                    [
+                        [x - wide, 0, z - 1],
+                        [x + wide, 0, z - 1],
+                        [x + wide, high, z - 1],
+                        [x - wide, high, z - 1],
+                    ],
+                    (0.62, 0.6, 0.55),
+                    label,
+                    light,
+                )

@@ -15,10 +15,14 @@ _LEAVES = (
     [((0.1, 0.17, 0.07), (0.5, 0.6, 0.22))] * 3
     + [((0.08, 0.14, 0.07), (0.36, 0.48, 0.2))] * 3
     + [((0.07, 0.13, 0.08), (0.28, 0.42, 0.24))] * 2
-    + [((0.16, 0.2, 0.06), (0.68, 0.7, 0.28)), ((0.3, 0.14, 0.05), (0.85, 0.5, 0.16)),
-       ((0.32, 0.22, 0.04), (0.9, 0.74, 0.2)), ((0.2, 0.06, 0.07), (0.5, 0.2, 0.16)),
-       ((0.35, 0.28, 0.3), (0.92, 0.85, 0.86))]
-)  # fmt: skip
+    + [
+        ((0.16, 0.2, 0.06), (0.68, 0.7, 0.28)),
+        ((0.3, 0.14, 0.05), (0.85, 0.5, 0.16)),
+        ((0.32, 0.22, 0.04), (0.9, 0.74, 0.2)),
+        ((0.2, 0.06, 0.07), (0.5, 0.2, 0.16)),
+        ((0.35, 0.28, 0.3), (0.92, 0.85, 0.86)),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -114,9 +118,16 @@ def _crown(canvas: Canvas, tree: Tree, right, rng) -> None:
     grid = np.clip(px * max(high - low), 12, 64) / max(high - low)
     field, sheen = _crown_field(centres, radii, low, high, grid, light, camera, right)
     # The board's plane to the picture: an affine map is exact enough at this distance.
-    frame = (np.array([tree.foot + low[0] * right + high[1] * UP,
-                       tree.foot + high[0] * right + high[1] * UP,
-                       tree.foot + low[0] * right + low[1] * UP]) - camera.position) @ camera.matrix.T  # fmt: skip
+    frame = (
+        np.array(
+            [
+                tree.foot + low[0] * right + high[1] * UP,
+                tree.foot + high[0] * right + high[1] * UP,
+                tree.foot + low[0] * right + low[1] * UP,
+            ]
+        )
+        - camera.position
+    ) @ camera.matrix.T
     if frame[:, 2].min() < 0.2:
         return
     target = (frame[:, :2] / frame[:, 2:] - 0.5 - (x0, y0)).astype(np.float32)
@@ -177,8 +188,12 @@ def draw_ridge(canvas: Canvas, distance: float, height: float, kind: str, seed: 
     """
     rng = np.random.default_rng([seed, 12])
     turn = np.linspace(-np.pi, np.pi, 4096, endpoint=False)
-    waves = {"hills": (3, 40, 1.3), "fields": (2, 20, 1.6), "trees": (30, 900, 0.65),
-             "city": (20, 200, 0.3)}[kind]  # fmt: skip
+    waves = {
+        "hills": (3, 40, 1.3),
+        "fields": (2, 20, 1.6),
+        "trees": (30, 900, 0.65),
+        "city": (20, 200, 0.3),
+    }[kind]
     profile = np.zeros_like(turn)
     for frequency in np.unique(np.geomspace(waves[0], waves[1], 40).astype(int)):
         strength = (frequency / waves[0]) ** -waves[2]
@@ -188,9 +203,11 @@ def draw_ridge(canvas: Canvas, distance: float, height: float, kind: str, seed: 
         steps = np.sort(rng.choice(4096, 260, replace=False))
         profile = profile[steps[np.searchsorted(steps, np.arange(4096)) % 260]] ** 2
     label, color = {
-        "hills": ("vegetation", (0.2, 0.27, 0.17)), "fields": ("terrain", (0.45, 0.48, 0.28)),
-        "trees": ("vegetation", (0.17, 0.22, 0.13)), "city": ("building", (0.5, 0.5, 0.52)),
-    }[kind]  # fmt: skip
+        "hills": ("vegetation", (0.2, 0.27, 0.17)),
+        "fields": ("terrain", (0.45, 0.48, 0.28)),
+        "trees": ("vegetation", (0.17, 0.22, 0.13)),
+        "city": ("building", (0.5, 0.5, 0.52)),
+    }[kind]
     color = np.clip(np.array(color) * rng.uniform(0.6, 1.3) + rng.normal(0, 0.03, 3), 0.03, 1)
     eye = canvas.camera.position
     xz = np.stack([np.sin(turn), 0 * turn, np.cos(turn)], 1) * distance

@@ -69,8 +69,10 @@ def _camera(rng, place, bend, travel, lateral, size) -> Camera:
 def _ribbon(world, left, right, starts) -> list:
     """Quads between two lateral lines along the road."""
     edges = np.asarray(starts, float)
-    return [np.array([world.at(a, left), world.at(a, right), world.at(b, right), world.at(b, left)])
-            for a, b in pairwise(edges)]  # fmt: skip
+    return [
+        np.array([world.at(a, left), world.at(a, right), world.at(b, right), world.at(b, left)])
+        for a, b in pairwise(edges)
+    ]
 
 
 def _lay_ground(world: World, rng) -> None:
@@ -97,8 +99,12 @@ def _lay_ground(world: World, rng) -> None:
     for s in rng.uniform(5, 150, rng.integers(0, 3)):  # a side road
         side = rng.choice([-1, 1])
         half = rng.uniform(2.5, 5)
-        quad = [world.at(s - half, 0), world.at(s - half, side * 60), world.at(s + half, side * 60),
-                world.at(s + half, 0)]  # fmt: skip
+        quad = [
+            world.at(s - half, 0),
+            world.at(s - half, side * 60),
+            world.at(s + half, side * 60),
+            world.at(s + half, 0),
+        ]
         world.strips.append(([np.array(quad)], asphalt * rng.uniform(0.9, 1.1), "road"))
     white = np.ones(3) * rng.uniform(0.65, 0.95)
     for _ in range(int(rng.integers(0, 5))):  # patched asphalt
@@ -110,18 +116,26 @@ def _lay_ground(world: World, rng) -> None:
     for lane in range(1, lanes):
         x = -road + 2 * road * lane / lanes
         solid, short = rng.random() < 0.2, rng.uniform(2, 7)
-        dashes = [] if rng.random() < 0.15 else [
-            q for s in start + np.arange(0, 240, 12)
-            for q in _ribbon(world, x - 0.07, x + 0.07, [s, s + (12 if solid else short)])
-        ]  # fmt: skip
+        dashes = (
+            []
+            if rng.random() < 0.15
+            else [
+                q
+                for s in start + np.arange(0, 240, 12)
+                for q in _ribbon(world, x - 0.07, x + 0.07, [s, s + (12 if solid else short)])
+            ]
+        )
         world.strips.append((dashes, white, None))
     if rng.random() < (0.95 if name == "highway" else 0.35):
         for x in (-road + 0.35, road - 0.35):
             world.strips.append((_ribbon(world, x - 0.08, x + 0.08, run), white, None))
     if walk > 0 and rng.random() < 0.3:
         s = rng.uniform(6, 40)
-        bars = [q for x in np.arange(-road + 0.3, road - 0.3, 1.0)
-                for q in _ribbon(world, x, x + 0.5, [s, s + 3.5])]  # fmt: skip
+        bars = [
+            q
+            for x in np.arange(-road + 0.3, road - 0.3, 1.0)
+            for q in _ribbon(world, x, x + 0.5, [s, s + 3.5])
+        ]
         world.strips.append((bars, white, None))
     if rng.random() < 0.06 and road > 4:
         for x in (-1.9, -0.5, 0.5, 1.9):
@@ -147,8 +161,10 @@ def _house(world, rng, s0, width, side, setback, depth, height, extra=0.0) -> No
     house = Building(corner, along, width, depth, height, roof, style, seed, middle > 120)
     world.add(s0, s0 + width, partial(draw_building, b=house), extra)
     back = cross(along, UP) * depth
-    world.cast(np.array([corner, corner + along * width, corner + along * width + back, corner + back]),
-               height)  # fmt: skip
+    world.cast(
+        np.array([corner, corner + along * width, corner + along * width + back, corner + back]),
+        height,
+    )
 
 
 def _row_of_houses(world: World, rng, side: int) -> None:
@@ -172,8 +188,17 @@ def _row_of_houses(world: World, rng, side: int) -> None:
         s += width + (rng.uniform(0, 7) if place.gap > 0.3 else 0)
     if world.name not in ("country", "suburb"):
         for s in rng.uniform(10, 180, rng.integers(0, 4)):
-            _house(world, rng, s, rng.uniform(12, 30), side, setback + rng.uniform(22, 45),
-                   rng.uniform(10, 18), usual * rng.uniform(0.8, 2.0), 50)  # fmt: skip
+            _house(
+                world,
+                rng,
+                s,
+                rng.uniform(12, 30),
+                side,
+                setback + rng.uniform(22, 45),
+                rng.uniform(10, 18),
+                usual * rng.uniform(0.8, 2.0),
+                50,
+            )
 
 
 def _ends(world: World, rng) -> None:
@@ -184,8 +209,9 @@ def _ends(world: World, rng) -> None:
         distance = rng.uniform(250, 900) if kind != "hills" else rng.uniform(900, 3000)
         high = {"trees": 13, "city": 60, "hills": distance * 0.1, "fields": distance * 0.03}[kind]
         seed = int(rng.integers(2**31))
-        paint = partial(draw_ridge, distance=distance, height=high * rng.uniform(0.5, 1.3), kind=kind,
-                        seed=seed)  # fmt: skip
+        paint = partial(
+            draw_ridge, distance=distance, height=high * rng.uniform(0.5, 1.3), kind=kind, seed=seed
+        )
         world.items.append(Item(distance + 500, paint))
     if place.styles and rng.random() < 0.3 and world.name != "country":
         s, width = rng.uniform(60, 180), rng.uniform(15, 40)
@@ -228,13 +254,33 @@ def _furnish(world: World, rng, side: int) -> None:
         edge = side * (world.road + world.walk + 0.3)
         for s in np.arange(-12, 120, 12.0):
             if rng.random() < 0.85:
-                world.add(s, s + 12, partial(parts.draw_fence, start=world.at(s, edge), end=world.at(s + 12, edge),
-                                             height=high, kind=str(kind), seed=seed))  # fmt: skip
+                world.add(
+                    s,
+                    s + 12,
+                    partial(
+                        parts.draw_fence,
+                        start=world.at(s, edge),
+                        end=world.at(s + 12, edge),
+                        height=high,
+                        kind=str(kind),
+                        seed=seed,
+                    ),
+                )
     if "rails" in extras and wanted["rails"] < 0.8:
         for s in np.arange(np.floor(world.travel / 20) * 20 - 20, 260, 20.0):
             edge = side * (world.road + 0.8)
-            world.add(s, s + 20, partial(parts.draw_fence, start=world.at(s, edge), end=world.at(s + 20, edge),
-                                         height=0.8, kind="guard rail", seed=1))  # fmt: skip
+            world.add(
+                s,
+                s + 20,
+                partial(
+                    parts.draw_fence,
+                    start=world.at(s, edge),
+                    end=world.at(s + 20, edge),
+                    height=0.8,
+                    kind="guard rail",
+                    seed=1,
+                ),
+            )
     if "noise walls" in extras and wanted["noise walls"] < 0.2:
         color, high = rng.uniform(0.3, 0.75, 3) * 0.4 + rng.uniform(0.1, 0.5), rng.uniform(2, 5)
         for s in np.arange(-20, 260, 20.0):
@@ -260,8 +306,13 @@ def _poles(world: World, rng, lateral: float) -> None:
         bar = foot + UP * (high - 0.4)
 
         def paint(canvas, foot=foot, bar=bar, right=right):
-            canvas.lines([foot, bar - right], [foot + UP * high, bar + right], [0.24, 0.12],
-                         (0.3, 0.25, 0.2), "pole")  # fmt: skip
+            canvas.lines(
+                [foot, bar - right],
+                [foot + UP * high, bar + right],
+                [0.24, 0.12],
+                (0.3, 0.25, 0.2),
+                "pole",
+            )
 
         world.add(s, s, paint)
         other = world.at(following, lateral) + UP * (high - 0.4)
@@ -435,10 +486,25 @@ def _extras(world: World, rng) -> None:
             over = rng.random() < 0.4
             left = world.at(s, -road * 0.9 if over else road + 2)
             across = right * (1.8 * road if over else rng.uniform(3, 6))
-            world.add(s, s, partial(parts.draw_board, left=left, across=across, high=5.5 if over else 2.5,
-                                    seed=seeds[2] + int(s)))  # fmt: skip
+            world.add(
+                s,
+                s,
+                partial(
+                    parts.draw_board,
+                    left=left,
+                    across=across,
+                    high=5.5 if over else 2.5,
+                    seed=seeds[2] + int(s),
+                ),
+            )
     if "bridge" in extras and draws["bridge"] < 0.35:
         s = rng.uniform(18, 140)
-        paint = partial(draw_bridge, centre=world.at(s, 0), along=cross(UP, world.ahead(s)),
-                        half=road + 2, clearance=rng.uniform(4.8, 7), seed=seeds[3])  # fmt: skip
+        paint = partial(
+            draw_bridge,
+            centre=world.at(s, 0),
+            along=cross(UP, world.ahead(s)),
+            half=road + 2,
+            clearance=rng.uniform(4.8, 7),
+            seed=seeds[3],
+        )
         world.add(s, s + 10, paint)
