@@ -5,7 +5,7 @@ attic lit by lamps and windows, so that walls brighten near a light and darken i
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -27,6 +27,40 @@ _WOODS = [
     (0.4, 0.26, 0.17),
     (0.63, 0.58, 0.52),
 ]
+
+
+# Colors of lamps, from daylight to a bulb.
+_TINTS = (
+    (1, 0.95, 0.86),
+    (1, 0.98, 0.95),
+    (0.9, 0.96, 1.04),
+    (1, 0.8, 0.52),
+    (1, 0.88, 0.68),
+)
+_AMBIENT = (0.12, 0.7)  # light from everywhere, spread evenly over its logarithm
+_VIEWS = {"green": 0.53, "facade": 0.35, "white": 0.12}  # by day, without sky: how often
+_NIGHT_CHANCE, _HIGH_CEILING_CHANCE, _ATTIC_CHANCE, _PERSON_CHANCE = 0.12, 0.25, 0.2, 0.12
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of room: how often it is, the ranges of its width and depth in metres."""
+
+    chance: float
+    width: tuple[float, float] = (2.8, 7)
+    depth: tuple[float, float] = (3, 8)
+    may_be_attic: bool = False
+
+
+_KINDS = {
+    "living": Kind(0.28, may_be_attic=True),
+    "bedroom": Kind(0.23, may_be_attic=True),
+    "kitchen": Kind(0.15),
+    "bathroom": Kind(0.1, width=(1.8, 4), depth=(2, 4.5), may_be_attic=True),
+    "office": Kind(0.1, may_be_attic=True),
+    "corridor": Kind(0.07, width=(1.3, 2.3), depth=(4, 14)),
+    "shop": Kind(0.07, width=(5, 12), depth=(6, 16)),
+}
 
 
 def paint_room(canvas: Canvas, rng: np.random.Generator, seed: int, paint_sky: Callable) -> None:
@@ -53,42 +87,47 @@ def paint_room(canvas: Canvas, rng: np.random.Generator, seed: int, paint_sky: C
 
 
 def _paint(canvas: Canvas, rng, seed: int, with_sky: bool, paint_sky) -> None:
-    kind = str(
-        rng.choice(
-            ["living", "bedroom", "kitchen", "bathroom", "office", "corridor", "shop"],
-            p=[0.28, 0.23, 0.15, 0.1, 0.1, 0.07, 0.07],
-        )
-    )
-    low, high = {
-        "corridor": ((1.3, 4), (2.3, 14)),
-        "bathroom": ((1.8, 2), (4, 4.5)),
-        "shop": ((5, 6), (12, 16)),
-    }.get(kind, ((2.8, 3), (7, 8)))
-    tall = rng.uniform(2.3, 2.9) if rng.random() < 0.75 else rng.uniform(2.9, 4.5)
-    size = np.array([rng.uniform(low[0], high[0]), tall, rng.uniform(low[1], high[1])])
-    attic = kind in ("living", "bedroom", "office", "bathroom") and rng.random() < 0.2
-    if attic:
-        size[1] = max(tall, rng.uniform(2.6, 4.2))
+    kind, size, attic = _measures(rng)
     canvas.camera = _camera(canvas.camera, size, attic, rng)
-    night = canvas.light.night or rng.random() < 0.12
-    view = str(rng.choice(["green", "facade", "white"], p=[0.53, 0.35, 0.12]))
+    night = canvas.light.night or rng.random() < _NIGHT_CHANCE
+    view = _pick(rng, _VIEWS)
     view = "sky" if with_sky else "night" if night else view
     outside = Canvas(canvas.camera, canvas.light)
     if view in ("sky", "green", "facade"):
         _outdoors(outside, size, view, rng, paint_sky)
-    tint = [(1, 0.95, 0.86), (1, 0.98, 0.95), (0.9, 0.96, 1.04), (1, 0.8, 0.52), (1, 0.88, 0.68)][
-        rng.integers(5)
-    ]
-    ambient = np.array(tint) * np.exp(rng.uniform(np.log(0.12), np.log(0.7)))
+    tint = np.array(_TINTS[rng.integers(len(_TINTS))])
+    ambient = tint * np.exp(rng.uniform(*np.log(_AMBIENT)))
     sunny = bool(canvas.light.sun.any())
     canvas.light = replace(canvas.light, ambient=ambient * 0.9, sun=np.zeros(3), haze=0.0)
     canvas.image[:] = ambient * 0.4  # shows in the seams between two faces
     canvas.labels[:] = canvas.instances[:] = LABEL_ID["building"]
     room = Room(canvas, outside, kind, size, ambient, view, seed)
+    _paint_inside(room, attic, tint, sunny, rng)
+
+
+def _measures(rng) -> tuple[str, np.ndarray, bool]:
+    """A kind of room, its (width, height, depth) in metres, and whether it is an attic."""
+    kind = _pick(rng, {name: one.chance for name, one in _KINDS.items()})
+    facts = _KINDS[kind]
+    tall = rng.random() >= 1 - _HIGH_CEILING_CHANCE
+    height = rng.uniform(2.9, 4.5) if tall else rng.uniform(2.3, 2.9)
+    size = np.array([rng.uniform(*facts.width), height, rng.uniform(*facts.depth)])
+    attic = facts.may_be_attic and rng.random() < _ATTIC_CHANCE
+    if attic:
+        size[1] = max(height, rng.uniform(2.6, 4.2))
+    return kind, size, attic
+
+
+def _pick(rng, chances: dict[str, float]) -> str:
+    return str(rng.choice(list(chances), p=list(chances.values())))
+
+
+def _paint_inside(room: Room, attic: bool, tint: np.ndarray, sunny: bool, rng) -> None:
+    """Everything within the walls, from far to near; light comes before what it falls on."""
     look = _look(room, rng)
     walls, slopes = _shell(room, attic, rng)
     plans = [plan_windows(room, wall, rng) for wall in walls + slopes]
-    lamps = hang_lamps(room, attic, np.array(tint), rng)
+    lamps = hang_lamps(room, attic, tint, rng)
     _paint_shell(room, walls, slopes, look, rng)
     for wall, plan in zip(walls + slopes, plans, strict=True):
         for hole in plan:
@@ -98,9 +137,14 @@ def _paint(canvas: Canvas, rng, seed: int, with_sky: bool, paint_sky) -> None:
     furnish(room, walls, plans, look, rng)
     for paint in lamps:
         paint()
-    if rng.random() < 0.12:
-        spot = room.eye * [1, 0, 1] + canvas.camera.rotation[2] * [1, 0, 1] * rng.uniform(1.8, 4)
-        room.things.append((spot, lambda: draw_person(canvas, spot, rng.uniform(1.5, 1.85), seed)))
+    if rng.random() < _PERSON_CHANCE:
+        ahead = room.canvas.camera.rotation[2] * [1, 0, 1]
+        spot = room.eye * [1, 0, 1] + ahead * rng.uniform(1.8, 4)
+
+        def person() -> None:
+            draw_person(room.canvas, spot, rng.uniform(1.5, 1.85), room.seed)
+
+        room.things.append((spot, person))
     for _, paint in sorted(room.things, key=lambda t: -np.linalg.norm((t[0] - room.eye)[[0, 2]])):
         paint()
 
