@@ -17,7 +17,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from skyseg_tf.data.drawing.canvas import Canvas
-from skyseg_tf.data.drawing.ground import paint_ground, paint_hall
+from skyseg_tf.data.drawing.ground import paint_ground
+from skyseg_tf.data.drawing.hall import paint_hall
 from skyseg_tf.data.drawing.places import PLACES
 from skyseg_tf.data.drawing.rooms import paint_room
 from skyseg_tf.data.drawing.sky import (
