@@ -5,9 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import Canvas, cross, encode, noise
-
-UP = np.array([0.0, 1.0, 0.0])
+from skyseg_tf.data.drawing.canvas import UP, Canvas, cross, encode, noise
 
 # Display colors of walls, from which each building picks and varies one.
 _WALLS = {

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skyseg_tf.data.drawing.canvas import UP
 from skyseg_tf.data.drawing.fittings import hang_door, hang_mirror, hang_picture, motif
-from skyseg_tf.data.drawing.interior import UP, Group, Room, Surface, Wall, fronts
+from skyseg_tf.data.drawing.interior import Group, Room, Surface, Wall, fronts
 
 # What stands along the walls of each kind of room; what is named more often is more frequent.
 _FITTINGS = {

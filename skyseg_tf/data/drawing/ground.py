@@ -3,9 +3,8 @@
 import cv2
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import Canvas, encode, noise_tile
+from skyseg_tf.data.drawing.canvas import UP, Canvas, encode, noise_tile
 
-UP = np.array([0.0, 1.0, 0.0])
 _ROUGH = {"road": 0.07, "sidewalk": 0.06, "terrain": 0.2, "parking": 0.07, "rail track": 0.15}
 _GRAIN = (  # spots per metre, see canvas.noise_tile, strength
     (1.5, 1.2, 1.0),  # stains

@@ -5,9 +5,8 @@ from functools import partial
 
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import Canvas, encode, noise
+from skyseg_tf.data.drawing.canvas import UP, Canvas, encode, noise
 from skyseg_tf.data.drawing.ground import paint_ground
-from skyseg_tf.data.drawing.places import UP
 
 _LABELS = {"garage": "building", "underpass": "tunnel", "arcade": "building", "tunnel": "tunnel"}
 _FACES = ("ceiling", "left", "right", "end")

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import Canvas, noise
+from skyseg_tf.data.drawing.canvas import UP, Canvas, noise
 from skyseg_tf.data.drawing.parts import glow
 
-UP = np.array([0.0, 1.0, 0.0])
 WHITES = [
     (0.97, 0.97, 0.96),
     (0.96, 0.95, 0.92),

@@ -8,7 +8,6 @@ import numpy as np
 
 from skyseg_tf.data.drawing.canvas import Camera, Canvas, Light
 
-UP = np.array([0.0, 1.0, 0.0])
 Range = tuple[float, float]
 
 

@@ -10,10 +10,10 @@ from functools import cache
 
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import Camera, Canvas, noise
-from skyseg_tf.data.drawing.fittings import hang_lamps
+from skyseg_tf.data.drawing.canvas import UP, Camera, Canvas, noise
 from skyseg_tf.data.drawing.furniture import furnish
-from skyseg_tf.data.drawing.interior import TONES, UP, WHITES, Room, Surface, Wall
+from skyseg_tf.data.drawing.interior import TONES, WHITES, Room, Surface, Wall
+from skyseg_tf.data.drawing.lamps import hang_lamps
 from skyseg_tf.data.drawing.parts import draw_person
 from skyseg_tf.data.drawing.windows import paint_sunbeams, paint_window, plan_windows
 from skyseg_tf.labels import LABEL_ID

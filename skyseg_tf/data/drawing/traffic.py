@@ -5,8 +5,8 @@ from functools import partial
 import numpy as np
 
 from skyseg_tf.data.drawing import parts
-from skyseg_tf.data.drawing.canvas import cross
-from skyseg_tf.data.drawing.places import UP, World
+from skyseg_tf.data.drawing.canvas import UP, cross
+from skyseg_tf.data.drawing.places import World
 
 # Kinds of vehicles, as frequent as they are named.
 _PARKED = ("sedan", "hatch", "suv", "hatch", "sedan", "van", "suv")

@@ -6,9 +6,7 @@ import cv2
 import numpy as np
 
 from skyseg_tf.data.drawing.branches import grow_branches
-from skyseg_tf.data.drawing.canvas import Canvas, cross, noise
-
-UP = np.array([0.0, 1.0, 0.0])
+from skyseg_tf.data.drawing.canvas import UP, Canvas, cross, noise
 
 # Display colors of leaves: dark side, lit side.
 _LEAVES = (

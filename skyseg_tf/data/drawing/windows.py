@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import Canvas
-from skyseg_tf.data.drawing.interior import TONES, UP, WHITES, Room, Surface, Wall
+from skyseg_tf.data.drawing.canvas import UP, Canvas
+from skyseg_tf.data.drawing.interior import TONES, WHITES, Room, Surface, Wall
 from skyseg_tf.data.drawing.parts import glow
 from skyseg_tf.labels import LABEL_ID
 

@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 
 from skyseg_tf.data.drawing.buildings import Building, draw_building
-from skyseg_tf.data.drawing.canvas import Camera, Light, cross
-from skyseg_tf.data.drawing.places import PLACES, UP, Item, World, on_road
+from skyseg_tf.data.drawing.canvas import UP, Camera, Light, cross
+from skyseg_tf.data.drawing.places import PLACES, Item, World, on_road
 from skyseg_tf.data.drawing.roads import lay_ground
 from skyseg_tf.data.drawing.roadside import add_extras, furnish_side
 from skyseg_tf.data.drawing.traffic import add_traffic
