@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 
 from skyseg_tf.data.drawing import parts
-from skyseg_tf.data.drawing.buildings import draw_bridge, draw_crane, draw_tower
 from skyseg_tf.data.drawing.canvas import UP, Canvas, cross
 from skyseg_tf.data.drawing.places import World
+from skyseg_tf.data.drawing.structures import draw_bridge, draw_crane, draw_tower
 
 _LAMP_SPACING = (18, 40)  # metres
 _FENCE_PIECE, _RAIL_PIECE, _NOISE_WALL_PIECE = 12.0, 20.0, 20.0  # metres
