@@ -39,7 +39,7 @@ def furnish(room: Room, walls, plans, look: dict, rng) -> None:
       room: to fill; flat things are painted at once, others added to its things.
       walls: the four walls.
       plans: windows of each wall, which nothing hangs before.
-      look: colors of scene_rooms.
+      look: surfaces and colors, of rooms.py.
       rng: of the choice.
     """
     full = rng.uniform(0.3, 1.0) ** 0.6

@@ -7,6 +7,7 @@ import numpy as np
 from skyseg_tf.data.drawing import parts
 from skyseg_tf.data.drawing.canvas import UP, cross
 from skyseg_tf.data.drawing.places import World
+from skyseg_tf.data.drawing.vehicles import Vehicle, draw_vehicle
 
 # Kinds of vehicles, as frequent as they are named.
 _PARKED = ("sedan", "hatch", "suv", "hatch", "sedan", "van", "suv")
@@ -88,10 +89,10 @@ def _add_vehicle(world: World, s, x, kind, onward, seed) -> None:
     place = world.at(s, x)
     if _distance(world, place) < _CLEAR["vehicle"]:
         return
-    vehicle = parts.Vehicle(place, heading, kind, seed)
+    vehicle = Vehicle(place, heading, kind, seed)
     half = _HALF_LENGTH.get(kind, 2)
     large = half > 2
-    world.add(s - half, s + half, partial(parts.draw_vehicle, v=vehicle), -half)
+    world.add(s - half, s + half, partial(draw_vehicle, v=vehicle), -half)
     right = cross(UP, heading)
     a, b = heading * half * 1.08, right * (1.2 if large else 0.9)
     base = np.array([place + a + b, place + a - b, place - a - b, place - a + b])
