@@ -22,9 +22,10 @@ from pathlib import Path
 import numpy as np
 from smp_peer import torch_python, train_peer
 
-from skyseg_tf.cli import one_line_errors
-from skyseg_tf.data.layouts import guess_mask_encoding, scan_tree
+from skyseg_tf.console.cli import one_line_errors
+from skyseg_tf.data.encodings import guess_mask_encoding
 from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs
+from skyseg_tf.data.scan import scan_tree
 from skyseg_tf.images import resize_image, resize_mask
 from skyseg_tf.labels import get_scheme
 from skyseg_tf.masking.prediction import enlarge, infer

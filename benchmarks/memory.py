@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from skyseg_tf.data.drawing.scenes import write_scenes
-from skyseg_tf.data.layouts import find_pairs
+from skyseg_tf.data.scan import find_pairs
 
 BUILD = """
 import sys; from pathlib import Path; from skyseg_tf.build import BuildConfig, build

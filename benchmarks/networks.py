@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from skyseg_tf.dependencies import import_tensorflow_quietly
+from skyseg_tf.console.dependencies import import_tensorflow_quietly
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for tools/
 GMAC_SIZE = (512, 1024)

@@ -30,7 +30,7 @@ import tensorflow as tf
 from keras import layers
 
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.cli import one_line_errors
+from skyseg_tf.console.cli import one_line_errors
 from skyseg_tf.data.drawing.scenes import write_scenes
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest

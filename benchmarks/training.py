@@ -37,11 +37,12 @@ import numpy as np
 from smp_peer import torch_python, train_peer
 
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.cli import one_line_errors
-from skyseg_tf.data.layouts import find_pairs, guess_mask_encoding
+from skyseg_tf.console.cli import one_line_errors
+from skyseg_tf.data.encodings import guess_mask_encoding
 from skyseg_tf.data.photos import photos_of_pairs, photos_of_records
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import mean_and_std
+from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.labels import get_scheme
 from skyseg_tf.masking.views import resize_probs
 from skyseg_tf.scoring import metrics

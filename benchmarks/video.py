@@ -27,7 +27,7 @@ from statistics import median
 import av
 import numpy as np
 
-from skyseg_tf.cli import one_line_errors
+from skyseg_tf.console.cli import one_line_errors
 from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import overlay, overlay_sky, resize_image

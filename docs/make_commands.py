@@ -8,7 +8,7 @@ import io
 import os
 from pathlib import Path
 
-from skyseg_tf.cli import VERBS, print_help
+from skyseg_tf.console.cli import VERBS, print_help
 from skyseg_tf.images import write_aside
 
 PAGE = Path(__file__).with_name("commands.md")

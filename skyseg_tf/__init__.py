@@ -6,7 +6,7 @@ The names below are the public API; they are imported when they are first asked 
 
 from importlib import import_module
 
-from skyseg_tf.dependencies import restrain
+from skyseg_tf.console.dependencies import restrain
 
 __version__ = "0.1.0"
 
@@ -15,7 +15,7 @@ _PUBLIC = {
     "predict_image": "skyseg_tf.masking.prediction",
     "build_model": "skyseg_tf.models",
     "load_torch_weights": "skyseg_tf.models",
-    "MODELS": "skyseg_tf.networks",
+    "MODELS": "skyseg_tf.models",
     "make_dataset": "skyseg_tf.data.pipeline",
     "read_tfrecord": "skyseg_tf.data.records",
     "SCHEMES": "skyseg_tf.labels",

@@ -1,8 +1,8 @@
 """skyseg build: from a dataset tree to sharded TFRecords, their manifest and rgb_stats.json."""
 
-from skyseg_tf.cli import run_command
+from skyseg_tf.console.cli import run_command
+from skyseg_tf.console.dependencies import import_tensorflow_quietly
 from skyseg_tf.data.settings import BuildConfig
-from skyseg_tf.dependencies import import_tensorflow_quietly
 
 
 def build(config: BuildConfig):

@@ -9,8 +9,8 @@ import json
 from dataclasses import dataclass
 from typing import Annotated
 
-from skyseg_tf.cli import run_command
-from skyseg_tf.flags import DATA, LAYOUTS, choices, default_is
+from skyseg_tf.console.cli import run_command
+from skyseg_tf.console.flags import DATA, LAYOUTS, choices, default_is
 
 
 @dataclass(frozen=True, kw_only=True)

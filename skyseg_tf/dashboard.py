@@ -15,7 +15,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from skyseg_tf.cli import parse_flags, run_command
+from skyseg_tf.console.cli import parse_flags, run_command
 from skyseg_tf.dashboard_pages.folders import Folders
 from skyseg_tf.errors import InputError
 from skyseg_tf.server.port import listen
@@ -42,13 +42,22 @@ def streamlit_arguments(config: DashboardConfig) -> list[str]:
     """
     folders = config.folders
     return [
-        "run", str(Path(__file__).resolve()),
-        "--server.address", config.host,
-        "--server.port", str(config.port),
-        "--server.headless", str(not config.browser).lower(),
-        "--", "--runs", str(folders.runs), "--models", str(folders.models),
-        "--data", str(folders.data),
-    ]  # fmt: skip
+        "run",
+        str(Path(__file__).resolve()),
+        "--server.address",
+        config.host,
+        "--server.port",
+        str(config.port),
+        "--server.headless",
+        str(not config.browser).lower(),
+        "--",
+        "--runs",
+        str(folders.runs),
+        "--models",
+        str(folders.models),
+        "--data",
+        str(folders.data),
+    ]
 
 
 def dashboard(config: DashboardConfig) -> None:
@@ -99,12 +108,23 @@ def show() -> None:
     ):
         st.session_state["folders"] = parse_flags(Folders, None, "dashboard")
     pages = {
-        "inspect": st.Page(inspect_photo.show, title="Inspect", icon=":material/visibility:", default=True),
-        "photo": st.Page(your_photo.show, title="Your photo", icon=":material/add_a_photo:", url_path="photo"),
-        "training": st.Page(training.show, title="Training", icon=":material/show_chart:", url_path="training"),
+        "inspect": st.Page(
+            inspect_photo.show, title="Inspect", icon=":material/visibility:", default=True
+        ),
+        "photo": st.Page(
+            your_photo.show, title="Your photo", icon=":material/add_a_photo:", url_path="photo"
+        ),
+        "training": st.Page(
+            training.show, title="Training", icon=":material/show_chart:", url_path="training"
+        ),
         "runs": st.Page(all_runs.show, title="Runs", icon=":material/table:", url_path="runs"),
-        "worst": st.Page(worst_photos.show, title="Worst photos", icon=":material/sentiment_dissatisfied:", url_path="worst"),
-    }  # fmt: skip
+        "worst": st.Page(
+            worst_photos.show,
+            title="Worst photos",
+            icon=":material/sentiment_dissatisfied:",
+            url_path="worst",
+        ),
+    }
     st.session_state["pages"] = pages
     page = st.navigation(list(pages.values()), position="hidden")
     # Links of the page's own: Streamlit's navigation hides behind an arrow on a phone.

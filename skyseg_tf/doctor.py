@@ -4,14 +4,15 @@ import json
 import os
 import platform
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-
-from packaging.requirements import Requirement
+from typing import TYPE_CHECKING
 
 from skyseg_tf import __version__
-from skyseg_tf.cli import run_command
+from skyseg_tf.console.cli import run_command
 from skyseg_tf.errors import InputError
+
+if TYPE_CHECKING:  # `--help` does without
+    from packaging.requirements import Requirement
 
 # Extra of the package: what it is for.
 EXTRAS = {
@@ -62,6 +63,10 @@ def examine() -> dict:
 
 def missing_of(extra: str) -> list[str]:
     """Requirements of one extra that this installation does not meet, as pip wants them."""
+    from importlib.metadata import requires
+
+    from packaging.requirements import Requirement
+
     wanted = [
         requirement
         for requirement in map(Requirement, requires("skyseg_tf") or ())
@@ -70,13 +75,15 @@ def missing_of(extra: str) -> list[str]:
     return [f"{one.name}{one.specifier}" for one in wanted if not _meets(one)]
 
 
-def _meets(requirement: Requirement) -> bool:
+def _meets(requirement: "Requirement") -> bool:
     found = version_or_none(requirement.name)
     return found is not None and requirement.specifier.contains(found, prereleases=True)
 
 
 def version_or_none(distribution: str) -> str | None:
     """Of a distribution that is installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(distribution)
     except PackageNotFoundError:

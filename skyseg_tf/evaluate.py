@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from skyseg_tf.cli import run_command
-from skyseg_tf.dependencies import import_tensorflow_quietly
-from skyseg_tf.evaluation.settings import EvaluateConfig
+from skyseg_tf.console.cli import run_command
+from skyseg_tf.console.dependencies import import_tensorflow_quietly
+from skyseg_tf.scoring.settings import EvaluateConfig
 
 
 def evaluate(config: EvaluateConfig) -> Path:
-    """Scores a model; see evaluation.story.
+    """Scores a model; see scoring.story.
 
     Args:
       config: see EvaluateConfig.
@@ -21,7 +21,7 @@ def evaluate(config: EvaluateConfig) -> Path:
       InputError: a setting, the model or the data cannot be used.
     """
     import_tensorflow_quietly()
-    from skyseg_tf.evaluation import story
+    from skyseg_tf.scoring import story
 
     return story.evaluate(config)
 

@@ -1,7 +1,7 @@
 """skyseg export: a network for other runtimes, each checked in its runtime before it is kept."""
 
-from skyseg_tf.cli import run_command
-from skyseg_tf.dependencies import import_tensorflow_quietly
+from skyseg_tf.console.cli import run_command
+from skyseg_tf.console.dependencies import import_tensorflow_quietly
 from skyseg_tf.exporters.settings import ExportConfig
 
 

@@ -6,8 +6,8 @@ skyseg flatten --source DIR --out flat
 from dataclasses import dataclass
 from typing import Annotated
 
-from skyseg_tf.cli import run_command
-from skyseg_tf.flags import DATA, RESULT, default_is
+from skyseg_tf.console.cli import run_command
+from skyseg_tf.console.flags import DATA, RESULT, default_is
 
 
 @dataclass(frozen=True, kw_only=True)

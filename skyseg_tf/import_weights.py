@@ -4,10 +4,10 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated
 
-from skyseg_tf.cli import run_command
-from skyseg_tf.dependencies import import_tensorflow_quietly
+from skyseg_tf.console.cli import run_command
+from skyseg_tf.console.dependencies import import_tensorflow_quietly
+from skyseg_tf.console.flags import MODELS, NETWORK, RESULT, choices
 from skyseg_tf.errors import InputError
-from skyseg_tf.flags import MODELS, NETWORK, RESULT, choices
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from skyseg_tf.cli import run_command
+from skyseg_tf.console.cli import run_command
 from skyseg_tf.errors import InputError
 from skyseg_tf.masking.settings import PredictConfig
 

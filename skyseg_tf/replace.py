@@ -4,9 +4,9 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated
 
-from skyseg_tf.cli import run_command
+from skyseg_tf.console.cli import run_command
+from skyseg_tf.console.flags import BACKENDS, NETWORK, choices, default_is
 from skyseg_tf.errors import InputError
-from skyseg_tf.flags import BACKENDS, NETWORK, choices, default_is
 
 LEAST_SKY = 0.01  # share of the photo under which there is nothing to replace
 LEAST_NEW_SKY = 0.02  # share of the other photo under which its sky would be a blur of few pixels

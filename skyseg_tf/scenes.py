@@ -6,8 +6,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from skyseg_tf.cli import run_command
-from skyseg_tf.flags import default_is
+from skyseg_tf.console.cli import run_command
+from skyseg_tf.console.flags import default_is
 
 
 @dataclass(frozen=True, kw_only=True)

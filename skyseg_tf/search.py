@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from skyseg_tf.cli import run_command
-from skyseg_tf.dependencies import import_tensorflow_quietly
+from skyseg_tf.console.cli import run_command
+from skyseg_tf.console.dependencies import import_tensorflow_quietly
 from skyseg_tf.training.settings import SearchConfig
 
 

@@ -4,7 +4,7 @@ skyseg serve --port 8000
 curl -F image=@photo.jpg 'localhost:8000/mask?format=mask' -o mask.png
 """
 
-from skyseg_tf.cli import leave, run_command
+from skyseg_tf.console.cli import leave, run_command
 from skyseg_tf.server.settings import ServeConfig
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from skyseg_tf.cli import parse_flags, run_command
-from skyseg_tf.dependencies import import_tensorflow_quietly
+from skyseg_tf.console.cli import parse_flags, run_command
+from skyseg_tf.console.dependencies import import_tensorflow_quietly
 from skyseg_tf.training.settings import TrainConfig
 
 

@@ -17,8 +17,8 @@ from PIL import Image
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.data import rgb_stats as rs
 from skyseg_tf.data.building import _sha256_of_sizes
-from skyseg_tf.data.layouts import find_pairs
 from skyseg_tf.data.records import extract_cityscape_data_info, read_manifest, read_tfrecord
+from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import read_image, resize_image
 
@@ -69,8 +69,8 @@ def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(tree, tmp_path)
     build(config(tree, tmp_path / "whole"))
     code = (
         "import sys, time; from pathlib import Path; import skyseg_tf.data.building as b; "
-        "load = b.load_pair; "
-        "b.load_pair = lambda *a: (time.sleep(.05), load(*a))[1]; print('go', flush=True); "
+        "import skyseg_tf.data.shards as s; load = s.load_pair; "
+        "s.load_pair = lambda *a: (time.sleep(.05), load(*a))[1]; print('go', flush=True); "
         "b.build(b.BuildConfig(out=Path(sys.argv[2]), source=Path(sys.argv[1]), "
         "image_size=(32, 64), quiet=True, workers=1))"
     )

@@ -6,12 +6,12 @@ from typing import Literal
 
 import pytest
 
-from skyseg_tf.cli import VERBS, main, parse_flags, run_command
+from skyseg_tf.console.cli import VERBS, main, parse_flags, run_command
 
 
 def run(*args):
     return subprocess.run(
-        [sys.executable, "-c", "from skyseg_tf.cli import main; main()", *map(str, args)],
+        [sys.executable, "-c", "from skyseg_tf.console.cli import main; main()", *map(str, args)],
         capture_output=True,
         text=True,
     )

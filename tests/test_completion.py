@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from skyseg_tf.cli import VERBS, config_of, main, print_help
+from skyseg_tf.console.cli import VERBS, config_of, main, print_help
 from skyseg_tf.console.parsing import completion, flags_of
 
 
@@ -109,7 +109,7 @@ HEAVY = {"tensorflow", "keras", "numpy", "PIL", "cv2", "matplotlib", "fastapi", 
 )
 def test_what_is_only_told_starts_no_library(call, more):
     code = (
-        f"import sys; from skyseg_tf.cli import VERBS, config_of, main; {call}\n"
+        f"import sys; from skyseg_tf.console.cli import VERBS, config_of, main; {call}\n"
         f"heavy = {HEAVY | more} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -25,7 +25,7 @@ from streamlit.testing.v1 import AppTest
 from skyseg_tf import dashboard
 from skyseg_tf.dashboard_pages import figures, run_facts, session, sources, uploads
 from skyseg_tf.dashboard_pages.sources import Folders
-from skyseg_tf.data.layouts import find_pairs
+from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import read_image, read_mask
 from skyseg_tf.labels import SCHEMES

@@ -105,7 +105,7 @@ def test_every_command_leaves_home_empty_and_speaks_to_nobody(tmp_path):
         "export --model run --format openvino --precision int8 --photos 2 --calibration-photos 2",
     )
     code = (
-        "import shlex, sys\nfrom skyseg_tf import cli\n"
+        "import shlex, sys\nfrom skyseg_tf.console import cli\n"
         "for line in sys.argv[1:]:\n"
         "    try:\n        cli.main(shlex.split(line))\n"
         "    except SystemExit as end:\n        assert not end.code, line\n"

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import skyseg_tf
-from skyseg_tf.cli import VERBS, config_of
+from skyseg_tf.console.cli import VERBS, config_of
 from skyseg_tf.console.parsing import flags_of
 from skyseg_tf.data.drawing.scenes import draw_scene, write_scenes
 from skyseg_tf.labels import LABEL_ID

@@ -1,4 +1,5 @@
 import json
+from importlib import metadata
 
 from drawn_models import blue_model
 
@@ -18,14 +19,14 @@ def test_it_tells_what_is_there_and_what_is_missing(monkeypatch, capsys, tmp_pat
     assert facts["box"] == {"a": "ok"}
     assert facts["machine"]["cores"] >= 1
 
-    real = doctor.version
+    real = metadata.version
 
     def version(name):
         if name in ("av", "openvino"):
-            raise doctor.PackageNotFoundError(name)
+            raise metadata.PackageNotFoundError(name)
         return real(name)
 
-    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr(metadata, "version", version)
     monkeypatch.setattr(runtime, "installed", lambda name: name != "openvino")
     assert doctor.examine()["default_backend"] == "onnxruntime"
     path.write_bytes(b"altered")
@@ -48,9 +49,9 @@ def test_an_extra_lacks_what_is_absent_or_too_old_on_this_system(monkeypatch):
 
     def version(name):
         if name not in there:
-            raise doctor.PackageNotFoundError(name)
+            raise metadata.PackageNotFoundError(name)
         return there[name]
 
-    monkeypatch.setattr(doctor, "requires", lambda name: wanted)
-    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr(metadata, "requires", lambda name: wanted)
+    monkeypatch.setattr(metadata, "version", version)
     assert doctor.missing_of("raw") == ["old<3,>=2", "absent~=1.0"]

@@ -14,12 +14,11 @@ from drawn_trees import cityscapes, flat
 from markupsafe import escape
 from official_evaluation import run_official
 
-from skyseg_tf.cli import main
+from skyseg_tf.console.cli import main
 from skyseg_tf.data.photos import LabeledPhoto
 from skyseg_tf.data.records import read_tfrecord
 from skyseg_tf.errors import InputError
 from skyseg_tf.evaluate import EvaluateConfig, evaluate
-from skyseg_tf.evaluation.story import evaluation_name
 from skyseg_tf.images import read_image, read_mask, resize_image
 from skyseg_tf.labels import SCHEMES, decode_mask
 from skyseg_tf.masking.refine import refine
@@ -29,6 +28,7 @@ from skyseg_tf.scoring.comparison import compare_evaluations
 from skyseg_tf.scoring.evaluation import score_image
 from skyseg_tf.scoring.report import write_report
 from skyseg_tf.scoring.results import keep_worst
+from skyseg_tf.scoring.story import evaluation_name
 
 
 def make_run(folder, scheme, records=None, seed=0, frames=None):

@@ -5,8 +5,9 @@ import drawn_trees as trees
 import pytest
 
 from skyseg_tf import flatten
+from skyseg_tf.data.encodings import guess_mask_encoding
 from skyseg_tf.data.flattening import flatten_dataset
-from skyseg_tf.data.layouts import detect_layout, find_pairs, guess_mask_encoding
+from skyseg_tf.data.scan import detect_layout, find_pairs
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import read_bytes
 

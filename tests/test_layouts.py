@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 from skyseg_tf import images, labels
-from skyseg_tf.data import layouts
-from skyseg_tf.data.layouts import clip_frames, detect_layout, find_pairs, guess_mask_encoding
+from skyseg_tf.data import encodings, layouts
+from skyseg_tf.data.clips import clip_frames
+from skyseg_tf.data.encodings import guess_mask_encoding
+from skyseg_tf.data.scan import SOURCE_VARIABLE, detect_layout, find_pairs, scan_tree, source_root
 from skyseg_tf.errors import InputError
 
 
@@ -164,7 +166,7 @@ def test_photos_beside_masks(tmp_path, way):
         trees.write_photo(tmp_path / photo.format(name), seed)
         trees.write_mask(tmp_path / mask.format(name), (0, 4, 6))
     (tmp_path / "classes.json").write_text(json.dumps({"0": "various", "4": "road", "6": "Sky"}))
-    scan = layouts.scan_tree(tmp_path)
+    scan = scan_tree(tmp_path)
     assert (scan.layout, len(scan.pairs), scan.masks_alone, scan.clashes) == (layout, 3, [], [])
     for pair in scan.pairs:
         name = next(name for name in numbers if pair.name.startswith(name))
@@ -179,7 +181,7 @@ def test_exact_names_come_before_marked_ones(tmp_path):
         trees.write_photo(tmp_path / "images" / f"{name}.jpg", 0)
     for name in ("a", "a_mask", "b_gt", "b_label", "c_mask"):
         trees.write_mask(tmp_path / "masks" / f"{name}.png")
-    scan = layouts.scan_tree(tmp_path)
+    scan = scan_tree(tmp_path)
     assert {pair.name: pair.mask.rsplit("/")[-1] for pair in scan.pairs} == {
         "a": "a.png", "a_mask": "a_mask.png", "b": "b_gt.png"
     }  # fmt: skip
@@ -206,9 +208,9 @@ def test_every_layout_is_told_of(tmp_path):
 def test_classes_json_is_found_from_a_relative_path(tmp_path, monkeypatch):
     (tmp_path / "train" / "annotations").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "train")
-    assert layouts.classes_file("annotations/a.png", "flattened") is None
+    assert encodings.classes_file("annotations/a.png", "flattened") is None
     (tmp_path / "classes.json").write_text("{}")
-    assert layouts.classes_file("annotations/a.png", "flattened") == tmp_path / "classes.json"
+    assert encodings.classes_file("annotations/a.png", "flattened") == tmp_path / "classes.json"
 
 
 @pytest.mark.parametrize(
@@ -375,14 +377,14 @@ def test_real_masks_of_a_test_split_are_kept(tmp_path):
 
 
 def test_source_root(tmp_path, monkeypatch):
-    monkeypatch.setenv(layouts.SOURCE_VARIABLE, str(tmp_path))
-    assert layouts.source_root() == tmp_path
-    monkeypatch.setenv(layouts.SOURCE_VARIABLE, str(tmp_path / "gone"))
+    monkeypatch.setenv(SOURCE_VARIABLE, str(tmp_path))
+    assert source_root() == tmp_path
+    monkeypatch.setenv(SOURCE_VARIABLE, str(tmp_path / "gone"))
     with pytest.raises(InputError, match=r"gone \(from CITYSCAPES_DATASET\) does not exist"):
-        layouts.source_root()
-    monkeypatch.delenv(layouts.SOURCE_VARIABLE)
+        source_root()
+    monkeypatch.delenv(SOURCE_VARIABLE)
     with pytest.raises(InputError, match="--source DIR or set CITYSCAPES_DATASET"):
-        layouts.source_root()
+        source_root()
 
 
 def test_wrong_folder_says_what_was_looked_for_and_found(tmp_path):
@@ -458,7 +460,7 @@ def test_idd_lite_is_told_from_cityscapes_by_its_masks(tmp_path):
         photo = tmp_path / f"leftImg8bit/train/{folder}/frame5_image.jpg"
         images.write_image(photo, np.zeros((2, 2, 3), np.uint8))
         images.write_image(tmp_path / f"gtFine/train/{folder}/frame5_label.png", values)
-    scan = layouts.scan_tree(tmp_path)
+    scan = scan_tree(tmp_path)
     assert (scan.layout, scan.clashes) == ("idd", [])
     assert [pair.name for pair in scan.pairs] == ["12_frame5", "7_frame5"]
-    assert layouts.guess_mask_encoding(scan.pairs) == "idd7"
+    assert guess_mask_encoding(scan.pairs) == "idd7"

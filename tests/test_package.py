@@ -92,7 +92,7 @@ def test_metadata(wheel):
     ):
         assert line in metadata
     scripts = zipfile.ZipFile(wheel).read(f"skyseg_tf-{__version__}.dist-info/entry_points.txt")
-    assert b"skyseg = skyseg_tf.cli:main" in scripts
+    assert b"skyseg = skyseg_tf.console.cli:main" in scripts
 
 
 def test_a_wheel_of_the_sdist_is_the_same(source, wheel, tmp_path):

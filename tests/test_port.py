@@ -1,6 +1,6 @@
 import pytest
 
-from skyseg_tf.cli import main
+from skyseg_tf.console.cli import main
 from skyseg_tf.errors import InputError
 from skyseg_tf.server.port import listen
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from skyseg_tf.models import MODELS, build_model
+from skyseg_tf.models.networks import Recipe
 from skyseg_tf.models.recipes import OPTIMIZERS, WarmupPolynomial, compile_model
-from skyseg_tf.networks import Recipe
 from skyseg_tf.training.losses import LOSSES
 
 

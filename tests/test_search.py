@@ -445,7 +445,7 @@ def test_the_command_leaves_table_plots_and_a_line_that_trains_the_best(records,
 
 
 def test_the_best_line_is_parsed_to_the_same_settings():
-    from skyseg_tf.cli import parse_flags
+    from skyseg_tf.console.cli import parse_flags
     from skyseg_tf.training.search import command_line
     from skyseg_tf.training.settings_check import TrainConfig
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skyseg_tf.cli import run_command
+from skyseg_tf.console.cli import run_command
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import get_scheme
@@ -187,7 +187,7 @@ def box(config: BoxConfig) -> None:
     Raises:
       InputError: no such run, or one that cannot be boxed.
     """
-    from skyseg_tf.dependencies import import_tensorflow_quietly
+    from skyseg_tf.console.dependencies import import_tensorflow_quietly
 
     import_tensorflow_quietly()
     from skyseg_tf.models import build_model, parse_model_options

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skyseg_tf.cli import run_command
+from skyseg_tf.console.cli import run_command
 from skyseg_tf.dashboard_pages.run_facts import Group, ScoredRun, group_scores
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import write_aside
@@ -105,7 +105,7 @@ def measure_cost(run: Path, config: ZooConfig) -> Cost:
     Raises:
       InputError: no model in the run, or none for the runtime.
     """
-    from skyseg_tf.dependencies import import_tensorflow_quietly
+    from skyseg_tf.console.dependencies import import_tensorflow_quietly
 
     import_tensorflow_quietly()
     import keras

@@ -1,1 +1,1 @@
-"""What the command line says of flags: completion, slips, and flags of other tools."""
+"""The command line: its verbs, their flags, one line for each error, and completion."""

@@ -90,13 +90,14 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
       InputError: a flag that there is not, or a value that it does not take.
     """
     app, given = command_app(config, prog), []
+    if _asks_for_help(argv):  # cyclopts would read all flags once more before it sees that
+        app.help_print([])
+        sys.exit(0)
     app.config = lambda app, commands, arguments: given.extend(a for a in arguments if a.tokens)
     try:
         parsed = app(argv, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise InputError(_in_one_line(error, app, given, argv)) from None
-    if parsed is None:
-        sys.exit(0)  # --help
     _refuse_swallowed(given, argv, _flags(app))
     for argument in given:  # cyclopts reads the word none as None
         if argument.value is None:
@@ -106,6 +107,11 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
         return parsed
     names = [argument.field_info.name for argument in given]
     return replace(default, **{name: getattr(parsed, name) for name in names})
+
+
+def _asks_for_help(argv: Sequence[str]) -> bool:
+    typed = argv[: argv.index("--")] if "--" in argv else argv
+    return "--help" in typed or "-h" in typed
 
 
 def flags_of(config: type) -> list[str]:

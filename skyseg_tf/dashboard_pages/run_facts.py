@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skyseg_tf.dashboard_pages.sources import Sample, sample_of_pair
-from skyseg_tf.data.layouts import find_pairs, guess_mask_encoding
+from skyseg_tf.data.encodings import guess_mask_encoding
+from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.scoring.comparison import COMPARED, read_evaluation, read_scores

@@ -11,15 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from skyseg_tf.dashboard_pages.folders import Folders
+from skyseg_tf.data.clips import clip_frames
 from skyseg_tf.data.drawing.scenes import FPS, draw_scene
-from skyseg_tf.data.encodings import claimed_encoding
-from skyseg_tf.data.layouts import (
-    Pair,
-    clip_frames,
-    guess_mask_encoding,
-    scan_tree,
-)
+from skyseg_tf.data.encodings import claimed_encoding, guess_mask_encoding
+from skyseg_tf.data.layouts import Pair
 from skyseg_tf.data.listing import is_junk, walk_files
+from skyseg_tf.data.scan import scan_tree
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.images import read_image, read_mask

@@ -18,10 +18,12 @@ from skyseg_tf.data.encodings import (
     belied_by,
     claimed_encoding,
     evenly,
+    guess_mask_encoding,
     is_dummy,
     mask_values,
 )
-from skyseg_tf.data.layouts import Pair, Scan, guess_mask_encoding, scan_tree, source_root
+from skyseg_tf.data.layouts import Pair
+from skyseg_tf.data.scan import Scan, scan_tree, source_root
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK, read_bytes
 from skyseg_tf.images import decode_image, decode_mask_file, image_size

@@ -2,12 +2,14 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from skyseg_tf.data.layouts import LAYOUTS, MASK_KINDS, Pair
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import read_mask
 from skyseg_tf.labels import (
@@ -22,9 +24,6 @@ from skyseg_tf.labels import (
     values_of,
 )
 
-# What Cityscapes' file names claim (`_gtFine_labelIds.png`) and the encoding it means. Of
-# several masks of one photo the first of these is taken.
-MASK_KINDS = {"labelIds": "labelIds", "labelTrainIds": "trainIds", "color": "color"}
 DUMMY_VALUES = {0, 1, 2, 3}  # unlabeled, ego vehicle, rectification border, out of roi
 
 
@@ -92,6 +91,64 @@ def read_values(paths: list[str]) -> dict[str, set[int] | None]:
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         return dict(filter(None, pool.map(values, paths)))
+
+
+def classes_file(mask: str, layout: str) -> Path | None:
+    """The classes.json at the root of the tree that a mask lies in, or None.
+
+    Args:
+      mask: path of the mask.
+      layout: key of LAYOUTS.
+
+    Raises:
+      InputError: the mask does not lie as the layout says, so that there is no such root.
+    """
+    facts = LAYOUTS[layout]
+    if not facts.is_general:
+        return None
+    where = Path(mask).absolute().as_posix()
+    below_root = re.search(rf"(?<=/){facts.mask}$", unicodedata.normalize("NFC", where))
+    if not below_root:
+        raise InputError(
+            f"{mask}: lies in no known layout, so nothing tells how it stores classes; name its "
+            f"encoding, or lay the dataset out as {facts.about}"
+        )
+    depth = below_root[0].count("/")
+    path = Path(where).parents[depth] / "classes.json"
+    return path if path.is_file() else None
+
+
+def _layout_of(mask: str) -> str:
+    """The layout that a mask's path belongs to."""
+    fits = (name for name, facts in LAYOUTS.items() if re.search(rf"(^|[/!]){facts.mask}$", mask))
+    return next(fits, "flat")
+
+
+def guess_mask_encoding(
+    pairs: list[Pair], layout: str | None = None, sample: int = 50, strict: bool = True
+) -> Encoding:
+    """Says how a dataset's masks store classes: see `guess_encoding_of`.
+
+    Args:
+      pairs: of one dataset.
+      layout: key of LAYOUTS, or None to tell it by the masks' paths.
+      sample: how many masks are read, evenly spaced.
+      strict: whether masks whose values belie their names are an error here, or left to those
+        who decode them.
+
+    Returns:
+      A key of labels.ENCODINGS, or a table of (value, Cityscapes label name).
+
+    Raises:
+      InputError: no masks, masks of several kinds or outside every layout, or values that fit
+        nothing.
+    """
+    masks = [pair.mask for pair in pairs if pair.mask]
+    if not masks:
+        raise InputError("no masks to learn the encoding from; name a split that has masks")
+    layout = layout or _layout_of(masks[0])
+    usual = LAYOUTS[layout].encoding
+    return guess_encoding_of(masks, classes_file(masks[0], layout), usual, sample, strict)
 
 
 def guess_encoding_of(

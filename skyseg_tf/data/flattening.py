@@ -19,15 +19,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from skyseg_tf.data.layouts import (
-    LAYOUTS,
-    Pair,
-    classes_file,
-    detect_layout,
-    find_pairs,
-    guess_mask_encoding,
-    source_root,
-)
+from skyseg_tf.data.encodings import classes_file, guess_mask_encoding
+from skyseg_tf.data.layouts import LAYOUTS, Pair
+from skyseg_tf.data.scan import detect_layout, find_pairs, source_root
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK, read_bytes
 from skyseg_tf.images import write_aside

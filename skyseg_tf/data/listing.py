@@ -10,9 +10,24 @@ from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.images.raw_photos import RAW_SUFFIXES
 
 VIDEO_SUFFIXES = (
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
-    ".wmv", ".flv", ".3gp", ".ogv", ".mjpeg", ".y4m",
-)  # fmt: skip
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".mts",
+    ".m2ts",
+    ".wmv",
+    ".flv",
+    ".3gp",
+    ".ogv",
+    ".mjpeg",
+    ".y4m",
+)
 _JUNK = {"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"}
 LeftOut = dict[str, list[Path]]  # why files are left out, in words that follow their number
 

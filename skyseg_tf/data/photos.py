@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from skyseg_tf.data.clips import clip_frames
 from skyseg_tf.data.integrity import verify_files
-from skyseg_tf.data.layouts import Pair, clip_frames
+from skyseg_tf.data.layouts import Pair
 from skyseg_tf.data.records import read_manifest, read_tfrecord
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError, not_among
@@ -68,7 +69,7 @@ def photos_of_pairs(
     """Photos at their own size.
 
     Args:
-      pairs: of layouts.find_pairs.
+      pairs: of scan.find_pairs.
       encoding: of the masks; None where no pair has one.
       scheme: the wanted classes.
       frames: T > 1 gives clips.

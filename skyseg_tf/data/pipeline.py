@@ -67,20 +67,7 @@ def make_dataset(
     manifest = read_manifest(folder)
     files, count, buffer = _plan([folder, *map(Path, extra)], split, batch_size, drop_remainder)
     order = np.random.default_rng([seed, epoch])
-    if shuffle:
-        order.shuffle(files)
-    paths = [file.path for file in files]
-    cores = os.cpu_count() or 1
-    dataset = tf.data.Dataset.from_tensor_slices(paths).interleave(
-        lambda file: tf.data.TFRecordDataset(file, buffer_size=4 << 20),
-        cycle_length=min(len(files), 4),
-        block_length=1,
-        num_parallel_calls=min(len(files), cores),
-        deterministic=True,
-    )
-    if shuffle:
-        shuffle_seed = int(order.integers(2**62))
-        dataset = dataset.shuffle(buffer, seed=shuffle_seed, reshuffle_each_iteration=False)
+    dataset = _read(files, order, buffer if shuffle else None)
     # Skipping before decoding costs reading alone.
     dataset = dataset.enumerate().skip(skip_batches * batch_size)
     augment_seed, mix_seed = (int(number) for number in order.integers(2**31, size=2))
@@ -103,17 +90,41 @@ def make_dataset(
         images, masks = mix(*batch, _seed(mix_seed, number))
         return normalize_tensor(images, manifest.rgb_stats), masks
 
+    cores = os.cpu_count() or 1
     dataset = dataset.map(prepare, num_parallel_calls=cores, deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     if mix is not None:
         dataset = dataset.enumerate(skip_batches).map(mix_batch, cores, deterministic=True)
-    dataset = dataset.prefetch(2)
+    batches = count // batch_size if drop_remainder else -(-count // batch_size)
+    return NamingDataset(_finished(dataset, batches - skip_batches), files)
+
+
+def _read(
+    files: list[RecordFile], order: np.random.Generator, buffer: int | None
+) -> tf.data.Dataset:
+    """Serialized records, in the files' order; where there is a buffer to shuffle in, in another."""
+    if buffer:
+        order.shuffle(files)
+    paths = [file.path for file in files]
+    dataset = tf.data.Dataset.from_tensor_slices(paths).interleave(
+        lambda file: tf.data.TFRecordDataset(file, buffer_size=4 << 20),
+        cycle_length=min(len(files), 4),
+        block_length=1,
+        num_parallel_calls=min(len(files), os.cpu_count() or 1),
+        deterministic=True,
+    )
+    if not buffer:
+        return dataset
+    seed = int(order.integers(2**62))
+    return dataset.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+
+
+def _finished(dataset: tf.data.Dataset, batches: int) -> tf.data.Dataset:
+    """Read ahead of the training, and of a length that Keras can know."""
     options = tf.data.Options()
     options.autotune.enabled = False  # it can stall for seconds when an iterator is destroyed
-    batches = count // batch_size if drop_remainder else -(-count // batch_size)
-    dataset = dataset.with_options(options)
-    cardinality = tf.data.experimental.assert_cardinality(batches - skip_batches)
-    return NamingDataset(dataset.apply(cardinality), files)
+    dataset = dataset.prefetch(2).with_options(options)
+    return dataset.apply(tf.data.experimental.assert_cardinality(batches))
 
 
 def _kept(classes: Sequence[int]) -> np.ndarray:

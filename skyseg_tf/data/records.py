@@ -1,15 +1,13 @@
-"""Image/mask pairs as TFRecords: from a dataset tree to pairs, and files of pairs.
+"""Image/mask pairs as TFRecords: files of pairs, and all that one needs to make and read them.
 
-What one record holds is in examples.py, what a folder of them has in common in manifest.py, and
-what is done about damaged ones in integrity.py.
+Where pairs come from is in sources.py, what one record holds in examples.py, what a folder of them
+has in common in manifest.py, and what is done about damaged ones in integrity.py.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from hashlib import sha256
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from skyseg_tf.data.examples import (
@@ -22,7 +20,6 @@ from skyseg_tf.data.examples import (
     stored_pixels,
 )
 from skyseg_tf.data.integrity import NamingDataset, RecordFile, check_framing, spec_of_file
-from skyseg_tf.data.layouts import clip_frames, find_pairs, guess_mask_encoding
 from skyseg_tf.data.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -33,23 +30,10 @@ from skyseg_tf.data.manifest import (
     write_manifest,
 )
 from skyseg_tf.data.rgb_stats import check_rgb_stats, read_rgb_stats
+from skyseg_tf.data.sources import extract_cityscape_data_info, load_pair, source_bytes
 from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.images import (
-    decode_image,
-    decode_mask_file,
-    image_size,
-    read_bytes,
-    resize_image,
-    resize_mask,
-    write_aside,
-)
-from skyseg_tf.labels import (
-    LabelScheme,
-    check_encoding,
-    decode_mask,
-    get_scheme,
-    scheme_encoding,
-)
+from skyseg_tf.images import write_aside
+from skyseg_tf.labels import get_scheme
 
 __all__ = [
     "MANIFEST",
@@ -76,79 +60,6 @@ __all__ = [
 ]
 
 
-# --- from a dataset tree to info dictionaries ---
-
-
-def extract_cityscape_data_info(
-    root: str | Path,
-    split: str | None = None,
-    *,
-    scheme: str | Path = "sky",
-    layout: str | None = None,
-    encoding: str | None = None,
-    frames: int = 1,
-    seed: int = 0,
-) -> list[dict]:
-    """Lists the labeled photos of a dataset tree.
-
-    Args:
-      root: the tree (any of layouts.LAYOUTS).
-      split: "train", "val" or "test"; None: all splits that have masks.
-      scheme: see labels.get_scheme.
-      layout: key of layouts.LAYOUTS; None: detected.
-      encoding: key of labels.ENCODINGS; None: what the scheme's file says of mask values, else
-        found by the masks' values.
-      frames: T > 1 adds the T - 1 frames before each photo.
-      seed: of the shuffle. The order depends on it and on the names alone, so it stays when
-        the tree is moved or copied.
-
-    Returns:
-      One dict per photo: name, split, city, image_path, mask_path, frame_paths (T paths, the
-      photo last), height, width (as stored), image_depth (3), mask_depth (1), labels (the
-      scheme's class names), encoding.
-
-    Raises:
-      InputError: wrong folder, empty split, a mask of another size than its photo, a missing
-        frame.
-    """
-    labels = list(get_scheme(scheme).class_names)
-    pairs = [pair for pair in find_pairs(root, layout, [split] if split else None) if pair.mask]
-    if not pairs:
-        raise InputError(f"{root}: no photo has a mask; run `skyseg check --source {root}`")
-    encoding = encoding or scheme_encoding(scheme) or guess_mask_encoding(pairs, layout)
-    check_encoding(encoding)
-    infos = []
-    for pair in sorted(pairs, key=lambda pair: _shuffle_key(seed, pair.name)):
-        height, width = image_size(pair.image)
-        mask_size = image_size(pair.mask)
-        if mask_size != (height, width):
-            raise InputError(
-                f"{pair.mask}: the mask is {mask_size[1]} x {mask_size[0]}, its photo "
-                f"{width} x {height}; export it at the photo's size"
-            )
-        infos.append(
-            {
-                "name": pair.name,
-                "split": pair.split,
-                "city": pair.city,
-                "image_path": pair.image,
-                "mask_path": pair.mask,
-                "frame_paths": clip_frames(pair, frames) if frames > 1 else [pair.image],
-                "height": height,
-                "width": width,
-                "image_depth": 3,
-                "mask_depth": 1,
-                "labels": labels,
-                "encoding": encoding,
-            }
-        )
-    return infos
-
-
-def _shuffle_key(seed: int, name: str) -> bytes:
-    return sha256(f"{seed} {name}".encode()).digest()
-
-
 def load_image_rgb_data(path: str | Path) -> dict[str, float]:
     """Reads rgb_stats.json: the mean and standard deviation of a dataset's colours.
 
@@ -164,53 +75,6 @@ def load_image_rgb_data(path: str | Path) -> dict[str, float]:
       InputError: not such a file. Photos are read by images.read_image.
     """
     return read_rgb_stats(path)
-
-
-# --- one record ---
-
-
-def load_pair(
-    info: dict,
-    size: tuple[int, int] | None,
-    scheme: LabelScheme,
-    on_bytes: Callable[[bytes], None] = lambda content: None,
-):
-    """Reads and resizes one photo (or clip) and its mask.
-
-    Args:
-      info: one dict of `extract_cityscape_data_info`.
-      size: (height, width) of the result; None: as stored.
-      scheme: the wanted classes.
-      on_bytes: gets the content of each file, the mask last, as `source_bytes` gives them.
-
-    Returns:
-      image (T, H, W, 3) uint8, mask (H, W) uint8 class ids.
-
-    Raises:
-      InputError: a file is damaged, or a mask value is unknown.
-    """
-    size = size or (info["height"], info["width"])
-    image, mask_path = [], info["mask_path"]
-    for path in info["frame_paths"]:
-        content = read_bytes(path)
-        on_bytes(content)
-        image.append(resize_image(decode_image(content, path), size))
-    content = read_bytes(mask_path)
-    on_bytes(content)
-    stored = decode_mask_file(content, mask_path)
-    if stored.ndim == 2:
-        # Nearest neighbour picks ids, so it commutes with the lookup: resize first, 16x cheaper.
-        stored = resize_mask(stored, size)
-    mask = decode_mask(stored, info["encoding"], scheme, mask_path)
-    return np.stack(image), resize_mask(mask, size)
-
-
-def source_bytes(info: dict) -> Iterator[bytes]:
-    """The content of each file of one dict of `extract_cityscape_data_info`, the mask last."""
-    yield from map(read_bytes, [*info["frame_paths"], info["mask_path"]])
-
-
-# --- one file of records ---
 
 
 def write_tfrecord(

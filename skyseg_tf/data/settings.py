@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from skyseg_tf.flags import (
+from skyseg_tf.console.flags import (
     DATA,
     ENCODINGS,
     LAYOUTS,

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skyseg_tf.dependencies import Lazy
+from skyseg_tf.console.dependencies import Lazy
 from skyseg_tf.masking.backends import Runtime
 from skyseg_tf.masking.runtime import load_runtime
 

@@ -31,9 +31,15 @@ from skyseg_tf.images.raw_photos import is_raw, raw_size, read_raw
 SKY_TINT = (255, 0, 150)
 # Orientation as in EXIF -> whether rows and columns change places, and which axes are flipped then.
 _TURNS = {
-    1: (False, None), 2: (False, 1), 3: (False, -1), 4: (False, 0),
-    5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0),
-}  # fmt: skip
+    1: (False, None),
+    2: (False, 1),
+    3: (False, -1),
+    4: (False, 0),
+    5: (True, None),
+    6: (True, 1),
+    7: (True, -1),
+    8: (True, 0),
+}
 _JPEG_SEGMENT = 65_533  # most bytes that a JPEG holds in one piece
 UNTURNED = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # orientation -> what undoes it
 

@@ -16,9 +16,19 @@ _ORIENTATION, _EXIF, _GPS = ExifTags.Base.Orientation, ExifTags.IFD.Exif, ExifTa
 _WIDTH, _HEIGHT = ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight
 # In a TIFF the tags of the photo stand among those of how the file stores it (StripOffsets, ...).
 _OF_TIFF_PHOTOS = (
-    "ImageDescription", "Make", "Model", "XResolution", "YResolution", "ResolutionUnit", "Software",
-    "DateTime", "Artist", "Copyright", "ExifOffset", "GPSInfo",
-)  # fmt: skip
+    "ImageDescription",
+    "Make",
+    "Model",
+    "XResolution",
+    "YResolution",
+    "ResolutionUnit",
+    "Software",
+    "DateTime",
+    "Artist",
+    "Copyright",
+    "ExifOffset",
+    "GPSInfo",
+)
 _KEPT_OF_TIFF = frozenset(ExifTags.Base[name] for name in _OF_TIFF_PHOTOS)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from skyseg_tf.flags import (
+from skyseg_tf.console.flags import (
     BACKENDS,
     MASK_FORMATS,
     NETWORK,

@@ -2,7 +2,7 @@
 
 A network takes normalized float32 images (B, H, W, 3) and gives a dict of float32 logits
 (B, H, W, C) at the input's size: "logits" is the answer, "aux_1", ... serve only the loss. A new
-one is a file with a build function and an entry in `skyseg_tf.networks.MODELS`.
+one is a file with a build function and an entry in `skyseg_tf.models.networks.MODELS`.
 """
 
 import re
@@ -15,8 +15,8 @@ from keras import layers
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.models.mmsegmentation import renamed
+from skyseg_tf.models.networks import MODELS, Network, Recipe, find_network
 from skyseg_tf.models.options import options_of, parse_options
-from skyseg_tf.networks import MODELS, Network, Recipe, find_network
 
 __all__ = [
     "MODELS",
@@ -27,9 +27,6 @@ __all__ = [
     "load_torch_weights",
     "parse_model_options",
 ]
-
-for _network in MODELS.values():
-    _network.build.load()  # its layers must be known before a .keras file names them
 
 
 def build_model(

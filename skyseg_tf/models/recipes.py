@@ -5,7 +5,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from skyseg_tf.networks import MODELS, Recipe
+from skyseg_tf.models.networks import MODELS, Recipe
 from skyseg_tf.training.losses import LOSSES, MaskLoss, StreamingConfusion
 
 

@@ -10,15 +10,19 @@ from skyseg_tf.runs.model_folders import evaluations_of
 
 # Facts of a protocol that decide whether figures may stand side by side. The data's name is not
 # among them: `truth` is a hash of the labels themselves, wherever they lie.
-COMPARED = (
-    "classes", "photos", "truth", "protocol", "scored_at", "views", "void", "decision"
-)  # fmt: skip
+COMPARED = ("classes", "photos", "truth", "protocol", "scored_at", "views", "void", "decision")
 
 _SCORES = {
-    "protocol": str, "mean_iou": float | None, "iou": dict[str, float | None], "network": str,
-    "protocol_facts": dict, "sky": dict | None, "boundary_f": float | None, "settings": dict,
+    "protocol": str,
+    "mean_iou": float | None,
+    "iou": dict[str, float | None],
+    "network": str,
+    "protocol_facts": dict,
+    "sky": dict | None,
+    "boundary_f": float | None,
+    "settings": dict,
     "pixel_accuracy": float | None,
-}  # fmt: skip
+}
 
 
 def read_evaluation(run: str | Path, name: str) -> dict:

@@ -181,8 +181,9 @@ class Evaluation:
         if groups := instance_categories(self.scheme):
             by_category = instance_iou(self.total.matrix, counts[1], groups)
             scores |= {
-                "category_iiou": by_category, "mean_category_iiou": _mean(by_category.values())
-            }  # fmt: skip
+                "category_iiou": by_category,
+                "mean_category_iiou": _mean(by_category.values()),
+            }
         keys = ("found", "missed", "weighted_found", "weighted_missed")
         scores["instance_pixels"] = {
             name: dict(zip(keys, counts[0, i].tolist(), strict=True))
@@ -237,23 +238,31 @@ class Evaluation:
             low, high = bounds.get(name, ("", ""))
             rows.append(
                 {
-                    "kind": "class", "name": name, "iou": scores["iou"][name], "iou_low": low,
-                    "iou_high": high, "dice": scores["dice"][name],
+                    "kind": "class",
+                    "name": name,
+                    "iou": scores["iou"][name],
+                    "iou_low": low,
+                    "iou_high": high,
+                    "dice": scores["dice"][name],
                     "iiou": scores.get("iiou", {}).get(name, ""),
-                    "true_pixels": int(matrix[i].sum()), "predicted_pixels": int(matrix[:, i].sum()),
+                    "true_pixels": int(matrix[i].sum()),
+                    "predicted_pixels": int(matrix[:, i].sum()),
                     "protocol": self.protocol,
                 }
-            )  # fmt: skip
+            )
         for name, ids in self.scheme.categories.items():
             rows.append(
                 dict.fromkeys(rows[0], "")
                 | {
-                    "kind": "category", "name": name, "iou": scores["category_iou"][name],
+                    "kind": "category",
+                    "name": name,
+                    "iou": scores["category_iou"][name],
                     "iiou": scores.get("category_iiou", {}).get(name, ""),
                     "true_pixels": int(matrix[ids].sum()),
-                    "predicted_pixels": int(matrix[:, ids].sum()), "protocol": self.protocol,
+                    "predicted_pixels": int(matrix[:, ids].sum()),
+                    "protocol": self.protocol,
                 }
-            )  # fmt: skip
+            )
         return rows
 
     def image_rows(self) -> list[dict]:
@@ -263,9 +272,11 @@ class Evaluation:
         for image, mean in zip(self.images, self.image_iou(), strict=True):
             matrix = image.matrix
             row = {
-                "name": image.name, "pixels": int(matrix.sum()), "mean_iou": float(mean),
+                "name": image.name,
+                "pixels": int(matrix.sum()),
+                "mean_iou": float(mean),
                 "pixel_accuracy": metrics.pixel_accuracy(matrix),
-            }  # fmt: skip
+            }
             if sky is not None:
                 pixels = max(1, int(matrix.sum()))
                 row["sky_iou"] = float(metrics.iou(matrix)[sky])
@@ -303,14 +314,16 @@ class Evaluation:
         matrices = resampled("matrix").reshape(-1, classes, classes)
         ious = np.array([metrics.iou(matrix) for matrix in matrices])
         intervals = {
-            "level": CONFIDENCE, "resamples": resamples, "seed": seed,
+            "level": CONFIDENCE,
+            "resamples": resamples,
+            "seed": seed,
             "mean_iou": _interval([_mean(row) for row in ious]),
             "pixel_accuracy": _interval([metrics.pixel_accuracy(matrix) for matrix in matrices]),
             "iou": {
                 name: _interval(column)
                 for name, column in zip(self.scheme.class_names, ious.T, strict=True)
             },
-        }  # fmt: skip
+        }
         if self.scheme.sky is not None:
             boundary = resampled("boundary").reshape(resamples, -1, 4)
             intervals["boundary_f"] = {

@@ -175,9 +175,13 @@ def _marks(scheme: LabelScheme) -> tuple[tuple, ...]:
 
 
 def plot_predictions(
-    images: Sequence[np.ndarray], truths: Sequence[np.ndarray], preds: Sequence[np.ndarray],
-    scheme: LabelScheme, title: str, captions: Sequence[str] = (),
-) -> Figure:  # fmt: skip
+    images: Sequence[np.ndarray],
+    truths: Sequence[np.ndarray],
+    preds: Sequence[np.ndarray],
+    scheme: LabelScheme,
+    title: str,
+    captions: Sequence[str] = (),
+) -> Figure:
     """A sheet of photo, truth, prediction and difference, one row each.
 
     Args:
@@ -256,9 +260,14 @@ def plot_augmentations(
         axis.set_title(name, fontsize=10, loc="left", pad=3)
     figure.suptitle(title, fontweight="bold")
     figure.text(
-        0.5, 0.004, "yellow: outline of the sky in the mask, where the mask moves too; hatched: outside the photo, "
+        0.5,
+        0.004,
+        "yellow: outline of the sky in the mask, where the mask moves too; hatched: outside the photo, "
         "ignored",
-        ha="center", va="bottom", fontsize=9, color="#555555",
-    )  # fmt: skip
+        ha="center",
+        va="bottom",
+        fontsize=9,
+        color="#555555",
+    )
     figure.get_layout_engine().set(rect=(0, 0.02, 1, 0.98))
     return figure

@@ -46,9 +46,13 @@ def plot_reliability(counts: np.ndarray, error: float, title: str, subtitle: str
     curve, share = figure.subplots(1, 2)
     curve.plot([0, 1], [0, 1], "--", color=_GREY, linewidth=1, label="as often as it says")
     curve.plot(
-        (probs[used] / pixels[used]), (of_class[used] / pixels[used]), "o-", color=_BLUE, ms=4,
+        (probs[used] / pixels[used]),
+        (of_class[used] / pixels[used]),
+        "o-",
+        color=_BLUE,
+        ms=4,
         label="this network",
-    )  # fmt: skip
+    )
     curve.set(
         xlim=(0, 1), ylim=(0, 1.02), xlabel="predicted probability of sky", ylabel="share of sky"
     )

@@ -46,9 +46,13 @@ class WorstPhoto:
 
 
 def keep_worst(
-    worst: list[WorstPhoto], photo: LabeledPhoto, pred: np.ndarray, scores: ImageScores,
-    scheme: LabelScheme, count: int,
-) -> list[WorstPhoto]:  # fmt: skip
+    worst: list[WorstPhoto],
+    photo: LabeledPhoto,
+    pred: np.ndarray,
+    scores: ImageScores,
+    scheme: LabelScheme,
+    count: int,
+) -> list[WorstPhoto]:
     """Adds a photo to the worst ones, if it belongs there.
 
     Args:
@@ -81,9 +85,12 @@ def keep_worst(
     height, width = pred.shape
     small = (max(1, round(height * THUMBNAIL_WIDTH / width)), THUMBNAIL_WIDTH)
     row = WorstPhoto(
-        place, f"{photo.name}: {caption}", resize_image(photo.photo, small),
-        resize_mask(photo.truth, small), resize_mask(pred, small),
-    )  # fmt: skip
+        place,
+        f"{photo.name}: {caption}",
+        resize_image(photo.photo, small),
+        resize_mask(photo.truth, small),
+        resize_mask(pred, small),
+    )
     return sorted([*worst, row], key=lambda row: row.place)[:count]
 
 
@@ -123,10 +130,13 @@ def _figures(
     yield (
         "iou_scores",
         plots.plot_iou_scores(
-            np.array(list(scores["iou"].values())), scores["mean_iou"], scheme, title,
+            np.array(list(scores["iou"].values())),
+            scores["mean_iou"],
+            scheme,
+            title,
             plots_scores.wrapped(protocol, 110),
         ),
-    )  # fmt: skip
+    )
     yield (
         "confusion_matrix",
         plots.plot_confusion_matrix(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from skyseg_tf.flags import (
+from skyseg_tf.console.flags import (
     BACKENDS,
     NETWORK,
     choices,

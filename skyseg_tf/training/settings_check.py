@@ -10,8 +10,8 @@ from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.labels import get_scheme
 from skyseg_tf.models import MODELS, check_size, parse_model_options
 from skyseg_tf.models.imagenet import IMAGENET, check_imagenet
+from skyseg_tf.models.networks import Recipe
 from skyseg_tf.models.recipes import OPTIMIZERS
-from skyseg_tf.networks import Recipe
 from skyseg_tf.runs.folder import read_config
 from skyseg_tf.training.losses import LOSSES
 from skyseg_tf.training.precision import PRECISIONS, check_precision

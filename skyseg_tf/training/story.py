@@ -14,10 +14,10 @@ from skyseg_tf.data.augment.presets import Classes, make_augment, make_mix
 from skyseg_tf.data.building import build
 from skyseg_tf.data.drawing.scenes import write_scenes
 from skyseg_tf.data.integrity import naming_damage
-from skyseg_tf.data.layouts import find_pairs, source_root
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import MANIFEST, Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize, mean_and_std
+from skyseg_tf.data.scan import find_pairs, source_root
 from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import check_folder

@@ -61,8 +61,10 @@ def effect_examples(
         panels.append((name, *made))
 
     add("flip", Augmentation(flip=1.0), 0)
-    before_the_sky = (("pale wall", "pale_walls", classes.walls),
-                      ("bare trees", "bare_trees", classes.crowns))  # fmt: skip
+    before_the_sky = (
+        ("pale wall", "pale_walls", classes.walls),
+        ("bare trees", "bare_trees", classes.crowns),
+    )
     for caption, field, class_id in before_the_sky:
         for number in range(0 if None in (classes.sky, class_id) else 2):
             add(f"{caption} {number + 1}", Augmentation(**{field: 1.0}), number)

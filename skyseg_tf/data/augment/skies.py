@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from skyseg_tf.data.branches import bare_trees
+from skyseg_tf.data.drawing.branches import bare_trees
 
 _LIKE_SKY = 50.0  # color distance (0-255) beyond which a pixel next to the sky is no sky
 _SALT = 1_000_003  # seeds are (number, record index): further draws lie beyond all indices

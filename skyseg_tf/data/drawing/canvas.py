@@ -16,6 +16,7 @@ import numpy as np
 
 from skyseg_tf.labels import LABEL_ID
 
+UP = np.array([0.0, 1.0, 0.0])
 NEAR = 0.25  # metres; nothing nearer to the lens is drawn
 _TILE = 512
 _FIXED = 4  # fractional bits of OpenCV's polygon corners

@@ -1,48 +1,28 @@
 """Furniture, pictures and lamps of drawn rooms: boxes along the walls and in the middle."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
+from skyseg_tf.data.drawing.canvas import UP
 from skyseg_tf.data.drawing.fittings import hang_door, hang_mirror, hang_picture, motif
-from skyseg_tf.data.drawing.interior import UP, Group, Room, Surface, Wall, fronts
+from skyseg_tf.data.drawing.interior import Group, Room, Surface, Wall, fronts
 
+# What stands along the walls of each kind of room; what is named more often is more frequent.
 _FITTINGS = {
-    "living": [
-        "sofa",
-        "sofa",
-        "shelf",
-        "tv",
-        "picture",
-        "picture",
-        "plant",
-        "lamp",
-        "chest",
-        "mirror",
-        "fire",
-        "door",
-    ],
-    "bedroom": [
-        "bed",
-        "bed",
-        "bed",
-        "wardrobe",
-        "picture",
-        "picture",
-        "mirror",
-        "lamp",
-        "chest",
-        "door",
-        "plant",
-    ],
-    "kitchen": ["units", "units", "units", "fridge", "shelf", "door", "picture", "table"],
-    "bathroom": ["basin", "basin", "tub", "shower", "mirror", "chest", "door"],
-    "office": ["desk", "desk", "shelf", "board", "picture", "plant", "wardrobe", "door"],
-    "corridor": ["door", "door", "door", "picture", "picture", "mirror", "chest", "lamp"],
-    "shop": ["shelf", "shelf", "shelf", "wardrobe", "fridge", "board", "units"],
+    "living": "sofa sofa shelf tv picture picture plant lamp chest mirror fire door",
+    "bedroom": "bed bed bed wardrobe picture picture mirror lamp chest door plant",
+    "kitchen": "units units units fridge shelf door picture table",
+    "bathroom": "basin basin tub shower mirror chest door",
+    "office": "desk desk shelf board picture plant wardrobe door",
+    "corridor": "door door door picture picture mirror chest lamp",
+    "shop": "shelf shelf shelf wardrobe fridge board units",
 }
-_WIDE = {"sofa": 2.0, "shelf": 1.3, "tv": 1.6, "picture": 0.9, "plant": 0.6, "lamp": 0.5, "chest": 1.1,
-         "mirror": 0.8, "fire": 1.4, "door": 0.95, "bed": 2.0, "wardrobe": 1.7, "units": 2.6, "fridge": 0.75,
-         "basin": 1.0, "tub": 1.7, "shower": 1.0, "desk": 1.5, "board": 1.6, "table": 1.3, "pillar": 1.3}  # fmt: skip
-_FLAT = ("picture", "door", "mirror", "board")
+_IN_THE_MIDDLE = {"kitchen": "units", "shop": "shelf", "bathroom": "chest"}  # elsewhere a table
+_PILLAR_CHANCE = 0.05
+_CARPET_CHANCE, _NO_CARPET = 0.4, ("bathroom", "shop", "kitchen")
+_PICTURE_ABOVE_CHANCE = 0.6
 _BRIGHT = np.array([1.0, 0.9, 0.72])
 
 
@@ -59,43 +39,40 @@ def furnish(room: Room, walls, plans, look: dict, rng) -> None:
       room: to fill; flat things are painted at once, others added to its things.
       walls: the four walls.
       plans: windows of each wall, which nothing hangs before.
-      look: colors of scene_rooms.
+      look: surfaces and colors, of rooms.py.
       rng: of the choice.
     """
     full = rng.uniform(0.3, 1.0) ** 0.6
-    carpet = rng.random() < 0.4 and room.kind not in ("bathroom", "shop", "kitchen")
-    if carpet:
+    if rng.random() < _CARPET_CHANCE and room.kind not in _NO_CARPET:
         _carpet(room, look, rng)
     for wall, holes in zip(walls, plans, strict=False):
-        a = rng.uniform(0.1, 0.6)
-        while a < wall.length - 0.6:
-            kind = "pillar" if rng.random() < 0.05 else str(rng.choice(_FITTINGS[room.kind]))
-            wide = _WIDE[kind] * rng.uniform(0.8, 1.25)
-            high = {
-                "wardrobe": 2.1,
-                "shelf": 1.9,
-                "door": 2.05,
-                "fridge": 1.8,
-                "units": 2.2,
-                "pillar": 2.2,
-            }.get(kind, 1.6)
-            before = any(x0 < a + wide and x1 > a and (y0 < 1.0 or kind in _FLAT or high > 1.7)
-                         for x0, x1, y0, y1 in holes)  # fmt: skip
-            if rng.random() > full or a + wide > wall.length - 0.05 or before or high > wall.height:
-                a += rng.uniform(0.3, 0.9)
-                continue
-            _FURNITURE[kind](room, wall, a, wide, look, rng)
-            above = kind in ("sofa", "bed", "chest", "desk") and wall.height > 2
-            if (
-                above
-                and rng.random() < 0.6
-                and not any(x0 < a + wide and x1 > a for x0, x1, *_ in holes)
-            ):
-                hang_picture(room, wall, a + wide * 0.2, wide * 0.6, look, rng, low=1.35)
-            a += wide + rng.uniform(0.05, 0.8)
+        _fill_wall(room, wall, holes, full, look, rng)
     if room.size[0] > 2.6 and room.size[2] > 2.6:
         for _ in range(int(rng.integers(0, 3))):
             _middle(room, look, rng)
+
+
+def _fill_wall(room: Room, wall: Wall, holes, full: float, look: dict, rng) -> None:
+    """Furniture from left to right, with gaps where chance, a window or the height wants them."""
+    fittings = _FITTINGS[room.kind].split()
+    a = rng.uniform(0.1, 0.6)
+    while a < wall.length - 0.6:
+        kind = "pillar" if rng.random() < _PILLAR_CHANCE else str(rng.choice(fittings))
+        piece = _FURNITURE[kind]
+        wide = piece.width * rng.uniform(0.8, 1.25)
+        before_window = any(
+            x0 < a + wide and x1 > a and (y0 < 1.0 or piece.hangs or piece.height > 1.7)
+            for x0, x1, y0, y1 in holes
+        )
+        too_large = a + wide > wall.length - 0.05 or piece.height > wall.height
+        if rng.random() > full or before_window or too_large:
+            a += rng.uniform(0.3, 0.9)
+            continue
+        piece.paint(room, wall, a, wide, look, rng)
+        picture = piece.is_low and wall.height > 2 and rng.random() < _PICTURE_ABOVE_CHANCE
+        if picture and not any(x0 < a + wide and x1 > a for x0, x1, *_ in holes):
+            hang_picture(room, wall, a + wide * 0.2, wide * 0.6, look, rng, low=1.35)
+        a += wide + rng.uniform(0.05, 0.8)
 
 
 def _pillar(room, wall, a, wide, look, rng) -> None:
@@ -117,8 +94,15 @@ def _carpet(room, look, rng) -> None:
     w, d = room.size[[0, 2]] * rng.uniform(0.35, 0.7, 2)
     x, z = room.size[0] / 2 - w / 2, room.size[2] / 2 - d / 2
     kind = str(rng.choice(["plain", "motif", "stripes", "check"]))
-    surface = Surface(rng.uniform(0.15, 0.85, 3) * 0.6 + 0.3 * look["cloth"], kind, _tone(rng),
-                      (rng.uniform(0.1, 0.5),) * 2, 12, (), room.seed)  # fmt: skip
+    surface = Surface(
+        rng.uniform(0.15, 0.85, 3) * 0.6 + 0.3 * look["cloth"],
+        kind,
+        _tone(rng),
+        (rng.uniform(0.1, 0.5),) * 2,
+        12,
+        (),
+        room.seed,
+    )
     room.face(np.array([x, 0.01, z]), np.array([w, 0, 0]), np.array([0, 0, d]), UP, surface)
 
 
@@ -141,7 +125,17 @@ def _sofa(room, wall, a, wide, look, rng, n=0.05) -> None:
 
 def _bed(room, wall, a, wide, look, rng) -> None:
     group, long = Group(room, wall), rng.uniform(1.9, 2.2)
-    cover = np.array(rng.choice([[.95, .95, .94], [.9, .88, .84], [.5, .55, .6], [.7, .15, .15], [.2, .25, .4]]))  # fmt: skip
+    cover = np.array(
+        rng.choice(
+            [
+                [0.95, 0.95, 0.94],
+                [0.9, 0.88, 0.84],
+                [0.5, 0.55, 0.6],
+                [0.7, 0.15, 0.15],
+                [0.2, 0.25, 0.4],
+            ]
+        )
+    )
     group.box(
         (a, a + wide),
         (0.1, rng.uniform(0.8, 1.4)),
@@ -152,8 +146,13 @@ def _bed(room, wall, a, wide, look, rng) -> None:
     group.box(
         (a + 0.03, a + wide - 0.03), (0.3, 0.55), (0.1, long - 0.02), np.array([0.94, 0.94, 0.93])
     )
-    group.box((a, a + wide), (0.28, 0.6), (rng.uniform(0.6, 1.5), long + 0.03), cover,
-              Surface(cover, "motif", cover * 0.85, (0.25, 0.25), 6))  # fmt: skip
+    group.box(
+        (a, a + wide),
+        (0.28, 0.6),
+        (rng.uniform(0.6, 1.5), long + 0.03),
+        cover,
+        Surface(cover, "motif", cover * 0.85, (0.25, 0.25), 6),
+    )
     for x in (0.08, wide / 2 + 0.05):
         shade = cover if rng.random() < 0.3 else np.array([0.96, 0.96, 0.95])
         group.box((a + x, a + x + wide * 0.38), (0.55, 0.8), (0.12, 0.4), shade)
@@ -383,7 +382,7 @@ def _table(room, wall, a, wide, look, rng, n=0.1) -> None:
 def _middle(room, look, rng) -> None:
     x, z = room.size[0] * rng.uniform(0.3, 0.7), room.size[2] * rng.uniform(0.3, 0.75)
     frame = _frame(room, x, z, rng.choice([0, 0.5, 1, 1.5]) * np.pi + rng.normal(0, 0.1))
-    kind = {"kitchen": "units", "shop": "shelf", "bathroom": "chest"}.get(room.kind, "table")
+    kind = _IN_THE_MIDDLE.get(room.kind, "table")
     if kind == "table" and rng.random() < 0.35:
         _sofa(room, frame, -0.6, rng.uniform(0.9, 2), look, rng)
     elif kind == "table":
@@ -392,14 +391,66 @@ def _middle(room, look, rng) -> None:
         _chest(room, frame, -0.8, 1.6, look, rng, rng.uniform(0.8, 1.2), 0.7)
 
 
+def _board(room, wall, a, wide, look, rng) -> None:
+    room.panel(wall, (a, a + wide), (0.9, 1.9), 0.03, Surface(np.full(3, 0.96)))
+
+
+def _wardrobe(room, wall, a, wide, look, rng) -> None:
+    _chest(room, wall, a, wide, look, rng, 2.05, 0.6)
+
+
+def _fridge(room, wall, a, wide, look, rng) -> None:
+    _chest(room, wall, a, wide, look, rng, 1.75, 0.62)
+
+
+def _tub(room, wall, a, wide, look, rng) -> None:
+    _chest(room, wall, a, wide, look | {"wood": look["white"]}, rng, 0.55, 0.75)
+
+
+def _shower(room, wall, a, wide, look, rng) -> None:
+    glass = Surface(np.array([0.8, 0.87, 0.88]), rough=1)
+    room.panel(wall, (a, a + wide), (0.05, 2.0), 0.8, glass)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of furniture.
+
+    Attributes:
+      paint: (room, wall, metres along the wall, width, look, rng) -> None.
+      width: usual, metres.
+      height: that a wall must have for it, metres; a high one stands before no window.
+      hangs: whether it hangs on the wall, so that no window may be there.
+      is_low: whether a picture may hang above it.
+    """
+
+    paint: Callable[..., None]
+    width: float
+    height: float = 1.6
+    hangs: bool = False
+    is_low: bool = False
+
+
 _FURNITURE = {
-    "sofa": _sofa, "bed": _bed, "shelf": _shelf, "chest": _chest, "lamp": _lamp, "plant": _plant, "tv": _tv,
-    "picture": hang_picture, "mirror": hang_mirror, "door": hang_door, "units": _units, "fire": _fire, "basin": _basin,
-    "desk": _desk,
-    "pillar": _pillar, "table": _table,
-    "board": lambda room, wall, a, wide, look, rng: room.panel(wall, (a, a + wide), (0.9, 1.9), 0.03, Surface(np.full(3, 0.96))),
-    "wardrobe": lambda room, wall, a, wide, look, rng: _chest(room, wall, a, wide, look, rng, 2.05, 0.6),
-    "fridge": lambda room, wall, a, wide, look, rng: _chest(room, wall, a, wide, look, rng, 1.75, 0.62),
-    "tub": lambda room, wall, a, wide, look, rng: _chest(room, wall, a, wide, look | {"wood": look["white"]}, rng, 0.55, 0.75),
-    "shower": lambda room, wall, a, wide, look, rng: room.panel(wall, (a, a + wide), (0.05, 2.0), 0.8, Surface(np.array([.8, .87, .88]), rough=1)),
-}  # fmt: skip
+    "sofa": Piece(_sofa, 2.0, is_low=True),
+    "bed": Piece(_bed, 2.0, is_low=True),
+    "shelf": Piece(_shelf, 1.3, height=1.9),
+    "chest": Piece(_chest, 1.1, is_low=True),
+    "lamp": Piece(_lamp, 0.5),
+    "plant": Piece(_plant, 0.6),
+    "tv": Piece(_tv, 1.6),
+    "picture": Piece(hang_picture, 0.9, hangs=True),
+    "mirror": Piece(hang_mirror, 0.8, hangs=True),
+    "door": Piece(hang_door, 0.95, height=2.05, hangs=True),
+    "units": Piece(_units, 2.6, height=2.2),
+    "fire": Piece(_fire, 1.4),
+    "basin": Piece(_basin, 1.0),
+    "desk": Piece(_desk, 1.5, is_low=True),
+    "pillar": Piece(_pillar, 1.3, height=2.2),
+    "table": Piece(_table, 1.3),
+    "board": Piece(_board, 1.6, hangs=True),
+    "wardrobe": Piece(_wardrobe, 1.7, height=2.1),
+    "fridge": Piece(_fridge, 0.75, height=1.8),
+    "tub": Piece(_tub, 1.7),
+    "shower": Piece(_shower, 1.0),
+}

@@ -1,12 +1,17 @@
-"""The ground of drawn street scenes, and rooms without any sky."""
+"""The ground of drawn street scenes."""
 
 import cv2
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import Canvas, encode, noise, noise_tile
+from skyseg_tf.data.drawing.canvas import UP, Canvas, encode, noise_tile
 
-UP = np.array([0.0, 1.0, 0.0])
 _ROUGH = {"road": 0.07, "sidewalk": 0.06, "terrain": 0.2, "parking": 0.07, "rail track": 0.15}
+_GRAIN = (  # spots per metre, see canvas.noise_tile, strength
+    (1.5, 1.2, 1.0),  # stains
+    (18.0, 0.7, 1.0),
+    (70.0, 0.3, 1.2),  # grit
+)
+_POOL = ((10, 60), (7, 110), (4.5, 170), (2.5, 240))  # below a lamp: radius in metres, light 0-255
 
 
 def paint_ground(canvas: Canvas, base, strips, shadows, pools, seed: int) -> None:
@@ -98,13 +103,17 @@ def _grain(canvas, box, distance, rng) -> np.ndarray:
     )  # (x, z, 1) on the ground -> pixel
     to_ground = np.linalg.inv(to_pixel) @ np.array([[1, 0, x0 + 0.5], [0, 1, y0 + 0.5], [0, 0, 1]])
     total = np.zeros((h, w), np.float32)
-    for per_metre, beta, strength in ((1.5, 1.2, 1.0), (18.0, 0.7, 1.0), (70.0, 0.3, 1.2)):
-        shift = np.array([[per_metre, 0, rng.uniform(0, 512)], [0, per_metre, rng.uniform(0, 512)],
-                          [0, 0, 1]])  # fmt: skip
+    for per_metre, beta, strength in _GRAIN:
+        shift = np.array(
+            [[per_metre, 0, rng.uniform(0, 512)], [0, per_metre, rng.uniform(0, 512)], [0, 0, 1]]
+        )
         layer = cv2.warpPerspective(
-            noise_tile(beta), shift @ to_ground, (w, h),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_WRAP,
-        )  # fmt: skip
+            noise_tile(beta),
+            shift @ to_ground,
+            (w, h),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_WRAP,
+        )
         # Past the distance where one grain is one pixel there is nothing left to see.
         reach = camera.focal / per_metre * 1.5
         total += layer * (strength / (1 + (distance / reach) ** 2))
@@ -118,95 +127,10 @@ def _pool_light(canvas, box, pools) -> np.ndarray:
     turn = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     ring = np.stack([np.cos(turn), 0 * turn, np.sin(turn)], 1)
     for spot in pools:
-        for radius, value in ((10, 60), (7, 110), (4.5, 170), (2.5, 240)):
+        for radius, value in _POOL:
             outline = canvas.outline(np.asarray(spot) * [1, 0, 1] + ring * radius)
             if outline is not None:
                 shift = (np.array(outline[0][:2]) - (x0, y0)) * 16
                 cv2.fillPoly(light, [(outline[1] + shift).astype(np.int32)], value, cv2.LINE_8, 4)
     size = max(3, int(canvas.size[1] / 30) | 1)
     return cv2.blur(light, (size, size)).astype(np.float32) / 255
-
-
-def paint_hall(canvas: Canvas, rng: np.random.Generator, seed: int) -> None:
-    """A garage, underpass, arcade or tunnel around the camera: no sky anywhere."""
-    kind = ["garage", "underpass", "arcade", "tunnel"][rng.integers(4)]
-    beside, eye = abs(canvas.camera.position[0]), canvas.camera.position[1]
-    half, high = max(rng.uniform(2.5, 9), beside + 1.0), max(rng.uniform(2.3, 6), eye + 0.4)
-    length, label = rng.uniform(15, 90), "tunnel" if kind in ("underpass", "tunnel") else "building"
-    tone = np.ones(3) * rng.uniform(0.35, 0.95) + rng.normal(0, 0.04, 3)
-    colors = {name: np.clip(tone * rng.uniform(0.7, 1.1) + rng.normal(0, 0.05, 3), 0.05, 0.97)
-              for name in ("ceiling", "left", "right", "end")}  # fmt: skip
-    if rng.random() < 0.4:
-        colors["ceiling"] = np.array([0.95, 0.95, 0.94])
-
-    def wall(color, tiles, size):
-        def texture(px):
-            r = np.random.default_rng([seed, 32])
-            h, w = max(4, round(size[1] * px)), max(4, round(size[0] * px))
-            grain = (
-                noise((h, w), px * 0.4, r, 1.4) * 6 + noise((h, w), max(1, px * 0.04), r, 0.3) * 4
-            )
-            if tiles and px >= 4:
-                grain[:: max(3, round(px * tiles))] -= 20
-                grain[:, :: max(3, round(px * tiles))] -= 20
-            return np.clip(encode(color) + grain[..., None], 0, 255).astype(np.uint8), None
-
-        return texture
-
-    back, ahead = -40.0, length
-    run = np.array([0, 0, ahead - back])
-    light = np.ones(3) * rng.uniform(0.25, 0.7) + rng.normal(0, 0.03, 3)
-    floor = np.array([[-half, 0, back], [half, 0, back], [half, 0, ahead], [-half, 0, ahead]])
-    paint_ground(canvas, ((0.4, 0.4, 0.4), "road"), [([floor], np.ones(3) * rng.uniform(0.3, 0.7), "road")],
-                 [], [], seed)  # fmt: skip
-    tiles = rng.choice([0, 0.3, 1.2, 3])
-    span = np.array([2 * half, 0, 0])
-    canvas.plane(
-        [-half, 0, ahead],
-        span,
-        UP * high,
-        wall(colors["end"], tiles, (2 * half, high)),
-        label,
-        light,
-    )
-    canvas.plane(
-        [-half, 0, back], run, UP * high, wall(colors["left"], tiles, (run[2], high)), label, light
-    )
-    canvas.plane(
-        [half, 0, back],
-        run,
-        UP * high,
-        wall(colors["right"], tiles, (run[2], high)),
-        label,
-        light * 0.9,
-    )
-    canvas.plane(
-        [-half, high, ahead],
-        span,
-        -run,
-        wall(colors["ceiling"], tiles, (2 * half, run[2])),
-        label,
-        light * 1.1,
-    )
-    _fittings(canvas, rng, half, high, length, label, light)
-
-
-def _fittings(canvas, rng, half, high, length, label, light) -> None:
-    """Beams, columns and lamps of a hall, far ones first."""
-    step = rng.uniform(3, 8)
-    columns, lamps, beams = rng.random(3) < (0.5, 0.85, 0.5)
-    lamp = np.array([1.0, 0.97, 0.9]) * rng.uniform(1.5, 5)
-    wide = rng.uniform(0.15, 0.5)
-    for z in np.arange(length - 1, 1.5, -step):
-        if beams:
-            canvas.polygon([[-half, high - wide, z], [half, high - wide, z], [half, high, z],
-                            [-half, high, z]], (0.6, 0.6, 0.6), label, light * 0.8)  # fmt: skip
-        if lamps:
-            for x in (-half * 0.45, half * 0.45):
-                canvas.polygon([[x - 0.15, high - 0.08, z - 1.6], [x + 0.15, high - 0.08, z - 1.6],
-                                [x + 0.15, high - 0.08, z], [x - 0.15, high - 0.08, z]],
-                               (1, 1, 1), label, lamp)  # fmt: skip
-        if columns and z > 3:
-            for x in (-half * 0.6, half * 0.6):
-                canvas.polygon([[x - wide, 0, z - 1], [x + wide, 0, z - 1], [x + wide, high, z - 1],
-                                [x - wide, high, z - 1]], (0.62, 0.6, 0.55), label, light)  # fmt: skip

@@ -6,14 +6,35 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import Canvas, noise
+from skyseg_tf.data.drawing.canvas import UP, Canvas, noise
 from skyseg_tf.data.drawing.parts import glow
 
-UP = np.array([0.0, 1.0, 0.0])
-WHITES = [(.97, .97, .96), (.96, .95, .92), (.95, .92, .85), (.9, .9, .9), (.93, .95, .97)]  # fmt: skip
-TONES = [(.8, .85, .92), (.7, .8, .92), (.62, .74, .88), (.86, .8, .7), (.82, .82, .8), (.75, .8, .7),
-          (.93, .85, .65), (.85, .6, .5), (.6, .25, .22), (.3, .45, .6), (.35, .45, .38), (.9, .75, .78),
-          (.5, .5, .52), (.25, .27, .3), (.92, .8, .4), (.72, .62, .52), (.7, .66, .82)]  # fmt: skip
+WHITES = [
+    (0.97, 0.97, 0.96),
+    (0.96, 0.95, 0.92),
+    (0.95, 0.92, 0.85),
+    (0.9, 0.9, 0.9),
+    (0.93, 0.95, 0.97),
+]
+TONES = [
+    (0.8, 0.85, 0.92),
+    (0.7, 0.8, 0.92),
+    (0.62, 0.74, 0.88),
+    (0.86, 0.8, 0.7),
+    (0.82, 0.82, 0.8),
+    (0.75, 0.8, 0.7),
+    (0.93, 0.85, 0.65),
+    (0.85, 0.6, 0.5),
+    (0.6, 0.25, 0.22),
+    (0.3, 0.45, 0.6),
+    (0.35, 0.45, 0.38),
+    (0.9, 0.75, 0.78),
+    (0.5, 0.5, 0.52),
+    (0.25, 0.27, 0.3),
+    (0.92, 0.8, 0.4),
+    (0.72, 0.62, 0.52),
+    (0.7, 0.66, 0.82),
+]
 
 
 @dataclass(frozen=True)
@@ -95,7 +116,9 @@ class Wall:
 
     def quad(self, a0, a1, y0, y1, n=0.0) -> np.ndarray:
         """(4, 3) rectangle parallel to the wall."""
-        return np.array([self.at(a0, y0, n), self.at(a1, y0, n), self.at(a1, y1, n), self.at(a0, y1, n)])  # fmt: skip
+        return np.array(
+            [self.at(a0, y0, n), self.at(a1, y0, n), self.at(a1, y1, n), self.at(a0, y1, n)]
+        )
 
 
 @dataclass

@@ -5,15 +5,15 @@ attic lit by lamps and windows, so that walls brighten near a light and darken i
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import Camera, Canvas, noise
-from skyseg_tf.data.drawing.fittings import hang_lamps
+from skyseg_tf.data.drawing.canvas import UP, Camera, Canvas, noise
 from skyseg_tf.data.drawing.furniture import furnish
-from skyseg_tf.data.drawing.interior import TONES, UP, WHITES, Room, Surface, Wall
+from skyseg_tf.data.drawing.interior import TONES, WHITES, Room, Surface, Wall
+from skyseg_tf.data.drawing.lamps import hang_lamps
 from skyseg_tf.data.drawing.parts import draw_person
 from skyseg_tf.data.drawing.windows import paint_sunbeams, paint_window, plan_windows
 from skyseg_tf.labels import LABEL_ID
@@ -27,6 +27,40 @@ _WOODS = [
     (0.4, 0.26, 0.17),
     (0.63, 0.58, 0.52),
 ]
+
+
+# Colors of lamps, from daylight to a bulb.
+_TINTS = (
+    (1, 0.95, 0.86),
+    (1, 0.98, 0.95),
+    (0.9, 0.96, 1.04),
+    (1, 0.8, 0.52),
+    (1, 0.88, 0.68),
+)
+_AMBIENT = (0.12, 0.7)  # light from everywhere, spread evenly over its logarithm
+_VIEWS = {"green": 0.53, "facade": 0.35, "white": 0.12}  # by day, without sky: how often
+_NIGHT_CHANCE, _HIGH_CEILING_CHANCE, _ATTIC_CHANCE, _PERSON_CHANCE = 0.12, 0.25, 0.2, 0.12
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of room: how often it is, the ranges of its width and depth in metres."""
+
+    chance: float
+    width: tuple[float, float] = (2.8, 7)
+    depth: tuple[float, float] = (3, 8)
+    may_be_attic: bool = False
+
+
+_KINDS = {
+    "living": Kind(0.28, may_be_attic=True),
+    "bedroom": Kind(0.23, may_be_attic=True),
+    "kitchen": Kind(0.15),
+    "bathroom": Kind(0.1, width=(1.8, 4), depth=(2, 4.5), may_be_attic=True),
+    "office": Kind(0.1, may_be_attic=True),
+    "corridor": Kind(0.07, width=(1.3, 2.3), depth=(4, 14)),
+    "shop": Kind(0.07, width=(5, 12), depth=(6, 16)),
+}
 
 
 def paint_room(canvas: Canvas, rng: np.random.Generator, seed: int, paint_sky: Callable) -> None:
@@ -53,33 +87,47 @@ def paint_room(canvas: Canvas, rng: np.random.Generator, seed: int, paint_sky: C
 
 
 def _paint(canvas: Canvas, rng, seed: int, with_sky: bool, paint_sky) -> None:
-    kind = str(rng.choice(["living", "bedroom", "kitchen", "bathroom", "office", "corridor", "shop"],
-                          p=[.28, .23, .15, .1, .1, .07, .07]))  # fmt: skip
-    low, high = {"corridor": ((1.3, 4), (2.3, 14)), "bathroom": ((1.8, 2), (4, 4.5)),
-                 "shop": ((5, 6), (12, 16))}.get(kind, ((2.8, 3), (7, 8)))  # fmt: skip
-    tall = rng.uniform(2.3, 2.9) if rng.random() < 0.75 else rng.uniform(2.9, 4.5)
-    size = np.array([rng.uniform(low[0], high[0]), tall, rng.uniform(low[1], high[1])])
-    attic = kind in ("living", "bedroom", "office", "bathroom") and rng.random() < 0.2
-    if attic:
-        size[1] = max(tall, rng.uniform(2.6, 4.2))
+    kind, size, attic = _measures(rng)
     canvas.camera = _camera(canvas.camera, size, attic, rng)
-    night = canvas.light.night or rng.random() < 0.12
-    view = str(rng.choice(["green", "facade", "white"], p=[.53, .35, .12]))  # fmt: skip
+    night = canvas.light.night or rng.random() < _NIGHT_CHANCE
+    view = _pick(rng, _VIEWS)
     view = "sky" if with_sky else "night" if night else view
     outside = Canvas(canvas.camera, canvas.light)
     if view in ("sky", "green", "facade"):
         _outdoors(outside, size, view, rng, paint_sky)
-    tint = [(1, .95, .86), (1, .98, .95), (.9, .96, 1.04), (1, .8, .52), (1, .88, .68)][rng.integers(5)]  # fmt: skip
-    ambient = np.array(tint) * np.exp(rng.uniform(np.log(0.12), np.log(0.7)))
+    tint = np.array(_TINTS[rng.integers(len(_TINTS))])
+    ambient = tint * np.exp(rng.uniform(*np.log(_AMBIENT)))
     sunny = bool(canvas.light.sun.any())
     canvas.light = replace(canvas.light, ambient=ambient * 0.9, sun=np.zeros(3), haze=0.0)
     canvas.image[:] = ambient * 0.4  # shows in the seams between two faces
     canvas.labels[:] = canvas.instances[:] = LABEL_ID["building"]
     room = Room(canvas, outside, kind, size, ambient, view, seed)
+    _paint_inside(room, attic, tint, sunny, rng)
+
+
+def _measures(rng) -> tuple[str, np.ndarray, bool]:
+    """A kind of room, its (width, height, depth) in metres, and whether it is an attic."""
+    kind = _pick(rng, {name: one.chance for name, one in _KINDS.items()})
+    facts = _KINDS[kind]
+    tall = rng.random() >= 1 - _HIGH_CEILING_CHANCE
+    height = rng.uniform(2.9, 4.5) if tall else rng.uniform(2.3, 2.9)
+    size = np.array([rng.uniform(*facts.width), height, rng.uniform(*facts.depth)])
+    attic = facts.may_be_attic and rng.random() < _ATTIC_CHANCE
+    if attic:
+        size[1] = max(height, rng.uniform(2.6, 4.2))
+    return kind, size, attic
+
+
+def _pick(rng, chances: dict[str, float]) -> str:
+    return str(rng.choice(list(chances), p=list(chances.values())))
+
+
+def _paint_inside(room: Room, attic: bool, tint: np.ndarray, sunny: bool, rng) -> None:
+    """Everything within the walls, from far to near; light comes before what it falls on."""
     look = _look(room, rng)
     walls, slopes = _shell(room, attic, rng)
     plans = [plan_windows(room, wall, rng) for wall in walls + slopes]
-    lamps = hang_lamps(room, attic, np.array(tint), rng)
+    lamps = hang_lamps(room, attic, tint, rng)
     _paint_shell(room, walls, slopes, look, rng)
     for wall, plan in zip(walls + slopes, plans, strict=True):
         for hole in plan:
@@ -89,9 +137,14 @@ def _paint(canvas: Canvas, rng, seed: int, with_sky: bool, paint_sky) -> None:
     furnish(room, walls, plans, look, rng)
     for paint in lamps:
         paint()
-    if rng.random() < 0.12:
-        spot = room.eye * [1, 0, 1] + canvas.camera.rotation[2] * [1, 0, 1] * rng.uniform(1.8, 4)
-        room.things.append((spot, lambda: draw_person(canvas, spot, rng.uniform(1.5, 1.85), seed)))
+    if rng.random() < _PERSON_CHANCE:
+        ahead = room.canvas.camera.rotation[2] * [1, 0, 1]
+        spot = room.eye * [1, 0, 1] + ahead * rng.uniform(1.8, 4)
+
+        def person() -> None:
+            draw_person(room.canvas, spot, rng.uniform(1.5, 1.85), room.seed)
+
+        room.things.append((spot, person))
     for _, paint in sorted(room.things, key=lambda t: -np.linalg.norm((t[0] - room.eye)[[0, 2]])):
         paint()
 
@@ -100,15 +153,22 @@ def _camera(old: Camera, size, attic, rng) -> Camera:
     """Moves the camera into the room and turns it: along the room, to a corner, close to a wall."""
     width, tall, depth = size
     mode = rng.choice(["along", "corner", "close", "any"], p=[0.35, 0.35, 0.15, 0.15])
-    yaw = {"along": rng.normal(0, 9), "corner": rng.choice([-1, 1]) * rng.uniform(25, 62),
-           "close": rng.normal(0, 25), "any": rng.uniform(-180, 180)}[str(mode)]  # fmt: skip
+    yaw = {
+        "along": rng.normal(0, 9),
+        "corner": rng.choice([-1, 1]) * rng.uniform(25, 62),
+        "close": rng.normal(0, 25),
+        "any": rng.uniform(-180, 180),
+    }[str(mode)]
     pitch = rng.normal(1, 7)
     if rng.random() < 0.22:
         pitch = rng.uniform(10, 33) if rng.random() < 0.65 else rng.uniform(-40, -15)
     yaw, pitch = np.radians(yaw), np.radians(pitch)
     x = width / 2 - np.sin(yaw) * width * 0.34 + rng.normal(0, 0.1) * width
-    z = depth - rng.uniform(1.4, 2.8) if mode == "close" else (
-        depth / 2 - np.cos(yaw) * depth * rng.uniform(0.2, 0.45))  # fmt: skip
+    z = (
+        depth - rng.uniform(1.4, 2.8)
+        if mode == "close"
+        else (depth / 2 - np.cos(yaw) * depth * rng.uniform(0.2, 0.45))
+    )
     # The car's way becomes a small step, so that the camera never leaves the room.
     step = 0.3 * np.tanh(old.position[2] / 4)
     margin = 0.5 if not attic else 0.28 * width
@@ -154,10 +214,21 @@ def _outdoors(outside: Canvas, size, view: str, rng, paint_sky) -> None:
     top = (s * 10 % 1 > 0.4) * 0.03 if house else 0.03 * np.sin(s * 80) + rng.normal(0, 0.012, 81)
     top = np.maximum(0.01, (rim * 9 - ground) / 40 + top if view == "sky" else s * 0 + 1)
     shape = np.concatenate([[[0, 0]], np.stack([s, top], 1), [[1, 0]]])
-    for corner, across in (([-30, ground, size[2] + far], [80, 0, 0]), ([50, ground, -far], [-80, 0, 0]),
-                           ([-far, ground, -40], [0, 0, 80]), ([size[0] + far, ground, 40], [0, 0, -80])):  # fmt: skip
-        outside.plane(corner, across, UP * 40, lambda _: texture(), "building" if house else "vegetation",
-                      outside.light.ambient + outside.light.sun * rng.uniform(0.1, 0.7), shape)  # fmt: skip
+    for corner, across in (
+        ([-30, ground, size[2] + far], [80, 0, 0]),
+        ([50, ground, -far], [-80, 0, 0]),
+        ([-far, ground, -40], [0, 0, 80]),
+        ([size[0] + far, ground, 40], [0, 0, -80]),
+    ):
+        outside.plane(
+            corner,
+            across,
+            UP * 40,
+            lambda _: texture(),
+            "building" if house else "vegetation",
+            outside.light.ambient + outside.light.sun * rng.uniform(0.1, 0.7),
+            shape,
+        )
     outside.image *= np.exp(rng.uniform(0, np.log(4)))
 
 
@@ -177,11 +248,18 @@ def _look(room: Room, rng) -> dict:
         bands += ((-rng.uniform(0.05, 0.2), 0.01, white), (-0.24, -0.22, base * 0.8))
     if rng.random() < 0.12:
         bands += ((0.14, 0.9, pick(TONES)), (0.9, 0.96, trim))
-    kind = str(rng.choice(["plain", "stripes", "motif", "blocks", "boards"], p=[.66, .07, .1, .09, .08]))  # fmt: skip
+    kind = str(
+        rng.choice(
+            ["plain", "stripes", "motif", "blocks", "boards"], p=[0.66, 0.07, 0.1, 0.09, 0.08]
+        )
+    )
     if room.kind == "bathroom" and rng.random() < 0.75:
         kind = "blocks"
-    cell = {"blocks": (rng.uniform(0.1, 0.6), rng.uniform(0.06, 0.4)), "boards": (9, rng.uniform(0.08, 0.2)),
-            "stripes": (rng.uniform(0.06, 0.4), 1)}.get(kind, (rng.uniform(0.12, 0.6),) * 2)  # fmt: skip
+    cell = {
+        "blocks": (rng.uniform(0.1, 0.6), rng.uniform(0.06, 0.4)),
+        "boards": (9, rng.uniform(0.08, 0.2)),
+        "stripes": (rng.uniform(0.06, 0.4), 1),
+    }.get(kind, (rng.uniform(0.12, 0.6),) * 2)
     ink = np.clip(base * rng.uniform(0.75, 1.1) + rng.normal(0, 0.04, 3), 0.05, 0.98)
     if kind == "boards" and rng.random() < 0.7:
         base, ink = wood, wood * 0.6
@@ -211,10 +289,24 @@ def _look(room: Room, rng) -> dict:
         room.seed + 2,
     )
     if rng.random() < 0.4 or room.kind in ("bathroom", "shop"):
-        floor = replace(floor, kind=str(rng.choice(["blocks", "plain", "check"], p=[.55, .35, .1])), color=pick(TONES) * rng.uniform(.6, 1),
-                        cell=(rng.uniform(0.2, 0.8),) * 2, rough=8)  # fmt: skip
-    return {"wall": wall, "accent": accent, "ceiling": ceiling, "floor": floor, "wood": wood,
-            "trim": trim, "beams": rng.random() < 0.13, "cloth": pick(TONES), "white": white}  # fmt: skip
+        floor = replace(
+            floor,
+            kind=str(rng.choice(["blocks", "plain", "check"], p=[0.55, 0.35, 0.1])),
+            color=pick(TONES) * rng.uniform(0.6, 1),
+            cell=(rng.uniform(0.2, 0.8),) * 2,
+            rough=8,
+        )
+    return {
+        "wall": wall,
+        "accent": accent,
+        "ceiling": ceiling,
+        "floor": floor,
+        "wood": wood,
+        "trim": trim,
+        "beams": rng.random() < 0.13,
+        "cloth": pick(TONES),
+        "white": white,
+    }
 
 
 def _shell(room: Room, attic: bool, rng) -> tuple[list[Wall], list[Wall]]:
@@ -222,16 +314,22 @@ def _shell(room: Room, attic: bool, rng) -> tuple[list[Wall], list[Wall]]:
     width, tall, depth = room.size
     x, z = np.array([1.0, 0, 0]), np.array([0, 0, 1.0])
     knee = tall * rng.uniform(0.3, 0.6) if attic else tall
-    walls = [Wall(np.array([0, 0, depth]), x, -z, width, tall), Wall(np.zeros(3), z, x, depth, knee),
-             Wall(np.array([width, 0, depth]), -z, -x, depth, knee), Wall(np.array([width, 0, 0]), -x, z, width, tall)]  # fmt: skip
+    walls = [
+        Wall(np.array([0, 0, depth]), x, -z, width, tall),
+        Wall(np.zeros(3), z, x, depth, knee),
+        Wall(np.array([width, 0, depth]), -z, -x, depth, knee),
+        Wall(np.array([width, 0, 0]), -x, z, width, tall),
+    ]
     if not attic:
         return walls, [Wall(np.array([0, tall, depth]), x, -UP, width, depth, -z)]
     run = np.array([width / 2, tall - knee, 0])
     long = float(np.hypot(*run[:2]))
     rise, other = run / long, run * [-1, 1, 1] / long
     left = np.array([rise[1], -rise[0], 0])
-    return walls, [Wall(np.array([0, knee, 0]), z, left, depth, long, rise),
-                   Wall(np.array([width, knee, depth]), -z, left * [-1, 1, 1], depth, long, other)]  # fmt: skip
+    return walls, [
+        Wall(np.array([0, knee, 0]), z, left, depth, long, rise),
+        Wall(np.array([width, knee, depth]), -z, left * [-1, 1, 1], depth, long, other),
+    ]
 
 
 def _paint_shell(room: Room, walls, slopes, look, rng) -> None:
@@ -241,8 +339,14 @@ def _paint_shell(room: Room, walls, slopes, look, rng) -> None:
     gable = np.array([[0, 0], [1, 0], [1, knee], [0.5, 1], [0, knee]]) if knee < 1 else None
     for i, wall in enumerate(walls):
         surface = look["accent"] if i == room.seed % 4 else look["wall"]
-        room.face(wall.origin, wall.along * wall.length, UP * wall.height, wall.inward, surface,
-                  gable if i in (0, 3) else None)  # fmt: skip
+        room.face(
+            wall.origin,
+            wall.along * wall.length,
+            UP * wall.height,
+            wall.inward,
+            surface,
+            gable if i in (0, 3) else None,
+        )
     for slope in slopes:
         room.face(
             slope.origin,

@@ -17,17 +17,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from skyseg_tf.data.drawing.canvas import Canvas
-from skyseg_tf.data.drawing.ground import paint_ground, paint_hall
+from skyseg_tf.data.drawing.ground import paint_ground
+from skyseg_tf.data.drawing.hall import paint_hall
+from skyseg_tf.data.drawing.photo import develop, draw_photo
 from skyseg_tf.data.drawing.places import PLACES
 from skyseg_tf.data.drawing.rooms import paint_room
-from skyseg_tf.data.drawing.sky import (
-    WEATHERS,
-    develop,
-    draw_photo,
-    draw_weather,
-    mirror_on,
-    paint_sky,
-)
+from skyseg_tf.data.drawing.sky import WEATHERS, draw_weather, mirror_on, paint_sky
 from skyseg_tf.data.drawing.worlds import make_world
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import write_aside
@@ -44,7 +39,7 @@ _CITIES = {
     "test": ("ostertor", "quellstadt", "rotenfels"),
 }
 _LAST_VOID = LABEL_ID["out of roi"]  # what the public test masks of Cityscapes still show
-# What a scene may show: weathers of scene_sky, places of scene_places. Cityscapes was recorded from
+# What a scene may show: weathers of sky.py, places of places.py. Cityscapes was recorded from
 # a car on city roads, by day and not in adverse weather (Cordts et al., CVPR 2016, section 2.1).
 CONDITIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "all": (tuple(WEATHERS), tuple(PLACES)),

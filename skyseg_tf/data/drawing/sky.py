@@ -1,4 +1,4 @@
-"""Weather, sky and the faults of a camera for drawn street scenes."""
+"""Weather and sky of drawn street scenes."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -38,32 +38,140 @@ class Weather:
     haze: tuple[float, float]
 
 
-# fmt: off
 WEATHERS = {
-    "clear": Weather(20, (.07, .21, .62), (.5, .72, 1.), (1., .93, .82), (.26, .32, .42),
-                     (18, 65), (0, .04), (.5, 1.5), (.9, 1.2), (4, 30)),
-    "cumulus": Weather(22, (.06, .19, .58), (.46, .68, .97), (1., .94, .84), (.3, .34, .42),
-                       (20, 65), (.15, .65), (.12, .6), (.8, 1.5), (3, 20)),
-    "cirrus": Weather(11, (.14, .3, .66), (.7, .84, 1.), (.9, .84, .75), (.3, .34, .42),
-                      (15, 60), (.4, .8), (1.2, 2.5), (.7, 1.2), (2, 12)),
-    "hazy": Weather(9, (.5, .64, .86), (1., 1.02, 1.), (.55, .52, .45), (.42, .44, .46),
-                    (15, 60), (0, .3), (1.5, 3), (1., 1.3), (.5, 3)),
-    "white": Weather(12, (1.5, 1.55, 1.6), (1.7, 1.7, 1.7), (0, 0, 0), (.6, .62, .66),
-                     (20, 60), (0, .2), (2, 3), (1.4, 1.8), (.8, 6)),
-    "overcast": Weather(13, (.5, .53, .58), (.78, .8, .82), (0, 0, 0), (.45, .47, .5),
-                        (20, 60), (.5, 1), (.8, 2.5), (.45, .95), (.6, 5)),
-    "storm": Weather(5, (.16, .18, .22), (.42, .45, .5), (.1, .1, .1), (.2, .215, .24),
-                     (15, 50), (.6, 1), (.5, 1.5), (.18, .5), (.6, 4)),
-    "fog": Weather(2.5, (.72, .75, .78), (.75, .77, .79), (0, 0, 0), (.5, .51, .53),
-                   (15, 50), (0, 0), (2, 3), (.8, .8), (.06, .25)),
-    "sunset": Weather(6, (.12, .17, .36), (1.1, .56, .22), (.6, .34, .14), (.16, .15, .18),
-                      (1.5, 10), (.05, .6), (.4, 2), (.5, 1.3), (1.5, 10)),
-    "dusk": Weather(4.5, (.03, .05, .13), (.28, .2, .2), (0, 0, 0), (.035, .04, .055),
-                    (5, 10), (0, .6), (.5, 2), (.06, .2), (2, 10)),
-    "night": Weather(6.5, (.0025, .003, .006), (.02, .014, .009), (0, 0, 0), (.005, .005, .006),
-                     (5, 10), (0, .6), (.8, 2.5), (.008, .022), (2, 10)),
+    "clear": Weather(
+        chance=20,
+        zenith=(0.07, 0.21, 0.62),
+        horizon=(0.5, 0.72, 1.0),
+        sun=(1.0, 0.93, 0.82),
+        ambient=(0.26, 0.32, 0.42),
+        elevation=(18, 65),
+        cover=(0, 0.04),
+        softness=(0.5, 1.5),
+        cloud=(0.9, 1.2),
+        haze=(4, 30),
+    ),
+    "cumulus": Weather(
+        chance=22,
+        zenith=(0.06, 0.19, 0.58),
+        horizon=(0.46, 0.68, 0.97),
+        sun=(1.0, 0.94, 0.84),
+        ambient=(0.3, 0.34, 0.42),
+        elevation=(20, 65),
+        cover=(0.15, 0.65),
+        softness=(0.12, 0.6),
+        cloud=(0.8, 1.5),
+        haze=(3, 20),
+    ),
+    "cirrus": Weather(
+        chance=11,
+        zenith=(0.14, 0.3, 0.66),
+        horizon=(0.7, 0.84, 1.0),
+        sun=(0.9, 0.84, 0.75),
+        ambient=(0.3, 0.34, 0.42),
+        elevation=(15, 60),
+        cover=(0.4, 0.8),
+        softness=(1.2, 2.5),
+        cloud=(0.7, 1.2),
+        haze=(2, 12),
+    ),
+    "hazy": Weather(
+        chance=9,
+        zenith=(0.5, 0.64, 0.86),
+        horizon=(1.0, 1.02, 1.0),
+        sun=(0.55, 0.52, 0.45),
+        ambient=(0.42, 0.44, 0.46),
+        elevation=(15, 60),
+        cover=(0, 0.3),
+        softness=(1.5, 3),
+        cloud=(1.0, 1.3),
+        haze=(0.5, 3),
+    ),
+    "white": Weather(
+        chance=12,
+        zenith=(1.5, 1.55, 1.6),
+        horizon=(1.7, 1.7, 1.7),
+        sun=(0, 0, 0),
+        ambient=(0.6, 0.62, 0.66),
+        elevation=(20, 60),
+        cover=(0, 0.2),
+        softness=(2, 3),
+        cloud=(1.4, 1.8),
+        haze=(0.8, 6),
+    ),
+    "overcast": Weather(
+        chance=13,
+        zenith=(0.5, 0.53, 0.58),
+        horizon=(0.78, 0.8, 0.82),
+        sun=(0, 0, 0),
+        ambient=(0.45, 0.47, 0.5),
+        elevation=(20, 60),
+        cover=(0.5, 1),
+        softness=(0.8, 2.5),
+        cloud=(0.45, 0.95),
+        haze=(0.6, 5),
+    ),
+    "storm": Weather(
+        chance=5,
+        zenith=(0.16, 0.18, 0.22),
+        horizon=(0.42, 0.45, 0.5),
+        sun=(0.1, 0.1, 0.1),
+        ambient=(0.2, 0.215, 0.24),
+        elevation=(15, 50),
+        cover=(0.6, 1),
+        softness=(0.5, 1.5),
+        cloud=(0.18, 0.5),
+        haze=(0.6, 4),
+    ),
+    "fog": Weather(
+        chance=2.5,
+        zenith=(0.72, 0.75, 0.78),
+        horizon=(0.75, 0.77, 0.79),
+        sun=(0, 0, 0),
+        ambient=(0.5, 0.51, 0.53),
+        elevation=(15, 50),
+        cover=(0, 0),
+        softness=(2, 3),
+        cloud=(0.8, 0.8),
+        haze=(0.06, 0.25),
+    ),
+    "sunset": Weather(
+        chance=6,
+        zenith=(0.12, 0.17, 0.36),
+        horizon=(1.1, 0.56, 0.22),
+        sun=(0.6, 0.34, 0.14),
+        ambient=(0.16, 0.15, 0.18),
+        elevation=(1.5, 10),
+        cover=(0.05, 0.6),
+        softness=(0.4, 2),
+        cloud=(0.5, 1.3),
+        haze=(1.5, 10),
+    ),
+    "dusk": Weather(
+        chance=4.5,
+        zenith=(0.03, 0.05, 0.13),
+        horizon=(0.28, 0.2, 0.2),
+        sun=(0, 0, 0),
+        ambient=(0.035, 0.04, 0.055),
+        elevation=(5, 10),
+        cover=(0, 0.6),
+        softness=(0.5, 2),
+        cloud=(0.06, 0.2),
+        haze=(2, 10),
+    ),
+    "night": Weather(
+        chance=6.5,
+        zenith=(0.0025, 0.003, 0.006),
+        horizon=(0.02, 0.014, 0.009),
+        sun=(0, 0, 0),
+        ambient=(0.005, 0.005, 0.006),
+        elevation=(5, 10),
+        cover=(0, 0.6),
+        softness=(0.8, 2.5),
+        cloud=(0.008, 0.022),
+        haze=(2, 10),
+    ),
 }
-# fmt: on
 
 
 def draw_weather(
@@ -211,93 +319,3 @@ def mirror_on(canvas: Canvas, strength: float, rng: np.random.Generator) -> None
     share = np.where(np.isin(canvas.labels, flat), puddle, 0).astype(np.float32)
     share = cv2.GaussianBlur(share, (3, 3), 0)
     canvas.image = cv2.blendLinear(mirrored, canvas.image, share, 1 - share)
-
-
-@dataclass(frozen=True)
-class Photo:
-    """How a picture was taken. Ranges follow cheap and good cameras alike."""
-
-    key: float  # brightness the exposure aims at
-    sky_weight: float  # share of the sky in the metering: 0 burns it out
-    warmth: np.ndarray  # (3,) white balance
-    saturation: float
-    shoulder: float  # linear value that still is not white
-    contrast: float
-    black: float
-    vignette: float
-    bloom: float
-    blur: float  # pixels at a width of 2048
-    motion: float
-    noise: float  # deviation on the display scale
-    jpeg: int  # quality, 0 = none
-
-
-def draw_photo(rng: np.random.Generator, night: bool) -> Photo:
-    """Picks a camera and its settings."""
-    sharp = rng.random() < 0.55
-    return Photo(
-        key=float(np.exp(rng.normal(np.log(0.08 if night else 0.21), 0.35))),
-        sky_weight=float(rng.uniform(0, 1.3)),
-        warmth=1 + rng.normal(0, 0.02, 3) + np.array([1, 0.1, -1]) * rng.normal(0, 0.06),
-        saturation=float(rng.uniform(0.6, 1.4)),
-        shoulder=float(rng.uniform(1.1, 4)),
-        contrast=float(rng.uniform(0.95, 1.55)),
-        black=float(rng.uniform(0, 0.05)) * (rng.random() < 0.4),
-        vignette=float(rng.uniform(0, 0.5)),
-        bloom=float(rng.uniform(0.02, 0.15)),
-        blur=float(rng.uniform(0, 0.9) if sharp else rng.uniform(0.9, 2.6)),
-        motion=float(rng.uniform(2, 9)) * (rng.random() < 0.12),
-        noise=float(np.exp(rng.uniform(np.log(0.002), np.log(0.05 if night else 0.022)))),
-        jpeg=int(rng.uniform(45, 96)) * (rng.random() < 0.5),
-    )
-
-
-def develop(canvas: Canvas, photo: Photo, rng: np.random.Generator) -> np.ndarray:
-    """Turns linear light into a photo: metering, glare, lens, sensor, tone curve.
-
-    Returns:
-      (H, W, 3) uint8 RGB.
-    """
-    image = canvas.image
-    height, width = canvas.size
-    small_size = (max(8, width // 8), max(8, height // 8))
-    small = cv2.resize(image, small_size, interpolation=cv2.INTER_AREA)
-    is_sky = (canvas.labels == LABEL_ID["sky"]).astype(np.float32)
-    is_sky = cv2.resize(is_sky, small_size, interpolation=cv2.INTER_AREA)
-    weight = 1 - is_sky * (1 - photo.sky_weight) + 1e-3
-    logs = np.log(small.mean(-1) + 1e-3)
-    exposure = min(photo.key / float(np.exp((logs * weight).sum() / weight.sum())), 14.0)
-    glare = np.clip(small * exposure - 0.9, 0, 12)
-    wide = cv2.GaussianBlur(glare, (0, 0), width / 8 / 25)
-    wide += 2 * cv2.GaussianBlur(glare, (0, 0), width / 8 / 120 + 0.3)
-    wide = cv2.resize(wide * photo.bloom, (width, height), interpolation=cv2.INTER_LINEAR)
-    gray = np.full((3, 3), (1 - photo.saturation) / 3) + np.eye(3) * photo.saturation
-    image = cv2.transform(image, np.diag(photo.warmth * exposure) @ gray)
-    image += wide
-    y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    image *= (1 - photo.vignette * 0.5 * (x * x + y * y) * 0.7).astype(np.float32)[..., None]
-    scale = width / 2048
-    if photo.blur * scale > 0.25:
-        image = cv2.GaussianBlur(image, (0, 0), photo.blur * scale)
-    if photo.motion * scale > 1.5:
-        image = cv2.blur(image, (int(photo.motion * scale), 1))
-    return _expose(image, photo, rng)
-
-
-def _expose(image: np.ndarray, photo: Photo, rng: np.random.Generator) -> np.ndarray:
-    """Tone curve, sensor noise and JPEG: (H, W, 3) float32 light -> uint8."""
-    white = photo.shoulder
-    np.clip(image, 0, 16, out=image)
-    image *= (1 + image / (white * white)) / (0.9 + image)
-    shown = cv2.sqrt(np.minimum(image, 1.0, out=image))
-    shown = photo.black + (1 - photo.black) * (0.47 + (shown - 0.47) * photo.contrast)
-    if photo.noise > 0.003:
-        grain = rng.standard_normal(image.shape, np.float32) * np.float32(photo.noise)
-        if photo.noise > 0.012:  # noise reduction of cheap cameras leaves blotches
-            grain = cv2.GaussianBlur(grain, (0, 0), 0.7) * 1.9
-        shown += grain
-    photo8 = cv2.convertScaleAbs(np.clip(shown, 0, 1), alpha=255)
-    if photo.jpeg:
-        _, packed = cv2.imencode(".jpg", photo8[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, photo.jpeg])
-        photo8 = cv2.imdecode(packed, cv2.IMREAD_COLOR_RGB)
-    return photo8

@@ -5,20 +5,22 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from skyseg_tf.data.branches import grow_branches
-from skyseg_tf.data.drawing.canvas import Canvas, cross, noise
-
-UP = np.array([0.0, 1.0, 0.0])
+from skyseg_tf.data.drawing.branches import grow_branches
+from skyseg_tf.data.drawing.canvas import UP, Canvas, cross, noise
 
 # Display colors of leaves: dark side, lit side.
 _LEAVES = (
     [((0.1, 0.17, 0.07), (0.5, 0.6, 0.22))] * 3
     + [((0.08, 0.14, 0.07), (0.36, 0.48, 0.2))] * 3
     + [((0.07, 0.13, 0.08), (0.28, 0.42, 0.24))] * 2
-    + [((0.16, 0.2, 0.06), (0.68, 0.7, 0.28)), ((0.3, 0.14, 0.05), (0.85, 0.5, 0.16)),
-       ((0.32, 0.22, 0.04), (0.9, 0.74, 0.2)), ((0.2, 0.06, 0.07), (0.5, 0.2, 0.16)),
-       ((0.35, 0.28, 0.3), (0.92, 0.85, 0.86))]
-)  # fmt: skip
+    + [
+        ((0.16, 0.2, 0.06), (0.68, 0.7, 0.28)),
+        ((0.3, 0.14, 0.05), (0.85, 0.5, 0.16)),
+        ((0.32, 0.22, 0.04), (0.9, 0.74, 0.2)),
+        ((0.2, 0.06, 0.07), (0.5, 0.2, 0.16)),
+        ((0.35, 0.28, 0.3), (0.92, 0.85, 0.86)),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,16 @@ def _crown(canvas: Canvas, tree: Tree, right, rng) -> None:
     grid = np.clip(px * max(high - low), 12, 64) / max(high - low)
     field, sheen = _crown_field(centres, radii, low, high, grid, light, camera, right)
     # The board's plane to the picture: an affine map is exact enough at this distance.
-    frame = (np.array([tree.foot + low[0] * right + high[1] * UP,
-                       tree.foot + high[0] * right + high[1] * UP,
-                       tree.foot + low[0] * right + low[1] * UP]) - camera.position) @ camera.matrix.T  # fmt: skip
+    frame = (
+        np.array(
+            [
+                tree.foot + low[0] * right + high[1] * UP,
+                tree.foot + high[0] * right + high[1] * UP,
+                tree.foot + low[0] * right + low[1] * UP,
+            ]
+        )
+        - camera.position
+    ) @ camera.matrix.T
     if frame[:, 2].min() < 0.2:
         return
     target = (frame[:, :2] / frame[:, 2:] - 0.5 - (x0, y0)).astype(np.float32)
@@ -165,6 +174,31 @@ def _crown_field(centres, radii, low, high, grid, light, camera, right):
     return field.astype(np.float32), np.clip(sheen, 0.05, 1).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Ridge:
+    """A far silhouette: its waves around the horizon and what it is.
+
+    Attributes:
+      waves: lowest and highest frequency, per turn.
+      fall: the exponent with which the waves' strength falls with their frequency.
+      label: of its pixels.
+      color: display color.
+    """
+
+    waves: tuple[int, int]
+    fall: float
+    label: str
+    color: tuple[float, float, float]
+
+
+_RIDGES = {
+    "hills": Ridge((3, 40), 1.3, "vegetation", (0.2, 0.27, 0.17)),
+    "fields": Ridge((2, 20), 1.6, "terrain", (0.45, 0.48, 0.28)),
+    "trees": Ridge((30, 900), 0.65, "vegetation", (0.17, 0.22, 0.13)),
+    "city": Ridge((20, 200), 0.3, "building", (0.5, 0.5, 0.52)),
+}
+
+
 def draw_ridge(canvas: Canvas, distance: float, height: float, kind: str, seed: int) -> None:
     """A far silhouette all around: hills, a line of trees, or a city.
 
@@ -172,26 +206,22 @@ def draw_ridge(canvas: Canvas, distance: float, height: float, kind: str, seed: 
       canvas: to paint on.
       distance: metres.
       height: metres of its highest points.
-      kind: "hills", "fields", "trees" or "city".
+      kind: key of _RIDGES.
       seed: of its outline.
     """
     rng = np.random.default_rng([seed, 12])
     turn = np.linspace(-np.pi, np.pi, 4096, endpoint=False)
-    waves = {"hills": (3, 40, 1.3), "fields": (2, 20, 1.6), "trees": (30, 900, 0.65),
-             "city": (20, 200, 0.3)}[kind]  # fmt: skip
+    ridge = _RIDGES[kind]
+    lowest, highest = ridge.waves
     profile = np.zeros_like(turn)
-    for frequency in np.unique(np.geomspace(waves[0], waves[1], 40).astype(int)):
-        strength = (frequency / waves[0]) ** -waves[2]
+    for frequency in np.unique(np.geomspace(lowest, highest, 40).astype(int)):
+        strength = (frequency / lowest) ** -ridge.fall
         profile += strength * np.sin(frequency * turn + rng.uniform(0, 2 * np.pi)) * rng.random()
     profile = (profile - profile.min()) / np.ptp(profile)
     if kind == "city":
         steps = np.sort(rng.choice(4096, 260, replace=False))
         profile = profile[steps[np.searchsorted(steps, np.arange(4096)) % 260]] ** 2
-    label, color = {
-        "hills": ("vegetation", (0.2, 0.27, 0.17)), "fields": ("terrain", (0.45, 0.48, 0.28)),
-        "trees": ("vegetation", (0.17, 0.22, 0.13)), "city": ("building", (0.5, 0.5, 0.52)),
-    }[kind]  # fmt: skip
-    color = np.clip(np.array(color) * rng.uniform(0.6, 1.3) + rng.normal(0, 0.03, 3), 0.03, 1)
+    color = np.clip(np.array(ridge.color) * rng.uniform(0.6, 1.3) + rng.normal(0, 0.03, 3), 0.03, 1)
     eye = canvas.camera.position
     xz = np.stack([np.sin(turn), 0 * turn, np.cos(turn)], 1) * distance
     top = eye * [1, 0, 1] + xz + UP * (0.25 + 0.75 * profile[:, None]) * height
@@ -206,4 +236,4 @@ def draw_ridge(canvas: Canvas, distance: float, height: float, kind: str, seed: 
     )
     rim = top[seen]
     foot = rim[::-1] * [1, 0, 1] - UP * 0.01 * distance
-    canvas.polygon(np.concatenate([rim, foot]), color, label, light)
+    canvas.polygon(np.concatenate([rim, foot]), color, ridge.label, light)

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import Canvas
-from skyseg_tf.data.drawing.interior import TONES, UP, WHITES, Room, Surface, Wall
+from skyseg_tf.data.drawing.canvas import UP, Canvas
+from skyseg_tf.data.drawing.interior import TONES, WHITES, Room, Surface, Wall
 from skyseg_tf.data.drawing.parts import glow
 from skyseg_tf.labels import LABEL_ID
 
@@ -47,8 +47,15 @@ def paint_window(room: Room, wall: Wall, hole, rng) -> None:
     canvas, (a0, a1, y0, y1) = room.canvas, hole
     deep, frame, casing = rng.uniform(0.04, 0.25), rng.uniform(0.03, 0.08), rng.uniform(0, 0.12)
     columns, rows = int(rng.integers(1, 4)), int(rng.choice([1, 1, 2, 3]))
-    color = np.array([(.95, .95, .95), (.95, .95, .95), (.5, .35, .22), (.15, .15, .16)][rng.integers(4)])  # fmt: skip
-    veil, cloth = rng.choice(["", "curtain", "sheer", "blind"], p=[.42, .3, .1, .18]), rng.choice(17)  # fmt: skip
+    color = np.array(
+        [(0.95, 0.95, 0.95), (0.95, 0.95, 0.95), (0.5, 0.35, 0.22), (0.15, 0.15, 0.16)][
+            rng.integers(4)
+        ]
+    )
+    veil, cloth = (
+        rng.choice(["", "curtain", "sheer", "blind"], p=[0.42, 0.3, 0.1, 0.18]),
+        rng.choice(17),
+    )
     weave = str(rng.choice(["folds", "folds", "stripes"]))
     fill, lift = np.ones(3) * rng.uniform(0.5, 5), rng.uniform(0.2, 0.9)
     if room.view == "night":
@@ -118,8 +125,14 @@ def _hang(room: Room, wall: Wall, a, y, surface: Surface, light) -> None:
         h, w = max(4, round((y[1] - y[0]) * px)), max(4, round((a[1] - a[0]) * px))
         return np.clip(surface.draw(h, w, px), 0, 255).astype(np.uint8), None
 
-    room.canvas.plane(wall.at(a[0], y[0], 0.09), wall.along * (a[1] - a[0]), UP * (y[1] - y[0]),
-                      texture, "building", light)  # fmt: skip
+    room.canvas.plane(
+        wall.at(a[0], y[0], 0.09),
+        wall.along * (a[1] - a[0]),
+        UP * (y[1] - y[0]),
+        texture,
+        "building",
+        light,
+    )
 
 
 def paint_sunbeams(room: Room, walls, plans, rng) -> None:

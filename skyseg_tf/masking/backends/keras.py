@@ -61,7 +61,7 @@ def load_box(path: Path, entry: dict) -> Runtime:
 
 
 def _import_keras(threads: int | None):
-    from skyseg_tf.dependencies import import_tensorflow_quietly
+    from skyseg_tf.console.dependencies import import_tensorflow_quietly
 
     import_tensorflow_quietly()
     if threads:

@@ -39,10 +39,6 @@ class Lazy:
         """The function; `inspect.signature` looks for it under this name."""
         return resolve_name(self.name)
 
-    def load(self) -> None:
-        """Imports the function now."""
-        self.__wrapped__  # noqa: B018
-
     def __call__(self, *args, **options):
         """Calls the function."""
         return self.__wrapped__(*args, **options)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from skyseg_tf.flags import (
+from skyseg_tf.console.flags import (
     BACKENDS,
     DATA,
     ENCODINGS,

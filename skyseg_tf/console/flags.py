@@ -16,20 +16,22 @@ RESULT = Parameter(group=Group("result", sort_key=4))
 SEARCH = Parameter(group=Group("search", sort_key=0))
 STREAM = Parameter(allow_leading_hyphen=True)  # "-" is stdin or stdout
 
+_PACKAGE = Path(__file__).parents[1]
+
 # Registries: the file in this package, and the name in it.
 BACKENDS = ("masking/backends/__init__.py", "BACKENDS")
-ENCODINGS = ("labels.py", "ENCODINGS")
+ENCODINGS = ("labels/encodings.py", "ENCODINGS")
 EXPORTS = ("exporters/formats.py", "FORMATS")
 LAYOUTS = ("data/layouts.py", "LAYOUTS")
 LOSSES = ("training/losses.py", "LOSSES")
 MASK_FORMATS = ("masking/formats.py", "FORMATS")
-MODELS = ("networks.py", "MODELS")
+MODELS = ("models/networks.py", "MODELS")
 AUGMENTATIONS = ("data/augment/presets.py", "AUGMENTATIONS")
 OPTIMIZERS = ("models/recipes.py", "OPTIMIZERS")
 PRECISIONS = ("training/precision.py", "PRECISIONS")
 PRUNERS = ("tuning/trials.py", "PRUNERS")
 SAMPLERS = ("tuning/trials.py", "SAMPLERS")
-SCHEMES = ("labels.py", "SCHEMES")
+SCHEMES = ("labels/schemes.py", "SCHEMES")
 STORAGES = ("data/examples.py", "STORAGES")
 TRACKERS = ("training/watching.py", "TRACKERS")
 
@@ -42,7 +44,7 @@ def names(file: str, registry: str) -> tuple[str, ...]:
       file: in this package.
       registry: a dict or tuple that is written out there.
     """
-    for node in ast.parse((Path(__file__).parent / file).read_text()).body:
+    for node in _statements(file):
         targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
         for target in targets:
             if isinstance(target, ast.Name) and target.id == registry:
@@ -52,6 +54,11 @@ def names(file: str, registry: str) -> tuple[str, ...]:
                     if one.id == registry:
                         return _names(value)
     raise LookupError(f"{file} has no {registry}")
+
+
+@cache
+def _statements(file: str) -> list[ast.stmt]:
+    return ast.parse((_PACKAGE / file).read_text()).body
 
 
 def _names(node: ast.expr) -> tuple[str, ...]:

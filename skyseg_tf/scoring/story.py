@@ -13,11 +13,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from skyseg_tf.data.layouts import Pair, find_pairs, guess_mask_encoding, source_root
+from skyseg_tf.data.encodings import guess_mask_encoding
+from skyseg_tf.data.layouts import Pair
 from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs, photos_of_records
 from skyseg_tf.data.records import read_manifest
+from skyseg_tf.data.scan import find_pairs, source_root
 from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.evaluation.settings import EvaluateConfig
 from skyseg_tf.images import check_folder
 from skyseg_tf.labels import SCHEMES, LabelScheme, check_encoding
 from skyseg_tf.masking.prediction import predict_image
@@ -31,6 +32,7 @@ from skyseg_tf.scoring.evaluation import Evaluation, score_image
 from skyseg_tf.scoring.report import write_report
 from skyseg_tf.scoring.results import keep_worst, write_results
 from skyseg_tf.scoring.scores import class_table
+from skyseg_tf.scoring.settings import EvaluateConfig
 from skyseg_tf.scoring.submission import check_submission, write_submission
 
 PROTOCOLS = ("photo", "records")
@@ -209,9 +211,14 @@ def scored_model(config: EvaluateConfig, few: bool = False) -> ScoredModel:
     if runtime.network is not None:
         divisor = MODELS[network].divisor if network in MODELS else 1
     return ScoredModel(
-        runtime, network, scheme, protocol, size and tuple(size), divisor,
+        runtime,
+        network,
+        scheme,
+        protocol,
+        size and tuple(size),
+        divisor,
         records and Path(records),
-    )  # fmt: skip
+    )
 
 
 def _scheme_of(run: Path | None, runtime: Runtime) -> LabelScheme | None:

@@ -1,18 +1,23 @@
 """The networks there are: MODELS, all that is said of each in one entry.
 
-Nothing here imports Keras, so that names and settings are there for `--help`; `skyseg_tf.models`
-builds them.
+`skyseg_tf.models.build_model` builds them.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from skyseg_tf.dependencies import Lazy
+import keras
+
+from skyseg_tf.console.dependencies import Lazy
 from skyseg_tf.errors import InputError, not_among
-
-if TYPE_CHECKING:
-    import keras
+from skyseg_tf.models.bisenetv2 import bisenetv2
+from skyseg_tf.models.deeplab import deeplabv3_xception
+from skyseg_tf.models.pspnet import pspnet
+from skyseg_tf.models.resnet_lstm import resnet_lstm
+from skyseg_tf.models.skyline import skyline, skyline_lite0
+from skyseg_tf.models.skynet import skynet
+from skyseg_tf.models.u2net import u2net, u2netp
+from skyseg_tf.models.unet_efficientnet import unet_efficientnet_b2
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Network:
       why_no_imagenet: the reason.
     """
 
-    build: Callable[..., "keras.Model"]
+    build: Callable[..., keras.Model]
     recipe: Recipe = Recipe()
     paper: str = ""
     divisor: int = 1
@@ -69,32 +74,28 @@ class Network:
     why_no_imagenet: str = "its encoder is a design of its own, never trained on ImageNet"
 
 
-_ROOM = "skyseg_tf.models"
+_IMAGENET = "skyseg_tf.models.imagenet"  # lazily: it looks networks up here
 MODELS: dict[str, Network] = {
-    "skyline": Network(
-        Lazy(f"{_ROOM}.skyline:skyline"), Recipe(learning_rate=3e-3, warmup_steps=100)
-    ),
+    "skyline": Network(skyline, Recipe(learning_rate=3e-3, warmup_steps=100)),
     "skyline_lite0": Network(
-        Lazy(f"{_ROOM}.skyline:skyline_lite0"),
+        skyline_lite0,
         Recipe(warmup_steps=100),
         ignorable=(r"encoder\.(_blocks\.15|_conv_head|_bn1|_fc)\..*",),
-        imagenet=Lazy(f"{_ROOM}.imagenet:load_lite0"),
+        imagenet=Lazy(f"{_IMAGENET}:load_lite0"),
     ),
-    "skynet": Network(
-        Lazy(f"{_ROOM}.skynet:skynet"), paper="Ronneberger et al., U-Net, MICCAI 2015", divisor=4
-    ),
+    "skynet": Network(skynet, paper="Ronneberger et al., U-Net, MICCAI 2015", divisor=4),
     "u2net": Network(
-        Lazy(f"{_ROOM}.u2net:u2net"),  # its code keeps the rate constant: --power 0
+        u2net,  # its code keeps the rate constant: --power 0
         paper="Qin et al., U2-Net, Pattern Recognition 2020",
         aux_weights=(1.0,) * 6,
     ),
     "u2netp": Network(
-        Lazy(f"{_ROOM}.u2net:u2netp"),
+        u2netp,
         paper="Qin et al., U2-Net, Pattern Recognition 2020",
         aux_weights=(1.0,) * 6,
     ),
     "deeplabv3_xception": Network(
-        Lazy(f"{_ROOM}.deeplab:deeplabv3_xception"),
+        deeplabv3_xception,
         Recipe("sgd", 7e-3, weight_decay=4e-5),
         paper="Chen et al., DeepLabV3+, ECCV 2018",
         why_no_imagenet="its aligned Xception-65 has 16 middle blocks, strided convolutions in place "
@@ -102,13 +103,13 @@ MODELS: dict[str, Network] = {
         "Xception has 8 and neither",
     ),
     "bisenetv2": Network(
-        Lazy(f"{_ROOM}.bisenetv2:bisenetv2"),
+        bisenetv2,
         Recipe("sgd", 5e-2, warmup_steps=1000, weight_decay=5e-4, loss=("ohem", "ohem")),
         paper="Yu et al., BiSeNet V2, IJCV 2021",
         aux_weights=(1.0,) * 4,
     ),
     "pspnet": Network(
-        Lazy(f"{_ROOM}.pspnet:pspnet"),
+        pspnet,
         Recipe("sgd", 1e-2, weight_decay=1e-4),
         paper="Zhao et al., Pyramid Scene Parsing Network, CVPR 2017",
         aux_weights=(0.4,),
@@ -116,7 +117,7 @@ MODELS: dict[str, Network] = {
         "on the 3x3 of a block; keras.applications' has one 7x7 to 64 and strides on the 1x1",
     ),
     "resnet_lstm": Network(
-        Lazy(f"{_ROOM}.resnet_lstm:resnet_lstm"),
+        resnet_lstm,
         Recipe(learning_rate=3e-4),
         divisor=32,
         sequence=True,
@@ -124,10 +125,10 @@ MODELS: dict[str, Network] = {
         why_no_imagenet="keras.applications has no ResNet-18",
     ),
     "unet_efficientnet_b2": Network(
-        Lazy(f"{_ROOM}.unet_efficientnet:unet_efficientnet_b2"),
+        unet_efficientnet_b2,
         paper="Ronneberger et al., U-Net, MICCAI 2015; Tan and Le, EfficientNet, ICML 2019",
         ignorable=(r"encoder\.conv_head\.weight", r"encoder\.bn2\..*"),
-        imagenet=Lazy(f"{_ROOM}.imagenet:load_efficientnet_b2"),
+        imagenet=Lazy(f"{_IMAGENET}:load_efficientnet_b2"),
     ),
 }
 
