@@ -6,7 +6,7 @@ import time
 import pytest
 
 from skyseg_tf.errors import Stuck
-from skyseg_tf.video.stages import Stage, run_stages
+from skyseg_tf.masking.stages import Stage, run_stages
 
 
 def test_items_keep_their_order_and_stages_overlap():

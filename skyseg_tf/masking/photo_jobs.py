@@ -59,10 +59,15 @@ def predict_photos(config: PredictConfig) -> int:
 
     hidden = True if config.quiet or len(jobs) == 1 else None
     with tqdm(total=len(jobs), unit="photo", disable=hidden) as bar:
-        for job, error in run_jobs(jobs, config.workers, config.batch_size, load, work.finish):
+
+        def tell(job: Job, error: Exception | None) -> None:
             bar.update()
             if error is not None:
                 work.failures.append(_failure(job.source, error))
+
+        stopped = run_jobs(jobs, config.workers, config.batch_size, load, work.finish, tell)
+    if stopped:
+        raise KeyboardInterrupt(stopped)
     form = FORMATS[config.format]
     if isinstance(form, Table):
         rows = [work.rows[job] for job in jobs if job in work.rows]

@@ -21,7 +21,7 @@ from skyseg_tf.video.camera import Camera
 from skyseg_tf.video.compose import Composer, frame_kind
 from skyseg_tf.video.read import Moment, Shrinker, VideoReader
 from skyseg_tf.video.smoothing import Smoother
-from skyseg_tf.video.stages import Stage, StageTime, run_stages
+from skyseg_tf.masking.stages import Stage, StageTime, run_stages
 from skyseg_tf.video.write import CONTAINERS, FrameFolder, VideoWriter
 
 _MOST_STREAMS = 4  # frames in memory, each with the network's activations

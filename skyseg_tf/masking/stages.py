@@ -1,7 +1,8 @@
 """A chain of stages, each in threads of its own, with bounded queues between them.
 
-Decoders, encoders, OpenCV and the runtimes release Python's lock while they work, so the stages do
-overlap. What each of them did and waited for is measured.
+Photos and videos go through the network so: read ahead, computed, and finished behind it. Decoders,
+encoders, OpenCV and the runtimes release Python's lock while they work, so the stages do overlap.
+What each of them did and waited for is measured.
 """
 
 import queue
@@ -29,11 +30,14 @@ class Stage(NamedTuple):
       name: for StageTime.
       function: what it returns goes to the next stage.
       workers: how many items it works on at once; they leave it in the order in which they came.
+      returns_list: whether it returns a list, whose items go on one by one: none while a batch is
+        being filled, then all of it.
     """
 
     name: str
     function: Callable[[Any], Any]
     workers: int = 1
+    returns_list: bool = False
 
 
 @dataclass
@@ -57,48 +61,6 @@ class StageTime:
     cpu: float = 0.0
     starved: float = 0.0
     blocked: float = 0.0
-
-
-class _Aborted(Exception):
-    pass
-
-
-class _Chain:
-    """What the threads share. Its flags are no events: a signal's handler must not wait for a lock."""
-
-    def __init__(self) -> None:
-        self.stopped = 0  # number of the signal that came
-        self.aborted = self.cut = False  # cut: the source hangs, its end was told in its place
-        self.errors: list[BaseException] = []
-        self.slowest = 0.0  # seconds of one item in one stage
-
-    def get(self, inbox: queue.Queue) -> Any:
-        while not self.aborted:
-            try:
-                return inbox.get(timeout=_POLL)
-            except queue.Empty:
-                continue
-        raise _Aborted
-
-    def put(self, outbox: queue.Queue | None, item: Any) -> None:
-        while outbox is not None:
-            if self.aborted:
-                raise _Aborted
-            try:
-                return outbox.put(item, timeout=_POLL)
-            except queue.Full:
-                continue
-
-    def run(self, step: Callable[[], bool]) -> None:
-        """Repeats a step until it is the last, or a thread fails."""
-        try:
-            while step():
-                pass
-        except _Aborted:
-            pass
-        except BaseException as error:
-            self.errors.append(error)
-            self.aborted = True
 
 
 def run_stages(
@@ -128,34 +90,118 @@ def run_stages(
       KeyboardInterrupt: given up; the signal's number is its argument.
       Stuck: given up, and a thread hangs; what it works on must be left alone.
     """
-    chain, times = _Chain(), [StageTime(source[0])]
-    boxes = [queue.Queue(depth) for _ in stages]
-    steps = [partial(_feed, chain, times[0], iter(source[1]), boxes[0])]
-    for stage, inbox, outbox in zip(stages, boxes, [*boxes[1:], None], strict=True):
-        times.append(StageTime(stage.name, stage.workers))
-        station = _Station(chain, times[-1], stage.function, inbox, outbox)
-        steps += [station.step] * stage.workers
-    names = [entry.name for entry in times for _ in range(entry.workers)]
-    threads = [
-        threading.Thread(target=chain.run, args=(step,), name=name, daemon=True)
-        for step, name in zip(steps, names, strict=True)
-    ]
+    chain = _Chain(source, stages, depth, patience)
     with _signals(chain):
-        try:
-            for thread in threads:
-                thread.start()
-            _join(threads, chain, times, boxes[0], patience)
-        except Stuck:
-            raise
-        except BaseException:
-            chain.stopped, chain.aborted = chain.stopped or signal.SIGINT, True
-            _join(threads, chain, times, boxes[0], patience)
-            raise
+        chain.run()
     if chain.errors:
         raise chain.errors[0]
     if chain.aborted:
         raise KeyboardInterrupt(chain.stopped)
-    return times, chain.stopped
+    return chain.times, chain.stopped
+
+
+class _Aborted(Exception):
+    pass
+
+
+class _Chain:
+    """The threads, and what they share.
+
+    Its flags are no events: a signal's handler must not wait for a lock.
+    """
+
+    def __init__(self, source: tuple[str, Iterable], stages: Sequence[Stage], depth, patience):
+        """Makes the threads."""
+        self.stopped = 0  # number of the signal that came
+        self.aborted = self.cut = False  # cut: the source hangs, its end was told in its place
+        self.errors: list[BaseException] = []
+        self.slowest = 0.0  # seconds of one item in one stage
+        self.patience = patience
+        self.times = [StageTime(source[0])]
+        queues = [queue.Queue(depth) for _ in stages]
+        self.first = queues[0]
+        steps = [partial(_feed, self, self.times[0], iter(source[1]), self.first)]
+        for stage, inbox, outbox in zip(stages, queues, [*queues[1:], None], strict=True):
+            self.times.append(StageTime(stage.name, stage.workers))
+            workers = _Workers(self, self.times[-1], stage, inbox, outbox)
+            steps += [workers.step] * stage.workers
+        names = [entry.name for entry in self.times for _ in range(entry.workers)]
+        self.threads = [
+            threading.Thread(target=self.repeat, args=(step,), name=name, daemon=True)
+            for step, name in zip(steps, names, strict=True)
+        ]
+
+    def get(self, inbox: queue.Queue) -> Any:
+        while not self.aborted:
+            try:
+                return inbox.get(timeout=_POLL)
+            except queue.Empty:
+                continue
+        raise _Aborted
+
+    def put(self, outbox: queue.Queue | None, item: Any) -> None:
+        while outbox is not None:
+            if self.aborted:
+                raise _Aborted
+            try:
+                return outbox.put(item, timeout=_POLL)
+            except queue.Full:
+                continue
+
+    def repeat(self, step: Callable[[], bool]) -> None:
+        """What a thread does: a step until it is the last, or a thread fails."""
+        try:
+            while step():
+                pass
+        except _Aborted:
+            pass
+        except BaseException as error:
+            self.errors.append(error)
+            self.aborted = True
+
+    def run(self) -> None:
+        """Starts the threads and waits for them, whatever strikes meanwhile.
+
+        Raises:
+          Stuck: one of them does not end.
+        """
+        try:
+            for thread in self.threads:
+                thread.start()
+            self.join()
+        except Stuck:
+            raise
+        except BaseException:
+            self.stopped, self.aborted = self.stopped or signal.SIGINT, True
+            self.join()
+            raise
+
+    def join(self) -> None:
+        """Waits for the threads, source first; once they were told to end, while items get done.
+
+        Raises:
+          Stuck: one of them does not end.
+        """
+        last, since = None, time.monotonic()
+        while alive := [thread for thread in self.threads if thread.is_alive()]:
+            if self.cut and alive == self.threads[:1]:
+                return
+            alive[-1].join(_POLL)  # with an end, since on Windows signals wait for it
+            done = sum(entry.items for entry in self.times)
+            state = (self.stopped, self.aborted, self.cut, done)
+            if state != last:
+                last, since = state, time.monotonic()
+            waited = time.monotonic() - since
+            if not self.stopped:
+                continue
+            if self.aborted and waited > _LAST_WAIT:
+                raise Stuck(self.stopped)
+            if waited > max(self.patience, _SLOW * self.slowest):
+                if alive[0] is self.threads[0] and self.first.empty() and not self.cut:
+                    self.cut = True
+                    self.first.put(_END)
+                else:
+                    self.aborted = True
 
 
 @contextmanager
@@ -185,39 +231,6 @@ def _signals(chain: _Chain) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _join(
-    threads: list[threading.Thread],
-    chain: _Chain,
-    times: list[StageTime],
-    inbox: queue.Queue,
-    patience: float,
-) -> None:
-    """Waits for the threads, source first; once they were told to end, while items get done.
-
-    Raises:
-      Stuck: one of them does not end.
-    """
-    last, since = None, time.monotonic()
-    while alive := [thread for thread in threads if thread.is_alive()]:
-        if chain.cut and alive == threads[:1]:
-            return
-        alive[-1].join(_POLL)  # with an end, since on Windows signals wait for it
-        state = (chain.stopped, chain.aborted, chain.cut, sum(entry.items for entry in times))
-        if state != last:
-            last, since = state, time.monotonic()
-        waited = time.monotonic() - since
-        if not chain.stopped:
-            continue
-        if chain.aborted and waited > _LAST_WAIT:
-            raise Stuck(chain.stopped)
-        if waited > max(patience, _SLOW * chain.slowest):
-            if alive[0] is threads[0] and inbox.empty() and not chain.cut:
-                chain.cut = True
-                inbox.put(_END)
-            else:
-                chain.aborted = True
-
-
 def _feed(chain: _Chain, times: StageTime, items, outbox: queue.Queue) -> bool:
     start, cpu = time.perf_counter(), time.thread_time()
     item = _END if chain.stopped else next(items, _END)
@@ -232,11 +245,11 @@ def _feed(chain: _Chain, times: StageTime, items, outbox: queue.Queue) -> bool:
     return item is not _END
 
 
-class _Station:
-    """One stage at work: its threads take items by number, and hand them on in that order."""
+class _Workers:
+    """The threads of one stage: they take items by number, and hand them on in that order."""
 
-    def __init__(self, chain: _Chain, times: StageTime, function, inbox, outbox):
-        self.chain, self.times, self.function = chain, times, function
+    def __init__(self, chain: _Chain, times: StageTime, stage: Stage, inbox, outbox):
+        self.chain, self.times, self.stage = chain, times, stage
         self.inbox, self.outbox = inbox, outbox
         self.taking = threading.Lock()
         self.taken, self.ended = 0, False
@@ -253,13 +266,14 @@ class _Station:
         if item is _END and not last:
             return False
         got, cpu = time.perf_counter(), time.thread_time()
-        result = _END if last else self.function(item)
+        result = _END if last else self.stage.function(item)
         cpu, done = time.thread_time() - cpu, time.perf_counter()
         with self.turn:
             while not self.turn.wait_for(lambda: self.next == number, _POLL):
                 if self.chain.aborted:
                     raise _Aborted
-            self.chain.put(self.outbox, result)
+            for each in result if self.stage.returns_list and not last else [result]:
+                self.chain.put(self.outbox, each)
             self.next += 1
             self.turn.notify_all()
             self.times.starved += got - start
