@@ -36,9 +36,10 @@ from skyseg_tf.masking import runtime
 from skyseg_tf.video import predict as module
 from skyseg_tf.video import read as video
 from skyseg_tf.video.camera import Camera
+from skyseg_tf.video.encoders import CONTAINERS
+from skyseg_tf.video.frames import Moment, VideoInfo
 from skyseg_tf.video.predict import VideoConfig, find_target, predict_video, predict_videos
-from skyseg_tf.video.read import Moment, VideoInfo
-from skyseg_tf.video.write import CONTAINERS, VideoWriter
+from skyseg_tf.video.write import VideoWriter
 
 TICK = Fraction(1, 25)
 

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from skyseg_tf.dashboard_pages.sources import Sample, sample_of_pair
+from skyseg_tf.dashboard_pages.sample_choices import Sample, sample_of_pair
 from skyseg_tf.data.layouts import find_pairs, guess_mask_encoding
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.json_file import read_object

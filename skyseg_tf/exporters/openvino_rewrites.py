@@ -122,10 +122,8 @@ def _pad_in_pooling(pad) -> None:
     kernel = how["kernel"]
     if max(*begin[2:], *end[2:]) >= min(kernel):  # a window of nothing but padding
         return
-    padded = op.max_pool(
-        answers, how["strides"], how["dilations"], list(begin[2:]), list(end[2:]), kernel,
-        how["rounding_type"], "explicit",
-    )  # fmt: skip
+    window = (how["strides"], how["dilations"], list(begin[2:]), list(end[2:]), kernel)
+    padded = op.max_pool(answers, *window, how["rounding_type"], "explicit")
     _replace(pool, padded)
 
 
