@@ -51,11 +51,11 @@ def run_jobs(
     load: Callable[[], Runtime],
     finish: Callable[[Runtime, Job, Photo, np.ndarray], None],
     tell: Callable[[Job, Exception | None], None],
-) -> int:
+) -> None:
     """Reads ahead and finishes behind in threads while the network runs in another.
 
     Whatever a decoder, the network or `finish` raise over one photo, the others are done. At most
-    workers + batch_size photos are in memory before the network, and as many behind it.
+    workers + 2 batch_size photos are in memory before the network, and as many behind it.
 
     Args:
       jobs: photos in the order wanted.
@@ -63,14 +63,11 @@ def run_jobs(
       batch_size: photos per step of the network.
       load: gives the model; called once, while the first photos are being read.
       finish: (runtime, job, photo, probs) -> None; called in several threads.
-      tell: (job, error that stopped it or None) -> None; called in one thread, in the jobs' order.
-
-    Returns:
-      The number of the signal that ended it, or 0, as `run_stages`.
+      tell: (job, error that stopped it or None) -> None; called in one thread.
 
     Raises:
       OSError: a full or failing disk.
-      InputError: what `load` raises.
+      KeyboardInterrupt: stopped; the photos under way have been finished, unless one hangs.
     """
     network = _Network(load, batch_size)
 
@@ -85,7 +82,8 @@ def run_jobs(
         Stage("finish", lambda item: _try(write, item), workers),
         Stage("tell", lambda item: tell(item.job, item.error)),
     ]
-    return run_stages(("jobs", items), stages, depth=batch_size)[1]
+    if stopped := run_stages(("jobs", items), stages, depth=batch_size)[1]:
+        raise KeyboardInterrupt(stopped)
 
 
 class _Network:
