@@ -35,6 +35,7 @@ def command_app(config: type, prog: str) -> App:
     """
     app = App(
         name=prog,
+        help=_paragraphs(config.__doc__),
         help_format="plaintext",
         help_formatter=_HelpPage(),
         version_flags=(),
@@ -64,6 +65,12 @@ class _HelpPage:
     def render_usage(self, console, options, usage) -> None:
         """Prints the first line."""
         console.print(f"Usage: {usage}", markup=False, highlight=False)
+
+
+def _paragraphs(docstring: str) -> str:
+    """A docstring without the line breaks of the source, which end in the middle of a line of help."""
+    paragraphs = re.split(r"\n\s*\n", docstring.strip())
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def _shown(default: Any) -> str | None:
