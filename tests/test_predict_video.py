@@ -1,3 +1,4 @@
+import importlib
 import os
 import re
 import signal
@@ -421,6 +422,15 @@ def test_a_command_that_hangs_ends_by_a_signal_and_leaves_nothing_half_written(
     assert err == "skyseg predict: stopped\n"
     left = {path.name for path in out.iterdir()}
     assert left <= (set() if kind == "clip" else {f"{index}.png" for index in range(5)})
+
+
+def test_without_pyav_videos_are_refused_in_one_line(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("skyseg_tf.video.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(InputError, match="videos and cameras need PyAV: pip install"):
+        importlib.import_module("skyseg_tf.video.predict")
+    assert importlib.import_module("skyseg_tf.video.formats").VIDEO_FORMATS
 
 
 def test_an_error_leaves_no_file(tmp_path):

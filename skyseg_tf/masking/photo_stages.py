@@ -55,7 +55,7 @@ def run_jobs(
     """Reads ahead and finishes behind in threads while the network runs in another.
 
     Whatever a decoder, the network or `finish` raise over one photo, the others are done. At most
-    workers + 2 batch_size photos are in memory before the network, and as many behind it.
+    workers + 3 batch_size photos are in memory before the network, and as many behind it.
 
     Args:
       jobs: photos in the order wanted.
