@@ -13,7 +13,7 @@ from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.flags import DATA, LAYOUTS, choices, default_is
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class CheckConfig:
     """Looks a dataset over and says what is wrong with it; writes nothing."""
 

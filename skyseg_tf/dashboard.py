@@ -21,7 +21,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.server.port import listen
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class DashboardConfig:
     """Look at models, photos, trainings and runs in the browser. Needs the extra `dashboard`."""
 

@@ -26,7 +26,7 @@ EXTRAS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class DoctorConfig:
     """Say which runtimes, extras and hardware are there and what is missing; changes nothing."""
 

@@ -10,7 +10,7 @@ from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.flags import DATA, RESULT, default_is
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class FlattenConfig:
     """Puts all city folders into one folder of images and one of annotations per split.
 

@@ -1,6 +1,6 @@
 """skyseg import_weights: a published PyTorch checkpoint becomes a Keras network to fine-tune."""
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +14,11 @@ from skyseg_tf.errors import InputError
 class ImportWeightsConfig:
     """Turn a published checkpoint into a Keras network for `skyseg train --init`."""
 
+    ARGUMENTS = ("file",)
+
     file: Path
     """State dict: .safetensors, .npz, or .pth / .pt (these two need PyTorch installed). Of
     mmsegmentation's, BiSeNetV2 and PSPNet are understood."""
-    _: KW_ONLY
     model: Annotated[str, NETWORK, choices(MODELS)]
     """Network."""
     out: Annotated[Path, RESULT]

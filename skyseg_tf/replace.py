@@ -1,6 +1,6 @@
 """skyseg replace: another sky in a photo."""
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +16,10 @@ LEAST_NEW_SKY = 0.02  # share of the other photo under which its sky would be a 
 class ReplaceConfig:
     """Put another sky into a photo, and let its light color the rest a little."""
 
+    ARGUMENTS = ("photo",)
+
     photo: Path
     """The photo whose sky goes."""
-    _: KW_ONLY
     sky: Path
     """Another photo; of what it shows, only sky comes in."""
     out: Annotated[Path | None, default_is("<photo>_sky.jpg")] = None

@@ -10,7 +10,7 @@ from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.flags import default_is
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ScenesConfig:
     """Draw street scenes with exact labels, in the folders and names of Cityscapes.
 

@@ -166,3 +166,18 @@ def check_one_line(stderr: str, verb: str, message: str) -> None:
     assert message in stderr
     assert len(stderr.strip().splitlines()) == 1, stderr
     assert stderr.startswith(f"skyseg {verb}: error: ")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_settings_are_flags_alone_but_python_may_give_them_in_their_order(verb):
+    from dataclasses import fields
+
+    from skyseg_tf.console.cli import config_of
+    from skyseg_tf.console.parsing import command_app
+
+    config = config_of(verb)
+    names = [field.name for field in fields(config)]
+    assert [getattr(config(*names), name) for name in names] == names
+    arguments = command_app(config, verb).assemble_argument_collection()
+    taken = {argument.field_info.name for argument in arguments if argument.index is not None}
+    assert taken == set(getattr(config, "ARGUMENTS", ()))

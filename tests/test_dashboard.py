@@ -23,8 +23,15 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from skyseg_tf import dashboard
-from skyseg_tf.dashboard_pages import figures, run_facts, session, sources, uploads
-from skyseg_tf.dashboard_pages.sources import Folders
+from skyseg_tf.dashboard_pages import (
+    figures,
+    model_choices,
+    run_facts,
+    sample_choices,
+    session,
+    uploads,
+)
+from skyseg_tf.dashboard_pages.folders import Folders
 from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import read_image, read_mask
@@ -117,7 +124,7 @@ def run_page(page: str, folders: Folders, **state) -> AppTest:
         f"from skyseg_tf.dashboard_pages import {page}\n{page}.show()", default_timeout=60
     )
     app.session_state["folders"] = folders
-    app.session_state["kept_model"] = sources.find_models(folders)[-1]
+    app.session_state["kept_model"] = model_choices.find_models(folders)[-1]
     for key, value in state.items():
         app.session_state[key] = value
     app.run()
@@ -135,7 +142,9 @@ def messages(elements) -> str:
 
 def pick_model(app: AppTest, label: str, key: str = "model") -> None:
     box = app.selectbox(key=key)
-    choice = next(m for m in sources.find_models(app.session_state["folders"]) if label in m.label)
+    choice = next(
+        m for m in model_choices.find_models(app.session_state["folders"]) if label in m.label
+    )
     box.set_value(choice).run()
 
 
@@ -149,35 +158,37 @@ def test_models_come_from_the_box_runs_and_the_folder(folders):
     exported = folders.models / "exported" / "exports"
     exported.mkdir(parents=True)
     blue_model(exported / "model.onnx")
-    labels = [model.label for model in sources.find_models(folders)]
+    labels = [model.label for model in model_choices.find_models(folders)]
     assert labels[:2] == ["skyline (built in)", "skyline_drawn (built in)"]
     assert labels[2:] == ["runs/first", "models_display/exported", "models_display/blue.onnx"]
-    runs = {path.relative_to(folders.runs).as_posix() for path in sources.find_runs(folders.runs)}
+    runs = {
+        path.relative_to(folders.runs).as_posix() for path in model_choices.find_runs(folders.runs)
+    }
     assert runs == {"first", "search/trial_0"}
 
 
 def test_a_changed_model_has_another_stamp(folders):
-    before = sources.find_models(folders)[-1]
+    before = model_choices.find_models(folders)[-1]
     time.sleep(0.01)
     blue_model(folders.models / "blue.onnx", long_side=96)
-    after = sources.find_models(folders)[-1]
+    after = model_choices.find_models(folders)[-1]
     assert before.label == after.label
     assert before != after
 
 
 def test_samples_of_a_cityscapes_tree(tree):
-    samples, notes = sources.find_samples(tree)
+    samples, notes = sample_choices.find_samples(tree)
     pairs = find_pairs(tree)
     assert [sample.pair for sample in samples if sample.pair] == pairs
     assert not notes
-    loaded = sources.load_sample(samples[0], SCHEMES["sky"], frames=2)
+    loaded = sample_choices.load_sample(samples[0], SCHEMES["sky"], frames=2)
     stored = read_mask(pairs[0].mask)
     assert np.array_equal(loaded.truth == 1, stored == SKY_ID)
     assert np.array_equal(loaded.image, read_image(pairs[0].image))
     assert loaded.clip.shape == (2, *loaded.image.shape)
     assert np.array_equal(loaded.clip[-1], loaded.image)
     assert not np.array_equal(loaded.clip[0], loaded.image)
-    longer = sources.load_sample(samples[0], SCHEMES["sky"], frames=3)
+    longer = sample_choices.load_sample(samples[0], SCHEMES["sky"], frames=3)
     assert longer.clip is None
     assert "stands for all 3 frames" in longer.notes[0]
 
@@ -188,12 +199,12 @@ def test_loose_photos_and_masks_without_city_folders(tmp_path, tree):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / Path(source).name).write_bytes(Path(source).read_bytes())
     Image.fromarray(blue_photo()).save(tmp_path / "mine.jpg")
-    samples, notes = sources.find_samples(tmp_path)
+    samples, notes = sample_choices.find_samples(tmp_path)
     found = {sample.label: sample for sample in samples if sample.pair}
     assert set(found) == {"mine", pair.name}
     assert not notes
-    assert sources.load_sample(found["mine"], SCHEMES["sky"]).truth is None
-    truth = sources.load_sample(found[pair.name], SCHEMES["sky"]).truth
+    assert sample_choices.load_sample(found["mine"], SCHEMES["sky"]).truth is None
+    truth = sample_choices.load_sample(found[pair.name], SCHEMES["sky"]).truth
     assert np.array_equal(truth == 1, read_mask(pair.mask) == SKY_ID)
 
 
@@ -201,7 +212,7 @@ def test_photos_beside_a_tree_are_found(tmp_path, tree):
     for name in ("leftImg8bit", "gtFine"):
         (tmp_path / name).symlink_to(tree / name)
     Image.fromarray(blue_photo()).save(tmp_path / "mine.jpg")
-    samples, notes = sources.find_samples(tmp_path)
+    samples, notes = sample_choices.find_samples(tmp_path)
     found = [sample.label for sample in samples if sample.pair]
     assert found == [f"{pair.split}/{pair.name}" for pair in find_pairs(tree)] + ["mine"]
     assert not notes
@@ -212,25 +223,25 @@ def test_a_damaged_mask_does_not_hide_its_photo(tmp_path, tree):
     pair = find_pairs(tree)[0]
     mask = tmp_path / "mask.png"
     mask.write_bytes(b"no picture")
-    loaded = sources.load_sample(
-        sources.sample_of_pair(replace(pair, mask=str(mask)), "labelIds"), SCHEMES["sky"]
+    loaded = sample_choices.load_sample(
+        sample_choices.sample_of_pair(replace(pair, mask=str(mask)), "labelIds"), SCHEMES["sky"]
     )
     assert loaded.truth is None
     assert "Truth is not shown" in loaded.notes[0]
     Image.new("L", (7, 5)).save(mask)
-    loaded = sources.load_sample(
-        sources.sample_of_pair(replace(pair, mask=str(mask)), "labelIds"), SCHEMES["sky"]
+    loaded = sample_choices.load_sample(
+        sample_choices.sample_of_pair(replace(pair, mask=str(mask)), "labelIds"), SCHEMES["sky"]
     )
     assert loaded.truth is None
     assert "(5, 7)" in loaded.notes[0]
 
 
 def test_without_a_folder_there_are_drawn_scenes(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "DRAWN_SIZE", (64, 128))
-    samples, notes = sources.find_samples(tmp_path / "absent")
+    monkeypatch.setattr(sample_choices, "DRAWN_SIZE", (64, 128))
+    samples, notes = sample_choices.find_samples(tmp_path / "absent")
     assert len(samples) >= 6
     assert not notes
-    loaded = sources.load_sample(samples[0], SCHEMES["cityscapes19"], frames=2)
+    loaded = sample_choices.load_sample(samples[0], SCHEMES["cityscapes19"], frames=2)
     assert loaded.image.shape == (64, 128, 3)
     assert loaded.clip.shape == (2, 64, 128, 3)
     assert (loaded.truth == SCHEMES["cityscapes19"].class_names.index("sky")).any()
@@ -272,7 +283,7 @@ def test_worst_photos_are_ranked_and_found(tmp_path, tree):
     assert worst[1].caption == "sky IoU 0.200"
     samples = run_facts.samples_of_evaluation(run, "val", [photo.name for photo in worst])
     assert set(samples) == {names[1], names[2]}
-    assert sources.load_sample(samples[names[1]], SCHEMES["sky"]).truth is not None
+    assert sample_choices.load_sample(samples[names[1]], SCHEMES["sky"]).truth is not None
     (run / "evaluation" / "val" / "per_image.csv").write_text("name\nx\n")
     with pytest.raises(InputError, match="evaluate the run again"):
         run_facts.worst_photos(run, "val", 3)
@@ -308,9 +319,9 @@ def test_damaged_runs_break_no_list(tmp_path, monkeypatch):
         return listed(folder)
 
     monkeypatch.setattr(Path, "iterdir", iterdir)
-    runs = sources.find_runs(tmp_path / "runs")
+    runs = model_choices.find_runs(tmp_path / "runs")
     assert len(runs) == len(JUNK) + 1
-    assert sources.find_models(Folders(tmp_path / "runs", tmp_path / "m", tmp_path / "d"))
+    assert model_choices.find_models(Folders(tmp_path / "runs", tmp_path / "m", tmp_path / "d"))
     groups, damaged = run_facts.group_scores(runs)
     assert [row.run for group in groups for row in group.runs] == [good]
     assert run_facts.table_rows(groups[0], {})[0]["mean IoU"] == 0.9
@@ -420,7 +431,9 @@ def test_a_sequence_model_gets_its_frames(folders, tree):
     pick_model(app, "clip.onnx")
     app.toggle(key="refined").set_value(False).run()
     assert "Frames that go in" in [heading.value for heading in app.subheader]
-    loaded = sources.load_sample(sources.find_samples(tree)[0][0], SCHEMES["sky"], frames=2)
+    loaded = sample_choices.load_sample(
+        sample_choices.find_samples(tree)[0][0], SCHEMES["sky"], frames=2
+    )
     called = blue_probs(loaded.clip.mean(0))[..., 0] >= 0.5
     alone = blue_probs(loaded.image)[..., 0] >= 0.5
     assert abs(called.mean() - alone.mean()) > 2e-3  # the clip makes a difference
@@ -443,7 +456,7 @@ def test_inspect_survives_what_is_broken(folders, tmp_path):
     assert "No truth" in messages(app.info)
     assert not metric(app, "Sky IoU")
     assert metric(app, "Sky share") == ["33.3 %"]
-    wreck = next(s for s in sources.find_samples(photos)[0] if s.label == "wreck")
+    wreck = next(s for s in sample_choices.find_samples(photos)[0] if s.label == "wreck")
     app.selectbox(key="photo").set_value(wreck).run()
     assert "not a readable image" in messages(app.error)
     assert not app.exception
@@ -534,9 +547,9 @@ def test_pages_of_runs(folders, tree):
 
 def test_the_script_itself(folders, monkeypatch):
     monkeypatch.chdir(folders.models.parent)
-    monkeypatch.setattr(sources, "DRAWN_SIZE", (64, 128))
+    monkeypatch.setattr(sample_choices, "DRAWN_SIZE", (64, 128))
     app = AppTest.from_file(dashboard.__file__, default_timeout=60)
-    app.session_state["kept_model"] = sources.find_models(Folders())[-1]
+    app.session_state["kept_model"] = model_choices.find_models(Folders())[-1]
     app.run()
     assert not app.exception
     assert not app.error

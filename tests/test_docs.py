@@ -1,6 +1,8 @@
 """The pages: every block is run or says why not, and names nothing that does not exist."""
 
 import ast
+import importlib
+import inspect
 import json
 import os
 import re
@@ -19,7 +21,12 @@ import skyseg_tf
 from skyseg_tf.console.cli import VERBS, config_of
 from skyseg_tf.console.parsing import flags_of
 from skyseg_tf.data.drawing.scenes import draw_scene, write_scenes
+from skyseg_tf.data.examples import STORAGES
+from skyseg_tf.exporters.formats import FORMATS as EXPORT_FORMATS
 from skyseg_tf.labels import LABEL_ID
+from skyseg_tf.masking.formats import FORMATS as MASK_FORMATS
+from skyseg_tf.masking.runtime import model_suffixes
+from skyseg_tf.models.networks import MODELS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -194,7 +201,7 @@ def test_the_architecture_page_names_files_that_are_there():
             ROOT / "skyseg_tf/images",
         )
         assert name == "skyseg_tf/" or any((root / name).exists() for root in roots), name
-    drawn = set(re.findall(r"(\w+)/", text[: text.index("## A photo from disk")]))
+    drawn = set(re.findall(r">(\w+)/<", (DOCS / "explanation" / "house.svg").read_text()))
     assert rooms - {"__pycache__", "weights", ".streamlit"} <= drawn
 
 
@@ -276,12 +283,69 @@ def test_the_site_builds_without_a_warning(tmp_path):
         assert not loads, f"{page}: {loads}"
 
 
-def test_the_page_of_commands_is_up_to_date(monkeypatch):
+@pytest.mark.parametrize("script", ["make_commands", "make_choices"])
+def test_a_page_that_is_made_is_up_to_date(monkeypatch, script):
     monkeypatch.syspath_prepend(str(DOCS))
     monkeypatch.setenv("COLUMNS", "80")
-    import make_commands
+    module = importlib.import_module(script)
+    assert module.PAGE.read_text() == module.page(), f"run docs/{script}.py"
 
-    assert make_commands.PAGE.read_text() == make_commands.page(), "run docs/make_commands.py"
+
+def test_the_picture_of_the_house_is_up_to_date():
+    from tools import house_picture
+
+    told = house_picture.PICTURE.read_text() == house_picture.picture()
+    assert told, "run tools/house_picture.py"
+
+
+def rows_of(page: Path, head: str) -> dict[str, list[str]]:
+    """The table of a page whose first cell begins so: first cell without marks -> other cells."""
+    lines = page.read_text().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {head}"))
+    rows = {}
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        name, *cells = (cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1])
+        rows[name.removesuffix(" (default)").strip("`")] = cells
+    return rows
+
+
+def test_tables_by_hand_say_what_the_registries_say():
+    assert set(rows_of(ROOT / "README.md", "`--model`")) == set(MODELS)
+    assert list(rows_of(DOCS / "explanation" / "records.md", "`--storage`")) == list(STORAGES)
+    exports = rows_of(DOCS / "export.md", "`--format`")
+    assert set(exports) == set(EXPORT_FORMATS)
+    for name, (*precisions, size) in exports.items():
+        form = EXPORT_FORMATS[name]
+        told = zip(("f32", "f16", "int8"), precisions, strict=True)
+        assert tuple(key for key, cell in told if cell != "-") == form.precisions, name
+        assert (size.startswith("fixed")) == (form.fixed == form.precisions), name
+    *known, rest = rows_of(DOCS / "howto" / "colmap.md", "`--format`").items()
+    for name, (file, seen) in known:
+        form = MASK_FORMATS[name]
+        assert seen.startswith(form.pixels), name
+        if name != "nerfstudio":  # its masks lie where transforms.json says
+            shown = form.name.format(name="<photo.jpg>", stem="<photo>")
+            assert file == f"`{shown}`", name
+    assert rest[1][1].startswith("upright")
+    others = set(MASK_FORMATS) - {name for name, _ in known}
+    assert all(getattr(MASK_FORMATS[name], "pixels", "upright") == "upright" for name in others)
+
+
+def test_helps_name_every_kind_of_model_file_and_format():
+    """Importing the registries for a help text would take longer than the help."""
+    for verb in ("predict", "evaluate"):
+        (told,) = re.findall(r"model file \(([^)]+)\)", inspect.getsource(config_of(verb)))
+        assert set(told.split(", ")) == set(model_suffixes()), verb
+    text = " ".join(inspect.getsource(config_of("predict")).split())
+    turned = re.search(r"give turned masks, but for ([\w, ]+), which", text)[1]
+    stored = [
+        name for name, form in MASK_FORMATS.items() if getattr(form, "pixels", "") == "stored"
+    ]
+    assert sorted(re.split(", | and ", turned)) == sorted(stored)
+    words = set(re.findall(r"[\w-]+", text))
+    assert set(MASK_FORMATS) <= words
 
 
 def test_the_ros_node_answers_an_image_with_its_mask(monkeypatch):

@@ -1,3 +1,4 @@
+import importlib
 import os
 import re
 import signal
@@ -36,9 +37,10 @@ from skyseg_tf.masking import runtime
 from skyseg_tf.video import predict as module
 from skyseg_tf.video import read as video
 from skyseg_tf.video.camera import Camera
+from skyseg_tf.video.encoders import CONTAINERS
+from skyseg_tf.video.frames import Moment, VideoInfo
 from skyseg_tf.video.predict import VideoConfig, find_target, predict_video, predict_videos
-from skyseg_tf.video.read import Moment, VideoInfo
-from skyseg_tf.video.write import CONTAINERS, VideoWriter
+from skyseg_tf.video.write import VideoWriter
 
 TICK = Fraction(1, 25)
 
@@ -420,6 +422,15 @@ def test_a_command_that_hangs_ends_by_a_signal_and_leaves_nothing_half_written(
     assert err == "skyseg predict: stopped\n"
     left = {path.name for path in out.iterdir()}
     assert left <= (set() if kind == "clip" else {f"{index}.png" for index in range(5)})
+
+
+def test_without_pyav_videos_are_refused_in_one_line(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("skyseg_tf.video.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(InputError, match="videos and cameras need PyAV: pip install"):
+        importlib.import_module("skyseg_tf.video.predict")
+    assert importlib.import_module("skyseg_tf.video.formats").VIDEO_FORMATS
 
 
 def test_an_error_leaves_no_file(tmp_path):

@@ -121,7 +121,7 @@ def test_answers_are_those_of_predict(client, wanted, tmp_path):
     )
     photo = decode_photo(content, "x.jpg")
     assert photo.metadata.orientation == 6
-    runtime = client.app.state.desk.runtime
+    runtime = client.app.state.queue.runtime
     prediction = predict_image(runtime, photo.image, metadata=photo.metadata)
     answer = client.post(
         f"/mask?format={wanted}", files={"image": ("x.jpg", content, "image/jpeg")}

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from skyseg_tf.errors import Stuck
-from skyseg_tf.video.stages import Stage, run_stages
+from skyseg_tf.masking.stages import Stage, run_stages
 
 
 def test_items_keep_their_order_and_stages_overlap():
@@ -50,6 +50,54 @@ def test_workers_share_a_stage_and_keep_the_order():
     assert (times[1].workers, times[1].items, times[2].items) == (3, 30, 30)
     assert times[1].busy > 0.4
     assert times[1].busy + times[1].starved + times[1].blocked <= 3 * wall
+
+
+def test_workers_go_on_before_their_turn():
+    """The first item is held until the fourth is at work: by a worker that did not wait for it."""
+    gate, seen = threading.Event(), []
+
+    def work(item):
+        if item == 3:
+            gate.set()
+        return item if item else gate.wait(5) - 1
+
+    run_stages(("source", range(20)), [Stage("work", work, 2), Stage("sink", seen.append)])
+    assert seen == list(range(20))
+
+
+def test_what_is_done_before_its_turn_is_bounded():
+    gate, begun, seen = threading.Event(), [], []
+
+    def work(item):
+        begun.append(item)
+        if item == 0:
+            gate.wait(5)
+        return item
+
+    stages = [Stage("work", work, 2), Stage("sink", seen.append)]
+    thread = threading.Thread(target=run_stages, args=(("source", range(99)), stages))
+    thread.start()
+    time.sleep(0.3)
+    assert (len(begun), seen) == (5, [])  # two workers, and three that may wait
+    gate.set()
+    thread.join(5)
+    assert seen == list(range(99))
+
+
+def test_a_stage_may_fill_batches():
+    batch, seen = [], []
+
+    def fill(item):
+        batch.append(item)
+        full = batch[:] if len(batch) == 3 or item is None else []
+        del batch[: len(full)]
+        return full
+
+    items = [*range(7), None]
+    stages = [Stage("fill", fill, returns_list=True), Stage("sink", seen.append)]
+    times, _ = run_stages(("source", items), stages)
+    assert seen == items
+    assert [stage.items for stage in times] == [8, 8, 8]
 
 
 def test_waiting_is_told_apart():

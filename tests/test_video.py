@@ -9,7 +9,8 @@ import pytest
 from drawn_clips import MATRICES, SIZE, draw_frame, matrix_of, read_clip, show, write_clip
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.video.read import Moment, Orientation, Shrinker, VideoInfo, VideoReader
+from skyseg_tf.video.frames import Moment, Orientation, Shrinker, VideoInfo
+from skyseg_tf.video.read import VideoReader
 from skyseg_tf.video.write import FrameFolder, VideoWriter
 
 

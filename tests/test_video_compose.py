@@ -12,8 +12,9 @@ from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking.prediction import enlarge
 from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.masking.views import resize_probs
-from skyseg_tf.video.compose import VIDEO_FORMATS, Composer, rgb_to_yuv
-from skyseg_tf.video.read import planes
+from skyseg_tf.video.compose import Composer, rgb_to_yuv
+from skyseg_tf.video.formats import VIDEO_FORMATS
+from skyseg_tf.video.frames import planes
 
 SKY = SCHEMES["sky"]
 CITY = SCHEMES["cityscapes19"]

@@ -1,5 +1,6 @@
 """A command's flags: a dataclass in, its values out; slips of the keyboard are told in one line."""
 
+import inspect
 import re
 import shlex
 import sys
@@ -27,7 +28,7 @@ def command_app(config: type, prog: str) -> App:
     """The command line of a command: each field of its settings is a flag.
 
     Args:
-      config: a frozen dataclass; its docstrings are the help.
+      config: a frozen dataclass; its docstrings are the help, its ARGUMENTS need no flag.
       prog: the name shown in the help.
 
     Returns:
@@ -35,6 +36,7 @@ def command_app(config: type, prog: str) -> App:
     """
     app = App(
         name=prog,
+        help=_paragraphs(config.__doc__),
         help_format="plaintext",
         help_formatter=_HelpPage(),
         version_flags=(),
@@ -45,6 +47,7 @@ def command_app(config: type, prog: str) -> App:
         result_action="return_value",
     )
     app["--help"].show = False
+    config.__signature__ = _signature(config)
     app.default(config)
     return app
 
@@ -64,6 +67,27 @@ class _HelpPage:
     def render_usage(self, console, options, usage) -> None:
         """Prints the first line."""
         console.print(f"Usage: {usage}", markup=False, highlight=False)
+
+
+def _signature(config: type) -> inspect.Signature:
+    """How the command line fills a config: by flags, but for what the class lists as ARGUMENTS.
+
+    Python may give all fields in their order; on the command line a stray word would become one.
+    """
+    arguments = getattr(config, "ARGUMENTS", ())
+    _, *fields = inspect.signature(config.__init__).parameters.values()
+    return inspect.Signature(
+        [
+            field if field.name in arguments else field.replace(kind=field.KEYWORD_ONLY)
+            for field in fields
+        ]
+    )
+
+
+def _paragraphs(docstring: str) -> str:
+    """A docstring without the line breaks of the source, which end in the middle of a line of help."""
+    paragraphs = re.split(r"\n\s*\n", docstring.strip())
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def _shown(default: Any) -> str | None:

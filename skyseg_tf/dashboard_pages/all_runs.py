@@ -34,13 +34,15 @@ def _table(group: Group, names: dict, key: str) -> None:
     st.caption(rest)
     rows = table_rows(group, names)
     event = st.dataframe(
-        rows, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row",
+        rows,
+        hide_index=True,
+        width="stretch",
+        on_select="rerun",
+        selection_mode="single-row",
         key=key,
         column_config={"run": st.column_config.TextColumn(pinned=True)}
-        | {
-            name: st.column_config.NumberColumn(format="%.4f") for name in _SCORES
-        },
-    )  # fmt: skip
+        | {name: st.column_config.NumberColumn(format="%.4f") for name in _SCORES},
+    )
     chosen = event.selection.rows if event else []
     if not chosen:
         return

@@ -15,8 +15,13 @@ from skyseg_tf.masking.prediction import Prediction
 
 TRAIN, VAL = "#2c7fb8", "#d95f0e"  # as plots.plot_learning_curves
 _RUN_COLORS = (
-    (44, 127, 184), (217, 95, 14), (90, 164, 105), (148, 103, 189), (192, 57, 43), (127, 140, 141),
-)  # fmt: skip
+    (44, 127, 184),
+    (217, 95, 14),
+    (90, 164, 105),
+    (148, 103, 189),
+    (192, 57, 43),
+    (127, 140, 141),
+)
 _HOVER_WIDTH = 320  # cells of the probability map: what a browser gets stays below half a megabyte
 _PAGE_WIDTH = 1000  # pixels of a picture on the page
 
@@ -38,9 +43,12 @@ def page_icon() -> Image.Image:
 
 
 def probability_figure(
-    prediction: Prediction, truth: np.ndarray | None, probs: np.ndarray, what: str,
+    prediction: Prediction,
+    truth: np.ndarray | None,
+    probs: np.ndarray,
+    what: str,
     threshold: float | None,
-) -> go.Figure:  # fmt: skip
+) -> go.Figure:
     """A photo under its probabilities, which show under the mouse.
 
     Args:
@@ -53,49 +61,70 @@ def probability_figure(
     Returns:
       A figure without a size of its own: it fills its place, which should have the photo's aspect.
     """
-    image = prediction.image
-    height, full = image.shape[:2]
-    cells = (max(1, round(height * min(1, _HOVER_WIDTH / full))), min(full, _HOVER_WIDTH))
+    height, width = prediction.image.shape[:2]
+    rows = max(1, round(height * min(1, _HOVER_WIDTH / width)))
+    cells = (rows, min(width, _HOVER_WIDTH))
     small = cv2.resize(probs, cells[::-1], interpolation=cv2.INTER_AREA).round(3)
-    step = (full / cells[1], height / cells[0])
-    grid = {"x0": step[0] / 2, "dx": step[0], "y0": step[1] / 2, "dy": step[1], "z": small}
-    cell = np.ix_(
-        ((np.arange(cells[0]) + 0.5) * step[1]).astype(int),
-        ((np.arange(cells[1]) + 0.5) * step[0]).astype(int),
-    )
-    said = np.full(256, "ignored", object)
-    said[: len(prediction.class_names)] = prediction.class_names
-    text = "predicted " + said[prediction.ids[cell]]
-    if truth is not None:
-        text = text + ", truth " + said[truth[cell]]
-    figure = go.Figure(
-        go.Heatmap(
-            **grid, zmin=0, zmax=1, text=text,
-            colorscale=[[0, _tint(0)], [1, _tint(0.6)]],
-            hovertemplate=f"<b>{what} %{{z:.3f}}</b><br>%{{text}}"
-            "<br>x %{x:.0f}, y %{y:.0f}<extra></extra>",
-            showscale=False,
-        )
-    )  # fmt: skip
+    dx, dy = width / cells[1], height / cells[0]
+    grid = {"x0": dx / 2, "dx": dx, "y0": dy / 2, "dy": dy, "z": small}
+    words = _words_under_the_mouse(prediction, truth, cells)
+    figure = go.Figure(_probability_map(grid, words, what))
     if threshold is not None and small.min() < threshold < small.max():
-        figure.add_trace(
-            go.Contour(
-                **grid, contours={"start": threshold, "end": threshold, "size": 1, "coloring": "none"},
-                line={"color": _tint(1), "width": 1.5}, hoverinfo="skip", showscale=False,
-                showlegend=False,
-            )
-        )  # fmt: skip
-    figure.add_layout_image(
-        source=_data_uri(image), xref="x", yref="y", x=0, y=0, sizex=full, sizey=height,
-        sizing="stretch", layer="below",
-    )  # fmt: skip
-    figure.update_xaxes(visible=False, range=[0, full])
-    figure.update_yaxes(visible=False, range=[height, 0])
+        figure.add_trace(_threshold_line(grid, threshold))
+    _put_under(figure, prediction.image)
     figure.update_layout(
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        dragmode=False, hoverlabel={"font": {"size": 13}},
-    )  # fmt: skip
+        margin=dict.fromkeys("lrtb", 0),
+        dragmode=False,
+        hoverlabel={"font": {"size": 13}},
+    )
     return figure
+
+
+def _words_under_the_mouse(
+    prediction: Prediction, truth: np.ndarray | None, cells: tuple[int, int]
+) -> np.ndarray:
+    """(rows, columns) str: the classes at the middle of each cell."""
+    height, width = prediction.ids.shape
+    rows = ((np.arange(cells[0]) + 0.5) * (height / cells[0])).astype(int)
+    columns = ((np.arange(cells[1]) + 0.5) * (width / cells[1])).astype(int)
+    middle = np.ix_(rows, columns)
+    names = np.full(256, "ignored", object)
+    names[: len(prediction.class_names)] = prediction.class_names
+    words = "predicted " + names[prediction.ids[middle]]
+    return words if truth is None else words + ", truth " + names[truth[middle]]
+
+
+def _probability_map(grid: dict, words: np.ndarray, what: str) -> go.Heatmap:
+    shown = f"<b>{what} %{{z:.3f}}</b><br>%{{text}}<br>x %{{x:.0f}}, y %{{y:.0f}}<extra></extra>"
+    return go.Heatmap(
+        **grid,
+        zmin=0,
+        zmax=1,
+        text=words,
+        colorscale=[[0, _tint(0)], [1, _tint(0.6)]],
+        hovertemplate=shown,
+        showscale=False,
+    )
+
+
+def _threshold_line(grid: dict, threshold: float) -> go.Contour:
+    return go.Contour(
+        **grid,
+        contours={"start": threshold, "end": threshold, "size": 1, "coloring": "none"},
+        line={"color": _tint(1), "width": 1.5},
+        hoverinfo="skip",
+        showscale=False,
+        showlegend=False,
+    )
+
+
+def _put_under(figure: go.Figure, image: np.ndarray) -> None:
+    """Puts a photo under a figure whose axes are the photo's pixels."""
+    height, width = image.shape[:2]
+    place = {"xref": "x", "yref": "y", "x": 0, "y": 0, "sizex": width, "sizey": height}
+    figure.add_layout_image(source=_data_uri(image), sizing="stretch", layer="below", **place)
+    figure.update_xaxes(visible=False, range=[0, width])
+    figure.update_yaxes(visible=False, range=[height, 0])
 
 
 def _tint(alpha: float) -> str:
@@ -121,34 +150,48 @@ def curves_figure(histories: dict[str, dict[str, list[float]]], key: str) -> go.
     figure = go.Figure()
     alone = len(histories) == 1
     for history, (color, name) in zip(histories.values(), run_marks(histories), strict=True):
-        color = f"rgb{color}"
-        lines = (
-            ("train", history[key], TRAIN if alone else color, "dot"),
-            ("val", history[f"val_{key}"], VAL if alone else color, "solid"),
-        )
-        for split, values, line_color, dash in lines:
-            figure.add_scatter(
-                x=history["epoch"], y=values, mode="lines+markers" if len(values) < 60 else "lines",
-                line={"color": line_color, "dash": dash, "width": 2}, marker={"size": 5},
-                name=split if alone else f"{name} · {split}", hovertemplate="%{y:.4f}",
-            )  # fmt: skip
-        best = best_epoch(history)
+        train, val = (TRAIN, VAL) if alone else [f"rgb{color}"] * 2
+        prefix = "" if alone else f"{name} · "
+        epochs, best = history["epoch"], best_epoch(history)
+        _add_curve(figure, epochs, history[key], train, "dot", f"{prefix}train")
+        _add_curve(figure, epochs, history[f"val_{key}"], val, "solid", f"{prefix}val")
         if best is not None:
-            figure.add_scatter(
-                x=[history["epoch"][best]], y=[history[f"val_{key}"][best]], mode="markers",
-                marker={"size": 13, "symbol": "circle-open", "line": {"width": 2},
-                        "color": VAL if alone else color},
-                name="best epoch", hoverinfo="skip", cliponaxis=False,
-            )  # fmt: skip
+            _add_circle(figure, epochs[best], history[f"val_{key}"][best], val)
     figure.update_layout(
-        height=360, hovermode="x unified", showlegend=alone, margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        height=360,
+        hovermode="x unified",
+        showlegend=alone,
+        margin=dict.fromkeys("lrtb", 8),
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-    )  # fmt: skip
-    figure.update_xaxes(title="epoch", rangemode="tozero", automargin=True)
-    figure.update_yaxes(
-        title=None, automargin=True, range=[0, 1] if key == "iou" else None, rangemode="tozero"
     )
+    limits = [0, 1] if key == "iou" else None
+    figure.update_xaxes(title="epoch", rangemode="tozero", automargin=True)
+    figure.update_yaxes(title=None, rangemode="tozero", automargin=True, range=limits)
     return figure
+
+
+def _add_curve(figure: go.Figure, epochs, values, color: str, dash: str, name: str) -> None:
+    figure.add_scatter(
+        x=epochs,
+        y=values,
+        mode="lines+markers" if len(values) < 60 else "lines",
+        line={"color": color, "dash": dash, "width": 2},
+        marker={"size": 5},
+        name=name,
+        hovertemplate="%{y:.4f}",
+    )
+
+
+def _add_circle(figure: go.Figure, epoch: float, value: float, color: str) -> None:
+    figure.add_scatter(
+        x=[epoch],
+        y=[value],
+        mode="markers",
+        marker={"size": 13, "symbol": "circle-open", "line": {"width": 2}, "color": color},
+        name="best epoch",
+        hoverinfo="skip",
+        cliponaxis=False,
+    )
 
 
 def run_marks(names: Iterable[str]) -> list[tuple[tuple[int, int, int], str]]:

@@ -1,5 +1,7 @@
 """Page: one photo, what one or two models say of it, and how far that is from the truth."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from skyseg_tf.dashboard_pages import figures, session
+from skyseg_tf.dashboard_pages.model_choices import ModelChoice
+from skyseg_tf.dashboard_pages.sample_choices import LoadedSample, Sample
 from skyseg_tf.dashboard_pages.session import Answer
-from skyseg_tf.dashboard_pages.sources import LoadedSample, ModelChoice, Sample
 from skyseg_tf.images import SKY_TINT, colorize
 from skyseg_tf.labels import IGNORE
-from skyseg_tf.masking.runtime import Runtime
+from skyseg_tf.masking.runtime import Runtime, model_suffixes
 from skyseg_tf.scoring import metrics, plots
 from skyseg_tf.scoring.scores import BOUNDARY_TOLERANCE
 
@@ -63,9 +66,11 @@ def _compare(sides: list["_Side"]) -> None:
         threshold = session.threshold_slider(cut, "threshold") if cut else None
     with controls[1]:
         refined = st.toggle(
-            "Edges follow the photo", True, key="refined",
+            "Edges follow the photo",
+            True,
+            key="refined",
             help="Brings the mask to the photo's full size along its edges, down to wires.",
-        )  # fmt: skip
+        )
     for side in sides:
         side.ask(threshold, refined)
     _draw(sides)
@@ -75,9 +80,13 @@ class _Side:
     """One model on the photo: its answer and its scores."""
 
     def __init__(
-        self, number: int, choice: ModelChoice, runtime: Runtime, sample: Sample,
+        self,
+        number: int,
+        choice: ModelChoice,
+        runtime: Runtime,
+        sample: Sample,
         loaded: LoadedSample,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.number = number
         self.choice, self.runtime, self.sample, self.loaded = choice, runtime, sample, loaded
         self.scheme = runtime.scheme
@@ -86,9 +95,13 @@ class _Side:
         """Computes answer and scores."""
         self.threshold = threshold if self.scheme.has_threshold else None
         self.answer: Answer = session.answer(
-            self.runtime, self.loaded.image, (self.choice, self.sample), clip=self.loaded.clip,
-            threshold=self.threshold, refined=refined,
-        )  # fmt: skip
+            self.runtime,
+            self.loaded.image,
+            (self.choice, self.sample),
+            clip=self.loaded.clip,
+            threshold=self.threshold,
+            refined=refined,
+        )
         self.ids = self.answer.prediction.ids
         self.matrix = None
         if self.loaded.truth is not None:
@@ -98,51 +111,43 @@ class _Side:
 
 
 def _draw(sides: list[_Side]) -> None:
-    loaded = sides[0].loaded
     for note in dict.fromkeys(note for side in sides for note in side.loaded.notes):
         st.info(note)
-    clip = next((side.loaded.clip for side in sides if side.loaded.clip is not None), None)
-    if clip is not None:
-        st.subheader("Frames that go in")
-        small = [figures.for_page(frame) for frame in clip]
-        labels = [
-            f"{i - len(clip) + 1}" if i < len(clip) - 1 else "the photo" for i in range(len(clip))
-        ]
-        for column, frame, label in zip(st.columns(len(clip)), small, labels, strict=True):
-            column.image(frame, caption=label, width="stretch", output_format="JPEG")
-    for column, side in zip(st.columns(len(sides)), sides, strict=True):
-        with column:
-            _figures_of(side)
-    photo, truth = st.columns(2)
-    photo.image(
-        figures.for_page(loaded.image), caption="Photo", width="stretch", output_format="JPEG"
-    )
-    with truth:
-        _truth(sides[0])
+    _clip(sides)
+    _beside([partial(_figures_of, side) for side in sides])
+    photo = partial(session.picture, sides[0].loaded.image, "Photo")
+    _beside([photo, partial(_truth, sides[0])])
     if len(sides) == 1:
-        left, right = st.columns(2)
-        with left:
-            _prediction(sides[0])
-        with right:
-            _difference(sides[0])
+        _beside([partial(_prediction, sides[0]), partial(_difference, sides[0])])
     else:
-        for draw in (_prediction, _difference):
-            for column, side in zip(st.columns(2), sides, strict=True):
-                with column:
-                    draw(side)
+        _beside([partial(_prediction, side) for side in sides])
+        _beside([partial(_difference, side) for side in sides])
     session.swatches(_legends(sides))
     st.subheader("Probability under the mouse")
-    for column, side in zip(st.columns(len(sides)), sides, strict=True):
-        with column:
-            _probability(side)
-            if len(sides) > 1:
-                st.caption(side.choice.label)
+    _beside([partial(_probability, side, named=len(sides) > 1) for side in sides])
     line = "; the line runs where the probability is the threshold"
     has_line = any(side.threshold is not None for side in sides)
     st.caption(
         f"Point at the photo, or tap it. The stronger the tint, the more probable{line * has_line}."
     )
     _iou_table(sides)
+
+
+def _beside(parts: list[Callable[[], None]]) -> None:
+    """Draws each part in a column of its own."""
+    for column, draw in zip(st.columns(len(parts)), parts, strict=True):
+        with column:
+            draw()
+
+
+def _clip(sides: list[_Side]) -> None:
+    """The frames that a model sees before the photo, where one takes clips."""
+    clip = next((side.loaded.clip for side in sides if side.loaded.clip is not None), None)
+    if clip is None:
+        return
+    st.subheader("Frames that go in")
+    labels = [*map(str, range(1 - len(clip), 0)), "the photo"]
+    _beside([partial(session.picture, *part) for part in zip(clip, labels, strict=True)])
 
 
 def _figures_of(side: _Side) -> None:
@@ -176,28 +181,19 @@ def _truth(side: _Side) -> None:
     if truth is None:
         st.info("No truth for this photo, so no difference and no IoU.", icon=":material/info:")
         return
-    palette = side.scheme.palette
-    st.image(
-        figures.for_page(colorize(truth, palette)), caption="Truth", width="stretch",
-        output_format="PNG",
-    )  # fmt: skip
+    session.picture(colorize(truth, side.scheme.palette), "Truth", lossless=True)
 
 
 def _prediction(side: _Side) -> None:
-    st.image(
-        figures.prediction_picture(side.answer.prediction),
-        caption=f"Prediction of {side.choice.label}", width="stretch", output_format="JPEG",
-    )  # fmt: skip
+    picture = figures.prediction_picture(side.answer.prediction)
+    session.picture(picture, f"Prediction of {side.choice.label}")
 
 
 def _difference(side: _Side) -> None:
     if side.loaded.truth is None:
         return
     picture = plots.difference(side.loaded.truth, side.ids, side.scheme)
-    st.image(
-        figures.for_page(picture), caption=f"Difference, {side.choice.label}", width="stretch",
-        output_format="PNG",
-    )  # fmt: skip
+    session.picture(picture, f"Difference, {side.choice.label}", lossless=True)
 
 
 def _legends(sides: list[_Side]) -> dict[str, list[tuple[tuple[int, int, int], str]]]:
@@ -225,23 +221,30 @@ def _legends(sides: list[_Side]) -> dict[str, list[tuple[tuple[int, int, int], s
     }
 
 
-def _probability(side: _Side) -> None:
+def _probability(side: _Side, named: bool) -> None:
     prediction, names = side.answer.prediction, list(side.runtime.class_names)
     what, probs = "sky", prediction.sky
     if not side.scheme.has_threshold:
         start = names.index("sky") if "sky" in names else 0
         what = st.selectbox(
-            "Class", names, index=start, key=f"class_{side.number}_{side.runtime.name}",
+            "Class",
+            names,
+            index=start,
+            key=f"class_{side.number}_{side.runtime.name}",
             label_visibility="collapsed",
-        )  # fmt: skip
+        )
         probs = figures.channel_at_size(side.answer.probs, names.index(what), side.ids.shape)
     figure = figures.probability_figure(prediction, side.loaded.truth, probs, what, side.threshold)
     with session.of_aspect(f"probability_{side.number}", side.ids.shape):
         st.plotly_chart(
-            figure, key=f"figure_{side.number}", height="stretch",
+            figure,
+            key=f"figure_{side.number}",
+            height="stretch",
             config={"displayModeBar": False},
             alt=f"Probability of {what} over the photo, by {side.choice.label}",
-        )  # fmt: skip
+        )
+    if named:
+        st.caption(side.choice.label)
 
 
 def _iou_table(sides: list[_Side]) -> None:
@@ -259,22 +262,25 @@ def _iou_table(sides: list[_Side]) -> None:
         }
     table = pd.DataFrame(columns).rename_axis("class").reset_index()
     st.dataframe(
-        table, hide_index=True, width="stretch",
+        table,
+        hide_index=True,
+        width="stretch",
         column_config={
             name: st.column_config.ProgressColumn(name, min_value=0, max_value=1, format="%.3f")
             for name in columns
         },
-    )  # fmt: skip
+    )
 
 
 def _add_yours(data: Path, runs: Path, models: Path) -> None:
+    suffixes = ", ".join(f"`{suffix}`" for suffix in model_suffixes())
     with st.expander("Add models and photos", icon=":material/add:"):
         st.markdown(
             f"- **Photos with truth:** drop a Cityscapes tree into `{data}/`: `leftImg8bit/`, "
             f"`gtFine/`, and `leftImg8bit_sequence/` for models that take clips. Photos alone work "
             f"too, without IoU.\n"
-            f"- **Models:** every run below `{runs}/` is here by itself. Others (`.keras`, `.onnx`, "
-            f"`.xml`, `.tflite` of `skyseg export`, or whole run folders) go into `{models}/`. What "
-            f"is exported answers sooner than Keras.\n\n"
+            f"- **Models:** every run below `{runs}/` is here by itself. Others ({suffixes} of "
+            f"`skyseg export`, or whole run folders) go into `{models}/`. What is exported answers "
+            "sooner than Keras.\n\n"
             "They show up within seconds; nothing needs to be restarted."
         )

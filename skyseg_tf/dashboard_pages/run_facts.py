@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from skyseg_tf.dashboard_pages.sources import Sample, sample_of_pair
+from skyseg_tf.dashboard_pages.sample_choices import Sample, sample_of_pair
 from skyseg_tf.data.encodings import guess_mask_encoding
 from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError

@@ -11,13 +11,15 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import streamlit as st
 
-from skyseg_tf.dashboard_pages import sources
-from skyseg_tf.dashboard_pages.sources import Folders, LoadedSample, ModelChoice, Sample
+from skyseg_tf.dashboard_pages import figures, model_choices, sample_choices
+from skyseg_tf.dashboard_pages.folders import Folders
+from skyseg_tf.dashboard_pages.model_choices import ModelChoice
+from skyseg_tf.dashboard_pages.sample_choices import LoadedSample, Sample
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import resize_image
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.masking.prediction import Prediction, enlarge, infer
-from skyseg_tf.masking.runtime import Runtime
+from skyseg_tf.masking.runtime import Runtime, load_runtime
 
 _TALLEST = "min(80vh, 800px)"  # of a picture: a portrait on a wide page would fill two windows
 _FOUND_SECONDS = 5  # so old may the list of files be: a file that is dropped shows up by itself
@@ -107,6 +109,12 @@ def swatches(legends: Mapping[str, Sequence[tuple[tuple[int, int, int], str]]]) 
     st.html(f'<div style="font-size:.85rem;opacity:.8;line-height:1.7">{"".join(lines)}</div>')
 
 
+def picture(image: np.ndarray, caption: str | None = None, *, lossless: bool = False) -> None:
+    """An (H, W, 3) uint8 picture as wide as its place; lossless for one of few plain colors."""
+    kind = "PNG" if lossless else "JPEG"
+    st.image(figures.for_page(image), caption=caption, width="stretch", output_format=kind)
+
+
 def no_runs(folder: Path, what: str) -> None:
     """What to do where there is no run yet."""
     st.info(f"No runs below `{folder}/` yet. Train one, and {what}:", icon=":material/school:")
@@ -138,7 +146,7 @@ def of_aspect(key: str, size: tuple[int, int]):
 
 
 def models() -> list[ModelChoice]:
-    """See sources.find_models.
+    """See model_choices.find_models.
 
     Raises:
       InputError: there is none.
@@ -151,19 +159,19 @@ def models() -> list[ModelChoice]:
 
 @st.cache_data(ttl=_FOUND_SECONDS, show_spinner=False)
 def _models(where: Folders) -> list[ModelChoice]:
-    return sources.find_models(where)
+    return model_choices.find_models(where)
 
 
 @st.cache_data(ttl=_FOUND_SECONDS, show_spinner=False)
 def samples(folder: Path) -> tuple[list[Sample], list[str]]:
-    """See sources.find_samples."""
-    return sources.find_samples(folder)
+    """See sample_choices.find_samples."""
+    return sample_choices.find_samples(folder)
 
 
 @st.cache_data(ttl=_FOUND_SECONDS, show_spinner=False)
 def runs(folder: Path) -> dict[str, Path]:
     """Run folders by a short name, those changed last first."""
-    return {path.relative_to(folder).as_posix(): path for path in sources.find_runs(folder)}
+    return {path.relative_to(folder).as_posix(): path for path in model_choices.find_runs(folder)}
 
 
 # --- models and predictions; keyed on paths and times of change ---
@@ -171,7 +179,7 @@ def runs(folder: Path) -> dict[str, Path]:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _runtime(choice: ModelChoice) -> Runtime:
-    return sources.load_model(choice)
+    return load_runtime(choice.source)
 
 
 def runtime_of(choice: ModelChoice) -> Runtime:
@@ -186,7 +194,7 @@ def runtime_of(choice: ModelChoice) -> Runtime:
 
 @st.cache_data(max_entries=24, show_spinner=False)
 def _loaded(sample: Sample, scheme: LabelScheme | None, frames: int) -> LoadedSample:
-    return sources.load_sample(sample, scheme, frames)
+    return sample_choices.load_sample(sample, scheme, frames)
 
 
 def load_sample(sample: Sample, runtime: Runtime | None = None) -> LoadedSample:
@@ -245,9 +253,14 @@ def _answer(_runtime: Runtime, _image, _clip, key: tuple, refined: bool) -> Answ
 
 
 def answer(
-    runtime: Runtime, image: np.ndarray, key: tuple, *, clip: np.ndarray | None = None,
-    threshold: float | None = None, refined: bool = True,
-) -> Answer:  # fmt: skip
+    runtime: Runtime,
+    image: np.ndarray,
+    key: tuple,
+    *,
+    clip: np.ndarray | None = None,
+    threshold: float | None = None,
+    refined: bool = True,
+) -> Answer:
     """A model's answer, computed once per `key`; another threshold only cuts anew.
 
     Args:
@@ -270,7 +283,7 @@ def threshold_slider(runtime: Runtime, key: str) -> float | None:
     """Asks from which probability a pixel is sky; None for a model to which that means nothing."""
     if not runtime.scheme.has_threshold:
         return None
-    return st.slider(
-        "Threshold", 0.01, 0.99, float(np.clip(runtime.threshold, 0.01, 0.99)), 0.01, key=f"{key}_{runtime.name}",
-        help="From this probability on a pixel counts as sky.",
-    )  # fmt: skip
+    low, high, step = 0.01, 0.99, 0.01
+    own = float(np.clip(runtime.threshold, low, high))
+    said = "From this probability on a pixel counts as sky."
+    return st.slider("Threshold", low, high, own, step, key=f"{key}_{runtime.name}", help=said)

@@ -6,7 +6,6 @@ import streamlit as st
 
 from skyseg_tf.dashboard_pages import figures, session
 from skyseg_tf.dashboard_pages.run_facts import network_of
-from skyseg_tf.errors import InputError
 from skyseg_tf.runs.history import read_history
 
 _MOST = 6
@@ -27,12 +26,7 @@ def show() -> None:
     if not chosen:
         st.info("Pick one run or several.")
         return
-    histories = {}
-    for name in chosen:
-        try:
-            histories[name] = read_history(runs[name])
-        except InputError as error:
-            st.error(str(error), icon=":material/error:")
+    histories = _histories({name: runs[name] for name in chosen})
     if not histories:
         return
     _figures_of(histories, runs)
@@ -43,9 +37,11 @@ def show() -> None:
         with column:
             st.subheader(title)
             st.plotly_chart(
-                figures.curves_figure(histories, key), key=f"curve_{key}",
-                config={"displayModeBar": False}, alt=f"{title} by epoch of {', '.join(histories)}",
-            )  # fmt: skip
+                figures.curves_figure(histories, key),
+                key=f"curve_{key}",
+                config={"displayModeBar": False},
+                alt=f"{title} by epoch of {', '.join(histories)}",
+            )
     st.caption(
         "Solid: val; dotted: train. IoU is that of sky where the classes are sky and not sky, else "
         "the mean over the classes. The circle marks the epoch of the best one, whose weights the "
@@ -54,22 +50,38 @@ def show() -> None:
     )
 
 
+def _histories(runs: dict[str, Path]) -> dict[str, dict[str, list[float]]]:
+    """The histories that can be read; of the others the page says why not."""
+    found = {}
+    for name, path in runs.items():
+        with session.explained():
+            found[name] = read_history(path)
+    return found
+
+
 def _figures_of(histories: dict, runs: dict[str, Path]) -> None:
     rows = []
     for name, history in histories.items():
         best = figures.best_epoch(history)
+        epoch = None if best is None else int(history["epoch"][best])
+        iou = None if best is None else history["val_iou"][best]
         seconds = sum(value for value in history.get("seconds", ()) if value == value)
         rows.append(
             {
-                "run": name, "network": network_of(runs[name]), "epochs": len(history["epoch"]),
-                "best val IoU": None if best is None else history["val_iou"][best], "in epoch": None if best is None else int(history["epoch"][best]),
+                "run": name,
+                "network": network_of(runs[name]),
+                "epochs": len(history["epoch"]),
+                "best val IoU": iou,
+                "in epoch": epoch,
                 "minutes": seconds / 60,
             }
-        )  # fmt: skip
+        )
     st.dataframe(
-        rows, hide_index=True, width="stretch",
+        rows,
+        hide_index=True,
+        width="stretch",
         column_config={
             "best val IoU": st.column_config.NumberColumn(format="%.4f"),
             "minutes": st.column_config.NumberColumn(format="%.1f"),
         },
-    )  # fmt: skip
+    )

@@ -8,12 +8,19 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.images import Photo, decode_photo, image_size
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.masking.runtime import Runtime
+from skyseg_tf.video.encoders import CONTAINERS
+from skyseg_tf.video.formats import VIDEO_FORMATS
 
 MAX_MEGAPIXELS = 50
 MAX_FRAMES = 600  # of a video: 20 s at 30 per second
-MEDIA_TYPES = {".png": "image/png", ".json": "application/json", ".csv": "text/csv"}
+MEDIA_TYPES = {
+    ".png": "image/png",
+    ".json": "application/json",
+    ".csv": "text/csv",
+    ".mp4": "video/mp4",
+}
 PHOTO_TYPES = [suffix[1:] for suffix in IMAGE_SUFFIXES]
-VIDEO_TYPES = ["mp4", "mov", "m4v", "mkv", "webm", "avi"]  # the usual ones of VIDEO_SUFFIXES
+VIDEO_TYPES = [suffix[1:] for suffix in VIDEO_SUFFIXES]
 
 
 def is_video(name: str) -> bool:
@@ -40,6 +47,16 @@ def media_type(file_name: str) -> str:
     return MEDIA_TYPES.get(PurePath(file_name).suffix, "application/octet-stream")
 
 
+def video_kinds(has_sky: bool) -> dict[str, str]:
+    """What a video can show in a browser, in words: MP4 knows no transparency."""
+    _, encoders = CONTAINERS[".mp4"]
+    return {
+        name: form.about
+        for name, form in VIDEO_FORMATS.items()
+        if form.kind in encoders and (has_sky or not form.needs_sky)
+    }
+
+
 def mask_video(
     name: str, content: bytes, runtime: Runtime, wanted: str, threshold: float | None
 ) -> tuple[str, bytes, str]:
@@ -49,7 +66,7 @@ def mask_video(
       name: of the file.
       content: its bytes.
       runtime: the model.
-      wanted: key of video_compose.VIDEO_FORMATS.
+      wanted: a kind of `video_kinds`.
       threshold: probability from which a pixel is sky; None for the model's own.
 
     Returns:
@@ -58,18 +75,12 @@ def mask_video(
     Raises:
       InputError: no video, PyAV is missing, or a threshold out of range.
     """
-    from skyseg_tf.video.predict import VideoConfig, predict_video  # only videos need PyAV
-
     suffix = PurePath(name).suffix.lower()
     with TemporaryDirectory() as folder:
         source = Path(folder) / f"video{suffix}"
         source.write_bytes(content)
-        config = VideoConfig(
-            out=str(Path(folder) / "masks"), format=wanted, threshold=threshold, quiet=True,
-            max_frames=MAX_FRAMES,
-        )  # fmt: skip
         try:
-            report = predict_video(config, source, runtime)
+            report = _predict(source, Path(folder) / "masks", runtime, wanted, threshold)
         except KeyboardInterrupt:  # how it says that there was no frame
             raise InputError(
                 f"{name}: not one frame of this video can be read; export it again"
@@ -80,5 +91,13 @@ def mask_video(
         facts = f"{report.frames} frames, masked at {report.fps:.1f} frames a second"
         if report.frames == MAX_FRAMES:
             facts += f"; only the first {MAX_FRAMES} frames are masked here"
-        new_name = f"{PurePath(name).stem}_{wanted}{target.suffix}"
-        return new_name, target.read_bytes(), facts
+        return f"{PurePath(name).stem}_{wanted}{target.suffix}", target.read_bytes(), facts
+
+
+def _predict(source: Path, out: Path, runtime: Runtime, wanted: str, threshold: float | None):
+    from skyseg_tf.video.predict import VideoConfig, predict_video  # only videos need PyAV
+
+    config = VideoConfig(
+        out=str(out), format=wanted, threshold=threshold, quiet=True, max_frames=MAX_FRAMES
+    )
+    return predict_video(config, source, runtime)

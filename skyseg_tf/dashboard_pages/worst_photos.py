@@ -11,7 +11,7 @@ from skyseg_tf.dashboard_pages.run_facts import (
     samples_of_evaluation,
     worst_photos,
 )
-from skyseg_tf.dashboard_pages.sources import Sample
+from skyseg_tf.dashboard_pages.sample_choices import Sample
 from skyseg_tf.errors import InputError
 
 _COUNT, _COLUMNS, _WIDTH = 12, 3, 480

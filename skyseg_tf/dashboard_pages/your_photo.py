@@ -6,25 +6,19 @@ from dataclasses import replace
 import streamlit as st
 
 from skyseg_tf.dashboard_pages import figures, session, uploads
-from skyseg_tf.dashboard_pages.sources import ModelChoice
+from skyseg_tf.dashboard_pages.model_choices import ModelChoice
 from skyseg_tf.masking.formats import FORMATS, encode_prediction, sky_facts
 from skyseg_tf.masking.runtime import Runtime
-
-_VIDEO_FORMATS = {
-    "overlay": "the video with its sky tinted",
-    "mask": "white = sky",
-    "keep-mask": "white = not sky",
-    "alpha8": "brightness = probability of sky",
-    "color": "the classes' colors",
-}
 
 
 def show() -> None:
     """Draws the page."""
     st.title("Your photo")
     upload = st.file_uploader(
-        "A photo or a short video", type=[*uploads.PHOTO_TYPES, *uploads.VIDEO_TYPES], key="upload",
-    )  # fmt: skip
+        "A photo or a short video",
+        type=[*uploads.PHOTO_TYPES, *uploads.VIDEO_TYPES],
+        key="upload",
+    )
     st.caption(
         f"Up to {st.get_option('server.maxUploadSize')} MB and {uploads.MAX_MEGAPIXELS} megapixels; "
         f"of a video the first {uploads.MAX_FRAMES} frames. Nothing is kept. A file that turns red "
@@ -33,8 +27,8 @@ def show() -> None:
     choice = session.pick("Model", session.models(), "model")
     if upload is None:
         st.info(
-            "Drop a photo into the box above and its sky mask appears, ready to download for COLMAP, Metashape, "
-            "ODM, as a cut-out, as probabilities and more.",
+            "Drop a photo into the box above and its sky mask appears, ready to download for COLMAP, "
+            "Metashape, ODM, as a cut-out, as probabilities and more.",
             icon=":material/image:",
         )
         return
@@ -60,20 +54,21 @@ def _photo(name: str, content: bytes, choice: ModelChoice, runtime: Runtime) -> 
     told = session.answer(runtime, image, (choice, digest), threshold=threshold)
     prediction = replace(told.prediction, metadata=photo.metadata)
     left, right = st.columns(2)
-    left.image(figures.for_page(image), caption=name, width="stretch", output_format="JPEG")
-    right.image(
-        figures.prediction_picture(prediction),
-        caption="Prediction: the tinted part is sky" if prediction.scheme.shows_sky_alone else "Prediction",
-        width="stretch", output_format="JPEG",
-    )  # fmt: skip
+    with left:
+        session.picture(image, name)
+    with right:
+        tinted = ": the tinted part is sky" if prediction.scheme.shows_sky_alone else ""
+        session.picture(figures.prediction_picture(prediction), f"Prediction{tinted}")
     facts = sky_facts(prediction)
     with st.container(horizontal=True, gap="medium"):
         if prediction.sky is not None:
             st.metric("Sky share", f"{100 * facts['sky_share']:.1f} %", width="content")
             st.metric(
-                "Confidence", f"{facts['confidence']:.3f}", width="content",
+                "Confidence",
+                f"{facts['confidence']:.3f}",
+                width="content",
                 help="Mean probability of what was decided, sky or not, over all pixels: 0.5 to 1.",
-            )  # fmt: skip
+            )
         st.metric("Size", f"{facts['width']} × {facts['height']}", width="content")
         st.metric("Time", session.duration(told.seconds), width="content")
     if prediction.sky is not None and not facts["sky"]:
@@ -97,12 +92,23 @@ def _download(name: str, prediction, key: tuple) -> None:
             "Format", kinds, "format", lambda kind: f"{kind} · {FORMATS[kind].about}"
         )
     file_name, content = _encoded(wanted, prediction, name, key)
-    button_column.download_button(
-        f"Download {_size(content)}", content, file_name, uploads.media_type(file_name),
-        key="download", on_click="ignore", icon=":material/download:", type="primary",
-        width="stretch",
-    )  # fmt: skip
+    with button_column:
+        _download_button(content, file_name, "download", width="stretch")
     st.caption(f"It is saved as {file_name}.")
+
+
+def _download_button(content: bytes, file_name: str, key: str, **more) -> None:
+    st.download_button(
+        f"Download {_size(content)}",
+        content,
+        file_name,
+        uploads.media_type(file_name),
+        key=key,
+        on_click="ignore",
+        icon=":material/download:",
+        type="primary",
+        **more,
+    )
 
 
 def _size(content: bytes) -> str:
@@ -118,11 +124,9 @@ def _masked(digest: str, name: str, _content: bytes, choice: ModelChoice, wanted
 
 
 def _video(name: str, content: bytes, choice: ModelChoice, runtime: Runtime) -> None:
+    kinds = uploads.video_kinds(has_sky=runtime.sky_channel is not None)
     wanted = session.pick(
-        "Shows",
-        list(_VIDEO_FORMATS),
-        "video_format",
-        lambda kind: f"{kind} · {_VIDEO_FORMATS[kind]}",
+        "Shows", list(kinds), "video_format", lambda kind: f"{kind} · {kinds[kind]}"
     )
     threshold = session.threshold_slider(runtime, "video_threshold")
     digest = hashlib.sha256(content).hexdigest()
@@ -130,7 +134,4 @@ def _video(name: str, content: bytes, choice: ModelChoice, runtime: Runtime) -> 
         file_name, masks, facts = _masked(digest, name, content, choice, wanted, threshold)
     st.video(masks)
     st.caption(facts)
-    st.download_button(
-        f"Download {_size(masks)}", masks, file_name, "video/mp4", key="download_video",
-        on_click="ignore", icon=":material/download:", type="primary",
-    )  # fmt: skip
+    _download_button(masks, file_name, "download_video")

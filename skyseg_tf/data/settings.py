@@ -17,7 +17,7 @@ from skyseg_tf.console.flags import (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class BuildConfig:
     """Turn a dataset into TFRecords and rgb_stats.json."""
 

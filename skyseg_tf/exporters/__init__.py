@@ -1,1 +1,1 @@
-"""Networks as files of other runtimes: one module a format, and the gate that each must pass."""
+"""Networks as files for other runtimes: one module a format, and the check that each must pass."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +19,7 @@ from skyseg_tf.exporters.formats import FORMATS, Format
 from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.exporters.settings import ExportConfig
 from skyseg_tf.images import check_folder, resize_image
+from skyseg_tf.masking.model_facts import ModelFacts
 from skyseg_tf.masking.runtime import Runtime, boxed, load_runtime
 from skyseg_tf.models import MODELS, check_size
 from skyseg_tf.runs.folder import read_json, read_run_data
@@ -30,9 +31,6 @@ _DRAWN_SIZE = (288, 512)
 def export(config: ExportConfig) -> Agreement:
     """Writes an export and runs it beside the Keras model; it is kept only if both agree.
 
-    Args:
-      config: see ExportConfig.
-
     Returns:
       How far the two are apart on photos of the val split, or on drawn scenes.
 
@@ -40,55 +38,72 @@ def export(config: ExportConfig) -> Agreement:
       InputError: a setting, the model or its records cannot be used, or the export differs by more
         than LIMITS[precision]. Nothing has been written then, and an older export stays.
     """
-    # ---------------------------------------------------- the model and its photos
+    # ------------------------------------------------------ the model and its photos
     form, run = _check(config), run_of(config.model)
-    keras_runtime = load_runtime(run or config.model, "keras")
+    runtime = load_runtime(run or config.model, "keras")
     settings = read_json(run / "config.json") if run else {}
-    records, manifest = _records(config, settings, keras_runtime)
+    records, manifest = _records(config, settings, runtime)
     data = (run and read_run_data(run)) or manifest
     network = settings.get("model") or (boxed(config.model) or {}).get("network")
-    size = _size(config, form, keras_runtime, network, data and data.image_size)
-    name = run.resolve().name if run else keras_runtime.name
-    facts = replace(keras_runtime.facts, name=name, working_size=size)
-    out = config.out or exports_of(config.model) / form.name.format(
-        precision=config.precision, size=f"_{size[0]}x{size[1]}" if size else ""
-    )
-    _check_out(out, form)
+    size = _size(config, form, runtime, network, data and data.image_size)
+    photos = _Photos(runtime, size, records, manifest)
+    name = run.resolve().name if run else runtime.name
+    facts = replace(runtime.facts, name=name, working_size=size)
+    out = _find_out(config, form, size)
 
-    def photos(split: str, count: int) -> list[np.ndarray]:
-        found = (
-            _photos(records, manifest, split, count)
-            if records
-            else _drawn_photos(keras_runtime.frames, count)
-        )
-        return [
-            _resize(photo, size or keras_runtime.size_for(*photo.shape[-3:-1])) for photo in found
-        ]
-
-    # -------------------------------------------------------------- write, aside
-    calibration = photos("train", config.calibration_photos) if config.precision == "int8" else ()
+    # ----------------------------------------------------------------- write, aside
+    ranges = photos("train", config.calibration_photos) if config.precision == "int8" else ()
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
         aside = Path(folder) / out.name
-        job = ExportJob(keras_runtime.network, facts, config.precision, aside, calibration)
-        form.write(job)
+        form.write(ExportJob(runtime.network, facts, config.precision, aside, ranges))
 
-        # ------------------------------------------- run it beside the Keras model
-        exported = form.load(aside)
-        if exported.facts != facts:
-            raise InputError(f"{out}: gives {exported.facts} instead of {facts}; was not kept")
-        batches = _batches(photos("val", config.photos), size)
-        measured = agreement(
-            ((keras_runtime(batch), exported(batch)) for batch in batches), facts.threshold
-        )
-        limits = LIMITS[config.precision]
-        shown = f"{config.photos} {'val photos' if records else 'drawn scenes'}"
-        print(f"{out.name} in {exported.backend} beside Keras, {shown}: {measured}")
-        print(f"limits of {config.precision}: {limits}", flush=True)
-        check_agreement(measured, limits, out)
+        # --------------------------------------------- run it beside the Keras model
+        measured = _compare(config, form.load(aside), runtime, facts, photos, out)
         megabytes = _megabytes(Path(folder))
         _keep(Path(folder), out, form)
     print(f"{out}: {megabytes:.1f} MB, size {_shown(size)}")
+    return measured
+
+
+@dataclass(frozen=True)
+class _Photos:
+    """Where the photos come from that a model is run on, and how large it sees them."""
+
+    runtime: Runtime
+    size: tuple[int, int] | None
+    records: Path | None
+    manifest: Manifest | None
+
+    def __call__(self, split: str, count: int) -> list[np.ndarray]:
+        """(1, H, W, 3) or (1, T, H, W, 3) uint8 each."""
+        if self.records:
+            found = _photos(self.records, self.manifest, split, count)
+        else:
+            found = _drawn_photos(self.runtime.frames, count)
+        size_for = self.runtime.size_for
+        return [_resize(photo, self.size or size_for(*photo.shape[-3:-1])) for photo in found]
+
+
+def _compare(
+    config: ExportConfig,
+    exported: Runtime,
+    runtime: Runtime,
+    facts: ModelFacts,
+    photos: _Photos,
+    out: Path,
+) -> Agreement:
+    """Runs both, prints how far they are apart, and refuses what is too far."""
+    if exported.facts != facts:
+        raise InputError(f"{out}: gives {exported.facts} instead of {facts}; was not kept")
+    batches = _batches(photos("val", config.photos), photos.size)
+    pairs = ((runtime(batch), exported(batch)) for batch in batches)
+    measured = agreement(pairs, facts.threshold)
+    limits = LIMITS[config.precision]
+    shown = f"{config.photos} {'val photos' if photos.records else 'drawn scenes'}"
+    print(f"{out.name} in {exported.backend} beside Keras, {shown}: {measured}")
+    print(f"limits of {config.precision}: {limits}", flush=True)
+    check_agreement(measured, limits, out)
     return measured
 
 
@@ -130,13 +145,18 @@ def _check_source(model: str) -> None:
         )
 
 
-def _check_out(out: Path, form: Format) -> None:
+def _find_out(config: ExportConfig, form: Format, size: tuple[int, int] | None) -> Path:
+    """Where the export goes; refuses a place that holds something else."""
+    shown = f"_{size[0]}x{size[1]}" if size else ""
+    name = form.name.format(precision=config.precision, size=shown)
+    out = config.out or exports_of(config.model) / name
     check_folder(out.parent)
     suffix = Path(form.name).suffix
     if suffix and out.suffix != suffix:
         raise InputError(f"{out}: the name of this format ends in {suffix}; give such a --out")
     if out.is_dir() and not _is_older_export(out, form):
         raise InputError(f"{out}: is a folder with other things in it; give another --out")
+    return out
 
 
 def _is_older_export(folder: Path, form: Format) -> bool:

@@ -122,10 +122,8 @@ def _pad_in_pooling(pad) -> None:
     kernel = how["kernel"]
     if max(*begin[2:], *end[2:]) >= min(kernel):  # a window of nothing but padding
         return
-    padded = op.max_pool(
-        answers, how["strides"], how["dilations"], list(begin[2:]), list(end[2:]), kernel,
-        how["rounding_type"], "explicit",
-    )  # fmt: skip
+    window = (how["strides"], how["dilations"], list(begin[2:]), list(end[2:]), kernel)
+    padded = op.max_pool(answers, *window, how["rounding_type"], "explicit")
     _replace(pool, padded)
 
 
@@ -144,26 +142,8 @@ def _repeat_channels(node) -> None:
     groups, copies = filters.shape[:2]
     channels = groups * copies
     order = np.arange(channels).reshape(groups, copies).T.reshape(-1)
-    changes, step = [], node
-    while (step := _only_reader(step)) is not None:
-        kind = step.get_type_name()
-        ports = {"Add": (0, 1), "Multiply": (0, 1), "Relu": ()}.get(kind, (1,))
-        constants = {port: _constant(step, port) for port in ports}
-        constants = {port: array for port, array in constants.items() if array is not None}
-        if kind == "Convolution" and constants:
-            changes.append((step, 1, constants[1][:, order]))
-            break
-        if kind == "GroupConvolution" and constants and constants[1].shape[:2] == (channels, 1):
-            changes.append((step, 1, constants[1][order]))
-        elif kind in ("Add", "Multiply") and constants:
-            ((port, array),) = constants.items()
-            if array.size != 1:
-                if array.size != channels or array.ndim < 3 or array.shape[-3] != channels:
-                    return
-                changes.append((step, port, np.take(array, order, axis=-3)))
-        elif kind != "Relu":
-            return
-    else:
+    changes = _in_order(node, order)
+    if changes is None:
         return
     filters = filters.reshape(channels, 1, *filters.shape[2:])[order]
     repeated = op.concat([node.input_value(0)] * copies, 1)
@@ -171,6 +151,33 @@ def _repeat_channels(node) -> None:
     for step, port, array in [(node, 1, filters), *changes]:
         constant = op.constant(np.ascontiguousarray(array))
         step.input(port).replace_source_output(constant.output(0))
+
+
+def _in_order(node, order: np.ndarray) -> list[tuple] | None:
+    """The constants behind a node, its channels in another order, up to the next full convolution.
+
+    Returns:
+      (node, port, array) each; None where something follows whose channels cannot be moved.
+    """
+    channels, changes, step = len(order), [], node
+    while (step := _only_reader(step)) is not None:
+        kind = step.get_type_name()
+        ports = {"Add": (0, 1), "Multiply": (0, 1), "Relu": ()}.get(kind, (1,))
+        constants = {port: _constant(step, port) for port in ports}
+        constants = {port: array for port, array in constants.items() if array is not None}
+        if kind == "Convolution" and constants:
+            return [*changes, (step, 1, constants[1][:, order])]
+        if kind == "GroupConvolution" and constants and constants[1].shape[:2] == (channels, 1):
+            changes.append((step, 1, constants[1][order]))
+        elif kind in ("Add", "Multiply") and constants:
+            ((port, array),) = constants.items()
+            if array.size != 1:
+                if array.size != channels or array.ndim < 3 or array.shape[-3] != channels:
+                    return None
+                changes.append((step, port, np.take(array, order, axis=-3)))
+        elif kind != "Relu":
+            return None
+    return None
 
 
 def _only_reader(node):

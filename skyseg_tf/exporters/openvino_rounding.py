@@ -21,8 +21,11 @@ def round_first_together(network, exact, photos) -> None:
     """
     from openvino import opset13 as op
 
-    weights = {node.get_friendly_name(): node.input_value(1) for node in exact.get_ops()
-               if node.get_type_name() == "Convolution"}  # fmt: skip
+    weights = {
+        node.get_friendly_name(): node.input_value(1)
+        for node in exact.get_ops()
+        if node.get_type_name() == "Convolution"
+    }
     for node in _first_convolutions(network):
         product = node.input_value(1).get_node()  # of the integers as float32 and the step
         if product.get_type_name() != "Multiply":

@@ -16,7 +16,7 @@ from skyseg_tf.console.flags import (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ExportConfig:
     """Write a network for another runtime: uint8 RGB in, float probabilities out."""
 

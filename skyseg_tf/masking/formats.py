@@ -172,7 +172,7 @@ def write_npy(prediction: Prediction, path: Path) -> None:
 
 
 def write_facts(prediction: Prediction, path: Path) -> None:
-    """JSON: see `sky_facts`."""
+    """Share of sky and of each class, horizon and confidence: see `sky_facts`."""
     write_text(path, json.dumps(sky_facts(prediction), indent=2) + "\n")
 
 

@@ -2,11 +2,9 @@
 
 import errno
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import numpy as np
 from skyseg_tf.images import Photo, decode_photo, read_photo
 from skyseg_tf.masking.prediction import infer
 from skyseg_tf.masking.runtime import Runtime
+from skyseg_tf.masking.stages import Stage, run_stages
 
 STREAM = "-"
 # A disk that takes nothing more concerns all photos; all other errors are one photo's own.
@@ -35,101 +34,106 @@ class Job:
     name: str
 
 
+@dataclass
+class _Item:
+    """What goes from stage to stage: a photo until something fails, then its error."""
+
+    job: Job
+    photo: Photo | None = None
+    probs: np.ndarray | None = None  # (h, w, C) float32
+    error: Exception | None = None
+
+
 def run_jobs(
     jobs: Iterable[Job],
     workers: int,
     batch_size: int,
     load: Callable[[], Runtime],
     finish: Callable[[Runtime, Job, Photo, np.ndarray], None],
-) -> Iterator[tuple[Job, Exception | None]]:
-    """Reads ahead and finishes behind in threads while the network runs in this one.
+    tell: Callable[[Job, Exception | None], None],
+) -> None:
+    """Reads ahead and finishes behind in threads while the network runs in another.
+
+    Whatever a decoder, the network or `finish` raise over one photo, the others are done. At most
+    workers + 3 batch_size photos are in memory before the network, and as many behind it.
 
     Args:
       jobs: photos in the order wanted.
       workers: threads that read, and as many that finish.
       batch_size: photos per step of the network.
       load: gives the model; called once, while the first photos are being read.
-      finish: (runtime, job, photo, probs) -> None; called in a thread.
-
-    Yields:
-      Each job with the error that stopped it, or None: whatever a decoder, the network or `finish`
-      raise over one photo, the others are done. At most workers + batch_size photos are in memory
-      before the network, and as many behind it.
+      finish: (runtime, job, photo, probs) -> None; called in several threads.
+      tell: (job, error that stopped it or None) -> None; called in one thread.
 
     Raises:
       OSError: a full or failing disk.
+      KeyboardInterrupt: stopped; the photos under way have been finished, unless one hangs.
     """
-    ahead = workers + batch_size
-    with _pool(workers) as readers, _pool(workers) as writers:
-        waiting = iter(jobs)
-        reading: deque[tuple[Job, Future]] = deque()
-        writing: deque[tuple[Job, Future]] = deque()
-        batch: list[tuple[Job, Photo]] = []
+    network = _Network(load, batch_size)
 
-        def compute() -> Iterator[tuple[Job, Exception]]:
-            try:
-                answers = infer(runtime, [photo.image for _, photo in batch])
-            except Exception as error:
-                yield from ((job, error) for job, _ in batch)
-            else:
-                for (job, photo), probs in zip(batch, answers, strict=True):
-                    writing.append((job, writers.submit(finish, runtime, job, photo, probs)))
-            batch.clear()
+    def write(item: _Item) -> None:
+        finish(network.runtime, item.job, item.photo, item.probs)
 
-        def read_ahead() -> bool:
-            while len(reading) < ahead and (job := next(waiting, None)):
-                reading.append((job, readers.submit(_read, job.source)))
-            return bool(reading)
-
-        read_ahead()
-        runtime = load()
-        while read_ahead():
-            job, future = reading.popleft()
-            try:
-                photo = future.result()
-            except Exception as error:
-                yield job, error
-                continue
-            if batch and _size(runtime, photo) != _size(runtime, batch[0][1]):
-                yield from compute()
-            batch.append((job, photo))
-            if len(batch) >= batch_size:
-                yield from compute()
-            while len(writing) > ahead:
-                yield _finished(*writing.popleft())
-        if batch:
-            yield from compute()
-        while writing:
-            yield _finished(*writing.popleft())
+    # None, first of all, has the model loaded; at the end it empties the last batch.
+    items = chain([None], map(_Item, jobs), [None])
+    stages = [
+        Stage("read", lambda item: item and _try(_read, item), workers),
+        Stage("infer", network, returns_list=True),
+        Stage("finish", lambda item: _try(write, item), workers),
+        Stage("tell", lambda item: tell(item.job, item.error)),
+    ]
+    if stopped := run_stages(("jobs", items), stages, depth=batch_size)[1]:
+        raise KeyboardInterrupt(stopped)
 
 
-@contextmanager
-def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads; after an error or Ctrl-C what has not begun is dropped, and nobody waits."""
-    pool = ThreadPoolExecutor(workers)
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
+class _Network:
+    """The stage in which the network runs: it fills batches of photos of one size."""
+
+    def __init__(self, load: Callable[[], Runtime], batch_size: int):
+        self.load, self.batch_size = load, batch_size
+        self.runtime: Runtime | None = None
+        self.batch: list[_Item] = []
+        self.size: tuple[int, int] | None = None
+
+    def __call__(self, item: _Item | None) -> list[_Item]:
+        """The photos that are done by the coming of this one; None empties the batch."""
+        self.runtime = self.runtime or self.load()
+        if item is None:
+            return self._infer()
+        if item.error is not None:
+            return [item]
+        size, ready = self.runtime.size_for(*item.photo.image.shape[:2]), []
+        if size != self.size:
+            self.size, ready = size, self._infer()
+        self.batch.append(item)
+        return ready + (self._infer() if len(self.batch) == self.batch_size else [])
+
+    def _infer(self) -> list[_Item]:
+        ready, self.batch = self.batch, []
+        try:
+            answers = infer(self.runtime, [item.photo.image for item in ready]) if ready else []
+            for item, probs in zip(ready, answers, strict=True):
+                item.probs = probs
+        except Exception as error:
+            for item in ready:
+                item.error = error
+        return ready
 
 
-def _read(source: str) -> Photo:
-    if source == STREAM:
-        return decode_photo(sys.stdin.buffer.read(), "stdin")
-    return read_photo(source)
+def _try(step: Callable[[_Item], None], item: _Item) -> _Item:
+    """Takes the step, unless one before has failed; its error stays with the photo."""
+    if item.error is None:
+        try:
+            step(item)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _DISK:
+                raise
+            item.error = error
+    return item
 
 
-def _size(runtime: Runtime, photo: Photo) -> tuple[int, int]:
-    return runtime.size_for(*photo.image.shape[:2])
-
-
-def _finished(job: Job, future: Future) -> tuple[Job, Exception | None]:
-    try:
-        future.result()
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in _DISK:
-            raise
-        return job, error
-    return job, None
+def _read(item: _Item) -> None:
+    if item.job.source == STREAM:
+        item.photo = decode_photo(sys.stdin.buffer.read(), "stdin")
+    else:
+        item.photo = read_photo(item.job.source)

@@ -1,6 +1,6 @@
 """Settings of `skyseg predict`."""
 
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -51,10 +51,11 @@ class PredictConfig:
     same.
     """
 
+    ARGUMENTS = ("inputs",)
+
     inputs: Annotated[tuple[str, ...], STREAM] = ()
     """Photos, folders (with all photos below them), globs such as 'photos/**/*.jpg', or - for
     stdin; or videos, also from a network: rtsp:// and http:// (until Ctrl-C, if they do not end)."""
-    _: KW_ONLY
     out: Annotated[Path | None, RESULT, STREAM, default_is("masks")] = None
     """Folder of the masks, or the file itself of one photo, table or video; - for
     stdout (one photo or a table), which is the default for stdin. Folders below a given folder are

@@ -18,7 +18,7 @@ from skyseg_tf.console.flags import (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class EvaluateConfig:
     """Score what `skyseg predict` writes for the photos of --source, or a model on its records."""
 

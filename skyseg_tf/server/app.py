@@ -1,25 +1,18 @@
 """Command: serve masks over HTTP.
 
-    skyseg serve --port 8000
-    curl -F image=@photo.jpg 'localhost:8000/mask?format=mask' -o mask.png
-
-Few photos are in work at once, a bounded number waits, and the rest is told when to come again.
+skyseg serve --port 8000
+curl -F image=@photo.jpg 'localhost:8000/mask?format=mask' -o mask.png
 """
 
-import asyncio
-import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 from skyseg_tf import __version__
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.files.templates import render_html
 from skyseg_tf.masking.formats import FORMATS
-from skyseg_tf.masking.prediction import enlarge, infer
 from skyseg_tf.masking.runtime import Runtime, load_runtime
 from skyseg_tf.server.port import listen
 from skyseg_tf.server.settings import ServeConfig
@@ -31,9 +24,10 @@ try:
     from fastapi.responses import HTMLResponse, PlainTextResponse, Response
     from starlette.exceptions import HTTPException
 
-    from skyseg_tf.server.answers import JSON_EXAMPLE, content_type, encode
+    from skyseg_tf.server.answers import JSON_EXAMPLE, content_type
     from skyseg_tf.server.metrics import ServeMetrics
-    from skyseg_tf.server.requests import Refusal, error_answer, find_photo, read_body, read_photo
+    from skyseg_tf.server.photo_queue import PhotoQueue
+    from skyseg_tf.server.requests import Refusal, error_answer
 except ModuleNotFoundError:
     raise InputError(
         "the server needs FastAPI and prometheus_client: pip install 'skyseg_tf[serve]'"
@@ -43,61 +37,12 @@ except ModuleNotFoundError:
 _PAGE = Path(__file__).with_name("page.html")
 _PATHS = ("/", "/mask", "/health", "/metrics", "/openapi.json", "/docs")
 _STOP_SECONDS = 30  # for the photos under way, after Ctrl-C or SIGTERM
-
-
-class Desk:
-    """Where photos wait for the network.
-
-    Attributes:
-      waiting: photos that wait or are in work, those still on the way here too.
-      capacity: how many that may be.
-    """
-
-    def __init__(self, config: ServeConfig, runtime: Runtime):
-        """Starts the worker threads."""
-        self.config, self.runtime = config, runtime
-        self.waiting, self.capacity = 0, config.workers + config.queue
-        self.metrics = ServeMetrics(lambda: self.waiting, self.capacity)
-        self.pool = ThreadPoolExecutor(config.workers, "mask")
-
-    @asynccontextmanager
-    async def place(self):
-        """Holds a place in the queue.
-
-        Raises:
-          Refusal: 503 where there is none.
-        """
-        if self.waiting >= self.capacity:
-            seconds = max(1, math.ceil(self.metrics.mean_seconds * self.waiting))
-            raise Refusal(
-                503,
-                "busy",
-                f"{self.waiting} photos are waiting already; come again in {seconds} s",
-                {"Retry-After": str(seconds)},
-            )
-        self.waiting += 1
-        try:
-            yield
-        finally:
-            self.waiting -= 1
-
-    def answer(self, name: str, content: bytes, wanted: str, **options) -> Response:
-        """The whole way of a photo, in a worker thread; `options` are those of `enlarge`.
-
-        Raises:
-          Refusal: for what is no photo, or too large a one.
-        """
-        photo = read_photo(name, content, self.config.max_megapixels * 1e6)
-        start = time.perf_counter()
-        probs = infer(self.runtime, [photo.image])[0]
-        height, width = photo.image.shape[:2]
-        self.metrics.count_photo(height * width, time.perf_counter() - start)
-        prediction = enlarge(self.runtime, photo.image, probs, metadata=photo.metadata, **options)
-        return encode(wanted, name, prediction)
-
-    def close(self) -> None:
-        """Ends the threads; whoever waits for a photo still has been waited for by then."""
-        self.pool.shutdown(wait=False, cancel_futures=True)
+_BYTES = {"type": "string", "format": "binary"}
+_FORM = {"type": "object", "required": ["image"], "properties": {"image": _BYTES}}
+_REQUEST_BODY = {
+    "required": True,
+    "content": {"multipart/form-data": {"schema": _FORM}, "image/*": {"schema": _BYTES}},
+}
 
 
 def make_app(config: ServeConfig, runtime: Runtime) -> FastAPI:
@@ -108,14 +53,14 @@ def make_app(config: ServeConfig, runtime: Runtime) -> FastAPI:
       runtime: of load_runtime.
 
     Returns:
-      The app; its queue and counters are `app.state.desk`.
+      The app; its queue and counters are `app.state.queue`.
     """
-    desk = Desk(config, runtime)
+    queue = PhotoQueue(config, runtime)
 
     @asynccontextmanager
     async def life(app: FastAPI):
         yield
-        desk.close()
+        queue.close()
 
     app = FastAPI(
         title="skyseg",
@@ -127,11 +72,11 @@ def make_app(config: ServeConfig, runtime: Runtime) -> FastAPI:
         lifespan=life,
         redoc_url=None,
     )
-    app.state.desk = desk
-    app.add_middleware(_Counting, metrics=desk.metrics)
+    app.state.queue = queue
+    app.add_middleware(_Counting, metrics=queue.metrics)
     _add_errors(app)
-    _add_mask(app, desk)
-    _add_pages(app, desk)
+    _add_mask(app, queue)
+    _add_pages(app, queue)
     return app
 
 
@@ -178,32 +123,21 @@ def _add_errors(app: FastAPI) -> None:
         return error_answer(500, "internal", f"the server failed ({type(error).__name__})")
 
 
-def _add_mask(app: FastAPI, desk: Desk) -> None:
-    photo = {"schema": {"type": "string", "format": "binary"}}
-    form = {
-        "schema": {
-            "type": "object",
-            "required": ["image"],
-            "properties": {"image": {"type": "string", "format": "binary"}},
-        }
-    }
-    body = {"required": True, "content": {"multipart/form-data": form, "image/*": photo}}
+def _add_mask(app: FastAPI, queue: PhotoQueue) -> None:
+    runtime = queue.runtime
+    kinds = "; ".join(f"{name}: {kind.about}" for name, kind in FORMATS.items())
+    names = {"enum": list(FORMATS)}
 
     @app.post(
         "/mask",
         summary="The mask of a photo",
         response_class=Response,
         responses=_responses(),
-        openapi_extra={"requestBody": body},
+        openapi_extra={"requestBody": _REQUEST_BODY},
     )
     async def mask(
         request: Request,
-        wanted: str = Query(
-            "mask",
-            alias="format",
-            description=_format_text(),
-            json_schema_extra={"enum": list(FORMATS)},
-        ),
+        wanted: str = Query("mask", alias="format", description=kinds, json_schema_extra=names),
         threshold: float | None = Query(
             None, ge=0, le=1, description="probability from which a pixel is sky"
         ),
@@ -215,19 +149,9 @@ def _add_mask(app: FastAPI, desk: Desk) -> None:
         """
         if wanted not in FORMATS:
             raise Refusal(422, "bad_parameter", not_among("format", wanted, FORMATS))
-        if FORMATS[wanted].needs_sky and desk.runtime.sky_channel is None:
-            raise Refusal(422, "no_sky_class", f"{desk.runtime.name} has no class 'sky'")
-        async with desk.place():
-            limit = int(desk.config.max_megabytes * 1e6)
-            content = await read_body(request, limit, desk.config.upload_seconds)
-            name, content = await find_photo(request, content)
-            loop = asyncio.get_running_loop()
-            work = partial(desk.answer, name, content, wanted, threshold=threshold, refined=refine)
-            return await loop.run_in_executor(desk.pool, work)
-
-
-def _format_text() -> str:
-    return "; ".join(f"{name}: {kind.about}" for name, kind in FORMATS.items())
+        if FORMATS[wanted].needs_sky and runtime.sky_channel is None:
+            raise Refusal(422, "no_sky_class", f"{runtime.name} has no class 'sky'")
+        return await queue.answer(request, wanted, threshold=threshold, refined=refine)
 
 
 def _responses() -> dict:
@@ -236,7 +160,7 @@ def _responses() -> dict:
         return {"description": code, "content": {"application/json": {"example": example}}}
 
     kinds = sorted({content_type(name) for name in FORMATS})
-    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
+    content = {kind: {"schema": _BYTES} for kind in kinds}
     content["application/json"] = {"example": JSON_EXAMPLE}
     return {
         200: {"description": "the mask", "content": content},
@@ -248,8 +172,8 @@ def _responses() -> dict:
     }
 
 
-def _add_pages(app: FastAPI, desk: Desk) -> None:
-    runtime = desk.runtime
+def _add_pages(app: FastAPI, queue: PhotoQueue) -> None:
+    runtime = queue.runtime
 
     @app.get("/health", summary="Whether the server works, and with what")
     async def health() -> dict:
@@ -259,14 +183,14 @@ def _add_pages(app: FastAPI, desk: Desk) -> None:
             "model": runtime.name,
             "backend": runtime.backend,
             "classes": list(runtime.class_names),
-            "waiting": desk.waiting,
-            "capacity": desk.capacity,
-            "seconds_up": round(time.time() - desk.metrics.started, 1),
+            "waiting": queue.waiting,
+            "capacity": queue.capacity,
+            "seconds_up": round(time.time() - queue.metrics.started, 1),
         }
 
     @app.get("/metrics", summary="Counters for Prometheus", response_class=PlainTextResponse)
     async def metrics(request: Request) -> Response:
-        text, content_type = desk.metrics.encode(request.headers.get("accept", ""))
+        text, content_type = queue.metrics.encode(request.headers.get("accept", ""))
         return Response(text, headers={"Content-Type": content_type})
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)

@@ -11,7 +11,7 @@ from skyseg_tf.console.flags import (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ServeConfig:
     """Serve masks over HTTP: POST /mask, GET /health, /metrics, /docs."""
 

@@ -27,7 +27,7 @@ from skyseg_tf.console.flags import (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class TrainConfig:
     """Train a network on records and plot its IoU."""
 
@@ -126,7 +126,7 @@ class TrainConfig:
 _NOT_HERE = Parameter(parse=False)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class SearchConfig(TrainConfig):
     """Search for the best settings: many trainings, of which all other settings are the same."""
 

@@ -9,7 +9,7 @@ import av
 import cv2
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.video.read import Moment, VideoInfo
+from skyseg_tf.video.frames import Moment, VideoInfo
 
 CAMERA_CLOCK = Fraction(1, 90_000)  # seconds per tick of the time stamps
 

@@ -1,7 +1,7 @@
 """Masks onto video frames, in the frame's own planes of Y, U and V.
 
 Nothing here is float or RGB at the frame's full size: tables of 256 entries, one byte per sample.
-Frames are those of video.py, probabilities those of a network at its working size.
+Frames are those of frames.py, probabilities those of a network at its working size.
 """
 
 from functools import cache
@@ -11,39 +11,14 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.errors import InputError
 from skyseg_tf.images import SKY_TINT, outline, outline_width
 from skyseg_tf.labels import LabelScheme
-from skyseg_tf.video.read import is_full_range, planes, to_bt709
+from skyseg_tf.video.formats import VIDEO_FORMATS, find_format
+from skyseg_tf.video.frames import is_full_range, planes, to_bt709
 
-# format: what the frames show, and of which kind they are (see video_write.ENCODERS).
-VIDEO_FORMATS = {
-    "overlay": (
-        "the photo, its sky tinted and outlined, or many classes in their colours",
-        "photo",
-    ),
-    "mask": ("255 = sky", "mask"),
-    "keep-mask": ("255 = not sky", "mask"),
-    "alpha8": ("probability of sky, 0-255", "grey"),
-    "labelids": ("Cityscapes labelIds: 23 = sky, 0 = unlabeled", "grey"),
-    "color": ("the classes' colours; of two classes what is not sky is black", "photo"),
-    "rgba-sky": ("the photo, all but the sky transparent", "alpha"),
-    "rgba-nosky": ("the photo, the sky transparent", "alpha"),
-}
-_WITHOUT_SKY = ("overlay", "color", "labelids")
 _LUMA = {1: (0.2126, 0.0722), 9: (0.2627, 0.0593)}  # AVColorSpace: weights of red and blue
 _SD_LUMA = (0.299, 0.114)  # BT.601: what decoders take where a file says nothing
-
-
-def frame_kind(name: str) -> str:
-    """ "photo", "mask" (0 and 255), "grey" or "alpha": what `VideoWriter` must be ready for.
-
-    Raises:
-      InputError: no such format.
-    """
-    if name not in VIDEO_FORMATS:
-        raise InputError(f"videos have {not_among('format', name, VIDEO_FORMATS)}")
-    return VIDEO_FORMATS[name][1]
 
 
 def rgb_to_yuv(colors: np.ndarray, colorspace: int, full_range: bool) -> np.ndarray:
@@ -91,12 +66,14 @@ class Composer:
         Raises:
           InputError: no such format, or one of the sky from a network without it.
         """
-        self.kind = frame_kind(name)
-        if scheme.sky is None and name not in _WITHOUT_SKY:
+        form = find_format(name)
+        if scheme.sky is None and form.needs_sky:
+            others = [key for key, other in VIDEO_FORMATS.items() if not other.needs_sky]
             raise InputError(
                 f"format '{name}' needs a class 'sky', this model has none: choose "
-                f"{', '.join(_WITHOUT_SKY)}"
+                f"{', '.join(others)}"
             )
+        self.kind = form.kind
         self.name, self.scheme, self.opacity = name, scheme, opacity
         self._limit = round(threshold * 255)
         self._tables, self._scaler = cache(self._make_tables), VideoReformatter()

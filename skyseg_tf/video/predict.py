@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,107 +15,23 @@ from tqdm import tqdm
 from skyseg_tf.errors import InputError, Stuck
 from skyseg_tf.images import write_aside
 from skyseg_tf.masking.runtime import Runtime
-from skyseg_tf.masking.settings import VideoSettings
-from skyseg_tf.video.addresses import is_stream, video_name, without_password
-from skyseg_tf.video.camera import Camera
-from skyseg_tf.video.compose import Composer, frame_kind
-from skyseg_tf.video.read import Moment, Shrinker, VideoReader
+from skyseg_tf.masking.stages import Stage, run_stages
+from skyseg_tf.video.addresses import without_password
+from skyseg_tf.video.formats import find_format
+from skyseg_tf.video.report import Report
 from skyseg_tf.video.smoothing import Smoother
-from skyseg_tf.video.stages import Stage, StageTime, run_stages
-from skyseg_tf.video.write import CONTAINERS, FrameFolder, VideoWriter
+from skyseg_tf.video.target import VideoConfig, check_settings, find_target
+
+try:
+    from skyseg_tf.video.camera import Camera
+    from skyseg_tf.video.compose import Composer
+    from skyseg_tf.video.frames import Moment, Shrinker
+    from skyseg_tf.video.read import VideoReader
+    from skyseg_tf.video.write import FrameFolder, VideoWriter
+except ModuleNotFoundError:
+    raise InputError("videos and cameras need PyAV: pip install 'skyseg_tf[video]'") from None
 
 _MOST_STREAMS = 4  # frames in memory, each with the network's activations
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoConfig(VideoSettings):
-    """What becomes of a video: where to, what it shows, and VideoSettings' fields.
-
-    Attributes:
-      out: a video file (.mp4, .mov, .mkv, .webm), a folder, or "-" for standard output.
-      format: key of video_compose.VIDEO_FORMATS.
-      threshold: probability from which a pixel is sky; None for the model's own.
-      quiet: no progress bar.
-    """
-
-    out: str
-    format: str = "overlay"
-    threshold: float | None = None
-    quiet: bool = False
-
-
-@dataclass(frozen=True)
-class Report:
-    """What became of a video.
-
-    Attributes:
-      out: what was written.
-      network: its name and backend.
-      frames: how many.
-      skipped: damaged ones, left out.
-      missing: how many the file announced beyond its end.
-      missed: a camera's frames that came while others were at work.
-      without_sky: frames in whose mask nothing is sky.
-      cuts: scene changes seen.
-      seconds: from the first frame to the end of the file.
-      cpu_seconds: of all processor cores.
-      stages: times of decode, infer (the network alone), compose and encode.
-      stopped: number of the signal that ended it (Ctrl-C's or SIGTERM), or 0.
-    """
-
-    out: str
-    network: str
-    frames: int
-    skipped: int
-    missing: int
-    missed: int
-    without_sky: int
-    cuts: int
-    seconds: float
-    cpu_seconds: float
-    stages: tuple[StageTime, ...]
-    stopped: int
-
-    @property
-    def fps(self) -> float:
-        """Frames per second, end to end."""
-        return self.frames / max(self.seconds, 1e-9)
-
-    @property
-    def model_fps(self) -> float:
-        """Frames per second of the network in the same run, where it never waits for any."""
-        infer = next(stage for stage in self.stages if stage.name == "infer")
-        return self.frames * infer.workers / max(infer.busy, 1e-9)
-
-    def __str__(self) -> str:
-        """The report in lines, the split last."""
-        notes = [
-            f"{count} {what}"
-            for count, what in (
-                (self.skipped, "damaged and skipped"),
-                (self.missing, "missing, since the file breaks off"),
-                (self.missed, "missed by a camera that was faster"),
-                (self.without_sky, "without sky"),
-            )
-            if count
-        ]
-        lines = [
-            f"{self.out}: {self.frames} frames{''.join(f', {note}' for note in notes)}"
-            f"{' (stopped)' if self.stopped else ''}",
-            f"{self.fps:.1f} fps end to end, {self.model_fps:.1f} fps {self.network} alone, "
-            f"{1000 * self.cpu_seconds / max(self.frames, 1):.1f} ms of processor per frame",
-            f"{'':<10}{'ms/frame':>9}{'cpu ms':>8}{'busy':>7}{'no input':>10}{'no room':>9}",
-        ]
-        frames, wall = max(self.frames, 1), max(self.seconds, 1e-9)
-        for stage in self.stages:
-            lines.append(
-                f"{stage.name:<10}{1000 * stage.busy / frames:>9.2f}{1000 * stage.cpu / frames:>8.2f}"
-                + "".join(
-                    f"{seconds / stage.workers / wall:>{width}.0%}"
-                    for seconds, width in ((stage.busy, 7), (stage.starved, 10), (stage.blocked, 9))
-                )
-            )
-        return "\n".join(lines)
 
 
 @dataclass
@@ -165,6 +81,68 @@ class _After:
         return item.moment
 
 
+class _Work:
+    """One video on its way through the stages."""
+
+    def __init__(
+        self, config: VideoConfig, reader: VideoReader | Camera, runtime: Runtime, composer
+    ):
+        self.config, self.reader, self.runtime = config, reader, runtime
+        self.smoother, self.frames = Smoother(config.smooth), 0
+        size = runtime.size_for(*reader.info.shown_size)
+        shrink = Shrinker(size, reader.info.orientation)
+        self.before = _Before(shrink, self.smoother, runtime.frames)
+        self.after = _After(shrink, self.smoother, composer, _threshold(config, runtime))
+
+    def run(self, write: Callable[[Moment], None], bar: tqdm, depth: int) -> None:
+        """Goes through all frames, up to `depth` of which wait before each stage.
+
+        Raises:
+          KeyboardInterrupt: stopped before the first frame: there is nothing to finish.
+        """
+
+        def infer(item: _Item) -> _Item:
+            if item.images is not None:
+                item.probs = self.runtime(item.images)[0]
+            return item
+
+        def encode(moment: Moment) -> None:
+            write(moment)
+            if moment.frame is not None:
+                self.frames += 1
+                bar.update()
+
+        moments = _moments(self.reader, self.config.max_frames)
+        self.stages, self.stopped = run_stages(
+            ("decode", map(self.before, moments)),
+            [
+                Stage("infer", infer, self.runtime.streams),
+                Stage("compose", self.after),
+                Stage("encode", encode),
+            ],
+            depth=depth,
+        )
+        if not self.frames:
+            raise KeyboardInterrupt(self.stopped)
+
+    def report(self, out: str, seconds: float, cpu_seconds: float) -> Report:
+        """What became of it, after so many seconds."""
+        return Report(
+            out=out,
+            network=f"{self.runtime.name} in {self.runtime.backend}",
+            frames=self.frames,
+            skipped=self.reader.skipped,
+            missing=self.reader.missing,
+            missed=self.reader.missed,
+            without_sky=self.after.without_sky,
+            cuts=self.smoother.cuts,
+            seconds=seconds,
+            cpu_seconds=cpu_seconds,
+            stages=tuple(self.stages),
+            stopped=self.stopped,
+        )
+
+
 def streams_for(source: Path | str | int) -> int:
     """How many frames the network has in work at once, for load_runtime.
 
@@ -192,80 +170,28 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
     Raises:
       InputError: no video, no camera, or an output that cannot be as asked.
     """
-    _check(config)
-    threshold = runtime.threshold if config.threshold is None else config.threshold
+    check_settings(config)
     composer = Composer(
         config.format,
         runtime.scheme,
-        threshold=threshold,
+        threshold=_threshold(config, runtime),
         opacity=config.opacity,
     )
-    is_camera = isinstance(source, int)
     target, suffix = find_target(config, source)
+    is_camera = isinstance(source, int)
     reader = Camera(source) if is_camera else VideoReader(source, threads=config.codec_threads)
     try:
-        size = runtime.size_for(*reader.info.shown_size)
-        shrink = Shrinker(size, reader.info.orientation)
-        smoother = Smoother(config.smooth)
-        before = _Before(shrink, smoother, runtime.frames)
-        after = _After(shrink, smoother, composer, threshold)
-        written: list[int] = []  # time stamps
+        work = _Work(config, reader, runtime, composer)
         start, cpu = time.perf_counter(), time.process_time()
         with _open_writer(config, target, suffix, reader) as write, _bar(config, reader) as bar:
-
-            def infer(item: _Item) -> _Item:
-                if item.images is not None:
-                    item.probs = runtime(item.images)[0]
-                return item
-
-            def encode(moment: Moment) -> None:
-                write(moment)
-                if moment.frame is not None:
-                    written.append(moment.frame.pts)
-                    bar.update()
-
-            stages, stopped = run_stages(
-                ("decode", map(before, _moments(reader, config.max_frames))),
-                [
-                    Stage("infer", infer, runtime.streams),
-                    Stage("compose", after),
-                    Stage("encode", encode),
-                ],
-                depth=1 if is_camera else 3,
-            )
-            if not written:
-                raise KeyboardInterrupt(stopped)  # before the first frame: nothing to finish
-        return Report(
-            out=str(target),
-            network=f"{runtime.name} in {runtime.backend}",
-            frames=len(written),
-            skipped=reader.skipped,
-            missing=reader.missing,
-            missed=getattr(reader, "missed", 0),
-            without_sky=after.without_sky,
-            cuts=smoother.cuts,
-            seconds=time.perf_counter() - start,
-            cpu_seconds=time.process_time() - cpu,
-            stages=tuple(stages),
-            stopped=stopped,
-        )
+            work.run(write, bar, depth=1 if is_camera else 3)
+        return work.report(str(target), time.perf_counter() - start, time.process_time() - cpu)
     finally:
         reader.close()
 
 
-def _check(config: VideoConfig) -> None:
-    for name, low, high in (
-        ("opacity", 0, 1),
-        ("smooth", 0, 60),
-        ("quality", 0, 51),
-        ("codec_threads", 1, 64),
-        ("max_frames", 1, None),
-        ("threshold", 0, 1),
-    ):
-        value = getattr(config, name)
-        if value is not None and (value < low or (high is not None and value > high)):
-            allowed = f"{low} to {high}" if high is not None else f"at least {low}"
-            raise InputError(f"--{name.replace('_', '-')} {value}: give {allowed}")
+def _threshold(config: VideoConfig, runtime: Runtime) -> float:
+    return runtime.threshold if config.threshold is None else config.threshold
 
 
 def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: Runtime) -> int:
@@ -305,34 +231,6 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
     return 1 if failures else 0
 
 
-def find_target(config: VideoConfig, source: Path | str | int) -> tuple[Path | str, str]:
-    """Where the output goes, and what it is: a key of CONTAINERS, ".png", "mjpeg" or "raw".
-
-    Raises:
-      InputError: a suffix that is no video, or the source itself.
-    """
-    stem = f"camera{source}" if isinstance(source, int) else video_name(str(source))
-    if config.out == "-":
-        return "-", "mjpeg" if config.container == "auto" else config.container
-    if config.container in ("mjpeg", "raw"):
-        raise InputError(f"{config.container} goes to standard output: give --out -")
-    out = Path(config.out)
-    if out.suffix and not out.is_dir() and config.container != "png":
-        target, suffix = out, out.suffix.lower()
-    elif config.container == "png":
-        return (out if isinstance(source, int) or out.name == stem else out / stem), ".png"
-    else:
-        alpha = frame_kind(config.format) == "alpha"
-        chosen = ("mov" if alpha else "mp4") if config.container == "auto" else config.container
-        target, suffix = out / f"{stem}.{chosen}", f".{chosen}"
-    if suffix not in CONTAINERS:
-        raise InputError(f"{out}: give a folder or a video file ({', '.join(CONTAINERS)})")
-    is_file = not isinstance(source, int) and not is_stream(str(source))
-    if is_file and target.exists() and target.samefile(source):
-        raise InputError(f"{target}: is the video itself; name another file or folder")
-    return target, suffix
-
-
 def _moments(reader, limit: int | None) -> Iterator[Moment]:
     """The first `limit` frames, and what lies between them."""
     count = 0
@@ -356,7 +254,7 @@ def _open_writer(config: VideoConfig, target, suffix: str, reader):
         "quality": config.quality,
         "threads": config.codec_threads,
     }
-    kind = frame_kind(config.format)
+    kind = find_format(config.format).kind
     if target == "-":
         yield from _closing(VideoWriter("-", suffix, kind, reader.info))
         return

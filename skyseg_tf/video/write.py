@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
@@ -13,7 +12,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_aside
-from skyseg_tf.video.read import (
+from skyseg_tf.video.encoders import BEYOND_BLACK, BEYOND_WHITE, H264_MASK, Encoder, find_encoder
+from skyseg_tf.video.frames import (
     RANGE_FULL,
     RANGE_VIDEO,
     Moment,
@@ -22,67 +22,6 @@ from skyseg_tf.video.read import (
     planes,
     to_bt709,
 )
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """How a stream is written: FFmpeg's name of the encoder, its pixel format and options.
-
-    Where options say nothing of quality, the caller's `quality` holds.
-    """
-
-    codec: str
-    pix_fmt: str
-    options: dict[str, str] = field(default_factory=dict)
-
-
-_H264 = Encoder("libx264", "yuv420p")
-# H.264 without loss is a profile that browsers and editors do not read. What has two values comes
-# out exact all the same: black and white are stored beyond their limits, 16 and 235, and whatever
-# the encoder misses them by (at this quantizer up to 9; see test_video) is cut off in decoding.
-_H264_MASK = Encoder("libx264", "yuv420p", {"qp": "6", "x264-params": "8x8dct=0"})
-_BEYOND_BLACK, _BEYOND_WHITE = 4, 247
-_H264_GREY = Encoder("libx264", "gray", {"qp": "0"})
-_FFV1 = Encoder("ffv1", "gray")
-_VP9 = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0"}
-_VP9_GREY = Encoder("libvpx-vp9", "yuv420p", _VP9 | {"lossless": "1"})
-# File suffix: FFmpeg's container, and the encoder for each kind of frame that `VideoWriter` takes.
-# Of the containers only some hold transparency: ProRes 4444 for cutting, VP9 for the web.
-CONTAINERS: dict[str, tuple[str, dict[str, Encoder]]] = {
-    ".mp4": ("mp4", {"photo": _H264, "mask": _H264_MASK, "grey": _H264_GREY}),
-    ".m4v": ("mp4", {"photo": _H264, "mask": _H264_MASK, "grey": _H264_GREY}),
-    ".mov": (
-        "mov",
-        {
-            "photo": _H264,
-            "mask": _H264_MASK,
-            "grey": _H264_GREY,
-            "alpha": Encoder("prores_ks", "yuva444p10le", {"profile": "4444", "vendor": "apl0"}),
-        },
-    ),
-    ".mkv": (
-        "matroska",
-        {
-            "photo": _H264,
-            "mask": _FFV1,
-            "grey": _FFV1,
-            "alpha": Encoder("ffv1", "yuva420p"),
-        },
-    ),
-    ".webm": (
-        "webm",
-        {
-            "photo": Encoder("libvpx-vp9", "yuv420p", _VP9),
-            "mask": _VP9_GREY,
-            "grey": _VP9_GREY,
-            "alpha": Encoder("libvpx-vp9", "yuva420p", _VP9),
-        },
-    ),
-}
-_STREAMS = {
-    "mjpeg": ("mjpeg", Encoder("mjpeg", "yuvj420p", {"qmin": "2", "qmax": "4"})),
-    "raw": ("rawvideo", Encoder("rawvideo", "rgb24")),
-}  # what goes to standard output
 
 
 @contextmanager
@@ -103,6 +42,20 @@ class VideoWriter:
 
     The file has the time stamps, display matrix and pixel aspect of the source. Sound is copied packet
     by packet; where the container cannot hold its codec, it is encoded in the container's own.
+
+    Args:
+      target: path to write, whatever its suffix; or "-" for standard output.
+      suffix: key of CONTAINERS; for standard output "mjpeg" or "raw" (RGB, no header).
+      kind: of the frames: "photo", "mask" (grey, full range, 0 and 255), "grey" (full range)
+        or "alpha". Masks and grey come out of the file as they went in, but for mjpeg.
+      info: of the source.
+      audio_streams: of a VideoReader.
+      preset: of x264.
+      quality: constant rate factor of x264 and VP9, 0 (best) to 51; of photos.
+      threads: of the encoder.
+
+    Raises:
+      InputError: a suffix that is not known or cannot hold such frames.
     """
 
     def __init__(
@@ -117,71 +70,52 @@ class VideoWriter:
         quality: int = 20,
         threads: int = 1,
     ):
-        """Opens the file.
-
-        Args:
-          target: path to write, whatever its suffix; or "-" for standard output.
-          suffix: key of CONTAINERS; for standard output "mjpeg" or "raw" (RGB, no header).
-          kind: of the frames: "photo", "mask" (grey, full range, 0 and 255), "grey" (full range)
-            or "alpha". Masks and grey come out of the file as they went in, but for mjpeg.
-          info: of the source.
-          audio_streams: of a VideoReader.
-          preset: of x264.
-          quality: constant rate factor of x264 and VP9, 0 (best) to 51; of photos.
-          threads: of the encoder.
-
-        Raises:
-          InputError: a suffix that is not known or cannot hold such frames.
-        """
-        self._container, encoder = _open_output(target, suffix, kind)
-        options = dict(encoder.options)
-        if encoder.codec == "libx264":
-            # Threads of x264's own look ahead are counted, too.
-            options = {"preset": preset, "threads": str(threads)} | (
-                options or {"crf": str(quality)}
-            )
-        elif encoder.codec == "libvpx-vp9":
-            options |= {"threads": str(threads)}
-            options |= {} if "lossless" in options else {"crf": str(quality + 10)}
-        to_stdout, exact = target == "-", target != "-" and kind in ("mask", "grey")
+        """Opens the file."""
+        to_stdout = target == "-"
+        exact = not to_stdout and kind in ("mask", "grey")
+        container, encoder = find_encoder(suffix, kind, to_stdout)
+        self._container = _open_output(target, container)
         self._orientation = info.orientation if to_stdout else Orientation()
-        self._luma = None  # of a grey value, where the encoder takes no grey
-        if exact and encoder.pix_fmt == "yuv420p":
-            limits = (_BEYOND_BLACK, _BEYOND_WHITE) if encoder is _H264_MASK else (0, 255)
-            self._luma = np.linspace(*limits, 256).round().astype(np.uint8)
-        height, width = info.upright_size if to_stdout else info.size
-        aspect = info.sample_aspect_ratio
-        if aspect and self._orientation.swaps_sides:
-            aspect = 1 / aspect
-        # PyAV cannot tell Matroska the pixels' aspect: without a codec that does they become square.
-        self._stretched = (
-            bool(aspect) and suffix in (".mkv", ".webm") and encoder.codec != "libx264"
-        )
-        if self._stretched:
-            width, aspect = max(2, round(width * aspect)), None
+        self._luma = _exact_luma(encoder) if exact else None
         self._interpolation = Interpolation.POINT if exact else Interpolation.BICUBIC
-        stream = self._container.add_stream(encoder.codec, rate=info.rate, options=options)
-        # What subsamples colour cannot hold an odd side.
-        stream.height, stream.width = (
-            (height, width) if encoder.pix_fmt == "gray" else (height & ~1, width & ~1)
+        self._scaler = VideoReformatter()
+        self._stream = self._container.add_stream(
+            encoder.codec, rate=info.rate, options=_options(encoder, preset, quality, threads)
         )
-        stream.pix_fmt = encoder.pix_fmt
-        context = stream.codec_context
+        self._set_format(info, encoder, threads, full_range=exact or to_stdout)
+        # PyAV cannot tell Matroska the pixels' aspect: without a codec that does they become square.
+        is_matroska = suffix in (".mkv", ".webm")
+        self._set_size(info, keeps_aspect=not is_matroska or encoder.codec == "libx264")
+        if info.display_matrix and not to_stdout:
+            self._stream.set_display_matrix(info.display_matrix)
+        self._container.metadata.update(info.metadata)
+        self._audio = {s.index: _AudioTrack(self._container, s) for s in audio_streams}
+
+    def _set_format(
+        self, info: VideoInfo, encoder: Encoder, threads: int, full_range: bool
+    ) -> None:
+        self._stream.pix_fmt = encoder.pix_fmt
+        context = self._stream.codec_context
         context.thread_count, context.time_base = threads, info.time_base
         space, color_range, context.color_primaries, context.color_trc = info.color
-        if encoder is _H264_MASK:
+        if encoder is H264_MASK:
             color_range = RANGE_VIDEO
-        elif exact or to_stdout:
+        elif full_range:
             color_range = RANGE_FULL
         context.colorspace, context.color_range = space, color_range
-        if aspect:
-            context.sample_aspect_ratio = aspect
-        if info.display_matrix and not to_stdout:
-            stream.set_display_matrix(info.display_matrix)
-        self._container.metadata.update(info.metadata)
-        self._stream = stream
-        self._scaler = VideoReformatter()
-        self._audio = {s.index: _AudioTrack(self._container, s) for s in audio_streams}
+
+    def _set_size(self, info: VideoInfo, keeps_aspect: bool) -> None:
+        (height, width), aspect = info.size, info.sample_aspect_ratio
+        if self._orientation.swaps_sides:
+            height, width, aspect = width, height, aspect and 1 / aspect
+        self._stretched = bool(aspect) and not keeps_aspect
+        if self._stretched:
+            width = max(2, round(width * aspect))
+        elif aspect:
+            self._stream.codec_context.sample_aspect_ratio = aspect
+        # What subsamples colour cannot hold an odd side.
+        odd = 0 if self._stream.pix_fmt == "gray" else 1
+        self._stream.height, self._stream.width = height & ~odd, width & ~odd
 
     def write(self, moment: Moment) -> None:
         """Writes the sound before the frame, then the frame, if there is one.
@@ -266,26 +200,31 @@ def _grey_as_luma(frame: av.VideoFrame, size: tuple[int, int], luma: np.ndarray)
     return out
 
 
-def _open_output(target: Path | str, suffix: str, kind: str):
+def _open_output(target: Path | str, container: str) -> av.container.OutputContainer:
     if target == "-":
-        if suffix not in _STREAMS or kind == "alpha":
-            raise InputError(
-                f"standard output takes {' or '.join(_STREAMS)} of frames without transparency: "
-                "choose another --container or --format"
-            )
-        name, encoder = _STREAMS[suffix]
-        return av.open(sys.stdout.buffer, "w", format=name), encoder
-    if suffix not in CONTAINERS:
-        raise InputError(
-            f"'{suffix}' is no video that can be written: give a folder (for PNG files) or a file "
-            f"with one of {', '.join(CONTAINERS)}"
-        )
-    name, encoders = CONTAINERS[suffix]
-    if kind not in encoders:
-        able = ", ".join(key for key, (_, known) in CONTAINERS.items() if kind in known)
-        raise InputError(f"{suffix} holds no transparency: give one of {able}, or a folder")
-    options = {"movflags": "+faststart"} if name in ("mp4", "mov") else {}
-    return av.open(str(target), "w", format=name, container_options=options), encoders[kind]
+        return av.open(sys.stdout.buffer, "w", format=container)
+    options = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}
+    return av.open(str(target), "w", format=container, container_options=options)
+
+
+def _options(encoder: Encoder, preset: str, quality: int, threads: int) -> dict[str, str]:
+    """FFmpeg's options: the encoder's own, which go before the caller's quality."""
+    if encoder.codec == "libx264":
+        # Threads of x264's own look ahead are counted, too.
+        own = encoder.options or {"crf": str(quality)}
+        return {"preset": preset, "threads": str(threads)} | own
+    if encoder.codec == "libvpx-vp9":
+        own = {} if "lossless" in encoder.options else {"crf": str(quality + 10)}
+        return encoder.options | {"threads": str(threads)} | own
+    return dict(encoder.options)
+
+
+def _exact_luma(encoder: Encoder) -> np.ndarray | None:
+    """(256,) uint8, the Y of each grey value, where the encoder takes no grey."""
+    if encoder.pix_fmt != "yuv420p":
+        return None
+    limits = (BEYOND_BLACK, BEYOND_WHITE) if encoder is H264_MASK else (0, 255)
+    return np.linspace(*limits, 256).round().astype(np.uint8)
 
 
 class _AudioTrack:

@@ -1,30 +1,26 @@
-"""The models and samples that the dashboard offers: all that is found where files are dropped.
+"""The samples that the dashboard offers: all that is found where files are dropped, and drawn scenes.
 
 Nothing here knows Streamlit or imports TensorFlow, but for photos that only records hold.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from skyseg_tf.dashboard_pages.folders import Folders
+from skyseg_tf.dashboard_pages.model_choices import stamp_of
 from skyseg_tf.data.clips import clip_frames
 from skyseg_tf.data.drawing.scenes import FPS, draw_scene
 from skyseg_tf.data.encodings import claimed_encoding, guess_mask_encoding
 from skyseg_tf.data.layouts import Pair
-from skyseg_tf.data.listing import is_junk, walk_files
+from skyseg_tf.data.listing import walk_files
 from skyseg_tf.data.scan import scan_tree
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.images import read_image, read_mask
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.labels import Encoding, LabelScheme, decode_mask
-from skyseg_tf.masking.runtime import BOX, Runtime, load_runtime, read_box
 
-MODEL_SUFFIXES = (".keras", ".onnx", ".xml", ".tflite")
 DRAWN_SIZE = (256, 512)
 # Scenes of data.scenes with something to see in each: seed, what it shows.
 _DRAWN = (
@@ -37,104 +33,7 @@ _DRAWN = (
     (4, "night"),
     (18, "houses, no sky"),
 )
-_NOT_RUNS = {"checkpoints", "plots", "evaluation", "exports", "tensorboard"}
-_RUN_FILES = ("config.json", "history.csv", "metrics.json", "model.keras")
 _MASK_FOLDERS = {"gtFine", "masks", "annotations", "leftImg8bit_sequence"}
-
-
-# --- models ---
-
-
-@dataclass(frozen=True)
-class ModelChoice:
-    """A model that can be picked.
-
-    Attributes:
-      label: for people.
-      source: what runtime.load_runtime takes.
-      stamp: changes when its files do; caches are keyed on it.
-    """
-
-    label: str
-    source: str
-    stamp: int
-
-
-def find_models(folders: Folders) -> list[ModelChoice]:
-    """All models: of the box, of run folders, and of the folder for more of them."""
-    box = read_box()
-    names = sorted(box["models"], key=lambda name: name != box["default"])
-    found = [
-        ModelChoice(f"{name} (built in)", name, _stamp([BOX / box["models"][name]["file"]]))
-        for name in names
-    ]
-    for root in (folders.runs, folders.models):
-        found += [
-            ModelChoice(_below(run, root), str(run), _stamp(_model_files(run)))
-            for run in find_runs(root)
-            if _model_files(run)
-        ]
-    in_runs = {Path(choice.source) for choice in found}
-    for path in _listed(folders.models):
-        loose = path.suffix.lower() in MODEL_SUFFIXES and path.is_file()
-        if loose and path.parent not in in_runs and path.parent.parent not in in_runs:
-            found.append(ModelChoice(_below(path, folders.models), str(path), _stamp([path])))
-    return found
-
-
-def load_model(choice: ModelChoice) -> Runtime:
-    """Loads a model into the fastest runtime that can run it.
-
-    Raises:
-      InputError: it cannot be loaded, whatever is wrong with it.
-    """
-    return load_runtime(choice.source)
-
-
-def find_runs(root: Path) -> list[Path]:
-    """Run folders below a folder, three levels deep, those changed last first."""
-    runs = list(_runs_below(Path(root), 3))
-    return sorted(runs, key=lambda run: -_stamp(run / name for name in _RUN_FILES))
-
-
-def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:  # not there, or not to be read: nothing below it is shown
-        return
-    for entry in entries:
-        if not entry.is_dir() or is_junk(entry.name) or entry.name in _NOT_RUNS:
-            continue
-        if any((entry / name).is_file() for name in _RUN_FILES) or (entry / "exports").is_dir():
-            yield entry
-        if depth > 1:  # trials of a search and trainings of several seeds lie one level down
-            yield from _runs_below(entry, depth - 1)
-
-
-def _model_files(run: Path) -> list[Path]:
-    exports = (run / "exports").glob("*") if (run / "exports").is_dir() else ()
-    files = [run / "model.keras", *sorted(exports)]
-    return [path for path in files if path.is_file() and path.suffix in MODEL_SUFFIXES]
-
-
-def _stamp(paths: Iterable[Path]) -> int:
-    stamps = []
-    for path in paths:
-        with suppress(OSError):  # a training may put another one in its place right now
-            stamps.append(path.stat().st_mtime_ns)
-    return max(stamps, default=0)
-
-
-def _below(path: Path, root: Path) -> str:
-    """A short name: the path from its folder's own name on."""
-    return (Path(root.resolve().name) / path.relative_to(root)).as_posix()
-
-
-def _listed(folder: Path) -> list[Path]:
-    return sorted(walk_files(folder, depth=3)) if folder.is_dir() else []
-
-
-# --- samples ---
 
 
 @dataclass(frozen=True)
@@ -212,7 +111,7 @@ def sample_of_pair(pair: Pair, encoding: Encoding | None) -> Sample:
     """A photo of a dataset tree as a sample."""
     place = "/".join(part for part in (pair.split, pair.name) if part)
     files = [Path(path) for path in (pair.image, pair.mask) if path and ZIP_MARK not in path]
-    return Sample(place, pair=pair, encoding=encoding, stamp=_stamp(files))
+    return Sample(place, pair=pair, encoding=encoding, stamp=stamp_of(files))
 
 
 def _loose_pairs(folder: Path, depth: int) -> list[Pair]:

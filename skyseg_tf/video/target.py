@@ -1,0 +1,75 @@
+"""What becomes of a video: the settings, and which file or folder they mean."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.masking.settings import VideoSettings
+from skyseg_tf.video.addresses import is_stream, video_name
+from skyseg_tf.video.encoders import CONTAINERS
+from skyseg_tf.video.formats import find_format
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoConfig(VideoSettings):
+    """What becomes of a video: where to, what it shows, and VideoSettings' fields.
+
+    Attributes:
+      out: a video file (one of CONTAINERS), a folder, or "-" for standard output.
+      format: key of VIDEO_FORMATS.
+      threshold: probability from which a pixel is sky; None for the model's own.
+      quiet: no progress bar.
+    """
+
+    out: str
+    format: str = "overlay"
+    threshold: float | None = None
+    quiet: bool = False
+
+
+def check_settings(config: VideoConfig) -> None:
+    """Refuses what lies out of range.
+
+    Raises:
+      InputError: a setting does.
+    """
+    for name, low, high in (
+        ("opacity", 0, 1),
+        ("smooth", 0, 60),
+        ("quality", 0, 51),
+        ("codec_threads", 1, 64),
+        ("max_frames", 1, None),
+        ("threshold", 0, 1),
+    ):
+        value = getattr(config, name)
+        if value is not None and (value < low or (high is not None and value > high)):
+            allowed = f"{low} to {high}" if high is not None else f"at least {low}"
+            raise InputError(f"--{name.replace('_', '-')} {value}: give {allowed}")
+
+
+def find_target(config: VideoConfig, source: Path | str | int) -> tuple[Path | str, str]:
+    """Where the output goes, and what it is: a key of CONTAINERS, ".png", "mjpeg" or "raw".
+
+    Raises:
+      InputError: a suffix that is no video, or the source itself.
+    """
+    stem = f"camera{source}" if isinstance(source, int) else video_name(str(source))
+    if config.out == "-":
+        return "-", "mjpeg" if config.container == "auto" else config.container
+    if config.container in ("mjpeg", "raw"):
+        raise InputError(f"{config.container} goes to standard output: give --out -")
+    out = Path(config.out)
+    if out.suffix and not out.is_dir() and config.container != "png":
+        target, suffix = out, out.suffix.lower()
+    elif config.container == "png":
+        return (out if isinstance(source, int) or out.name == stem else out / stem), ".png"
+    else:
+        alpha = find_format(config.format).kind == "alpha"
+        chosen = ("mov" if alpha else "mp4") if config.container == "auto" else config.container
+        target, suffix = out / f"{stem}.{chosen}", f".{chosen}"
+    if suffix not in CONTAINERS:
+        raise InputError(f"{out}: give a folder or a video file ({', '.join(CONTAINERS)})")
+    is_file = not isinstance(source, int) and not is_stream(str(source))
+    if is_file and target.exists() and target.samefile(source):
+        raise InputError(f"{target}: is the video itself; name another file or folder")
+    return target, suffix
