@@ -6,7 +6,7 @@
 Exit status: 0 all well, 1 something is wrong, 2 no records there, or a repair that is not possible.
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -18,18 +18,19 @@ from skyseg_tf.flags import DATA, RESULT, default_is
 
 @dataclass(frozen=True)
 class VerifyConfig:
-    """Verify a folder of records: checksums, SHA-256, counts, shapes, class ids, duplicates,
-    statistics.
+    """Compare every byte of records with what their manifest says; repair them.
 
-    Each shard is read once; the table names shard, record and photo of all that is wrong, and the
-    exit status is 1 then. With --repair the broken files are built anew from the source, byte for
-    byte, and verified again:
+    Checksums, SHA-256, counts, shapes, class ids, duplicates, statistics: each
+    shard is read once. What is wrong is a table of shard, record and photo,
+    and the exit status is 1 then. With --repair the broken files are built
+    anew from the source, byte for byte, and verified again:
 
     skyseg verify data/cityscapes_sky --repair --source DIR
     """
 
     records: Annotated[Path, DATA]
     """Folder of `skyseg build`."""
+    _: KW_ONLY
     repair: Annotated[bool, RESULT] = False
     """Build what is broken anew; needs the source, unchanged."""
     source: Annotated[Path | None, DATA, default_is("$CITYSCAPES_DATASET")] = None

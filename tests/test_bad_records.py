@@ -103,7 +103,7 @@ def test_records_that_are_damaged_while_a_training_runs(config, capsys):
 def test_a_damaged_list_is_one_line(config):
     config.run.mkdir()
     (config.run / bad_records.SKIPPED).write_text('{"0": 5}')
-    with pytest.raises(InputError, match="skipped_records.json: damaged"):
+    with pytest.raises(InputError, match=r"skipped_records\.json: damaged"):
         bad_records.skipped_records(replace(config, resume=config.run, on_bad_record="skip"))
 
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import drawn_trees as trees
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -16,6 +17,7 @@ from skyseg_tf.data import records as rec
 from skyseg_tf.data.photos import photos_of_records
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.scanning import _masked_crc
+from skyseg_tf.data.verification import damaged_records, verify_records
 from skyseg_tf.errors import InputError
 from skyseg_tf.verify import main
 
@@ -248,10 +250,10 @@ def test_repair_of_every_storage(storage, source, tmp_path):
 
 def test_repair_refuses_another_source_and_a_broken_manifest(folder, source, tmp_path, capsys):
     other = shutil.copytree(source, tmp_path / "other")
-    trees.add_scene(other, "train", "c0", 0, values=(7,))
+    for seed in range(5):
+        trees.add_scene(other, "train", f"c{seed}", seed, values=(7,))
     flip(folder)
     before = contents(folder)
-    trees.add_scene(other, "train", "c1", 1, values=(7,))
     for change, line in (
         (lambda: None, "gives other bytes today than it did"),
         (lambda: trees.add_scene(other, "train", "c9", 9), "not what .* was built from: 6 photos"),
@@ -280,7 +282,7 @@ def test_what_is_damaged_is_left_out(case, folder, whole):
     manifest = rec.read_manifest(folder, shards_are_there=False)
     bad = damaged_records(folder, manifest)
     count = sum(map(len, bad.values()))
-    assert 0 < count < 6
+    assert (count > 0) == (case != "longer")
     names = [
         pair["name"]
         for shard in rec.read_manifest(whole).splits["train"].shards

@@ -133,7 +133,7 @@ def _serialized(files: list[RecordFile], left_out: LeftOut) -> tf.data.Dataset:
         "deterministic": True,
     }
     paths = [file.path for file in files]
-    if not any(left_out.get(path) for path in paths):
+    if not left_out.keys() & set(paths):
         return tf.data.Dataset.from_tensor_slices(paths).interleave(
             lambda file: tf.data.TFRecordDataset(file, buffer_size=4 << 20), **interleaved
         )

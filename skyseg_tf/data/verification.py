@@ -155,7 +155,9 @@ def verify_records(folder: str | Path, quiet: bool = False) -> Report:
 def damaged_records(
     folder: str | Path, manifest: Manifest, *, anew: bool = False
 ) -> dict[str, set[int]]:
-    """The records that must not be trained on, by the path of their file; whole files are left out.
+    """The records that must not be trained on, by the path of their file.
+
+    Files without a fault are left out; one with something behind its last record is there, with none.
 
     Args:
       folder: of the records.
@@ -165,7 +167,7 @@ def damaged_records(
     if anew:  # a failing disk changes no file's time
         _scan.cache_clear()
     scanned = scan_shards(Path(folder), manifest, quiet=True)
-    return {path: bad for path, one in scanned.items() if (bad := one.bad_records)}
+    return {path: one.bad_records for path, one in scanned.items() if one.faults}
 
 
 def scan_shards(folder: Path, manifest: Manifest, quiet: bool) -> dict[str, ScannedShard]:

@@ -169,7 +169,7 @@ def _train_one(
     print(f"{config.model}: {model.count_params():,} parameters, classes of {scheme.name}, "
           f"{manifest.image_size[0]}x{manifest.image_size[1]}, {config.epochs} epochs of {steps} "
           f"steps, {manifest.splits['val'].count} val photos", flush=True)  # fmt: skip
-    skips = f", {bad_records.count(skipped)} damaged records skipped" if skipped else ""
+    skips = f", {count} damaged records skipped" if (count := bad_records.count(skipped)) else ""
 
     # ------------------------------------------------------------ training
     watchers = [Board(run / "tensorboard", scheme, *pick_photos(val_data, manifest, 4))]
