@@ -232,7 +232,7 @@ def _missing(file: RecordFile, shard: Shard) -> ScannedShard:
 def _exchanged_named(shard: Shard, found: ScannedShard, names: dict[str, str]) -> ScannedShard:
     """Says which other shard lies there, where it is one of the same folder."""
     other = names.get(found.sha256, shard.file)
-    if other == shard.file:
+    if not found.faults or other == shard.file:
         return found
     path = found.faults[0].path
     return replace(found, faults=(Fault(path, f"holds what {other} should: exchanged"),))
