@@ -18,7 +18,7 @@ from skyseg_tf.data.examples import (
     parse_record,
 )
 from skyseg_tf.data.integrity import NamingDataset, verify_files
-from skyseg_tf.data.manifest import read_manifest
+from skyseg_tf.data.manifest import Manifest, read_manifest
 from skyseg_tf.data.scanning import RecordFile, read_at, record_files, whole_offsets
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.labels import IGNORE
@@ -165,6 +165,23 @@ def _seed(number: int, index: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.constant(number), tf.cast(index, tf.int32)])
 
 
+def _check_alike(folder: Path, manifest: Manifest, folders: list[Path], first: Manifest) -> None:
+    """Refuses records that cannot be mixed with those of the first folder."""
+    for fact in ("scheme", "image_size", "frames", "storage"):
+        here, there = getattr(manifest, fact), getattr(first, fact)
+        if here != there:
+            if fact == "scheme":
+                here, there = str(here), str(there)
+            raise InputError(
+                f"{folder}: {fact} is {here}, but {there} in {folders[0]}; build both alike"
+            )
+    if len(folders) > 1 and manifest.storage == "normalized":
+        raise InputError(
+            f"{folder}: normalized by statistics of its own; records that are to be mixed need "
+            "--storage uint8, png or jpeg"
+        )
+
+
 def _plan(
     folders: list[Path],
     split: str,
@@ -181,19 +198,7 @@ def _plan(
         manifest = read_manifest(folder, shards_are_there=strict)
         if split not in manifest.splits:
             raise InputError(f"{folder}: {not_among('split', split, manifest.splits)}")
-        for fact in ("scheme", "image_size", "frames", "storage"):
-            here, there = getattr(manifest, fact), getattr(first, fact)
-            if here != there:
-                if fact == "scheme":
-                    here, there = str(here), str(there)
-                raise InputError(
-                    f"{folder}: {fact} is {here}, but {there} in {folders[0]}; build both alike"
-                )
-        if len(folders) > 1 and manifest.storage == "normalized":
-            raise InputError(
-                f"{folder}: normalized by statistics of its own; records that are to be mixed need "
-                "--storage uint8, png or jpeg"
-            )
+        _check_alike(folder, manifest, folders, first)
         part = manifest.splits[split]
         if strict:
             verify_files(folder, manifest, split, digests=digests)
