@@ -12,6 +12,7 @@ from pathlib import Path
 import drawn_trees as trees
 import numpy as np
 import pytest
+from dying import Killed, die_at
 from PIL import Image
 
 from skyseg_tf.build import BuildConfig, build
@@ -333,3 +334,36 @@ def test_binary_masks_with_an_ignored_value_are_built(tmp_path):
     split = build(small(root, tmp_path / "r")).splits["train"]
     pixels = split.count * trees.SIZE[0] * trees.SIZE[1]
     assert (split.class_pixels, split.ignored_pixels) == ([pixels // 4, pixels // 2], pixels // 4)
+
+
+@pytest.mark.parametrize("storage", ["uint8", "normalized"])
+def test_killed_at_every_rename_and_run_again_gives_the_same_bytes(tmp_path, storage, monkeypatch):
+    root, steps = trees.flat(tmp_path / "own"), 0
+    trees.flat(root, ("four",), split="val")
+    settings = {"storage": storage, "shards": 1, "workers": 1}
+    build(small(root, tmp_path / "whole", **settings))
+    whole = content(tmp_path / "whole")
+    while True:
+        steps += 1
+        out = tmp_path / f"r{steps}"
+        with monkeypatch.context() as patch:
+            die_at(patch, steps)
+            try:
+                build(small(root, out, **settings))
+            except Killed:
+                pass
+            else:
+                break
+        build(small(root, out, **settings))
+        assert content(out) == whole, steps
+        assert not list(out.glob(".*")), steps
+    assert steps > 15
+
+
+def test_a_torn_manifest_is_an_unfinished_build(tmp_path):
+    root, out = trees.flat(tmp_path / "own"), tmp_path / "r"
+    build(small(root, out))
+    whole = content(out)
+    (out / "dataset.json").write_bytes((out / "dataset.json").read_bytes()[:100])
+    build(small(root, out))
+    assert content(out) == whole

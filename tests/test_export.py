@@ -22,6 +22,7 @@ from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError
 from skyseg_tf.export import ExportConfig, export, main
 from skyseg_tf.exporters.agreement import LIMITS, agreement, check_agreement
+from skyseg_tf.exporters.export import _folder_aside
 from skyseg_tf.exporters.formats import FORMATS
 from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.exporters.openvino_rounding import gptq
@@ -456,3 +457,16 @@ def test_every_network_exports(name, form, fixed, tmp_path):
         np.testing.assert_allclose(got, want, rtol=0, atol=5e-3 if name in HEAVY else 2e-3)
         changed = class_ids(want, 0.5) != class_ids(got, 0.5)
         assert changed.mean() < 2e-3
+
+
+def test_what_killed_exports_left_is_removed_and_one_at_work_is_left_alone(tmp_path):
+    out = tmp_path / "a.onnx"
+    (tmp_path / ".a.onnx.killed").mkdir()
+    (tmp_path / ".a.onnx.killed" / "a.onnx").write_text("half")
+    (tmp_path / ".b.onnx.other").mkdir()
+    with _folder_aside(out) as first:
+        assert not (tmp_path / ".a.onnx.killed").exists()
+        with _folder_aside(out) as second:
+            assert first.exists()
+            assert first != second
+    assert [path.name for path in tmp_path.iterdir()] == [".b.onnx.other"]

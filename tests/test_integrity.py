@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.data import integrity
+from skyseg_tf.data import integrity, scanning
 from skyseg_tf.data import records as rec
 from skyseg_tf.data.photos import photos_of_records
 from skyseg_tf.data.pipeline import make_dataset
@@ -42,13 +42,13 @@ def test_checksums_are_those_of_tensorflow(tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "x")) as writer:
         writer.write(b"abc" * 100)
     content = (tmp_path / "x").read_bytes()
-    assert integrity._masked_crc(content[:8]) == struct.unpack("<I", content[8:12])[0]
-    assert integrity._masked_crc(content[12:-4]) == struct.unpack("<I", content[-4:])[0]
+    assert scanning._masked_crc(content[:8]) == struct.unpack("<I", content[8:12])[0]
+    assert scanning._masked_crc(content[12:-4]) == struct.unpack("<I", content[-4:])[0]
 
 
 def absurd_length(content):
     header = struct.pack("<Q", 1 << 60)
-    return header + struct.pack("<I", integrity._masked_crc(header)) + content[12:]
+    return header + struct.pack("<I", scanning._masked_crc(header)) + content[12:]
 
 
 DAMAGES = {
@@ -75,12 +75,14 @@ def test_a_damaged_file_is_named_with_its_record(folder, damage):
     content = change(path.read_bytes())
     was = path.stat().st_size
     path.write_bytes(content)
-    with pytest.raises(InputError, match=rf"{path.name}: .*{message}.*skyseg build") as error:
+    with pytest.raises(
+        InputError, match=rf"{path.name}: .*{message}.*skyseg (build|verify)"
+    ) as error:
         for _ in rec.read_tfrecord(path):
             pass
     one_line(error)
     same_size = len(content) == was
-    said = rf"{message}.*dataset\.json" if same_size else "missing or not"
+    said = rf"{message}.*verify .*--repair" if same_size else "missing or not"
     with pytest.raises(InputError, match=rf"{path.name}: .*{said}") as error:
         make_dataset(folder, "train", 2)
     one_line(error)
@@ -207,7 +209,7 @@ def test_what_is_whole_goes_through(folder):
     count = rec.read_manifest(folder).splits["train"].count
     assert int(dataset.cardinality()) == len(list(dataset)) == -(-count // 4)
     assert sum(len(masks) for _, masks in dataset.map(lambda x, y: (x, y)).prefetch(1)) == count
-    assert integrity.find_damage(integrity.record_files(folder, rec.read_manifest(folder))) is None
+    assert integrity.find_damage(scanning.record_files(folder, rec.read_manifest(folder))) is None
 
 
 def manifest_with(folder, **changes):

@@ -22,6 +22,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "check": "look a dataset over and say what is wrong with it",
         "flatten": "put all city folders into one folder per split",
         "build": "turn a dataset into TFRecords and rgb_stats.json",
+        "verify": "compare records with what they should be, and repair them",
     },
     "training": {
         "train": "train a network on records and plot its IoU",

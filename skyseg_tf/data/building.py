@@ -182,9 +182,32 @@ def _kept(out: Path, infos: list[dict]) -> Manifest:
 def _locked(out: Path, identity: dict) -> Iterator[None]:
     """Holds the folder for this build, and refuses one that holds another, finished build.
 
-    An unfinished build with other settings begins anew.
+    An unfinished build with other settings begins anew; so does one whose manifest is torn.
     """
     work, settings = out / WORK, out / "build.json"
+    _changed_settings(out, identity)  # refuses before anything is written into a foreign folder
+    work.mkdir(parents=True, exist_ok=True)
+    with open(work / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{out}: another build is writing there; wait for it") from None
+        changed = _changed_settings(out, identity)  # another build may just have ended
+        if _is_torn(out / MANIFEST):
+            (out / MANIFEST).unlink()
+        for left in [*out.glob(".*.tmp"), *work.rglob(".*.tmp")]:
+            left.unlink()  # of a killed build
+        if changed:
+            remove_strays(out, {})
+            with write_aside(settings) as aside:
+                aside.write_text(json.dumps(identity, indent=1) + "\n")
+        yield
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _changed_settings(out: Path, identity: dict) -> list[str]:
+    """What a build in that folder had otherwise; refuses what must not be written over."""
+    settings = out / "build.json"
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: a file of that name is in the way; choose another --out")
     # A build that was killed at once, or found no space, leaves no more than its work folder.
@@ -201,20 +224,16 @@ def _locked(out: Path, identity: dict) -> Iterator[None]:
             f"{out}: holds records of another build ({changed[0]} was {known.get(changed[0])}, "
             f"now {identity[changed[0]]}); {delete}"
         )
-    work.mkdir(parents=True, exist_ok=True)
-    with open(work / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{out}: another build is writing there; wait for it") from None
-        for left in [*out.glob(".*.tmp"), *work.rglob(".*.tmp")]:
-            left.unlink()  # of a killed build
-        if changed:
-            remove_strays(out, {})
-            with write_aside(settings) as aside:
-                aside.write_text(json.dumps(identity, indent=1) + "\n")
-        yield
-        shutil.rmtree(work, ignore_errors=True)
+    return changed
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether a file is there and no JSON, as after a failure of power."""
+    try:
+        read_object(path, "")
+    except (FileNotFoundError, InputError) as error:
+        return isinstance(error, InputError)
+    return False
 
 
 # --- what was built ---

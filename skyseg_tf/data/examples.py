@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from skyseg_tf.data.rgb_stats import mean_and_std
 from skyseg_tf.data.rgb_stats import normalize as normalize_image
+from skyseg_tf.labels import IGNORE
 
 STORAGES = {
     "normalized": "float32, (x - mean) / std: nothing left to compute, 4x the disk of uint8",
@@ -149,6 +150,29 @@ def parse_record(serialized: tf.Tensor, spec: RecordSpec) -> dict[str, tf.Tensor
         "mask": tf.reshape(mask, (height, width)),
         "name": feature["name"],
     }
+
+
+def checked_values(
+    pair: dict[str, tf.Tensor], num_classes: int | None = None
+) -> dict[str, tf.Tensor]:
+    """The result of `parse_record`; reading it fails where its values mean nothing.
+
+    Args:
+      pair: of `parse_record`.
+      num_classes: ids that the mask may hold, beside 255; None: any.
+
+    Returns:
+      The same, whose iteration raises tf.errors.InvalidArgumentError for a class id that is none
+      and for pixels that are no numbers. A record of 256x512 takes 0.1 ms.
+    """
+    image, mask = pair["image"], pair["mask"]
+    if image.dtype == tf.float32:
+        image = tf.debugging.check_numerics(image, "pixels")
+    if num_classes is not None and num_classes < IGNORE:
+        are_classes = tf.reduce_all((mask < num_classes) | (mask == IGNORE))
+        with tf.control_dependencies([tf.debugging.Assert(are_classes, ["no such class id"])]):
+            mask = tf.identity(mask)
+    return pair | {"image": image, "mask": mask}
 
 
 def normalize_tensor(image: tf.Tensor, stats: dict[str, float]) -> tf.Tensor:

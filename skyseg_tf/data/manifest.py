@@ -101,8 +101,12 @@ def write_manifest(folder: str | Path, manifest: Manifest) -> None:
         aside.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def read_manifest(folder: str | Path) -> Manifest:
+def read_manifest(folder: str | Path, *, shards_are_there: bool = True) -> Manifest:
     """Reads dataset.json and checks that its shards are there.
+
+    Args:
+      folder: of `skyseg build`.
+      shards_are_there: refuse a folder where one is missing or of another size; else nobody looks.
 
     Raises:
       InputError: no manifest (wrong folder, or an unfinished build), another schema version, a
@@ -125,7 +129,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     if names is not None and not _are_texts(names):
         raise InputError(f"{path}: 'class_names' are no list of names; build the records again")
     manifest = _parse(raw, names, str(path))
-    for split in manifest.splits.values():
+    for split in manifest.splits.values() if shards_are_there else ():
         for shard in split.shards:
             file = path.parent / shard.file
             if not file.is_file() or file.stat().st_size != shard.bytes:
@@ -138,7 +142,8 @@ def read_manifest(folder: str | Path) -> Manifest:
 def advice(folder: str | Path) -> str:
     """What to do about a damaged file of records."""
     return (
-        f"copy it again, or delete {Path(folder) / MANIFEST} and run the same `skyseg build` again"
+        f"copy it again, or repair the folder from its source: `skyseg verify {folder} --repair "
+        "--source DIR`"
     )
 
 
@@ -241,6 +246,11 @@ def _parse(raw: dict, class_names: list[str] | None, where: str) -> Manifest:
         again = "; build the records again"
         raise InputError(f"{str(error).removesuffix(again)}{again}") from None
     pixels = raw["image_size"][0] * raw["image_size"][1]
+    if pixels * raw["frames"] > MAX_PIXELS:
+        raise InputError(
+            f"{where}: 'frames' is {raw['frames']}, but a record holds at most {MAX_PIXELS:,} "
+            "pixels; build the records again"
+        )
     splits = {
         name: _parse_split(split, scheme.num_classes, pixels, f"{where}: split '{name}'")
         for name, split in raw["splits"].items()

@@ -57,7 +57,8 @@ def photos_of_records(records: str | Path, split: str) -> Iterator[LabeledPhoto]
         raise InputError(f"{records}: {not_among('split', split, manifest.splits)}")
     verify_files(Path(records), manifest, split)
     files = [str(Path(records) / shard.file) for shard in manifest.splits[split].shards]
-    pairs = read_tfrecord(files).as_numpy_iterator()
+    classes = manifest.scheme.num_classes
+    pairs = read_tfrecord(files, num_classes=classes).as_numpy_iterator()
     if manifest.storage == "normalized":
         pairs = (p | {"image": denormalize(p["image"], manifest.rgb_stats)} for p in pairs)
     return (LabeledPhoto(p["name"].decode(), p["image"], p["mask"]) for p in pairs)

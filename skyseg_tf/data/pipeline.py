@@ -5,19 +5,26 @@ a resumed training asks for the epoch that it was in and skips the batches that 
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from skyseg_tf.data.examples import denormalize_tensor, normalize_tensor, parse_record
-from skyseg_tf.data.integrity import NamingDataset, RecordFile, record_files, verify_files
-from skyseg_tf.data.manifest import read_manifest
+from skyseg_tf.data.examples import (
+    checked_values,
+    denormalize_tensor,
+    normalize_tensor,
+    parse_record,
+)
+from skyseg_tf.data.integrity import NamingDataset, verify_files
+from skyseg_tf.data.manifest import Manifest, read_manifest
+from skyseg_tf.data.scanning import RecordFile, read_at, record_files, whole_offsets
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.labels import IGNORE
 
 SHUFFLE_BYTES = 256_000_000  # of encoded records held in memory
+LeftOut = Mapping[str, Collection[int]]  # by a file's path: the numbers of records
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
@@ -35,6 +42,8 @@ def make_dataset(
     classes: Sequence[int] | None = None,
     drop_remainder: bool = False,
     skip_batches: int = 0,
+    digests: bool = True,
+    left_out: LeftOut | None = None,
 ) -> tf.data.Dataset:
     """Streams one epoch of a split.
 
@@ -53,7 +62,10 @@ def make_dataset(
         statistics of `records`.
       classes: class ids that the masks keep, pixels of others are ignored; default: all.
       drop_remainder: leave out the last incomplete batch.
-      skip_batches: batches of this epoch that were had already.
+      skip_batches: batches of this epoch that were had already; one at least is left.
+      digests: compare the files with the manifest's SHA-256 first; else their lengths alone.
+      left_out: damaged records, which are not read (see verification.damaged_records); nothing is
+        compared then. None: there must be none.
 
     Returns:
       Dataset of image float32 normalized (B, H, W, 3), or (B, T, H, W, 3) for clips, and mask
@@ -64,16 +76,20 @@ def make_dataset(
         than a batch that must be full, or `extra` records of another scheme, size or storage.
     """
     folder = Path(records)
-    manifest = read_manifest(folder)
-    files, count, buffer = _plan([folder, *map(Path, extra)], split, batch_size, drop_remainder)
+    manifest = read_manifest(folder, shards_are_there=left_out is None)
+    folders = [folder, *map(Path, extra)]
+    files, count, buffer = _plan(folders, split, batch_size, drop_remainder, digests, left_out)
     order = np.random.default_rng([seed, epoch])
-    dataset = _read(files, order, buffer if shuffle else None)
+    dataset = _read(files, order, buffer if shuffle else None, left_out or {})
+    batches = count // batch_size if drop_remainder else -(-count // batch_size)
+    # An epoch whose records were damaged meanwhile is shorter: its last batch is left then.
+    skip_batches = min(skip_batches, batches - 1)
     # Skipping before decoding costs reading alone.
     dataset = dataset.enumerate().skip(skip_batches * batch_size)
     augment_seed, mix_seed = (int(number) for number in order.integers(2**31, size=2))
 
     def prepare(index, serialized):
-        pair = parse_record(serialized, manifest.spec)
+        pair = checked_values(parse_record(serialized, manifest.spec), len(manifest.class_names))
         image, mask = pair["image"], pair["mask"]
         if classes is not None:
             mask = tf.gather(_kept(classes), tf.cast(mask, tf.int32))
@@ -95,28 +111,18 @@ def make_dataset(
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     if mix is not None:
         dataset = dataset.enumerate(skip_batches).map(mix_batch, cores, deterministic=True)
-    batches = count // batch_size if drop_remainder else -(-count // batch_size)
     return NamingDataset(_finished(dataset, batches - skip_batches), files)
 
 
 def _read(
-    files: list[RecordFile], order: np.random.Generator, buffer: int | None
+    files: list[RecordFile], order: np.random.Generator, buffer: int | None, left_out: LeftOut
 ) -> tf.data.Dataset:
     """Serialized records, in the files' order; where there is a buffer to shuffle in, in another."""
-    if buffer:
-        order.shuffle(files)
-    paths = [file.path for file in files]
-    dataset = tf.data.Dataset.from_tensor_slices(paths).interleave(
-        lambda file: tf.data.TFRecordDataset(file, buffer_size=4 << 20),
-        cycle_length=min(len(files), 4),
-        block_length=1,
-        num_parallel_calls=min(len(files), os.cpu_count() or 1),
-        deterministic=True,
-    )
     if not buffer:
-        return dataset
+        return _serialized(files, left_out)
+    order.shuffle(files)
     seed = int(order.integers(2**62))
-    return dataset.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+    return _serialized(files, left_out).shuffle(buffer, seed, reshuffle_each_iteration=False)
 
 
 def _finished(dataset: tf.data.Dataset, batches: int) -> tf.data.Dataset:
@@ -125,6 +131,37 @@ def _finished(dataset: tf.data.Dataset, batches: int) -> tf.data.Dataset:
     options.autotune.enabled = False  # it can stall for seconds when an iterator is destroyed
     dataset = dataset.prefetch(2).with_options(options)
     return dataset.apply(tf.data.experimental.assert_cardinality(batches))
+
+
+def _serialized(files: list[RecordFile], left_out: LeftOut) -> tf.data.Dataset:
+    """The records of some files, four files at a time, one by one."""
+    interleaved = {
+        "cycle_length": min(len(files), 4),
+        "block_length": 1,
+        "num_parallel_calls": min(len(files), os.cpu_count() or 1),
+        "deterministic": True,
+    }
+    paths = [file.path for file in files]
+    if not left_out.keys() & set(paths):
+        return tf.data.Dataset.from_tensor_slices(paths).interleave(
+            lambda file: tf.data.TFRecordDataset(file, buffer_size=4 << 20), **interleaved
+        )
+    # TensorFlow leaves a file at its first damaged record: the whole ones are read by their places.
+    offsets = tf.ragged.constant(
+        [whole_offsets(f.path, f.count, left_out.get(f.path, ())) for f in files],
+        tf.int64,
+        ragged_rank=1,
+    )
+
+    def whole_records(path: tf.Tensor, places: tf.Tensor) -> tf.data.Dataset:
+        def read(offset: tf.Tensor) -> tf.Tensor:
+            return tf.ensure_shape(tf.numpy_function(read_at, (path, offset), tf.string), ())
+
+        return tf.data.Dataset.from_tensor_slices(places).map(read)
+
+    return tf.data.Dataset.from_tensor_slices((paths, offsets)).interleave(
+        whole_records, **interleaved
+    )
 
 
 def _kept(classes: Sequence[int]) -> np.ndarray:
@@ -137,34 +174,52 @@ def _seed(number: int, index: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.constant(number), tf.cast(index, tf.int32)])
 
 
+def _check_alike(folder: Path, manifest: Manifest, folders: list[Path], first: Manifest) -> None:
+    """Refuses records that cannot be mixed with those of the first folder."""
+    for fact in ("scheme", "image_size", "frames", "storage"):
+        here, there = getattr(manifest, fact), getattr(first, fact)
+        if here != there:
+            if fact == "scheme":
+                here, there = str(here), str(there)
+            raise InputError(
+                f"{folder}: {fact} is {here}, but {there} in {folders[0]}; build both alike"
+            )
+    if len(folders) > 1 and manifest.storage == "normalized":
+        raise InputError(
+            f"{folder}: normalized by statistics of its own; records that are to be mixed need "
+            "--storage uint8, png or jpeg"
+        )
+
+
 def _plan(
-    folders: list[Path], split: str, batch_size: int, drop_remainder: bool
+    folders: list[Path],
+    split: str,
+    batch_size: int,
+    drop_remainder: bool,
+    digests: bool,
+    left_out: LeftOut | None,
 ) -> tuple[list[RecordFile], int, int]:
     """Verified files, number of records, and shuffle buffer in records."""
     files, count, size = [], 0, 0
-    first = read_manifest(folders[0])
+    strict = left_out is None
+    first = read_manifest(folders[0], shards_are_there=strict)
     for folder in folders:
-        manifest = read_manifest(folder)
+        manifest = read_manifest(folder, shards_are_there=strict)
         if split not in manifest.splits:
             raise InputError(f"{folder}: {not_among('split', split, manifest.splits)}")
-        for fact in ("scheme", "image_size", "frames", "storage"):
-            here, there = getattr(manifest, fact), getattr(first, fact)
-            if here != there:
-                if fact == "scheme":
-                    here, there = str(here), str(there)
-                raise InputError(
-                    f"{folder}: {fact} is {here}, but {there} in {folders[0]}; build both alike"
-                )
-        if len(folders) > 1 and manifest.storage == "normalized":
-            raise InputError(
-                f"{folder}: normalized by statistics of its own; records that are to be mixed need "
-                "--storage uint8, png or jpeg"
-            )
+        _check_alike(folder, manifest, folders, first)
         part = manifest.splits[split]
-        verify_files(folder, manifest, split)
-        files += record_files(folder, manifest, split)
-        count += part.count
+        if strict:
+            verify_files(folder, manifest, split, digests=digests)
+        here = record_files(folder, manifest, split)
+        files += here
+        count += part.count - sum(len((left_out or {}).get(file.path, ())) for file in here)
         size += sum(shard.bytes for shard in part.shards)
+    if not count:
+        raise InputError(
+            f"{folders[0]}: split '{split}' has no whole record left; repair it: `skyseg verify "
+            f"{folders[0]} --repair --source DIR`"
+        )
     if drop_remainder and count < batch_size:
         raise InputError(
             f"{folders[0]}: split '{split}' has {count} records, fewer than one batch of "

@@ -13,13 +13,14 @@ import tensorflow as tf
 from skyseg_tf.data.examples import (
     STORAGES,
     RecordSpec,
+    checked_values,
     denormalize_tensor,
     encode_record,
     normalize_tensor,
     parse_record,
     stored_pixels,
 )
-from skyseg_tf.data.integrity import NamingDataset, RecordFile, check_framing, spec_of_file
+from skyseg_tf.data.integrity import NamingDataset, spec_of_file
 from skyseg_tf.data.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -30,6 +31,7 @@ from skyseg_tf.data.manifest import (
     write_manifest,
 )
 from skyseg_tf.data.rgb_stats import check_rgb_stats, read_rgb_stats
+from skyseg_tf.data.scanning import RecordFile, check_framing
 from skyseg_tf.data.sources import extract_cityscape_data_info, load_pair, source_bytes
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import write_aside
@@ -159,6 +161,7 @@ def read_tfrecord(
     image_dtype: Any = None,
     *,
     rgb_data: dict[str, float] | None = None,
+    num_classes: int | None = None,
 ) -> tf.data.Dataset:
     """Streams the pairs of one or more TFRecord files, in their order.
 
@@ -172,6 +175,7 @@ def read_tfrecord(
       image_dtype: of the images as stored, as text, numpy or tf dtype: float32 of normalized
         records, uint8 of all others; None: as the file says.
       rgb_data: six numbers of rgb_stats.json; None leaves the pixels as they are stored.
+      num_classes: ids of the masks, of which others are refused; None: any.
 
     Returns:
       Dataset of {"image": float32 normalized (uint8 as stored without rgb_data), "mask": uint8,
@@ -193,13 +197,13 @@ def read_tfrecord(
         check_framing(one)
 
     def parse(serialized):
-        pair = parse_record(serialized, spec)
+        pair = checked_values(parse_record(serialized, spec), num_classes)
         if rgb_data is not None and spec.storage != "normalized":
             pair["image"] = normalize_tensor(pair["image"], rgb_data)
         return pair
 
     pairs = tf.data.TFRecordDataset(paths).map(parse, num_parallel_calls=2, deterministic=True)
-    return NamingDataset(pairs, [RecordFile(one, spec) for one in paths])
+    return NamingDataset(pairs, [RecordFile(one, spec, num_classes) for one in paths])
 
 
 def _check_told(path: str, spec: RecordSpec, image_depth, mask_depth, image_dtype) -> None:

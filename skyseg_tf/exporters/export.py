@@ -1,7 +1,10 @@
 """skyseg export: a network for other runtimes, each checked in its runtime before it is kept."""
 
+import glob
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +21,7 @@ from skyseg_tf.exporters.agreement import LIMITS, Agreement, agreement, check_ag
 from skyseg_tf.exporters.formats import FORMATS, Format
 from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.exporters.settings import ExportConfig
+from skyseg_tf.files.locks import lock
 from skyseg_tf.images import check_folder, resize_image
 from skyseg_tf.masking.model_facts import ModelFacts
 from skyseg_tf.masking.runtime import Runtime, boxed, load_runtime
@@ -26,6 +30,7 @@ from skyseg_tf.runs.folder import read_json, read_run_data
 from skyseg_tf.runs.model_folders import exports_of, run_of
 
 _DRAWN_SIZE = (288, 512)
+_LOCK = ".lock"
 
 
 def export(config: ExportConfig) -> Agreement:
@@ -54,14 +59,14 @@ def export(config: ExportConfig) -> Agreement:
     # ----------------------------------------------------------------- write, aside
     ranges = photos("train", config.calibration_photos) if config.precision == "int8" else ()
     out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-        aside = Path(folder) / out.name
+    with _folder_aside(out) as folder:
+        aside = folder / out.name
         form.write(ExportJob(runtime.network, facts, config.precision, aside, ranges))
 
         # --------------------------------------------- run it beside the Keras model
         measured = _compare(config, form.load(aside), runtime, facts, photos, out)
-        megabytes = _megabytes(Path(folder))
-        _keep(Path(folder), out, form)
+        megabytes = _megabytes(folder)
+        _keep(folder, out, form)
     print(f"{out}: {megabytes:.1f} MB, size {_shown(size)}")
     return measured
 
@@ -239,9 +244,22 @@ def _batches(photos: list[np.ndarray], size: tuple[int, int] | None) -> Iterator
         yield photos[0].swapaxes(-3, -2)
 
 
+@contextmanager
+def _folder_aside(out: Path) -> Iterator[Path]:
+    """A folder beside an export to write it in; what killed exports have left of theirs is removed."""
+    for left in out.parent.glob(f".{glob.escape(out.name)}.*/"):
+        if held := lock(left / _LOCK):  # else an export is at work in it
+            with held:
+                shutil.rmtree(left)
+    aside = TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent)
+    with aside as folder, lock(Path(folder) / _LOCK):
+        yield Path(folder)
+
+
 def _keep(folder: Path, out: Path, form: Format) -> None:
     """Moves the export from its folder to its place; the file that names it comes last."""
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == out.name):
+    written = [path for path in folder.iterdir() if path.name != _LOCK]
+    for path in sorted(written, key=lambda path: path.name == out.name):
         target = out.parent / path.name
         if target.is_dir():
             if not _is_older_export(target, form):

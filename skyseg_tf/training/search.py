@@ -45,6 +45,7 @@ from skyseg_tf.tuning.trials import Plan, TrialRow, Trials, exclusive, import_op
 _NOT_SEARCHED = (
     "records", "extra_records", "extra_classes", "source", "data", "scheme", "image_size",
     "model_options", "devices", "seeds", "find_lr", "run", "resume", "checkpoint_steps", "track", "plots", "quiet",
+    "on_bad_record",
 )  # fmt: skip
 SEARCHABLE = tuple(f.name for f in fields(TrainConfig) if f.name not in _NOT_SEARCHED)
 # A network's own options are searched by their names, but for what the records decide.

@@ -38,6 +38,8 @@ class TrainConfig:
     extra_classes: Annotated[str, DATA, Parameter(choices=("all", "known"))] = "all"
     """Classes that the extra records teach; known: those that the train split of the records shows
     too. Pixels of others are ignored."""
+    on_bad_record: Annotated[str, DATA, Parameter(choices=("stop", "skip"))] = "stop"
+    """At damaged records: stop with a line that names one, or skip them all, and count them."""
     source: Annotated[Path | None, DATA] = None
     """Dataset tree: its records are built first, beside it in --data."""
     data: Annotated[Path, DATA] = Path("data")

@@ -24,7 +24,7 @@ _AT_LEAST = {
     "weight_decay": 0, "seed": 0,
 }  # fmt: skip
 # On resume the content of the records is compared, so that they may have moved.
-_FREE_ON_RESUME = ("resume", "quiet", "epochs", "records", "extra_records")
+_FREE_ON_RESUME = ("resume", "quiet", "epochs", "records", "extra_records", "on_bad_record")
 
 
 def check_flags(config: TrainConfig) -> None:
@@ -53,6 +53,7 @@ def check_flags(config: TrainConfig) -> None:
         ("precision", config.precision, ("auto", *PRECISIONS)),
         ("extra classes", config.extra_classes, ("all", "known")),
         ("track", config.track, (None, *TRACKERS)),
+        ("on bad record", config.on_bad_record, ("stop", "skip")),
     ):
         if value not in known:
             raise InputError(not_among(name, value, filter(None, known)))

@@ -13,7 +13,7 @@ import tensorflow as tf
 from skyseg_tf.data.augment.presets import Classes, make_augment, make_mix
 from skyseg_tf.data.building import build
 from skyseg_tf.data.drawing.scenes import write_scenes
-from skyseg_tf.data.integrity import naming_damage
+from skyseg_tf.data.integrity import DamagedRecords, naming_damage
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import MANIFEST, Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize, mean_and_std
@@ -39,6 +39,7 @@ from skyseg_tf.runs.folder import (
 )
 from skyseg_tf.scoring import plots
 from skyseg_tf.scoring.scores import Scores, class_table, predict_masks, score
+from skyseg_tf.training import bad_records
 from skyseg_tf.training.checkpoints import copy_weights, load_checkpoint, load_initial_weights
 from skyseg_tf.training.devices import use_devices
 from skyseg_tf.training.learning_rate import RisingRate, find_rate, plot_rate_curve
@@ -67,7 +68,9 @@ from skyseg_tf.training.watching import Board, LiveCurves, make_tracker
 
 # Drawn at the size of the records: shrinking would blur the photos but not the masks.
 DEMO_SCENES, DEMO_SIZE = 900, (128, 256)
-_TAKEN = "{}: holds a run already; choose another --run or delete it"
+_TAKEN = (
+    "{0}: holds a run already; choose another --run, go on with it by --resume {0}, or delete it"
+)
 _BOXED_PHOTOS = 64  # that batch normalizations of a boxed network are told of
 
 
@@ -100,14 +103,33 @@ def train_settled(
     config, manifest = prepare(config)
     if config.precision == "auto":
         config = fastest_arithmetic(config, manifest)
-    with _device_errors_told(config), naming_damage(config.records, *config.extra_records):
-        if config.find_lr:
-            return find_learning_rate(config, manifest)
-        with training_in(config.run):
-            if config.seeds > 1:
-                return train_seeds(config)
-            with use_devices(config.devices, config.batch_size):
-                return _train_one(config, manifest, on_epoch)
+    try:
+        with _device_errors_told(config), naming_damage(config.records, *config.extra_records):
+            if config.find_lr:
+                return find_learning_rate(config, manifest)
+            with training_in(config.run):
+                if config.seeds > 1:
+                    return train_seeds(config)
+                with use_devices(config.devices, config.batch_size):
+                    return _train_one(config, manifest, on_epoch)
+    except DamagedRecords as damage:
+        return train_settled(_without_damaged(config, damage), on_epoch)
+
+
+def _without_damaged(config: TrainConfig, damage: DamagedRecords) -> TrainConfig:
+    """The settings to go on with where records were damaged while a training ran.
+
+    It goes on from its last checkpoint, as it would after a kill: the way from there on hangs on the
+    checkpoint and on what is skipped alone, however often it is killed.
+    """
+    known = bad_records.skipped_records(replace(config, resume=config.run))
+    if known is None or (now := bad_records.skipped_records(config, anew=True)) == known:
+        raise damage
+    print(f"{damage}; going on without", flush=True)
+    if not (config.run / "config.json").exists():
+        return config
+    bad_records.keep_skipped(config, now)
+    return replace(config, resume=config.run)
 
 
 @contextmanager
@@ -135,6 +157,8 @@ def _train_one(
     """One training, from settings that `prepare` has completed to its run folder."""
     # ---------------------------------------------------------------- data
     run, scheme = config.run, manifest.scheme
+    skipped = bad_records.skipped_records(config)
+    manifest = bad_records.without(manifest, config.records, skipped)
     train_data, val_data = make_streams(config, scheme)
     steps = int(train_data(0, 0).cardinality())
 
@@ -145,13 +169,14 @@ def _train_one(
     print(f"{config.model}: {model.count_params():,} parameters, classes of {scheme.name}, "
           f"{manifest.image_size[0]}x{manifest.image_size[1]}, {config.epochs} epochs of {steps} "
           f"steps, {manifest.splits['val'].count} val photos", flush=True)  # fmt: skip
+    skips = f", {count} damaged records skipped" if (count := bad_records.count(skipped)) else ""
 
     # ------------------------------------------------------------ training
     watchers = [Board(run / "tensorboard", scheme, *pick_photos(val_data, manifest, 4))]
     if config.track:
         watchers.append(make_tracker(config.track, run, config))
     schedule = Schedule(config.epochs, steps, config.checkpoint_steps, config.patience)
-    progress = _start_or_go_on(config, model, manifest, schedule)
+    progress = _start_or_go_on(config, model, manifest, schedule, skipped)
     watchers.append(LiveCurves(f"{config.model}, {scheme.name}", progress.history))
 
     def save() -> None:
@@ -166,7 +191,7 @@ def _train_one(
             print(f"epoch {row['epoch']}/{config.epochs}: loss {row['loss']:.4f} "
                   f"IoU {row['iou']:.4f}  val loss {row['val_loss']:.4f} "
                   f"IoU {row['val_iou']:.4f}  {row['seconds']:.0f} s, "
-                  f"{row['waiting']:.0%} waiting for data", flush=True)  # fmt: skip
+                  f"{row['waiting']:.0%} waiting for data{skips}", flush=True)  # fmt: skip
             on_epoch(row)
     except KeyboardInterrupt:
         print("stopped: finishing with what there is (Ctrl-C again to give up)", flush=True)
@@ -180,7 +205,7 @@ def _train_one(
     save()
     scores = score(network, val_data, scheme, _protocol(manifest, config.records))
     write_plots(config, scores, progress.history, network, val_data, manifest)
-    write_json(run / "metrics.json", scores.as_dict())
+    write_json(run / "metrics.json", scores.as_dict() | bad_records.told(skipped))
     print(class_table(scores.matrix, scheme))
     print(f"{scores.summary}\nlook at {config.plots / f'{config.model}_iou_scores.png'} "
           f"and {run / 'plots'}")  # fmt: skip
@@ -302,17 +327,21 @@ def make_streams(config: TrainConfig, scheme: LabelScheme):
 
     known = None
     if config.extra_classes == "known":
-        shown = read_manifest(config.records).splits["train"].class_pixels
+        manifest = read_manifest(config.records, shards_are_there=False)
+        shown = manifest.splits["train"].class_pixels
         known = [class_id for class_id, pixels in enumerate(shown) if pixels]
+
+    # A run that goes on has had its records' digests compared when it began.
+    checks = {"digests": not config.resume, "left_out": bad_records.skipped_records(config)}
 
     def train_data(epoch: int, skip_batches: int) -> tf.data.Dataset:
         return make_dataset(
             config.records, "train", config.batch_size, shuffle=True, seed=config.seed,
             epoch=epoch, augment=augment, mix=mix, extra=config.extra_records,
-            classes=known, drop_remainder=True, skip_batches=skip_batches,
+            classes=known, drop_remainder=True, skip_batches=skip_batches, **checks,
         )  # fmt: skip
 
-    return train_data, make_dataset(config.records, "val", config.batch_size)
+    return train_data, make_dataset(config.records, "val", config.batch_size, **checks)
 
 
 def compiled_network(
@@ -352,7 +381,10 @@ def compiled_network(
 def _load_boxed_weights(config: TrainConfig, model: keras.Model) -> list[str]:
     """As load_initial_weights, from the box, whose files hold no statistics to be trained on."""
     source = load_boxed(config.init)
-    photos = make_dataset(config.records, "train", 1, shuffle=True, seed=config.seed)
+    photos = make_dataset(
+        config.records, "train", 1, shuffle=True, seed=config.seed,
+        left_out=bad_records.skipped_records(config),
+    )  # fmt: skip
     restore_statistics(source, (image.numpy() for image, _ in photos.take(_BOXED_PHOTOS)))
     arrays = [keras.ops.convert_to_numpy(v) for v in source.variables]
     return copy_weights(arrays, [v.name for v in source.variables], model, config.init)
@@ -385,8 +417,9 @@ def _copy_weights(model: TrainedModel, network: keras.Model) -> None:
 
 
 def _start_or_go_on(
-    config: TrainConfig, model: TrainedModel, manifest: Manifest, schedule: Schedule
-) -> Progress:
+    config: TrainConfig, model: TrainedModel, manifest: Manifest, schedule: Schedule,
+    skipped: bad_records.Skipped | None,
+) -> Progress:  # fmt: skip
     """Writes what a new run was made of, or loads the checkpoint of the one that is resumed."""
     run, identity, progress = config.run, _identity(config), None
     if config.resume:
@@ -397,11 +430,15 @@ def _start_or_go_on(
     elif (run / "config.json").exists():  # since `prepare` has looked
         raise InputError(_TAKEN.format(run))
     for name, content in (
-        ("environment", environment(config.seed)),
+        ("environment", environment(config.seed) | bad_records.told(skipped)),
         ("dataset", RunData.of(manifest, identity)),
     ):
         if not (run / f"{name}.json").exists() or not config.resume:
             write_json(run / f"{name}.json", content)
+    bad_records.keep_skipped(config, skipped)
+    if config.resume and skipped is not None:  # it may have begun with other ones
+        told = read_json(run / "environment.json") | bad_records.told(skipped)
+        write_json(run / "environment.json", told)
     write_json(run / "config.json", replace(config, resume=None))
     return progress or Progress(identity)
 
@@ -438,7 +475,7 @@ def _identity(config: TrainConfig) -> str:
     """Names the content of all records."""
     digest = hashlib.sha256()
     for folder in (config.records, *config.extra_records):
-        for split in read_manifest(folder).splits.values():
+        for split in read_manifest(folder, shards_are_there=False).splits.values():
             digest.update("".join(shard.sha256 for shard in split.shards).encode())
     return digest.hexdigest()
 
@@ -473,7 +510,8 @@ def find_records(config: TrainConfig) -> tuple[Path, Manifest]:
     if config.records and config.source:
         raise InputError("give --records or --source, not both")
     if config.records:
-        return Path(config.records), read_manifest(config.records)
+        strict = config.on_bad_record == "stop"
+        return Path(config.records), read_manifest(config.records, shards_are_there=strict)
     _check_no_dataset(config)
     scheme = config.scheme or "sky"
     name = get_scheme(scheme).name

@@ -1,0 +1,122 @@
+"""What `skyseg verify --repair` does: broken files of a folder of records, made anew from their source.
+
+Only what is broken is written, each file aside; a shard takes its place only where its bytes are
+those that the manifest names by their SHA-256.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import file_digest
+from pathlib import Path
+
+from tqdm import tqdm
+
+from skyseg_tf.data.manifest import MANIFEST, Manifest, Shard, read_manifest
+from skyseg_tf.data.records import (
+    encode_record,
+    extract_cityscape_data_info,
+    load_pair,
+    write_records,
+)
+from skyseg_tf.data.rgb_stats import write_rgb_stats
+from skyseg_tf.data.scan import source_root
+from skyseg_tf.data.verification import RGB_STATS, Report
+from skyseg_tf.errors import InputError
+from skyseg_tf.images import write_aside
+
+
+def repair_records(report: Report, source: str | Path | None, quiet: bool = False) -> list[str]:
+    """Makes the broken files of a folder of records anew.
+
+    Args:
+      report: of verification.verify_records.
+      source: what the records were built from.
+      quiet: no progress bar.
+
+    Returns:
+      Names of the files that were written.
+
+    Raises:
+      InputError: the manifest itself is broken, or the source is not the one of the records any
+        more; what is whole stays as it is, and so does what is broken.
+    """
+    folder, broken = report.folder, {Path(fault.path).name for fault in report.faults}
+    if MANIFEST in broken:
+        raise InputError(
+            f"{folder / MANIFEST}: cannot be repaired, for all else is known by it; delete it and "
+            "run the same `skyseg build` again"
+        )
+    manifest = read_manifest(folder, shards_are_there=False)
+    shards = [shard for split in manifest.splits.values() for shard in split.shards]
+    wanted = [shard for shard in shards if shard.file in broken]
+    if wanted:
+        _write_shards(folder, manifest, wanted, source, quiet)
+    if RGB_STATS in broken:
+        _write_stats(folder, manifest)
+    return [shard.file for shard in wanted] + [RGB_STATS] * (RGB_STATS in broken)
+
+
+def _write_shards(
+    folder: Path, manifest: Manifest, wanted: list[Shard], source: str | Path | None, quiet: bool
+) -> None:
+    root = source_root(source)
+    members = _members(folder, manifest, root)
+    total = sum(shard.count for shard in wanted)
+    with tqdm(total=total, desc="repair", unit="img", disable=quiet, leave=False) as bar:
+
+        def records(shard: Shard) -> Iterator[bytes]:
+            for info in members[shard.file]:
+                image, mask = load_pair(info, manifest.image_size, manifest.scheme)
+                stats = manifest.rgb_stats
+                yield encode_record(image, mask, info["name"], manifest.storage, stats)
+                bar.update()
+
+        def write(shard: Shard) -> None:
+            with write_aside(folder / shard.file) as aside:
+                write_records(aside, records(shard))
+                with open(aside, "rb") as file:
+                    digest = file_digest(file, "sha256").hexdigest()
+                if digest != shard.sha256:
+                    raise InputError(
+                        f"{folder / shard.file}: {root} gives other bytes today than it did when "
+                        "the records were built, so nothing was repaired there; give the source "
+                        "as it was, or build the records again into another folder"
+                    )
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            try:
+                list(pool.map(write, wanted))
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)  # the first error is the answer
+                raise
+
+
+def _members(folder: Path, manifest: Manifest, root: Path) -> dict[str, list[dict]]:
+    """The photos of each shard, by its file; see building, which deals them out in this order."""
+    known = manifest.encoding if isinstance(manifest.encoding, str) else None
+    infos = extract_cityscape_data_info(
+        root, layout=manifest.layout, encoding=known, frames=manifest.frames, seed=manifest.seed
+    )
+    encoding = json.loads(json.dumps(infos[0]["encoding"]))  # as the manifest was read
+    members = {}
+    for name, split in manifest.splits.items():
+        of_split = [info for info in infos if info["split"] == name]
+        if len(of_split) != split.count or encoding != manifest.encoding:
+            raise InputError(
+                f"{root}: not what {folder} was built from: {len(of_split)} photos of the split "
+                f"'{name}', where the records have {split.count}; give the same --source as `build`"
+            )
+        start = 0
+        for shard in split.shards:
+            members[shard.file] = of_split[start : start + shard.count]
+            start += shard.count
+    return members
+
+
+def _write_stats(folder: Path, manifest: Manifest) -> None:
+    height, width = manifest.image_size
+    train = manifest.splits.get("train")
+    pixels = train.count * manifest.frames * height * width if train else 0
+    write_rgb_stats(folder / RGB_STATS, manifest.rgb_stats, split="train", pixels=pixels)

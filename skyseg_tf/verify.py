@@ -1,0 +1,76 @@
+"""Verifies a folder of records and says what is wrong with it; repairs it from its source.
+
+    skyseg verify data/cityscapes_sky
+    skyseg verify data/cityscapes_sky --repair --source DIR
+
+Exit status: 0 all well, 1 something is wrong, 2 no records there, or a repair that is not possible.
+"""
+
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Annotated
+
+from skyseg_tf.console.cli import run_command
+from skyseg_tf.console.dependencies import import_tensorflow_quietly
+from skyseg_tf.console.flags import DATA, RESULT, default_is
+from skyseg_tf.errors import InputError
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    """Compare every byte of records with what their manifest says; repair them.
+
+    Checksums, SHA-256, counts, shapes, class ids, duplicates, statistics: each
+    shard is read once. What is wrong is a table of shard, record and photo,
+    and the exit status is 1 then. With --repair the broken files are built
+    anew from the source, byte for byte, and verified again:
+
+    skyseg verify data/cityscapes_sky --repair --source DIR
+    """
+
+    records: Annotated[Path, DATA]
+    """Folder of `skyseg build`."""
+    _: KW_ONLY
+    repair: Annotated[bool, RESULT] = False
+    """Build what is broken anew; needs the source, unchanged."""
+    source: Annotated[Path | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
+    """What the records were built from."""
+    quiet: Annotated[bool, RESULT] = False
+    """No progress bar."""
+
+
+def verify(config: VerifyConfig) -> int:
+    """Prints what is wrong, and repairs it where that is asked for.
+
+    Args:
+      config: see VerifyConfig.
+
+    Returns:
+      0 if all is well in the end, else 1.
+
+    Raises:
+      InputError: no records there, or they cannot be repaired.
+    """
+    if config.source and not config.repair:
+        raise InputError("--source is what --repair builds from; give both or none")
+    import_tensorflow_quietly()
+    from skyseg_tf.data.repair import repair_records
+    from skyseg_tf.data.verification import verify_records
+
+    report = verify_records(config.records, config.quiet)
+    print(report, flush=True)
+    if config.repair and not report.ok:
+        for file in repair_records(report, config.source, config.quiet):
+            print(f"repaired: {file}", flush=True)
+        report = verify_records(config.records, config.quiet)
+        print(report)
+    return 0 if report.ok else 1
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.verify") -> None:
+    """Entry point of the command."""
+    run_command(verify, VerifyConfig, argv, prog)
+
+
+if __name__ == "__main__":
+    main()
