@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files import sha256_of
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.masking.model_facts import sha256_of
 from skyseg_tf.runs.folder import write_json
 from skyseg_tf.runs.history import write_history
 from skyseg_tf.train import TrainConfig

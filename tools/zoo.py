@@ -20,8 +20,8 @@ import numpy as np
 from skyseg_tf.cli import run_command
 from skyseg_tf.dashboard_pages.run_facts import Group, ScoredRun, group_scores
 from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.files import sha256_of
 from skyseg_tf.images import write_aside
-from skyseg_tf.masking.model_facts import sha256_of
 from skyseg_tf.masking.runtime import BACKENDS, Runtime, load_runtime
 
 _LOG_ROWS = 8  # epochs that a page shows of a training

@@ -25,7 +25,8 @@ from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.images import read_image, read_mask
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.labels import Encoding, LabelScheme, decode_mask
-from skyseg_tf.masking.runtime import BOX, Runtime, load_runtime, read_box
+from skyseg_tf.masking.runtime import Runtime, load_runtime
+from skyseg_tf.runs.packaged import WEIGHTS, packaged_files, read_packaged
 
 MODEL_SUFFIXES = (".keras", ".onnx", ".xml", ".tflite")
 DRAWN_SIZE = (256, 512)
@@ -65,10 +66,10 @@ class ModelChoice:
 
 def find_models(folders: Folders) -> list[ModelChoice]:
     """All models: of the box, of run folders, and of the folder for more of them."""
-    box = read_box()
-    names = sorted(box["models"], key=lambda name: name != box["default"])
+    index = read_packaged()
+    names = sorted(index["models"], key=lambda name: name != index["default"])
     found = [
-        ModelChoice(f"{name} (built in)", name, _stamp([BOX / box["models"][name]["file"]]))
+        ModelChoice(f"{name} (built in)", name, _stamp(packaged_files(WEIGHTS / name)))
         for name in names
     ]
     for root in (folders.runs, folders.models):
