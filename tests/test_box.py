@@ -95,9 +95,8 @@ def test_a_packaged_run_is_a_run_and_every_runtime_gives_what_was_trained(
     facts = load_runtime(None, "keras").facts
     assert facts == load_runtime(None, "onnxruntime").facts
     assert (facts.name, facts.long_side) == ("first", 64)
-    assert {path.name for path in folder.iterdir()} == {
-        "config.json", "dataset.json", "environment.json", "metrics.json", "model.keras", "exports"
-    }  # fmt: skip
+    files = {f"{name}.json" for name in ("config", "dataset", "environment", "metrics")}
+    assert {path.name for path in folder.iterdir()} == files | {"model.keras", "exports"}
     assert str(tmp_path) not in (folder / "config.json").read_text()
     assert read_config(folder, TrainConfig).model == "tiny"
     assert packaged.read_packaged()["models"]["second"]["data"] == "noise"

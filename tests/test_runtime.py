@@ -206,8 +206,13 @@ def test_onnx_files_are_read_as_onnx_reads_them(tmp_path):
 
 @pytest.mark.parametrize(
     ("photo", "size"),
-    [((3000, 4000), (384, 512)), ((4000, 3000), (512, 384)), ((500, 4000), (256, 2048)), ((40, 40), (512, 512))],
-)  # fmt: skip
+    [
+        ((3000, 4000), (384, 512)),
+        ((4000, 3000), (512, 384)),
+        ((500, 4000), (256, 2048)),
+        ((40, 40), (512, 512)),
+    ],
+)
 def test_working_size_keeps_the_aspect(tmp_path, photo, size):
     model = load_runtime(blue_model(tmp_path / "m.onnx"), "onnxruntime")
     assert model.size_for(*photo) == size

@@ -248,8 +248,11 @@ def _environment(run: Path) -> str:
     path = run / "environment.json"
     facts = json.loads(path.read_text()) if path.is_file() else {}
     versions = facts.get("versions", {})
-    told = [f"{key} {versions[key]}" for key in ("skyseg_tf", "tensorflow", "keras", "jax")
-            if key in versions]  # fmt: skip
+    told = [
+        f"{key} {versions[key]}"
+        for key in ("skyseg_tf", "tensorflow", "keras", "jax")
+        if key in versions
+    ]
     told.append(f"Python {facts.get('python', 'unknown')}")
     commit = facts.get("git_commit")
     return ", ".join([*told, f"commit {commit[:12]}" if commit else "commit unknown"])

@@ -61,9 +61,15 @@ class Runtime:
     """
 
     def __init__(
-        self, backend: str, path: Path, facts: ModelFacts, infer: Callable, batch=None, streams=1,
+        self,
+        backend: str,
+        path: Path,
+        facts: ModelFacts,
+        infer: Callable[[np.ndarray], np.ndarray],
+        batch: int | None = None,
+        streams: int = 1,
         network=None,
-    ):  # fmt: skip
+    ):
         """Wraps `infer`: float32 (batch or any B, ...) -> (B, H, W, C); `streams` may call it."""
         self.network = network
         self.backend, self.path, self.facts = backend, path, facts

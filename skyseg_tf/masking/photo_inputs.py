@@ -1,0 +1,190 @@
+"""Which photos `skyseg predict` was given, and where the mask of each goes."""
+
+import glob
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from skyseg_tf.data.listing import VIDEO_SUFFIXES, LeftOut, choose_photos, walk_tree
+from skyseg_tf.errors import InputError
+from skyseg_tf.images import check_folder, software_of
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
+from skyseg_tf.masking.formats import FORMATS, SOFTWARE, Table, output_name, without_outputs
+from skyseg_tf.masking.nerfstudio import Scene, read_scene
+from skyseg_tf.masking.photo_stages import STREAM, Job
+from skyseg_tf.masking.settings import PredictConfig
+
+LISTED = 10  # so many photos are spoken of one by one
+# An --out that ends in one of these is a file, any other a folder.
+_FILES = frozenset(
+    {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *(Path(form.name).suffix for form in FORMATS.values())}
+)
+
+
+def find_jobs(config: PredictConfig, left_out: LeftOut | None = None) -> list[Job]:
+    """All photos that the inputs name, with their outputs.
+
+    Args:
+      config: see PredictConfig.
+      left_out: is filled with what else lies there, by the reason why it is no photo.
+
+    Returns:
+      A job for each photo.
+
+    Raises:
+      InputError: an input that is not there, two photos for one output, an output that would
+        overwrite a photo or that contradicts the format, or several photos for one file.
+    """
+    out, kind = Path(config.out or "masks"), config.format or "mask"
+    once: dict[str, Path] = {}  # a photo that two inputs name is one photo
+    for text in filter(None, config.inputs):
+        for source, relative in _photos(text, out, {} if left_out is None else left_out):
+            once.setdefault(source, relative)
+    photos = list(once.items())
+    if not photos or "" in config.inputs:  # an empty variable of the shell is no folder
+        raise InputError("no photo given: name photos, folders, globs, or - for stdin")
+    names = [relative.as_posix() for _, relative in photos]
+    if len(set(names)) < len(names):
+        names = [Path(source).as_posix() for source, _ in photos]
+    to_stdout = str(out) == STREAM or (config.out is None and config.inputs == (STREAM,))
+    targets = _targets(None if to_stdout else out, kind, [relative for _, relative in photos])
+    jobs = [
+        Job(source, target, name)
+        for (source, _), target, name in zip(photos, targets, names, strict=True)
+    ]
+    if not isinstance(FORMATS[kind], Table) and not to_stdout:
+        _refuse_clashes(jobs, kind)
+    return jobs
+
+
+def _targets(out: Path | None, kind: str, photos: Sequence[Path]) -> list[Path | None]:
+    """The output of each photo; `out` is None for stdout, the one file, or a folder."""
+    if out is None:
+        if len(photos) > 1 and not isinstance(FORMATS[kind], Table):
+            raise InputError(f"stdout holds one photo, these are {len(photos)}: give --out DIR")
+        return [None] * len(photos)
+    if out.suffix.lower() in _FILES and not out.is_dir():
+        _check_file(out, kind, len(photos))
+        return [out] * len(photos)
+    check_folder(out)
+    return [out / output_name(kind, photo) for photo in photos]
+
+
+def _check_file(out: Path, kind: str, photos: int) -> None:
+    suffix = Path(FORMATS[kind].name).suffix
+    if out.suffix.lower() != suffix:
+        fitting = [k for k, form in FORMATS.items() if Path(form.name).suffix == out.suffix.lower()]
+        hint = f", or choose --format {', '.join(fitting)}" if fitting else ""
+        raise InputError(
+            f"--out {out}: the format {kind} is written as {suffix}; give a folder or a name in "
+            f"{suffix}{hint}"
+        )
+    if photos > 1 and not isinstance(FORMATS[kind], Table):
+        raise InputError(f"--out {out}: one file, and these are {photos} photos; give a folder")
+    check_folder(out.parent)
+
+
+def _refuse_clashes(jobs: Sequence[Job], kind: str) -> None:
+    taken: dict[Path, str] = {}
+    sources = {Path(job.source).resolve() for job in jobs}
+    folders = {source.parent for source in sources}
+    named_as_mask = not FORMATS[kind].name.startswith("{stem}.")
+    for job in jobs:
+        target = job.target.resolve()
+        if job.target in taken:
+            raise InputError(
+                f"{taken[job.target]} and {job.source} would both be written as {job.target}: give "
+                "the folder above them, or one --out each"
+            )
+        if target in sources:
+            raise InputError(
+                f"{job.target} is one of the photos and would be overwritten: give another --out"
+            )
+        # Beside the photos a picture that was not written here may be one that was not asked for.
+        other = target.parent in folders and target.suffix == ".png" and target.is_file()
+        if other and not named_as_mask and software_of(target) != SOFTWARE:
+            raise InputError(
+                f"{job.target} lies among the photos, was not written here, and would be "
+                "overwritten: give another --out, or move it away"
+            )
+        taken[job.target] = job.source
+
+
+def find_scene(config: PredictConfig) -> Scene:
+    """The scene of Nerfstudio that the inputs name.
+
+    Raises:
+      InputError: not one scene, or an --out, which it has none of.
+    """
+    if len(config.inputs) != 1:
+        raise InputError("--format nerfstudio takes one folder, the one with transforms.json")
+    if config.out is not None:
+        raise InputError("--format nerfstudio writes masks beside transforms.json: leave out --out")
+    return read_scene(Path(config.inputs[0]))
+
+
+def scene_jobs(scene: Scene) -> list[Job]:
+    """A job for each photo of a scene, with the mask's place that Nerfstudio knows."""
+    return [
+        Job(str(scene.folder / photo), scene.folder / mask, photo)
+        for photo, mask in scene.masks.items()
+    ]
+
+
+def _photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[str, Path]]:
+    """(path, path below the folder that was asked for) of each photo of one input."""
+    path = Path(text)
+    if text == STREAM:
+        yield STREAM, Path("stdin.png")
+    elif path.is_dir():
+        found = sorted(walk_tree(path))
+        if path.resolve() in out.resolve().parents:  # masks of an earlier run are no photos
+            found = [p for p in found if not p.resolve().is_relative_to(out.resolve())]
+        found = _chosen(found, left_out)
+        if not found:
+            there = f" (there are {counted(left_out)})" if left_out else ""
+            raise InputError(
+                f"{path}: no photos there{there}; they end in {', '.join(IMAGE_SUFFIXES)}"
+            )
+        yield from ((str(p), p.relative_to(path)) for p in found)
+    elif path.exists() or not glob.has_magic(text):
+        if not path.exists():
+            what = "download it first" if "://" in text else "check the path"
+            raise InputError(f"{text}: no such file or folder; {what}")
+        yield text, Path(path.name)
+    else:
+        plain = [part for part in path.parts if not glob.has_magic(part)]
+        folder = Path(*path.parts[: next(i for i, p in enumerate(path.parts) if glob.has_magic(p))])
+        found = [Path(p) for p in sorted(glob.glob(text, recursive=True))]
+        found = _chosen([p for p in found if not p.is_dir()], left_out)
+        if not found:
+            below = f" below {folder}" if plain else ""
+            raise InputError(f"{text}: no photo matches{below}; check the pattern")
+        yield from ((str(p), p.relative_to(folder)) for p in found)
+
+
+def _chosen(found: list[Path], left_out: LeftOut) -> list[Path]:
+    """The photos among files; adds to `left_out` what is none."""
+    found, others = choose_photos(found)
+    photos = without_outputs(found)
+    if masks := sorted(set(found) - set(photos)):
+        others["masks"] = masks
+    for reason, paths in others.items():
+        left_out.setdefault(reason, []).extend(paths)
+    return photos
+
+
+def some(names: Iterable[str]) -> str:
+    """The first names of many, with dots for the others."""
+    names = list(names)
+    return ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
+
+
+def counted(left_out: LeftOut) -> str:
+    """Such as `3 videos (give them one by one), 1 .txt`; masks, which are a guess, are named."""
+    said = []
+    for reason, paths in sorted(left_out.items(), key=lambda item: (-len(item[1]), item[0])):
+        named = f" ({some(map(str, paths))})" if reason == "masks" else ""
+        reason = re.sub(r"^(\w+)s\b", r"\1", reason) if len(paths) == 1 else reason
+        said.append(f"{len(paths)} {reason}{named}")
+    return ", ".join(said)
