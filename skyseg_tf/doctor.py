@@ -42,7 +42,8 @@ def examine() -> dict:
       "default_backend", "extras" (name -> missing distributions), "box" (model -> "ok" or what is
       wrong with it).
     """
-    from skyseg_tf.masking.runtime import BACKENDS, installed, read_box
+    from skyseg_tf.masking.runtime import BACKENDS, installed
+    from skyseg_tf.runs.packaged import read_packaged
 
     found = [name for name in BACKENDS if installed(name)]
     return {
@@ -57,7 +58,7 @@ def examine() -> dict:
         "backends": {name: _backend_version(name) for name in BACKENDS},
         "default_backend": found[0] if found else None,
         "extras": {name: missing_of(name) for name in EXTRAS},
-        "box": {name: _state(entry) for name, entry in read_box()["models"].items()},
+        "box": {name: _state(name) for name in read_packaged()["models"]},
     }
 
 
@@ -117,11 +118,12 @@ def gpus() -> list[str]:
     return names
 
 
-def _state(entry: dict) -> str:
-    from skyseg_tf.masking.runtime import BOX, check_sha256
+def _state(name: str) -> str:
+    from skyseg_tf.runs.packaged import WEIGHTS, check_packaged, packaged_files
 
     try:
-        check_sha256(BOX / entry["file"], entry["sha256"])
+        for path, sha256 in packaged_files(WEIGHTS / name).items():
+            check_packaged(path, sha256)
     except InputError as error:
         return str(error)
     return "ok"

@@ -1,15 +1,32 @@
-"""One small network through the box and through every runtime."""
+"""One small network through `tools/box.py` and every runtime, and the runs that are shipped."""
 
 import json
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
+from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.errors import InputError
+from skyseg_tf.exporters.job import ExportJob
+from skyseg_tf.exporters.onnx_graph import build_onnx
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking import runtime
+from skyseg_tf.masking.runtime import load_runtime
+from skyseg_tf.models import MODELS, Network
+from skyseg_tf.runs import packaged
+from skyseg_tf.runs.folder import RunData, make_saved_model, read_config, save_model, write_json
+from skyseg_tf.training.settings import TrainConfig
+from tools.box import BoxConfig, box, halve
 
-STATS = {"R_MEAN": 90.0, "G_MEAN": 100.0, "B_MEAN": 110.0, "R_STD": 50.0, "G_STD": 55.0, "B_STD": 60.0}  # fmt: skip
+MEANS, STDS = (90.0, 100.0, 110.0), (50.0, 55.0, 60.0)
+STATS = {
+    f"{channel}_{what}": value
+    for what, values in (("MEAN", MEANS), ("STD", STDS))
+    for channel, value in zip("RGB", values, strict=True)
+}
 
 
 def tiny(num_classes, size):
@@ -46,51 +63,84 @@ def photos():
     return np.random.default_rng(1).integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
 
 
-def test_every_runtime_gives_what_was_trained(network, photos, tmp_path, monkeypatch):
-    from skyseg_tf import models
-    from skyseg_tf.runs.folder import make_saved_model
-    from tools.box import write_box
+@pytest.fixture
+def run(network, tmp_path):
+    """As a training leaves it, with what only its own training needs."""
+    folder = tmp_path / "runs" / "trained"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "best.npz").write_bytes(b"")
+    save_model(folder / "model.keras", network, STATS)
+    write_json(folder / "config.json", TrainConfig(model="tiny", records=tmp_path, run=folder))
+    write_json(folder / "environment.json", {"python": "3.11"})
+    write_json(folder / "dataset.json", RunData(SCHEMES["sky"], (64, 96), 1, STATS, "flat", "", {}))
+    write_json(folder / "metrics.json", {"iou": {"not sky": 1.0, "sky": 0.5}})
+    return folder
 
-    monkeypatch.setitem(models.MODELS, "tiny", models.Network(tiny, divisor=2))
-    monkeypatch.setattr(runtime, "BOX", tmp_path)
+
+def test_a_packaged_run_is_a_run_and_every_runtime_gives_what_was_trained(
+    network, run, photos, tmp_path, monkeypatch
+):
+    out = tmp_path / "weights"
+    monkeypatch.setitem(MODELS, "tiny", Network(tiny, divisor=2))
+    monkeypatch.setattr(packaged, "WEIGHTS", out)
+    terms = {"data": "noise", "terms": "none", "out": out}
+    folder = box(BoxConfig(run=run, name="first", long_side=64, **terms))
+    box(BoxConfig(run=run, name="second", **terms))
     wanted = make_saved_model(network, STATS).predict_on_batch(photos.astype("float32"))
     assert np.ptp(wanted) > 0.2
-    terms = {"data": "noise", "terms": "none"}
-    path = write_box(network, STATS, tmp_path, name="full", half=False, long_side=64, **terms)
-    write_box(network, STATS, tmp_path, name="half", **terms)
-    for name, limit in (("full", 1e-5), ("half", 2e-3)):
-        for backend in ("openvino", "onnxruntime", "keras"):
-            probs = runtime.load_runtime(name, backend)(photos)
-            np.testing.assert_allclose(probs, wanted, atol=limit, err_msg=f"{name} {backend}")
-    assert runtime.load_runtime(None, "onnxruntime").name == "full"
-    assert runtime.load_runtime(None, "keras").facts.long_side == 64
-    box = runtime.read_box()["models"]
-    assert box["half"]["bytes"] < box["full"]["bytes"]
-    assert (box["full"]["data"], box["full"]["network"]) == ("noise", "tiny")
-    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    for backend, limit in (("openvino", 2e-3), ("onnxruntime", 2e-3), ("keras", 1e-6)):
+        for model in ("first", folder):  # by its name, and as any run
+            probs = load_runtime(model, backend)(photos)
+            np.testing.assert_allclose(probs, wanted, atol=limit, err_msg=f"{model} {backend}")
+    facts = load_runtime(None, "keras").facts
+    assert facts == load_runtime(None, "onnxruntime").facts
+    assert (facts.name, facts.long_side) == ("first", 64)
+    files = {f"{name}.json" for name in ("config", "dataset", "environment", "metrics")}
+    assert {path.name for path in folder.iterdir()} == files | {"model.keras", "exports"}
+    assert str(tmp_path) not in (folder / "config.json").read_text()
+    assert read_config(folder, TrainConfig).model == "tiny"
+    assert packaged.read_packaged()["models"]["second"]["data"] == "noise"
+    (folder / "model.keras").write_bytes(b"altered")
     with pytest.raises(InputError, match="sha256"):
-        runtime.load_runtime("full", "keras")
+        load_runtime("first", "keras")
 
 
-def test_no_dimension_too_many_in_a_graph(network, photos, monkeypatch):
+def test_what_the_package_ships_computes_what_it_always_did():
+    """Probabilities that the files of version 0.1, which held no run, gave for a drawn scene."""
+    stored = np.load(Path(__file__).parent / "references" / "packaged.npz")
+    photo = draw_scene(4, (192, 256)).image[None]
+    for name in packaged.read_packaged()["models"]:
+        for backend in ("onnxruntime", "openvino", "keras"):
+            (probs,) = load_runtime(name, backend)(photo)[..., 0]
+            np.testing.assert_allclose(probs[::4, ::4], stored[name], atol=1e-5)
+            assert np.array_equal(np.packbits(probs >= 0.5), stored[f"{name}_mask"]), backend
+
+
+def test_weights_beyond_float16_are_told(tmp_path):
+    weights = np.full(2000, 1e6, np.float32)
+    graph = helper.make_graph([], "g", [], [], [numpy_helper.from_array(weights, "w")])
+    onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
+    with pytest.raises(InputError, match="w has weights beyond float16"):
+        halve(tmp_path / "m.onnx")
+
+
+def test_no_dimension_too_many_in_a_graph(network, photos, tmp_path, monkeypatch):
     """tf2onnx leaves one behind if it takes its optimizers in this order, as it does at random."""
     import onnxruntime
     from tf2onnx import optimizer
 
-    from tools.box import _export
-
     steps = dict(optimizer._optimizers)
     first = {"optimize_transpose": None, "remove_identity": None}
     monkeypatch.setattr(optimizer, "_optimizers", {key: steps[key] for key in first | steps})
-    session = onnxruntime.InferenceSession(_export(network, STATS, 2).SerializeToString())
-    (probs,) = session.run(None, {"rgb": photos.astype("float32")})
+    facts = runtime.ModelFacts("tiny", SCHEMES["sky"], divisor=2)
+    job = ExportJob(make_saved_model(network, STATS), facts, "f32", tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(build_onnx(job).SerializeToString())
+    (probs,) = session.run(None, {"rgb": photos})
     assert probs.shape == (2, 64, 96, 1)
     assert session.get_outputs()[0].shape[1:3] == ["height", "width"]
 
 
 def test_keras_files_and_litert(network, photos, tmp_path):
-    from skyseg_tf.runs.folder import RunData, make_saved_model, save_model, write_json
-
     wanted = make_saved_model(network, STATS).predict_on_batch(photos.astype("float32"))
     save_model(tmp_path / "model.keras", network, STATS)
     (tmp_path / "metrics.json").write_text(json.dumps({"iou": {"not sky": 1, "sky": 0.5}}))
@@ -113,36 +163,3 @@ def test_keras_files_and_litert(network, photos, tmp_path):
     (tmp_path / "m.tflite.json").write_text(json.dumps(facts.to_metadata()))
     probs = runtime.load_runtime(tmp_path / "m.tflite")(photos)
     np.testing.assert_allclose(probs, wanted, atol=1e-5)
-
-
-def test_a_weight_that_is_not_in_the_graph_is_told(network):
-    from skyseg_tf.models.folded import load_folded_weights, match_weights
-
-    with pytest.raises(InputError, match="lacks the weight"):
-        match_weights(network, lambda array: None)
-    with pytest.raises(InputError, match="of another network"):
-        load_folded_weights(network, {})
-
-
-def test_a_folded_network_can_be_trained_on():
-    """In training a batch normalization goes by its batch: it must then do what it does alone."""
-    import keras
-
-    from skyseg_tf.models.folded import restore_statistics
-
-    rng = np.random.default_rng(0)
-    network = tiny(1, (32, 64))
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):  # as load_folded_weights leaves it
-            shape = layer.gamma.shape
-            layer.gamma.assign(rng.uniform(0.5, 2, shape))
-            layer.beta.assign(rng.normal(size=shape))
-    images = rng.normal(size=(4, 32, 64, 3)).astype(np.float32)
-    before = network(images, training=False)["logits"].numpy()
-    moving = [v.numpy() for v in network.non_trainable_variables]
-    assert np.abs(network(images, training=True)["logits"].numpy() - before).max() > 0.1
-    for variable, value in zip(network.non_trainable_variables, moving, strict=True):
-        variable.assign(value)
-    restore_statistics(network, [images[:2], images[2:]])
-    np.testing.assert_allclose(network(images, training=False)["logits"], before, atol=1e-4)
-    np.testing.assert_allclose(network(images, training=True)["logits"], before, atol=1e-2)

@@ -239,7 +239,7 @@ def drawn(tmp_path_factory) -> Path:
     frames = [{"file_path": f"images/{i}.jpg"} for i in range(3)]
     (folder / "scene" / "transforms.json").write_text(json.dumps({"frames": frames}))
     (folder / "exports").mkdir()
-    shutil.copy(ROOT / "skyseg_tf/weights/skyline.onnx", folder / "exports/model_f32.onnx")
+    shutil.copy(ROOT / "skyseg_tf/weights/skyline/exports/model_f32.onnx", folder / "exports")
     shutil.rmtree(folder / "tree")
     shutil.rmtree(folder / "large")
     return folder

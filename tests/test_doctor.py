@@ -4,14 +4,16 @@ from importlib import metadata
 from drawn_models import blue_model
 
 from skyseg_tf import doctor
+from skyseg_tf.files import sha256_of
 from skyseg_tf.masking import runtime
-from skyseg_tf.masking.runtime import sha256_of
+from skyseg_tf.runs import packaged
 
 
 def test_it_tells_what_is_there_and_what_is_missing(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(runtime, "BOX", tmp_path)
-    path = blue_model(tmp_path / "a.onnx")
-    models = {"a": {"file": "a.onnx", "sha256": sha256_of(path)}}
+    monkeypatch.setattr(packaged, "WEIGHTS", tmp_path)
+    (tmp_path / "a").mkdir()
+    path = blue_model(tmp_path / "a" / "m.onnx")
+    models = {"a": {"files": {"m.onnx": sha256_of(path)}}}
     (tmp_path / "models.json").write_text(json.dumps({"default": "a", "models": models}))
     assert doctor.doctor(doctor.DoctorConfig(json=True)) == 0
     facts = json.loads(capsys.readouterr().out)

@@ -140,7 +140,7 @@ def test_default_runtime_of_a_run_takes_the_export(run, exported):
 
 
 def test_a_boxed_model_is_exported_by_its_name(tmp_path, monkeypatch, capsys):
-    """Its Keras network is rebuilt from the ONNX file in the box; drawn scenes stand for records."""
+    """As any run; drawn scenes stand for the records, which it does not come with."""
     monkeypatch.chdir(tmp_path)
     export(ExportConfig(model="skyline_drawn", format="onnx", image_size=(64, 96), photos=2))
     out = Path("runs/exports/skyline_drawn/model_f32_64x96.onnx")

@@ -19,12 +19,11 @@ from skyseg_tf.masking.formats import (
     SOFTWARE,
     Table,
     encode_prediction,
-    horizon_line,
     output_name,
-    sky_facts,
     without_outputs,
 )
 from skyseg_tf.masking.prediction import Prediction
+from skyseg_tf.masking.sky_facts import horizon_line, sky_facts
 
 
 def prediction(share=1 / 3, scheme="sky"):

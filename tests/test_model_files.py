@@ -105,11 +105,16 @@ def test_a_constant_of_seventeen_gigabytes_is_not_made(tmp_path, backend):
         first, second, last = list(graph.node)
         second.output[0] = "before"
         del graph.node[:]
-        graph.node.extend([
-            helper.make_node("ConstantOfShape", ["shape"], ["big"]),
-            helper.make_node("ReduceSum", ["big"], ["sum"], keepdims=0),
-            first, second, helper.make_node("Add", ["before", "sum"], ["logits"]), last,
-        ])  # fmt: skip
+        graph.node.extend(
+            [
+                helper.make_node("ConstantOfShape", ["shape"], ["big"]),
+                helper.make_node("ReduceSum", ["big"], ["sum"], keepdims=0),
+                first,
+                second,
+                helper.make_node("Add", ["before", "sum"], ["logits"]),
+                last,
+            ]
+        )
 
     path = changed(blue_model(tmp_path / "m.onnx"), add_constant)
     limit = resource.getrlimit(resource.RLIMIT_DATA)
@@ -147,10 +152,20 @@ def test_answers_that_are_no_probabilities_are_refused(tmp_path, backend):
 
 @pytest.mark.parametrize(
     ("key", "text"),
-    [("threshold", "NaN"), ("threshold", '"high"'), ("divisor", "0"), ("long_side", "1e9"),
-     ("working_size", "[64]"), ("working_size", "[64, -64]"), ("frames", "0"), ("name", "[]"),
-     ("scheme", "[" * 100_000), ("scheme", "7"), ("class_names", "{")],
-)  # fmt: skip
+    [
+        ("threshold", "NaN"),
+        ("threshold", '"high"'),
+        ("divisor", "0"),
+        ("long_side", "1e9"),
+        ("working_size", "[64]"),
+        ("working_size", "[64, -64]"),
+        ("frames", "0"),
+        ("name", "[]"),
+        ("scheme", "[" * 100_000),
+        ("scheme", "7"),
+        ("class_names", "{"),
+    ],
+)
 def test_facts_that_cannot_be_are_told(key, text):
     metadata = ModelFacts("m", SCHEMES["sky"]).to_metadata() | {f"skyseg.{key}": text}
     with pytest.raises(InputError, match="somewhere"):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.masking.nerfstudio import read_scene
-from skyseg_tf.masking.photo_jobs import find_scene
+from skyseg_tf.masking.photo_inputs import find_scene
 from skyseg_tf.predict import PredictConfig, predict
 
 

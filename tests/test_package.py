@@ -16,6 +16,7 @@ from skyseg_tf import __version__
 from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.images import read_image, write_image
 from skyseg_tf.labels import LABEL_ID
+from skyseg_tf.runs.packaged import WEIGHTS
 
 ROOT = Path(__file__).parents[1]
 WHEEL = f"skyseg_tf-{__version__}-py3-none-any.whl"
@@ -72,8 +73,10 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     inside = names(wheel)
     tracked = {str(path.relative_to(ROOT)) for path in (ROOT / "skyseg_tf").rglob("*.py")}
     assert tracked <= inside
-    weights = {"skyline.onnx", "skyline_drawn.onnx", "models.json"}
-    assert {f"skyseg_tf/weights/{name}" for name in weights} <= inside
+    weights = {str(path.relative_to(ROOT)) for path in WEIGHTS.rglob("*") if path.is_file()}
+    assert len(weights) >= 13
+    assert weights <= inside
+    assert wheel.stat().st_size < 40e6
     assert {"skyseg_tf/py.typed", f"skyseg_tf-{__version__}.dist-info/licenses/LICENSE"} <= inside
     assert {"skyseg_tf/data/pages/page.html", "skyseg_tf/data/pages/page.css"} <= inside
     tops = {name.split("/")[0] for name in inside}
@@ -98,7 +101,7 @@ def test_metadata(wheel):
 def test_a_wheel_of_the_sdist_is_the_same(source, wheel, tmp_path):
     sdist = build("sdist", source, tmp_path / "dist")
     inside = names(sdist)
-    assert {*SOURCES, "skyseg_tf/weights/skyline.onnx", "skyseg_tf/py.typed"} <= inside
+    assert {*SOURCES, "skyseg_tf/weights/skyline/model.keras", "skyseg_tf/py.typed"} <= inside
     assert not [name for name in inside if re.match(r"(tests|data|runs|benchmarks|tools)/", name)]
     with tarfile.open(sdist) as tar:
         tar.extractall(tmp_path, filter="data")

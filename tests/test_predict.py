@@ -20,7 +20,7 @@ from skyseg_tf.images.raw_photos import RAW_SUFFIXES
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking import photo_stages
 from skyseg_tf.masking.formats import FORMATS
-from skyseg_tf.masking.photo_jobs import find_jobs
+from skyseg_tf.masking.photo_inputs import find_jobs
 from skyseg_tf.masking.prediction import enlarge, predict_image
 from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.predict import PredictConfig, main, predict
@@ -82,8 +82,10 @@ def test_globs_and_names(photos, model):
         "masks/none.png.png",
     ]
     assert names(f"{photos}/b", f"{photos}/none.png", format="odm", out="o") == [
-        "o/a_mask.png", "o/c_mask.png", "o/none_mask.png",
-    ]  # fmt: skip
+        "o/a_mask.png",
+        "o/c_mask.png",
+        "o/none_mask.png",
+    ]
 
 
 def test_clashes_are_refused_before_anything_is_written(photos, model, tmp_path):
@@ -154,8 +156,10 @@ def test_stdin_to_stdout_without_tensorflow(model):
     for arguments in (["-"], ["-", "--format", "json"]):
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments, "--model", model],
-            input=png.getvalue(), capture_output=True, env=os.environ | {"COLUMNS": "100"},
-        )  # fmt: skip
+            input=png.getvalue(),
+            capture_output=True,
+            env=os.environ | {"COLUMNS": "100"},
+        )
         assert done.returncode == 0, done.stderr
         assert b"% sky" in done.stderr
         if "json" in arguments:
@@ -197,7 +201,9 @@ def test_ids_are_enlarged_as_probabilities(tmp_path):
     probs = np.random.default_rng(0).dirichlet(np.ones(19), (20, 31)).astype(np.float32)
     photo = np.zeros((601, 333, 3), np.uint8)
     ids = enlarge(runtime, photo, probs, refined=False).ids
-    planes = [cv2.resize(probs[..., i], (333, 601), interpolation=cv2.INTER_LINEAR) for i in range(19)]  # fmt: skip
+    planes = [
+        cv2.resize(probs[..., i], (333, 601), interpolation=cv2.INTER_LINEAR) for i in range(19)
+    ]
     assert (ids == np.argmax(planes, 0)).mean() > 0.9999
 
 
@@ -228,8 +234,14 @@ def test_colmap_masks_fit_the_pixels_that_colmap_reads(model, tmp_path):
 
 @pytest.mark.parametrize(
     ("format_", "name"),
-    [("mask", "a.png"), ("npy", "a.NPY"), ("json", "b.json"), ("csv", "t.csv"), ("coco-rle", "c.json")],
-)  # fmt: skip
+    [
+        ("mask", "a.png"),
+        ("npy", "a.NPY"),
+        ("json", "b.json"),
+        ("csv", "t.csv"),
+        ("coco-rle", "c.json"),
+    ],
+)
 def test_out_may_be_the_file_itself(photos, model, tmp_path, format_, name):
     out = tmp_path / "new" / name
     assert (
@@ -320,8 +332,12 @@ def test_one_table_of_a_folder_whatever_fails(photos, model, tmp_path, capsys):
     assert [path.name for path in out.iterdir()] == ["sky.csv"]
     rows = list(csv.DictReader((out / "sky.csv").open(encoding="utf-8")))
     assert [row["file"] for row in rows] == [
-        "a.jpg", "b/a.png", "b/c.tif", "comma, ü.png", "none.png",
-    ]  # fmt: skip
+        "a.jpg",
+        "b/a.png",
+        "b/c.tif",
+        "comma, ü.png",
+        "none.png",
+    ]
     assert [row["sky"] for row in rows] == ["True", "True", "True", "False", "False"]
     assert float(rows[1]["sky_share"]) == pytest.approx(1 / 3, abs=0.02)
     assert "bad, torn.jpg" in capsys.readouterr().err
@@ -360,8 +376,11 @@ def test_one_coco_file_of_a_folder(photos, model, tmp_path):
     coco = json.loads((out / "coco.json").read_text())
     images = {image["id"]: image for image in coco["images"]}
     assert [image["file_name"] for image in images.values()] == [
-        "a.jpg", "b/a.png", "b/c.tif", "none.png",
-    ]  # fmt: skip
+        "a.jpg",
+        "b/a.png",
+        "b/c.tif",
+        "none.png",
+    ]
     assert coco["categories"] == [{"id": 1, "name": "sky"}]
     assert [one["image_id"] for one in coco["annotations"]] == [1, 2, 3]  # none.png has no sky
     assert [one["id"] for one in coco["annotations"]] == [1, 2, 3]
@@ -456,8 +475,16 @@ def test_every_readable_kind_and_linked_folders_are_done(model, tmp_path, capsys
     for path in (folder / "sub", elsewhere, folder / ".cache"):
         path.mkdir(parents=True)
     photo = Image.fromarray(blue_photo(90, 120))
-    kinds = {"a.jfif": "JPEG", "b.jpe": "JPEG", "c.avif": "AVIF", "d.jp2": "JPEG2000", "e.gif": "GIF",
-             "f.mpo": "MPO", "g.JPG": "JPEG", "h.ppm": "PPM"}  # fmt: skip
+    kinds = {
+        "a.jfif": "JPEG",
+        "b.jpe": "JPEG",
+        "c.avif": "AVIF",
+        "d.jp2": "JPEG2000",
+        "e.gif": "GIF",
+        "f.mpo": "MPO",
+        "g.JPG": "JPEG",
+        "h.ppm": "PPM",
+    }
     for name, kind in kinds.items():
         photo.save(folder / name, kind)
     (folder / "i.heic").write_bytes(heic(np.kron(blue_photo(), np.ones((2, 2, 1), np.uint8))))
@@ -507,9 +534,19 @@ def test_names_of_any_bytes_stay_on_one_line(model, tmp_path):
             with open(os.fsencode(folder) + b"/" + prefix + name, "wb") as file:
                 file.write(content)
     done = subprocess.run(
-        [sys.executable, "-m", "skyseg_tf.predict", folder, "--out", tmp_path / "o", "--model", model],
-        capture_output=True, env=os.environ | {"PYTHONIOENCODING": "utf-8"},
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "skyseg_tf.predict",
+            folder,
+            "--out",
+            tmp_path / "o",
+            "--model",
+            model,
+        ],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+    )
     assert done.returncode == 1, done.stderr
     assert len(list((tmp_path / "o").iterdir())) == 3
     lines = done.stderr.decode().splitlines()

@@ -16,8 +16,9 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking import runtime
 from skyseg_tf.masking.backends import BACKENDS, Backend, Runtime
-from skyseg_tf.masking.onnx_file import read_metadata, read_weights
+from skyseg_tf.masking.onnx_file import read_metadata
 from skyseg_tf.masking.runtime import ModelFacts, load_fastest, load_runtime, sha256_of
+from skyseg_tf.runs import packaged
 
 RNG = np.random.default_rng(0)
 
@@ -195,27 +196,23 @@ def test_facts_survive_the_file(tmp_path):
 
 def test_onnx_files_are_read_as_onnx_reads_them(tmp_path):
     model = onnx.load(blue_model(tmp_path / "m.onnx"))
-    for name, dtype in (("half", np.float16), ("ids", np.int64)):
-        array = (RNG.normal(size=(200, 3)) * 100).astype(dtype)
-        model.graph.initializer.append(numpy_helper.from_array(array, name))
     model.metadata_props.add(key="long", value="x" * 1000)
     onnx.save(model, tmp_path / "more.onnx")
-    weights = read_weights(tmp_path / "more.onnx")
-    stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    assert weights.keys() == stored.keys() - {"ids"}
-    for name, array in weights.items():
-        assert array.dtype == stored[name].dtype
-        np.testing.assert_array_equal(array, stored[name])
     assert read_metadata(tmp_path / "more.onnx") == {p.key: p.value for p in model.metadata_props}
     (tmp_path / "torn.onnx").write_bytes((tmp_path / "more.onnx").read_bytes()[:-700])
     with pytest.raises(InputError, match="not a whole ONNX file"):
-        read_weights(tmp_path / "torn.onnx")
+        read_metadata(tmp_path / "torn.onnx")
 
 
 @pytest.mark.parametrize(
     ("photo", "size"),
-    [((3000, 4000), (384, 512)), ((4000, 3000), (512, 384)), ((500, 4000), (256, 2048)), ((40, 40), (512, 512))],
-)  # fmt: skip
+    [
+        ((3000, 4000), (384, 512)),
+        ((4000, 3000), (512, 384)),
+        ((500, 4000), (256, 2048)),
+        ((40, 40), (512, 512)),
+    ],
+)
 def test_working_size_keeps_the_aspect(tmp_path, photo, size):
     model = load_runtime(blue_model(tmp_path / "m.onnx"), "onnxruntime")
     assert model.size_for(*photo) == size
@@ -261,25 +258,39 @@ def test_a_run_serves_its_exports_unless_they_are_stale(tmp_path, monkeypatch):
 
 
 def test_the_box_is_checked_before_it_is_loaded(tmp_path, monkeypatch):
-    monkeypatch.setattr(runtime, "BOX", tmp_path)
-    with pytest.raises(InputError, match="no model in the box"):
+    monkeypatch.setattr(packaged, "WEIGHTS", tmp_path)
+    with pytest.raises(InputError, match="no packaged model"):
         load_runtime()
-    path = blue_model(tmp_path / "a.onnx")
-    entry = {"file": "a.onnx", "sha256": sha256_of(path)}
-    index = {"default": "a", "models": {"a": entry, "b": {**entry, "sha256": "0" * 64}}}
-    (tmp_path / "models.json").write_text(json.dumps(index))
-    assert load_runtime().path == path
+    paths = [tmp_path / name / "exports" / "m.onnx" for name in "ab"]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        blue_model(path)
+    pins = ({"exports/m.onnx": sha} for sha in (sha256_of(paths[0]), "0" * 64))
+    models = {name: {"files": files} for name, files in zip("ab", pins, strict=True)}
+    (tmp_path / "models.json").write_text(json.dumps({"default": "a", "models": models}))
+    assert load_runtime().path == paths[0]
     assert load_runtime("a", "onnxruntime").backend == "onnxruntime"
     with pytest.raises(InputError, match=r"sha256 is not the one in models\.json"):
         load_runtime("b")
-    with pytest.raises(InputError, match="in the box there are: a, b"):
+    with pytest.raises(InputError, match="packaged are: a, b"):
         load_runtime("c")
+    paths[0].unlink()
+    with pytest.raises(InputError, match="is missing; install skyseg_tf again"):
+        load_runtime("a")
 
 
-def test_the_box_of_this_package_holds_its_models():
-    box = runtime.read_box()
-    assert box["default"] in box["models"]
-    assert all((runtime.BOX / entry["file"]).is_file() for entry in box["models"].values())
+def test_the_runs_of_this_package_are_whole():
+    """Each file is pinned, and each export was made from the model.keras beside it."""
+    index = packaged.read_packaged()
+    assert index["default"] in index["models"]
+    for name in index["models"]:
+        run = packaged.WEIGHTS / name
+        pins = packaged.packaged_files(run)
+        assert set(pins) == {path for path in run.rglob("*") if path.is_file()}
+        for path, sha256 in pins.items():
+            packaged.check_packaged(path, sha256)
+        told = ModelFacts.from_metadata(read_metadata(run / "exports/model_f32.onnx"), run)
+        assert told.sha256 == pins[run / "model.keras"]
 
 
 @pytest.mark.parametrize("name", BACKENDS)

@@ -96,7 +96,7 @@ def test_metrics_are_those_of_the_saved_model(run, records):
     assert scores["iou"]["sky"] == pytest.approx(sky, abs=1e-3)
 
 
-def test_a_run_stands_alone_when_its_records_are_gone(run, records, tree, tmp_path, monkeypatch):
+def test_a_run_stands_alone_when_its_records_are_gone(run, records, tree, tmp_path):
     alone, manifest = tmp_path / "alone", read_manifest(records)
     shutil.copytree(run, alone)
     config = json.loads((alone / "config.json").read_text())
@@ -107,12 +107,6 @@ def test_a_run_stands_alone_when_its_records_are_gone(run, records, tree, tmp_pa
     assert load_runtime(alone / "model.keras", "keras").facts.long_side == 64
     folder = evaluate(EvaluateConfig(model=alone, source=tree, worst=0, quiet=True))
     assert json.loads((folder / "metrics.json").read_text())["input_size"] == [64]
-    boxed = []
-    monkeypatch.setattr(
-        "tools.box.write_box", lambda network, stats, *_, **__: boxed.append(stats) or folder
-    )
-    box(BoxConfig(run=alone, name="a", data="drawn", terms="none", out=tmp_path / "box"))
-    assert boxed == [manifest.rgb_stats]
     with pytest.raises(InputError, match=r"its records \(gone\) are not there; give --records or"):
         evaluate(EvaluateConfig(model=alone, quiet=True))
     (alone / "dataset.json").unlink()
@@ -478,7 +472,7 @@ def test_init_takes_the_weights_and_leaves_a_head_that_does_not_fit(run, capsys)
 def test_init_takes_a_boxed_model_by_its_name(run, records, tmp_path, monkeypatch, capsys):
     """Its network is trained, and it is as good as it was before the first step."""
     box(BoxConfig(run=run, name="small", data="drawn", terms="none", out=tmp_path / "box"))
-    monkeypatch.setattr("skyseg_tf.masking.runtime.BOX", tmp_path / "box")
+    monkeypatch.setattr("skyseg_tf.runs.packaged.WEIGHTS", tmp_path / "box")
     again = train(
         TrainConfig(
             records=records, init=Path("small"), epochs=1, batch_size=4, learning_rate=1e-9,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files import sha256_of
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.masking.model_facts import sha256_of
 from skyseg_tf.runs.folder import write_json
 from skyseg_tf.runs.history import write_history
 from skyseg_tf.train import TrainConfig
@@ -29,8 +29,10 @@ def make_run(folder, iou, protocol, epochs=3, **settings):
     names = SCHEMES["sky"].class_names
     scores = {"protocol": protocol, "iou": dict(zip(names, (0.5, iou), strict=True))}
     write_json(folder / "metrics.json", scores | {"mean_iou": (0.5 + iou) / 2})
-    rows = [{"epoch": i + 1, "loss": 1 / (i + 1), "val_loss": 0.5, "val_iou": iou, "seconds": 2.0}
-            for i in range(epochs)]  # fmt: skip
+    rows = [
+        {"epoch": i + 1, "loss": 1 / (i + 1), "val_loss": 0.5, "val_iou": iou, "seconds": 2.0}
+        for i in range(epochs)
+    ]
     write_history(folder / "history.csv", rows)
     return folder
 

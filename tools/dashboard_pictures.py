@@ -21,11 +21,21 @@ from skyseg_tf.images import write_aside
 DOCS = Path(__file__).parents[1] / "docs"
 CHROMIUM = Path("/usr/bin/chromium")
 _FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-PAGES = {"": "Inspect", "photo": "Your photo", "training": "Training", "runs": "Runs",
-         "worst": "Worst photos"}  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PAGES = {
+    "": "Inspect",
+    "photo": "Your photo",
+    "training": "Training",
+    "runs": "Runs",
+    "worst": "Worst photos",
+}
 PICTURES = (  # name, page, width of the window, theme, most of its height; a phone's screen is tall
     ("dashboard_inspect", "", 1280, "light", 1192),
     ("dashboard_training", "training", 1280, "dark", 860),
@@ -105,11 +115,17 @@ def main() -> None:
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
         wanted = [
-            (folder / f"{title.lower().replace(' ', '_')}_{width}_{theme}", path, width, theme, 9000)
+            (
+                folder / f"{title.lower().replace(' ', '_')}_{width}_{theme}",
+                path,
+                width,
+                theme,
+                9000,
+            )
             for path, title in PAGES.items()
             for width in (1280, 390)
             for theme in ("light", "dark")
-        ]  # fmt: skip
+        ]
     elif not any(Path("runs").glob("*/history.csv")):
         sys.exit(
             "no run in runs/: the docs' pictures show the one of `make train`, so run it first"

@@ -20,8 +20,8 @@ import numpy as np
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.dashboard_pages.run_facts import Group, ScoredRun, group_scores
 from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.files import sha256_of
 from skyseg_tf.images import write_aside
-from skyseg_tf.masking.model_facts import sha256_of
 from skyseg_tf.masking.runtime import BACKENDS, Runtime, load_runtime
 
 _LOG_ROWS = 8  # epochs that a page shows of a training
@@ -248,8 +248,11 @@ def _environment(run: Path) -> str:
     path = run / "environment.json"
     facts = json.loads(path.read_text()) if path.is_file() else {}
     versions = facts.get("versions", {})
-    told = [f"{key} {versions[key]}" for key in ("skyseg_tf", "tensorflow", "keras", "jax")
-            if key in versions]  # fmt: skip
+    told = [
+        f"{key} {versions[key]}"
+        for key in ("skyseg_tf", "tensorflow", "keras", "jax")
+        if key in versions
+    ]
     told.append(f"Python {facts.get('python', 'unknown')}")
     commit = facts.get("git_commit")
     return ", ".join([*told, f"commit {commit[:12]}" if commit else "commit unknown"])

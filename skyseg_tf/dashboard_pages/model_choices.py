@@ -10,7 +10,8 @@ from pathlib import Path
 
 from skyseg_tf.dashboard_pages.folders import Folders
 from skyseg_tf.data.listing import is_junk, walk_files
-from skyseg_tf.masking.runtime import BOX, model_suffixes, read_box
+from skyseg_tf.masking.runtime import model_suffixes
+from skyseg_tf.runs.packaged import WEIGHTS, packaged_files, read_packaged
 
 _NOT_RUNS = {"checkpoints", "plots", "evaluation", "exports", "tensorboard"}
 _RUN_FILES = ("config.json", "history.csv", "metrics.json", "model.keras")
@@ -33,10 +34,10 @@ class ModelChoice:
 
 def find_models(folders: Folders) -> list[ModelChoice]:
     """All models: of the box, of run folders, and of the folder for more of them."""
-    box = read_box()
-    names = sorted(box["models"], key=lambda name: name != box["default"])
+    index = read_packaged()
+    names = sorted(index["models"], key=lambda name: name != index["default"])
     found = [
-        ModelChoice(f"{name} (built in)", name, stamp_of([BOX / box["models"][name]["file"]]))
+        ModelChoice(f"{name} (built in)", name, stamp_of(packaged_files(WEIGHTS / name)))
         for name in names
     ]
     for root in (folders.runs, folders.models):

@@ -7,8 +7,9 @@ import streamlit as st
 
 from skyseg_tf.dashboard_pages import figures, session, uploads
 from skyseg_tf.dashboard_pages.model_choices import ModelChoice
-from skyseg_tf.masking.formats import FORMATS, encode_prediction, sky_facts
+from skyseg_tf.masking.formats import FORMATS, encode_prediction
 from skyseg_tf.masking.runtime import Runtime
+from skyseg_tf.masking.sky_facts import sky_facts
 
 
 def show() -> None:

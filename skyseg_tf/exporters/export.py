@@ -24,7 +24,7 @@ from skyseg_tf.exporters.settings import ExportConfig
 from skyseg_tf.files.locks import lock
 from skyseg_tf.images import check_folder, resize_image
 from skyseg_tf.masking.model_facts import ModelFacts
-from skyseg_tf.masking.runtime import Runtime, boxed, load_runtime
+from skyseg_tf.masking.runtime import Runtime, load_runtime
 from skyseg_tf.models import MODELS, check_size
 from skyseg_tf.runs.folder import read_json, read_run_data
 from skyseg_tf.runs.model_folders import exports_of, run_of
@@ -49,8 +49,7 @@ def export(config: ExportConfig) -> Agreement:
     settings = read_json(run / "config.json") if run else {}
     records, manifest = _records(config, settings, runtime)
     data = (run and read_run_data(run)) or manifest
-    network = settings.get("model") or (boxed(config.model) or {}).get("network")
-    size = _size(config, form, runtime, network, data and data.image_size)
+    size = _size(config, form, runtime, settings.get("model"), data and data.image_size)
     photos = _Photos(runtime, size, records, manifest)
     name = run.resolve().name if run else runtime.name
     facts = replace(runtime.facts, name=name, working_size=size)

@@ -5,6 +5,7 @@ can inflate to any size, a file named .jpg can be a device that never ends: ever
 how much there is before it takes any of it.
 """
 
+import hashlib
 import io
 import os
 import shutil
@@ -70,6 +71,12 @@ def check_file(path: str | Path, limit: int = MAX_FILE_BYTES) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise InputError(f"{path}: is a pipe, socket or device; give a file")
     _check_size(path, found.st_size, limit)
+
+
+def sha256_of(path: str | Path) -> str:
+    """The hex digest of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_archive(path: str | Path, limit: int | None = None) -> zipfile.ZipFile:

@@ -5,8 +5,6 @@ it. So does how a photo that EXIF turns is seen by the tool: upright, or as the 
 photo without sky gives an empty mask, never a stretched one.
 """
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,61 +26,9 @@ from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.masking.coco import coco_image, render_coco
 from skyseg_tf.masking.prediction import Prediction
+from skyseg_tf.masking.sky_facts import facts_row, render_csv, sky_facts
 
 SOFTWARE = "skyseg_tf"  # what every PNG written here says of its maker
-
-
-def sky_facts(prediction: Prediction) -> dict:
-    """Figures of one photo.
-
-    Returns:
-      "sky" (bool: whether there is any), "sky_share" (of the pixels, 0-1), "horizon" (the line
-      under which there is no more sky, see `horizon_line`, or None), "confidence" (mean over all
-      pixels of the probability of what was decided, 0.5-1; None without a sky class), and
-      "classes": share of each.
-    """
-    is_sky = prediction.is_sky
-    shares = np.bincount(prediction.ids.ravel(), minlength=256) / prediction.ids.size
-    facts = {
-        "height": prediction.ids.shape[0],
-        "width": prediction.ids.shape[1],
-        "model": prediction.model,
-        "sky": bool(is_sky.any()),
-        "sky_share": round(float(is_sky.mean()), 6),
-        "horizon": horizon_line(is_sky),
-        "confidence": None,
-        "classes": {
-            name: round(float(shares[i]), 6) for i, name in enumerate(prediction.class_names)
-        },
-    }
-    if prediction.sky is not None:
-        decided = np.where(is_sky, prediction.sky, 1 - prediction.sky)
-        facts["confidence"] = round(float(decided.mean(dtype=np.float64)), 4)
-    return facts
-
-
-def horizon_line(is_sky: np.ndarray) -> dict | None:
-    """Where the sky ends, as a straight line.
-
-    Args:
-      is_sky: (H, W) bool.
-
-    Returns:
-      {"left", "right"}: height of the line at the left and right edge as a share of the photo's
-      height, 0 at the top; the median-slope line (Theil-Sen) through the lowest sky pixel of each
-      column that has sky. None where fewer than a tenth of the columns have any.
-    """
-    height, width = is_sky.shape
-    columns = np.flatnonzero(is_sky.any(0))
-    if len(columns) < max(2, width / 10):
-        return None
-    columns = columns[:: max(1, len(columns) // 256)]
-    lowest = height - is_sky[::-1, columns].argmax(0)
-    x, y = (columns + 0.5) / width, lowest / height
-    i, j = np.triu_indices(len(x), 1)
-    slope = float(np.median((y[j] - y[i]) / (x[j] - x[i])))
-    left = float(np.median(y - slope * x))
-    return {"left": round(left, 4), "right": round(left + slope, 4)}
 
 
 def draw_overlay(image: np.ndarray, ids: np.ndarray, scheme: LabelScheme) -> np.ndarray:
@@ -185,30 +131,6 @@ def write_text(path: Path, text: str) -> None:
 def encode_text(text: str) -> bytes:
     """UTF-8; names of files that are none keep their bytes."""
     return text.encode(errors="surrogateescape")
-
-
-# --- rows of tables: (name of the photo, prediction) -> dict; and the text of all rows ---
-
-_COLUMNS = (
-    "file", "height", "width", "sky", "sky_share", "confidence", "horizon_left", "horizon_right",
-)  # fmt: skip
-
-
-def facts_row(name: str, prediction: Prediction) -> dict:
-    """The figures of `sky_facts` and the horizon's two ends, in a line of a table."""
-    facts = sky_facts(prediction)
-    horizon = facts["horizon"] or {}
-    facts |= {f"horizon_{side}": horizon.get(side) for side in ("left", "right")}
-    return {"file": name, **facts}
-
-
-def render_csv(rows: Sequence[dict]) -> str:
-    """Rows of `facts_row` under a header."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 # --- the registry ---

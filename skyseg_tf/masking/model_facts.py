@@ -1,6 +1,5 @@
 """What a model file says about itself, and how it holds it."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -96,9 +95,3 @@ class ModelFacts:
 
 
 _TYPES = get_type_hints(ModelFacts)
-
-
-def sha256_of(path: str | Path) -> str:
-    """Hex digest of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

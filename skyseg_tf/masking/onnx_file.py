@@ -9,20 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 from skyseg_tf.errors import InputError
 
 # Field numbers of onnx.proto.
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
 _GRAPH_NODE, _GRAPH_INITIALIZER, _NODE_ATTRIBUTE = 1, 5, 5
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH = 5, 6
-_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW, _TENSOR_ELSEWHERE = 1, 2, 8, 9, 13
-_DTYPES = {1: "<f4", 10: "<f2"}  # of TensorProto.DataType; weights are nothing else
+_TENSOR_ELSEWHERE = 13
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_METADATA = 10_000  # entries; ours are a dozen
-_MAX_TEXT = 4_000_000  # bytes of one; names of all weights have some thousands
+_MAX_TEXT = 4_000_000  # bytes of one; a scheme of many classes has some thousands
 _MAX_DEPTH = 8  # of graphs in graphs
 
 
@@ -122,42 +119,3 @@ def _tensors(graph: memoryview, depth: int = 0) -> Iterator[memoryview]:
                     yield inner
                 elif kind == _ATTRIBUTE_GRAPH:
                     yield from _tensors(inner, depth + 1)
-
-
-def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """The initializers of an ONNX file that are float32 or float16 and stored in it.
-
-    Args:
-      path: the file.
-
-    Returns:
-      Name -> array as stored; other types (shapes, axes) are left out.
-
-    Raises:
-      InputError: not an ONNX file.
-    """
-    found = {}
-    with _message(path) as message:
-        graphs = [value for number, value in _fields(message) if number == _MODEL_GRAPH]
-        for tensor in (t for graph in graphs for n, t in _fields(graph) if n == _GRAPH_INITIALIZER):
-            shape, dtype, name, raw = [], None, "", None
-            for number, value in _fields(tensor):
-                if number == _TENSOR_DIMS:
-                    shape += [value] if isinstance(value, int) else _packed(value)
-                elif number == _TENSOR_TYPE:
-                    dtype = _DTYPES.get(value)
-                elif number == _TENSOR_NAME:
-                    name = bytes(value).decode()
-                elif number == _TENSOR_RAW:
-                    raw = value
-            if dtype and raw is not None:
-                found[name] = np.frombuffer(raw, dtype).reshape(shape)
-    return found
-
-
-def _packed(data: memoryview) -> list[int]:
-    values, at = [], 0
-    while at < len(data):
-        value, at = _varint(data, at)
-        values.append(value)
-    return values

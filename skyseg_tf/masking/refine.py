@@ -71,10 +71,9 @@ def refine(image: np.ndarray, probs: np.ndarray) -> np.ndarray:
 
     def sharpen(tile: tuple[int, int]) -> None:
         y, x = (TILE * i for i in tile)
-        patch = cv2.resize(
-            padded[y : y + TILE + 2, x : x + TILE + 2], None, fx=factor, fy=factor,
-            interpolation=cv2.INTER_LINEAR,
-        )[factor:-factor, factor:-factor]  # fmt: skip
+        around = padded[y : y + TILE + 2, x : x + TILE + 2]
+        patch = cv2.resize(around, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+        patch = patch[factor:-factor, factor:-factor]
         rows = slice(y * factor, min(y * factor + len(patch), height))
         columns = slice(x * factor, min(x * factor + patch.shape[1], width))
         patch = patch[: rows.stop - rows.start, : columns.stop - columns.start]

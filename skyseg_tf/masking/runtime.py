@@ -1,35 +1,42 @@
 """Runs a trained network on photos, in whichever runtime is installed.
 
-    runtime = load_runtime()                        # the model in the box, fastest runtime
+    runtime = load_runtime()                        # the packaged model, fastest runtime
     probs = runtime(images)                         # (B, H, W, 3) uint8 -> (B, H, W, C) float32
 
 Every model here takes raw RGB 0-255 and gives probabilities. One class is sky (C = 1), more are a
 softmax. Nothing imports TensorFlow before the Keras runtime is asked for.
 """
 
-import json
 import math
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from skyseg_tf.errors import InputError, nearest, not_among
+from skyseg_tf.files import sha256_of
 from skyseg_tf.labels import class_ids
 from skyseg_tf.masking.backends import BACKENDS, Runtime
-from skyseg_tf.masking.backends.keras import load_boxed_network
-from skyseg_tf.masking.model_facts import METADATA_PREFIX, ModelFacts, sha256_of
+from skyseg_tf.masking.model_facts import METADATA_PREFIX, ModelFacts
 from skyseg_tf.masking.model_files import bounded
+from skyseg_tf.runs.packaged import check_packaged, packaged_files, packaged_run, read_packaged
 
 __all__ = [
-    "BACKENDS", "BOX", "FEW_PHOTOS", "METADATA_PREFIX", "ModelFacts", "Runtime", "boxed",
-    "check_sha256", "class_ids", "installed", "load_boxed", "load_fastest", "load_runtime",
-    "read_box", "sha256_of",
-]  # fmt: skip
+    "BACKENDS",
+    "FEW_PHOTOS",
+    "METADATA_PREFIX",
+    "ModelFacts",
+    "Runtime",
+    "class_ids",
+    "installed",
+    "load_fastest",
+    "load_runtime",
+    "sha256_of",
+]
 
-BOX = Path(__file__).parents[1] / "weights"
 FEW_PHOTOS = 30  # below, loading OpenVINO takes longer than it saves: `quick` is quicker
 _FIRST_SIDE = 256  # pixels at most of the picture for the very first call
 # Held from a model's loading to the end of its first call. OpenVINO fills tables at the first call
@@ -57,8 +64,8 @@ def load_runtime(
     """Loads a model into a runtime.
 
     Args:
-      model: None for the model in the box, or the name of one in it; a run folder (its exports/,
-        or its model.keras); a file that one of BACKENDS runs.
+      model: None for the packaged model, or the name of one of them; a run folder (its exports/, or
+        its model.keras); a file that one of BACKENDS runs.
       backend: one of BACKENDS; None for the first of them that is installed and can run it.
       threads: how many the runtime uses; None for all cores.
       streams: how many calls share them and run at once, where the backend can: each takes longer,
@@ -74,15 +81,10 @@ def load_runtime(
         first call, an export older than its run.
     """
     backend, path = _choose(model, backend, quick)
-    entry = boxed(model)
-    if entry:
-        check_sha256(path, entry["sha256"])
+    if packaged := packaged_run(model):
+        check_packaged(path, packaged_files(packaged)[path])
     with _FIRST_CALLS:
-        loaded = (
-            BACKENDS[backend].load_box(path, entry)
-            if entry and path.suffix not in BACKENDS[backend].suffixes
-            else BACKENDS[backend].load(path, threads, streams)
-        )
+        loaded = BACKENDS[backend].load(path, threads, streams)
         _call_once(loaded)
     if model is not None and Path(model).is_dir():
         _check_fresh(Path(model), loaded)
@@ -166,58 +168,24 @@ def _trial_seconds(runtime: Runtime) -> float:
 
 
 def _shown(model: str | Path | None) -> str:
-    return "the model in the box" if model is None else str(model)
+    return "the packaged model" if model is None else str(model)
 
 
 # --- which file ---
 
 
-def read_box() -> dict:
-    """models.json of the box: {"default": name, "models": {name: facts}}; empty if there is none.
-
-    Of each model: file, sha256, bytes, network, num_classes and options (for build_model), stats
-    (as rgb_stats.json), data, terms.
-    """
-    index = BOX / "models.json"
-    return json.loads(index.read_text()) if index.is_file() else {"default": None, "models": {}}
-
-
-def boxed(model: str | Path | None) -> dict | None:
-    """The entry of `read_box` that a --model names; None for a run or a file, which go first."""
-    box = read_box()
-    name = box["default"] if model is None else str(model)
-    return None if model and Path(model).exists() else box["models"].get(name)
-
-
-def load_boxed(name: str | Path):
-    """The network of a boxed model as models.build_model builds it, to be trained on.
-
-    Raises:
-      InputError: damaged.
-    """
-    entry = boxed(name)
-    check_sha256(BOX / entry["file"], entry["sha256"])
-    return load_boxed_network(BOX / entry["file"], entry)
-
-
 def _model_files(model: str | Path | None) -> dict[str, Path]:
     """Backend -> the file that it would run, in order of preference."""
-    entry = boxed(model)
-    if entry:
-        file = BOX / entry["file"]
-        return {
-            name: file
-            for name, backend in BACKENDS.items()
-            if file.suffix in backend.suffixes or backend.load_box
-        }
+    if packaged := packaged_run(model):
+        return _by_backend(packaged_files(packaged))
     if model is None:
-        raise InputError("this installation has no model in the box: give --model RUN or FILE")
+        raise InputError("this installation has no packaged model: give --model RUN or FILE")
     path = Path(model)
     if path.is_dir():
         return _files_of_run(path)
     if not path.exists():
-        names = read_box()["models"]
-        known = f"; in the box there are: {', '.join(names)}" if names else ""
+        names = read_packaged()["models"]
+        known = f"; packaged are: {', '.join(names)}" if names else ""
         near = nearest(str(model), names)
         meant = f"; did you mean {near}?" if near else ""
         raise InputError(f"{path}: no such run folder or model file{known}{meant}")
@@ -234,12 +202,7 @@ def model_suffixes() -> list[str]:
 
 def _files_of_run(run: Path) -> dict[str, Path]:
     """Backend -> file, of the exports and the model.keras of a run folder."""
-    found = [*(run / "exports").glob("*"), *run.glob("model.keras")]
-    files = {}
-    for name, backend in BACKENDS.items():
-        runs = [file for file in found if file.suffix in backend.suffixes]
-        if runs:
-            files[name] = min(runs, key=lambda file: _rank(file, backend.suffixes))
+    files = _by_backend([*(run / "exports").glob("*"), *run.glob("model.keras")])
     if not files and (run / "config.json").is_file():
         raise InputError(
             f"{run}: no epoch of its training is finished, it has no model yet; go on with "
@@ -250,25 +213,20 @@ def _files_of_run(run: Path) -> dict[str, Path]:
     return files
 
 
+def _by_backend(found: Iterable[Path]) -> dict[str, Path]:
+    """Backend -> the best of the files that it runs, in order of preference."""
+    files = {}
+    for name, backend in BACKENDS.items():
+        runs = [file for file in found if file.suffix in backend.suffixes]
+        if runs:
+            files[name] = min(runs, key=lambda file: _rank(file, backend.suffixes))
+    return files
+
+
 def _rank(file: Path, suffixes: tuple[str, ...]) -> tuple[int, int, str]:
     """A backend's own format first, then full precision; a quantized export is run when named."""
     ranks = [i for i, precision in enumerate(_PRECISIONS) if precision in file.stem]
     return (suffixes.index(file.suffix), ranks[0] if ranks else 0, file.name)
-
-
-def check_sha256(path: str | Path, wanted: str) -> None:
-    """Refuses a file that is not the pinned one.
-
-    Raises:
-      InputError: missing, or of another content.
-    """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: is missing; install skyseg_tf again")
-    if sha256_of(path) != wanted:
-        raise InputError(
-            f"{path}: its sha256 is not the one in models.json (damaged or altered); "
-            "install skyseg_tf again"
-        )
 
 
 def _check_fresh(run: Path, loaded: Runtime) -> None:

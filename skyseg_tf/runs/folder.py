@@ -121,6 +121,7 @@ class RunData:
         manifest, see data.records.Manifest.
       photos: by split, how many.
       records_sha256: of the content of all records, those mixed in included.
+      long_side: to which photos are shrunk for prediction, in pixels; 0 for that of image_size.
     """
 
     scheme: LabelScheme
@@ -131,6 +132,7 @@ class RunData:
     source_sha256: str
     photos: dict[str, int]
     records_sha256: str = ""
+    long_side: int = 0
 
     @staticmethod
     def of(manifest: Manifest, records_sha256: str) -> "RunData":

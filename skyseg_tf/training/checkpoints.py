@@ -127,7 +127,13 @@ def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
     Raises:
       InputError: no checkpoint there, or of another network.
     """
-    path = Path(run) / "checkpoints" / "best.npz" if Path(run).is_dir() else Path(run)
+    path = Path(run)
+    if path.is_dir():
+        kept = (
+            path / "checkpoints" / "best.npz",
+            path / "model.keras",
+        )  # the second one may be all
+        path = next((file for file in kept if file.is_file()), kept[0])
     if not path.is_file():
         raise InputError(
             f"{run}: no run to start from ({path.name} is missing); give a run of `skyseg train`, "

@@ -22,9 +22,7 @@ from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import check_folder
 from skyseg_tf.labels import LabelScheme, get_scheme
-from skyseg_tf.masking.runtime import boxed, load_boxed
 from skyseg_tf.models import MODELS, build_model, parse_model_options
-from skyseg_tf.models.folded import restore_statistics
 from skyseg_tf.models.imagenet import IMAGENET, load_imagenet
 from skyseg_tf.models.recipes import compile_model
 from skyseg_tf.runs.folder import (
@@ -33,14 +31,16 @@ from skyseg_tf.runs.folder import (
     read_config,
     read_json,
     read_run_data,
+    read_settings,
     save_model,
     training_in,
     write_json,
 )
+from skyseg_tf.runs.packaged import packaged_run
 from skyseg_tf.scoring import plots
 from skyseg_tf.scoring.scores import Scores, class_table, predict_masks, score
 from skyseg_tf.training import bad_records
-from skyseg_tf.training.checkpoints import copy_weights, load_checkpoint, load_initial_weights
+from skyseg_tf.training.checkpoints import load_checkpoint, load_initial_weights
 from skyseg_tf.training.devices import use_devices
 from skyseg_tf.training.learning_rate import RisingRate, find_rate, plot_rate_curve
 from skyseg_tf.training.loop import (
@@ -71,7 +71,6 @@ DEMO_SCENES, DEMO_SIZE = 900, (128, 256)
 _TAKEN = (
     "{0}: holds a run already; choose another --run, go on with it by --resume {0}, or delete it"
 )
-_BOXED_PHOTOS = 64  # that batch normalizations of a boxed network are told of
 
 
 def train(config: TrainConfig, on_epoch: Callable[[dict[str, float]], None] | None = None) -> Path:
@@ -242,11 +241,10 @@ def _following_init(config: TrainConfig) -> TrainConfig:
     """Without --model, the network that --init is of, where a run or a boxed model says so."""
     if not config.init or config.resume or config.model != TrainConfig.model:
         return config
-    if entry := boxed(config.init):
-        options = tuple(f"{name}={value}" for name, value in entry["options"].items())
-        return replace(config, model=entry["network"], model_options=options)
-    told = read_json(config.init / "config.json") if config.init.is_dir() else {}
-    return replace(config, model=told.get("model") or config.model)
+    run = packaged_run(config.init) or config.init
+    told = read_settings(run, TrainConfig) if run.is_dir() else {}
+    options = config.model_options or told.get("model_options") or ()
+    return replace(config, model=told.get("model") or config.model, model_options=options)
 
 
 def train_seeds(config: TrainConfig) -> Path:
@@ -361,11 +359,7 @@ def compiled_network(
         origin = load_imagenet(model, *mean_and_std(manifest.rgb_stats))
         print(f"encoder of {origin}, trained on ImageNet", flush=True)
     elif config.init and not config.resume:
-        fresh = (
-            _load_boxed_weights(config, model)
-            if boxed(config.init)
-            else load_initial_weights(config.init, model)
-        )
+        fresh = load_initial_weights(packaged_run(config.init) or config.init, model)
         print(f"weights of {config.init}; fresh: {', '.join(fresh) or 'none'}", flush=True)
     weights = class_weights(manifest.splits["train"].class_pixels) if config.class_weights else None
     compile_model(
@@ -376,18 +370,6 @@ def compiled_network(
     if config.ema:
         model.average_weights(config.ema, config.accumulate)
     return model
-
-
-def _load_boxed_weights(config: TrainConfig, model: keras.Model) -> list[str]:
-    """As load_initial_weights, from the box, whose files hold no statistics to be trained on."""
-    source = load_boxed(config.init)
-    photos = make_dataset(
-        config.records, "train", 1, shuffle=True, seed=config.seed,
-        left_out=bad_records.skipped_records(config),
-    )  # fmt: skip
-    restore_statistics(source, (image.numpy() for image, _ in photos.take(_BOXED_PHOTOS)))
-    arrays = [keras.ops.convert_to_numpy(v) for v in source.variables]
-    return copy_weights(arrays, [v.name for v in source.variables], model, config.init)
 
 
 def _network(config: TrainConfig, manifest: Manifest, precision: str) -> keras.Model:

@@ -31,8 +31,6 @@ class Backend:
         first call); for few photos the lowest is taken.
       is_rival: whether it is tried against the other rivals before long work: which of them is the
         faster one depends on processor and network.
-      load_box: (ONNX file, its entry in models.json) -> Runtime, of a backend that reads no ONNX
-        but can build the packaged networks itself.
     """
 
     name: str
@@ -43,7 +41,6 @@ class Backend:
     load: Callable[[Path, int | None, int], "Runtime"]
     start_rank: int
     is_rival: bool = False
-    load_box: Callable[[Path, dict], "Runtime"] | None = None
 
     def is_installed(self) -> bool:
         """Whether its package is there; nothing is imported."""
@@ -64,9 +61,15 @@ class Runtime:
     """
 
     def __init__(
-        self, backend: str, path: Path, facts: ModelFacts, infer: Callable, batch=None, streams=1,
+        self,
+        backend: str,
+        path: Path,
+        facts: ModelFacts,
+        infer: Callable[[np.ndarray], np.ndarray],
+        batch: int | None = None,
+        streams: int = 1,
         network=None,
-    ):  # fmt: skip
+    ):
         """Wraps `infer`: float32 (batch or any B, ...) -> (B, H, W, C); `streams` may call it."""
         self.network = network
         self.backend, self.path, self.facts = backend, path, facts

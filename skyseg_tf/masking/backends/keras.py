@@ -1,16 +1,15 @@
 """Keras: a run's own model.keras, on TensorFlow or JAX."""
 
-import json
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files import sha256_of
 from skyseg_tf.labels import SCHEMES, LabelScheme
 from skyseg_tf.masking.backends.interface import Backend, Runtime
-from skyseg_tf.masking.model_facts import METADATA_PREFIX, ModelFacts, sha256_of
+from skyseg_tf.masking.model_facts import ModelFacts
 from skyseg_tf.masking.model_files import reading
-from skyseg_tf.masking.onnx_file import read_metadata, read_weights
 
 
 def load(path: Path, threads: int | None, streams: int) -> Runtime:
@@ -32,32 +31,6 @@ def load_network(path: Path, threads: int | None = None):
     keras = _import_keras(threads)
     with reading(path, "Keras"):
         return keras.models.load_model(path, compile=False)
-
-
-def load_boxed_network(path: Path, entry: dict):
-    """Rebuilds a boxed network by its name; its weights are the ONNX file's own.
-
-    Returns:
-      keras.Model of models.build_model: normalized images -> dict of logits.
-    """
-    _import_keras(None)
-    from skyseg_tf.models import build_model
-    from skyseg_tf.models.folded import load_folded_weights
-
-    network = build_model(entry["network"], entry["num_classes"], **entry["options"])
-    constants = read_weights(path)
-    names = json.loads(read_metadata(path)[f"{METADATA_PREFIX}weights"])
-    load_folded_weights(network, {key: constants[name] for key, name in names.items()})
-    return network
-
-
-def load_box(path: Path, entry: dict) -> Runtime:
-    """A boxed network in the Keras runtime."""
-    network = load_boxed_network(path, entry)
-    from skyseg_tf.runs.folder import make_saved_model
-
-    facts = ModelFacts.from_metadata(read_metadata(path), path)
-    return _keras_runtime(path, make_saved_model(network, entry["stats"]), facts)
 
 
 def _import_keras(threads: int | None):
@@ -97,7 +70,7 @@ def _facts_of_run(path: Path, network) -> ModelFacts:
         frames=shape[1] if len(shape) == 5 else 1,
         sha256=sha256_of(path),
     )
-    return replace(facts, long_side=max(data.image_size)) if data else facts
+    return replace(facts, long_side=data.long_side or max(data.image_size)) if data else facts
 
 
 def _check_network(path: Path, network) -> None:
@@ -131,5 +104,4 @@ BACKEND = Backend(
     install="pip install tensorflow keras",
     load=load,
     start_rank=4,
-    load_box=load_box,
 )

@@ -2,6 +2,7 @@
 
 import queue
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,21 +20,15 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
     """
     import openvino as ov
 
-    # Its default computes in bfloat16 where the CPU can: up to 0.12 off.
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    if streams > 1:  # a stream that is bound to a core stands still while a decoder has it
-        settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": streams}
-        settings |= {"ENABLE_CPU_PINNING": False}
-    settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
     with reading(path, "OpenVINO"):
         core = ov.Core()
         network = core.read_model(path)
-        compiled = core.compile_model(network, "CPU", settings)
+        compiled = core.compile_model(network, "CPU", _settings(threads, streams))
         if path.suffix == ".onnx":  # OpenVINO drops its metadata
             metadata = read_metadata(path)
         else:
-            metadata = {key: str(value.value) for key, value in network.get_rt_info().items()
-                        if key.startswith(METADATA_PREFIX)}  # fmt: skip
+            told = network.get_rt_info().items()
+            metadata = {k: str(v.value) for k, v in told if k.startswith(METADATA_PREFIX)}
         facts = ModelFacts.from_metadata(metadata, path)
         port = compiled.input(0)
     as_bytes = port.element_type == ov.Type.u8
@@ -56,6 +51,15 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
 
     fixed = batch.get_length() if batch.is_static else None
     return Runtime("openvino", path, facts, infer, fixed, streams)
+
+
+def _settings(threads: int | None, streams: int) -> dict[str, Any]:
+    # Its default computes in bfloat16 where the CPU can: up to 0.12 off.
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    if streams > 1:  # a stream that is bound to a core stands still while a decoder has it
+        settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": streams}
+        settings |= {"ENABLE_CPU_PINNING": False}
+    return settings | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
 
 
 BACKEND = Backend(
