@@ -126,7 +126,7 @@ def test_a_run_without_a_finished_epoch_says_how_to_go_on(tmp_path):
 
 
 def test_settings_that_no_training_can_have_are_told_by_file(tmp_path):
-    from skyseg_tf.training.settings_check import resumed
+    from skyseg_tf.training.resume import resumed
 
     stored = TrainConfig(records=tmp_path, run=tmp_path)
     for change, message in (

@@ -34,9 +34,10 @@ from skyseg_tf.models.options import options_of
 from skyseg_tf.runs.folder import read_config, read_json, write_json
 from skyseg_tf.runs.history import read_history
 from skyseg_tf.scoring import plots
+from skyseg_tf.training.records import find_records
 from skyseg_tf.training.settings import SearchConfig, TrainConfig
 from skyseg_tf.training.settings_check import augment_of, check_settings
-from skyseg_tf.training.story import find_records, train
+from skyseg_tf.training.story import train
 from skyseg_tf.tuning.plots import plot_heat_map, plot_parallel_coordinates
 from skyseg_tf.tuning.space import Parameter, parse_space
 from skyseg_tf.tuning.trials import Plan, TrialRow, Trials, exclusive, import_optuna, trial_folder
