@@ -56,7 +56,7 @@ def test_settings_of_both_commands_come_back(tmp_path):
     for config in (
         TrainConfig(records=tmp_path, image_size=(32, 64), learning_rate=1, init=Path("a"),
                     model_options=("depth=101",), extra_records=(tmp_path / "a",)),
-        SearchConfig(records=tmp_path, space=("ema=0,0.9",), plots=Path("p"), sampler="grid"),
+        SearchConfig(records=tmp_path, space=("ema=0,0.9",), sampler="grid"),
     ):  # fmt: skip
         write_json(tmp_path / "config.json", config)
         assert read_config(tmp_path, type(config)) == config
