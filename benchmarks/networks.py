@@ -53,7 +53,7 @@ def measure(name: str, size: tuple[int, int], batch: int, repeats: int) -> dict:
     import tensorflow as tf
 
     from skyseg_tf.models import MODELS
-    from skyseg_tf.models.recipes import compile_model
+    from skyseg_tf.training.optimizer import compile_model
     from tools.zoo import count_gmacs
 
     keras.utils.set_random_seed(0)
@@ -68,11 +68,10 @@ def measure(name: str, size: tuple[int, int], batch: int, repeats: int) -> dict:
     row["forward_ms"] = median_ms(lambda: forward(image).numpy(), repeats)
     half = (size[0] // 2, size[1] // 2)
     network, shape = build(name, half, batch)
-    compile_model(network, MODELS[name].recipe, steps=1000)
+    model = compile_model(network, MODELS[name].recipe, steps=1000)
     images = rng.standard_normal(shape).astype("float32")
-    mask = rng.integers(0, 2, (batch, *half, 1)).astype("uint8")
-    masks = dict.fromkeys(network.output, mask)
-    row["step_ms"] = median_ms(lambda: network.train_on_batch(images, masks), max(repeats // 2, 3))
+    masks = rng.integers(0, 2, (batch, *half)).astype("uint8")
+    row["step_ms"] = median_ms(lambda: model.train_on_batch(images, masks), max(repeats // 2, 3))
     return row
 
 

@@ -18,19 +18,17 @@ import keras
 import numpy as np
 
 from skyseg_tf.models import blocks, build_model
-from skyseg_tf.training.losses import MaskLoss, ce_dice
+from skyseg_tf.models.networks import Recipe
+from skyseg_tf.training.optimizer import compile_model
 
 
 def step_seconds(name: str, size: tuple[int, int], batch: int, steps: int = 5) -> float:
     """Median seconds of a step after two for warming up."""
     keras.utils.set_random_seed(0)
-    model = build_model(name, 1)
-    model.compile(
-        "adam", loss={output: MaskLoss(ce_dice) for output in model.output}, jit_compile=False
-    )
+    model = compile_model(build_model(name, 1), Recipe("adam"), steps=1000)
     rng = np.random.default_rng(0)
     images = rng.normal(size=(batch, *size, 3)).astype(np.float32)
-    masks = dict.fromkeys(model.output, rng.integers(0, 2, (batch, *size, 1)).astype(np.uint8))
+    masks = rng.integers(0, 2, (batch, *size)).astype(np.uint8)
     times = []
     for _ in range(2 + steps):
         start = time.perf_counter()

@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.train")
     def command(config: TrainConfig) -> None:
         import_tensorflow_quietly()
         from skyseg_tf.runs.folder import read_config
-        from skyseg_tf.training.settings_check import resumed
+        from skyseg_tf.training.resume import resumed
         from skyseg_tf.training.story import train_settled
 
         if config.resume:  # parsed again upon the run's own settings, every flag given stands out

@@ -15,14 +15,14 @@ TWO_STEPS = """
 import json, sys
 import keras, numpy as np
 from skyseg_tf.models import MODELS, build_model
-from skyseg_tf.models.recipes import compile_model
+from skyseg_tf.training.optimizer import compile_model
 
 name = sys.argv[1]
 rng = np.random.default_rng(0)
 keras.utils.set_random_seed(0)
 size = (64, 96)
 network = build_model(name, 3, size=size)
-for layer in network._flatten_layers():
+for layer in network.layers:
     if isinstance(layer, keras.layers.Dropout):
         layer.rate = 0.0  # each backend draws noise of its own
 for variable in network.variables:
@@ -30,14 +30,14 @@ for variable in network.variables:
         shape = variable.shape
         taps = np.prod(shape[:2] if shape[-1] == 1 else shape[:-1])
         variable.assign(rng.standard_normal(shape) * np.sqrt(2 / taps))
-compile_model(network, MODELS[name].recipe, steps=100)
+network = compile_model(network, MODELS[name].recipe, steps=100)
 frames = (4,) if MODELS[name].sequence else ()
 images = rng.standard_normal((2, *frames, *size, 3)).astype("float32")
-mask = rng.integers(0, 3, (2, *size, 1)).astype("uint8")
+mask = rng.integers(0, 3, (2, *size)).astype("uint8")
 mask[:, :8] = 255
 losses = []
 for _ in range(2):
-    result = network.train_on_batch(images, dict.fromkeys(network.output, mask), return_dict=True)
+    result = network.train_on_batch(images, mask, return_dict=True)
     losses.append(float(result["loss"]))
     network.reset_metrics()
 print(json.dumps(losses))

@@ -22,8 +22,8 @@ if not jax:
 import keras
 from skyseg_tf.training.devices import use_devices
 from skyseg_tf.models import blocks
-from skyseg_tf.models.recipes import Recipe, compile_model
-from skyseg_tf.training.trained_model import TrainedModel
+from skyseg_tf.networks import Recipe
+from skyseg_tf.training.optimizer import compile_model
 
 def trained(devices):
     with use_devices(devices, 4):
@@ -31,13 +31,13 @@ def trained(devices):
         image = keras.Input((8, 8, 3))
         x = blocks.relu(blocks.conv(image, 8, 3, "conv", bias=True))
         logits = blocks.conv(x, 1, 1, "head", bias=True)
-        model = TrainedModel.of(keras.Model(image, {"logits": logits}, name="skynet"))
-        compile_model(model, Recipe("sgd", 0.1, loss=("cross_entropy",) * 2), steps=100)
-        model.average_weights(0.9)
+        network = keras.Model(image, {"logits": logits}, name="skynet")
+        recipe = Recipe("sgd", 0.1, loss=("cross_entropy",) * 2)
+        model = compile_model(network, recipe, steps=100, ema=0.9)
         rng = np.random.default_rng(0)
         images = rng.normal(size=(12, 8, 8, 3)).astype(np.float32)
-        masks = (images[..., :1] > 0).astype(np.uint8)
-        history = model.fit(images, {"logits": masks}, batch_size=4, shuffle=False, verbose=0).history
+        masks = (images[..., 0] > 0).astype(np.uint8)
+        history = model.fit(images, masks, batch_size=4, shuffle=False, verbose=0).history
         found = [keras.ops.convert_to_numpy(w) for w in model.weights]
         with model.averaged():
             found += [keras.ops.convert_to_numpy(w) for w in model.weights]

@@ -167,7 +167,7 @@ def test_streaming_confusion_equals_the_metric(channels):
         mask[rng.random(mask.shape) < 0.2] = 255
         logits = rng.normal(size=(2, 6, 8, channels)).astype(np.float32)
         logits[0] = 0  # neither sky nor not, neither class before the other
-        streaming.update_state(mask[..., None], logits)
+        streaming.update_state(mask, logits)
         pred = class_ids(logits, threshold=0)
         matrix += metrics.confusion_matrix(mask, pred, classes)
     assert np.array_equal(streaming.matrix(), matrix)
@@ -178,5 +178,5 @@ def test_streaming_confusion_equals_the_metric(channels):
 def test_streaming_confusion_counts_past_int32():
     streaming = losses.StreamingConfusion(2)
     streaming.high.assign(np.full((2, 2), 400))  # 6.7e9 pixels each
-    streaming.update_state(np.ones((1, 2, 2, 1), np.uint8), np.ones((1, 2, 2, 1), np.float32))
+    streaming.update_state(np.ones((1, 2, 2), np.uint8), np.ones((1, 2, 2, 1), np.float32))
     assert streaming.matrix()[1, 1] == 400 * 2**24 + 4

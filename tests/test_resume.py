@@ -22,7 +22,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.models import MODELS
 from skyseg_tf.runs.folder import read_config, write_json
 from skyseg_tf.train import TrainConfig, main, train
-from skyseg_tf.training.settings_check import resumed
+from skyseg_tf.training.resume import resumed
 
 # The real command, which sends itself a signal after a given number of batches.
 STRUCK = """

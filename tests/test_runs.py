@@ -56,7 +56,7 @@ def test_settings_of_both_commands_come_back(tmp_path):
     for config in (
         TrainConfig(records=tmp_path, image_size=(32, 64), learning_rate=1, init=Path("a"),
                     model_options=("depth=101",), extra_records=(tmp_path / "a",)),
-        SearchConfig(records=tmp_path, space=("ema=0,0.9",), plots=Path("p"), sampler="grid"),
+        SearchConfig(records=tmp_path, space=("ema=0,0.9",), sampler="grid"),
     ):  # fmt: skip
         write_json(tmp_path / "config.json", config)
         assert read_config(tmp_path, type(config)) == config
@@ -126,7 +126,7 @@ def test_a_run_without_a_finished_epoch_says_how_to_go_on(tmp_path):
 
 
 def test_settings_that_no_training_can_have_are_told_by_file(tmp_path):
-    from skyseg_tf.training.settings_check import resumed
+    from skyseg_tf.training.resume import resumed
 
     stored = TrainConfig(records=tmp_path, run=tmp_path)
     for change, message in (

@@ -471,7 +471,6 @@ def test_what_cannot_be_searched_is_refused(records, tmp_path):
         ({"space": ("learning_rate=uniform:-1:1",)}, "--learning-rate is -1.0: at least 0"),
         ({"batch_size": 16}, "--batch-size is given and searched over"),
         ({"trials": 0}, "--trials is 0"),
-        ({"seeds": 3}, "not for a search"),
     ]:
         with pytest.raises(InputError, match=message):
             search(config_of(records, tmp_path, **changes), fake_train)

@@ -28,9 +28,9 @@ from skyseg_tf.models import MODELS, Network, blocks, build_model
 from skyseg_tf.runs.folder import read_run_data
 from skyseg_tf.train import TrainConfig, main, train
 from skyseg_tf.training import loop as fitting
+from skyseg_tf.training.batches import make_batches
 from skyseg_tf.training.checkpoints import load_initial_weights
 from skyseg_tf.training.settings_check import augment_of, check_flags
-from skyseg_tf.training.story import make_streams
 from tools.box import BoxConfig, box
 
 
@@ -197,8 +197,7 @@ def test_extra_records_teach_all_or_the_known_classes(tmp_path, teach, ids):
         records=tmp_path / "photos_records", extra_records=(tmp_path / "scenes_records",),
         extra_classes=teach, augment="none", batch_size=2,
     )  # fmt: skip
-    train_data, _ = make_streams(config, get_scheme("cityscapes19"))
-    ((_, masks),) = train_data(0, 0)
+    ((_, masks),) = make_batches(config, get_scheme("cityscapes19")).train(0, 0)
     assert np.unique(masks).tolist() == ids
 
 
@@ -210,7 +209,8 @@ def test_mixed_precision_trains_what_computes_in_float32(records, tmp_path):
     )  # fmt: skip
     train(config)
     saved = keras.models.load_model(tmp_path / "run" / "model.keras")
-    assert {layer.compute_dtype for layer in saved._flatten_layers()} == {"float32"}
+    parts = [layer for part in saved.layers for layer in getattr(part, "layers", [part])]
+    assert {layer.compute_dtype for layer in parts} == {"float32"}
     trained = build_model("skynet", 1)
     load_initial_weights(tmp_path / "run", trained)  # of the checkpoint
     for ours, theirs in zip(saved.variables, trained.variables, strict=True):
@@ -245,10 +245,10 @@ def test_open_crowns_changes_what_is_trained_alone(tmp_path, opens, ids):
         storage="uint8", quiet=True,
     ))  # fmt: skip
     config = TrainConfig(records=records, augment="none", batch_size=1, open_crowns=opens)
-    train_data, val_data = make_streams(config, get_scheme("cityscapes19"))
-    ((_, masks),) = train_data(0, 0)
+    batches = make_batches(config, get_scheme("cityscapes19"))
+    ((_, masks),) = batches.train(0, 0)
     assert set(np.unique(masks)) == ids
-    assert set(np.unique(next(iter(val_data))[1])) == {8, 10}
+    assert set(np.unique(next(iter(batches.val))[1])) == {8, 10}
 
 
 @pytest.mark.parametrize(

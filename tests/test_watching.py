@@ -10,10 +10,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import get_scheme
 from skyseg_tf.models import blocks
-from skyseg_tf.models.recipes import Recipe, compile_model
+from skyseg_tf.models.networks import Recipe
 from skyseg_tf.scoring.metrics import confusion_matrix
-from skyseg_tf.training.loop import targets_of
-from skyseg_tf.training.watching import Board, LiveCurves, make_tracker, streamed_matrix
+from skyseg_tf.training.optimizer import compile_model
+from skyseg_tf.training.watching import Board, LiveCurves, make_tracker
 
 ROW = {"epoch": 1, "loss": 0.5, "iou": 0.6, "val_loss": 0.7, "val_iou": 0.4, "seconds": 3.0,
        "waiting": 0.25}  # fmt: skip
@@ -33,12 +33,12 @@ def evaluated():
     network = keras.Model(
         image, {"logits": blocks.conv(image, 1, 1, "head", bias=True)}, name="skynet"
     )
-    compile_model(network, Recipe("sgd", 0.1), steps=10)
+    network = compile_model(network, Recipe("sgd", 0.1), steps=10)
     rng = np.random.default_rng(0)
     images = rng.normal(size=(3, 16, 16, 3)).astype(np.float32)
     masks = rng.integers(0, 2, (3, 16, 16)).astype(np.uint8)
     masks[0, :4] = 255
-    network.evaluate(*targets_of(network)(images, masks), verbose=0)
+    network.evaluate(images, masks, verbose=0)
     return network, images, masks
 
 
@@ -78,7 +78,7 @@ def test_curves_are_drawn_in_place_in_a_notebook_and_nowhere_else(monkeypatch, c
 def test_matrix_of_the_validation(evaluated):
     network, images, masks = evaluated
     preds = (network.predict_on_batch(images)["logits"][..., 0] > 0).astype(np.uint8)
-    assert np.array_equal(streamed_matrix(network), confusion_matrix(masks, preds, 2))
+    assert np.array_equal(network.iou.matrix(), confusion_matrix(masks, preds, 2))
 
 
 def test_board_shows_curves_matrix_and_pictures(evaluated, tmp_path):

@@ -35,8 +35,7 @@ def _index(part: str) -> str:
 
 # Pattern of a name there, and its name here (a template, or made from the match).
 _BISENETV2 = (
-    (r"backbone\.detail\.detail_branch\.(\d)\.",
-     lambda m: f"detail.S{int(m[1]) + 1}."),
+    (r"backbone\.detail\.detail_branch\.(\d)\.", lambda m: f"detail.S{int(m[1]) + 1}."),
     (r"backbone\.semantic\.stage1\.conv_first\.", "segment.S1S2.conv."),
     (r"backbone\.semantic\.stage1\.convs\.", "segment.S1S2.left."),
     (r"backbone\.semantic\.stage1\.fuse_last\.", "segment.S1S2.fuse."),
@@ -44,22 +43,27 @@ _BISENETV2 = (
     (r"backbone\.semantic\.stage4_CEBlock\.", "segment.S5_5."),
     (r"backbone\.semantic\.stage(\d)\.", lambda m: f"segment.{_STAGES[m[1]]}."),
     # The first block of a stage halves: it has two depthwise convolutions and a shortcut.
-    (r"(segment\.S\w+\.0)\.dwconv\.(\d)\.(conv|bn)\.",
-     lambda m: f"{m[1]}.dwconv{int(m[2]) + 1}.{_index(m[3])}."),
-    (r"(segment\.S\w+\.\d)\.(dwconv|conv2)\.0\.(conv|bn)\.",
-     lambda m: f"{m[1]}.{m[2]}.{_index(m[3])}."),
+    (
+        r"(segment\.S\w+\.0)\.dwconv\.(\d)\.(conv|bn)\.",
+        lambda m: f"{m[1]}.dwconv{int(m[2]) + 1}.{_index(m[3])}.",
+    ),
+    (
+        r"(segment\.S\w+\.\d)\.(dwconv|conv2)\.0\.(conv|bn)\.",
+        lambda m: f"{m[1]}.{m[2]}.{_index(m[3])}.",
+    ),
     (r"(segment\.S\w+\.0\.shortcut)\.0\.", r"\1."),
-    (r"backbone\.bga\.(detail_dwconv|semantic_dwconv)\.0\.",
-     lambda m: f"bga.{_SIDES[m[1]]}."),
-    (r"backbone\.bga\.(detail_down\.0|semantic_conv\.0|conv)\.(conv|bn)\.",
-     lambda m: f"bga.{_PLAIN[m[1]]}.{_index(m[2])}."),
+    (r"backbone\.bga\.(detail_dwconv|semantic_dwconv)\.0\.", lambda m: f"bga.{_SIDES[m[1]]}."),
+    (
+        r"backbone\.bga\.(detail_down\.0|semantic_conv\.0|conv)\.(conv|bn)\.",
+        lambda m: f"bga.{_PLAIN[m[1]]}.{_index(m[2])}.",
+    ),
     *_SEPARABLE,
     (r"decode_head\.convs\.0\.", "head.conv."),
     (r"decode_head\.conv_seg\.", "head.conv_out.1."),
     (r"auxiliary_head\.(\d)\.convs\.0\.", lambda m: f"{_AUX[m[1]]}.conv."),
     (r"auxiliary_head\.(\d)\.convs\.1\.", lambda m: f"{_AUX[m[1]]}.conv2."),
     (r"auxiliary_head\.(\d)\.conv_seg\.", lambda m: f"{_AUX[m[1]]}.conv_out.1."),
-)  # fmt: skip
+)
 _PSPNET = (
     (r"backbone\.stem\.", "layer0."),
     (r"backbone\.layer", "layer"),

@@ -152,9 +152,13 @@ def inverted_residual(x, filters: int, kernel: int, stride: int, expand: int, na
         x = same_conv_bn(x, expand * width, 1, f"{name}._expand_conv", f"{name}._bn0")
         x = relu6(x)
     x = layers.DepthwiseConv2D(
-        kernel, stride, "same", use_bias=False, dtype=blocks.depthwise_dtype(),
+        kernel,
+        stride,
+        "same",
+        use_bias=False,
+        dtype=blocks.depthwise_dtype(),
         name=f"{name}._depthwise_conv",
-    )(x)  # fmt: skip
+    )(x)
     x = relu6(blocks.batch_norm(x, f"{name}._bn1", epsilon=1e-3))
     x = same_conv_bn(x, filters, 1, f"{name}._project_conv", f"{name}._bn2")
     return layers.Add()([x, start]) if stride == 1 and filters == width else x

@@ -25,7 +25,7 @@ def skipped_records(config: TrainConfig, anew: bool = False) -> Skipped | None:
     """The records that a training leaves out; None where it is to stop at a damaged one.
 
     Args:
-      config: completed, see story.prepare.
+      config: completed, see settle.settle.
       anew: read all records again, whatever the run says of them.
 
     Raises:

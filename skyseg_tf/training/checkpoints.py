@@ -28,9 +28,18 @@ from skyseg_tf.masking.backends.keras import load_network
 _FACTS_BYTES = 64 << 20  # the history of a hundred thousand epochs
 # What numpy and zipfile raise for files that are cut off, altered, or no .npz at all.
 _DAMAGE = (
-    zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, KeyError, AttributeError,
-    TypeError, NotImplementedError, RuntimeError, MemoryError,
-)  # fmt: skip
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    ValueError,
+    EOFError,
+    KeyError,
+    AttributeError,
+    TypeError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+)
 GENERATIONS = ("newest.npz", "last.npz", "previous.npz")  # the first only amid the renaming
 
 

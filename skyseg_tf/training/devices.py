@@ -1,4 +1,4 @@
-"""Several GPUs of one machine: the batch is split among them, and their gradients are summed up."""
+"""The devices that train: a batch split among several GPUs, and what is said where one cannot."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.training.settings import TrainConfig
 
 
 @contextmanager
@@ -51,3 +52,29 @@ def use_devices(count: int, batch_size: int) -> Iterator[None]:
 def _tensorflow_devices() -> list[str]:
     gpus = tf.config.list_logical_devices("GPU")
     return [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
+
+
+@contextmanager
+def telling_device_errors(settings: TrainConfig) -> Iterator[None]:
+    """Inside, it is said what to do where TensorFlow lacks memory or XLA an operation.
+
+    Args:
+      settings: of the training that is inside.
+
+    Raises:
+      InputError: as said, in one line.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:
+        raise InputError(
+            f"memory does not hold --batch-size {settings.batch_size}; give a smaller one, and "
+            "--accumulate where a step shall be of as many photos"
+        ) from None
+    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+        if not settings.xla:
+            raise
+        raise InputError(
+            f"--xla: XLA cannot compile a training step of {settings.model} in "
+            f"{settings.precision} here; leave --xla out, or give --precision auto, which tries it"
+        ) from None

@@ -7,11 +7,18 @@ for the slope, which is a line through a decade of rates.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
 from keras import ops
 from matplotlib.figure import Figure
+
+from skyseg_tf.scoring import plots
+from skyseg_tf.training.batches import make_batches
+from skyseg_tf.training.devices import use_devices
+from skyseg_tf.training.job import Job
+from skyseg_tf.training.network import start_network
 
 LOWEST, HIGHEST, STEPS = 1e-6, 1.0, 100
 _SMOOTHING = 0.9
@@ -40,6 +47,29 @@ class RisingRate(keras.optimizers.schedules.LearningRateSchedule):
         return {"low": self.low, "high": self.high, "steps": self.steps}
 
 
+def find_learning_rate(job: Job) -> Path:
+    """Draws the loss over rising learning rates and says which one it suggests.
+
+    Args:
+      job: what is to be trained; nothing is written into its run.
+
+    Returns:
+      The plot, in `--plots`.
+    """
+    settings, rising = job.settings, RisingRate()
+    with use_devices(settings.devices, settings.batch_size):
+        keras.utils.set_random_seed(settings.seed)
+        model = start_network(job.changed(ema=0.0, accumulate=1), 1, rising)
+        curve = find_rate(
+            model, make_batches(settings, job.scheme, job.skipped).train(0, 0), rising
+        )
+    figure = plot_rate_curve(curve, f"{job.title}, batches of {settings.batch_size}")
+    path = settings.plots / f"{settings.model}_learning_rate.png"
+    plots.save_figure(figure, path)
+    print(f"--learning-rate {curve.suggested:.1e}: the loss falls fastest there; look at {path}")
+    return path
+
+
 @dataclass(frozen=True)
 class RateCurve:
     """Loss by learning rate.
@@ -63,14 +93,14 @@ def find_rate(model: keras.Model, batches: Iterable, schedule: RisingRate) -> Ra
 
     Args:
       model: compiled with `schedule`; it is of no use afterwards.
-      batches: (images, targets), at least one; they are repeated as often as is needed.
+      batches: of images and masks, at least one; they are repeated as often as is needed.
       schedule: the rising rate.
     """
     losses: list[float] = []
     while len(losses) < schedule.steps:
-        for images, targets in batches:
+        for images, masks in batches:
             model.reset_metrics()  # the loss of this batch alone
-            losses.append(model.train_on_batch(images, targets, return_dict=True)["loss"])
+            losses.append(model.train_on_batch(images, masks, return_dict=True)["loss"])
             smooth = smoothed(losses)
             if len(losses) == schedule.steps or not smooth[-1] < _EXPLODED * smooth.min():
                 return rate_curve(
@@ -122,8 +152,8 @@ def plot_rate_curve(curve: RateCurve, title: str) -> Figure:
     axes = figure.subplots()
     axes.plot(curve.rates, curve.losses, ".", color="#9ecae1", label="each batch", ms=4)
     axes.plot(curve.rates, curve.smooth, color="#2c7fb8", label="smoothed")
-    axes.axvline(curve.suggested, color="#d95f0e", linestyle="--",
-                 label=f"falls fastest: {curve.suggested:.1e}")  # fmt: skip
+    label = f"falls fastest: {curve.suggested:.1e}"
+    axes.axvline(curve.suggested, color="#d95f0e", linestyle="--", label=label)
     axes.set_xscale("log")
     finite = curve.smooth[np.isfinite(curve.smooth)]
     axes.set_ylim(0.9 * finite.min(), 1.1 * max(finite[0], np.median(finite)) + 1e-6)

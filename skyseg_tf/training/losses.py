@@ -170,28 +170,8 @@ def weighted_cross_entropy(weights: np.ndarray):
     return weighted
 
 
-class MaskLoss(keras.losses.Loss):
-    """Adapter for `compile`: a loss of this module on mask (B, H, W, 1), whose last axis keeps
-    Keras from squeezing the logits of a single class."""
-
-    def __init__(self, loss):
-        """Wraps a function of (mask, logits)."""
-        super().__init__(name=loss.__name__, reduction=None)
-        self.loss = loss
-
-    def call(self, mask, logits):
-        """Scalar loss; of several TensorFlow devices, whose gradients are summed, each has its share."""
-        value = self.loss(mask[..., 0], logits)
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            value = value / tf.distribute.get_strategy().num_replicas_in_sync
-        return value
-
-
 class StreamingConfusion(keras.metrics.Metric):
-    """Confusion matrix over batches of mask (B, H, W, 1) and logits; `result()` is the mean IoU, or for one
-    logit the IoU of class 1.
+    """Confusion matrix over batches; `result()` is the mean IoU, or for one logit the IoU of class 1.
 
     The counts are kept in two int32 limbs, because JAX has no int64 by default and int32 alone
     overflows after 2^31 pixels of one class (1024 Cityscapes photos of road).
@@ -211,12 +191,12 @@ class StreamingConfusion(keras.metrics.Metric):
         self.high = self.add_variable(shape, keras.initializers.Zeros(), dtype="int32", name="high")
 
     def update_state(self, mask, logits, sample_weight=None):
-        """Adds a batch."""
+        """Adds a batch: mask (B, H, W) of class ids, logits (B, H, W, C)."""
         if logits.shape[-1] == 1:
             pred = ops.cast(logits[..., 0] >= 0, "int32")
         else:
             pred = ops.cast(ops.argmax(logits, axis=-1), "int32")
-        mask = ops.cast(mask[..., 0], "int32")
+        mask = ops.cast(mask, "int32")
         size = self.num_classes**2
         # Ignored pixels go into one bin past the end, which is cut off.
         bins = ops.where(ops.equal(mask, IGNORE), size, mask * self.num_classes + pred)

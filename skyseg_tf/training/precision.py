@@ -8,6 +8,9 @@ import keras
 import tensorflow as tf
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.training.batches import make_batches
+from skyseg_tf.training.job import Job
+from skyseg_tf.training.network import start_network
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _WARM_UP, _STEPS = 2, 5
@@ -58,14 +61,31 @@ def candidates() -> list[Arithmetic]:
     return found
 
 
+def fastest_arithmetic(job: Job) -> Job:
+    """Settles --precision auto by a few steps of each kind of arithmetic, and says what came out.
+
+    Args:
+      job: what is to be trained.
+    """
+
+    def build(arithmetic: Arithmetic) -> keras.Model:
+        return start_network(job.changed(**arithmetic._asdict(), init=None), 1)
+
+    images, masks = next(iter(make_batches(job.settings, job.scheme, job.skipped).train(0, 0)))
+    best, times = choose_arithmetic(build, (images.numpy(), masks.numpy()), candidates())
+    told = [f"{a} {'fails' if ms is None else f'{ms:.0f} ms'}" for a, ms in times.items()]
+    print(f"precision: {best} ({', '.join(told)} a step)", flush=True)
+    return job.changed(**best._asdict())
+
+
 def choose_arithmetic(
-    build: Callable[[Arithmetic], keras.Model], batch: Callable, tried: Iterable[Arithmetic]
+    build: Callable[[Arithmetic], keras.Model], batch: tuple, tried: Iterable[Arithmetic]
 ) -> tuple[Arithmetic, dict[Arithmetic, float | None]]:
     """Trains a fresh network for a few steps with each, all on the same batch.
 
     Args:
       build: gives a compiled network.
-      batch: network -> (images, targets) as its `train_on_batch` takes them.
+      batch: images and masks.
       tried: see `candidates`.
 
     Returns:
@@ -76,7 +96,7 @@ def choose_arithmetic(
     for arithmetic in tried:
         try:
             model = build(arithmetic)
-            times[arithmetic] = _time_steps(model, batch(model))
+            times[arithmetic] = _time_steps(model, batch)
         except (tf.errors.OpError, ValueError, NotImplementedError):
             times[arithmetic] = None
         finally:

@@ -13,7 +13,6 @@ one that died half way goes on from its last checkpoint. The same command in sev
 shares the trials out among them.
 """
 
-import csv
 import math
 import shlex
 import signal
@@ -33,21 +32,32 @@ from skyseg_tf.models import MODELS
 from skyseg_tf.models.options import options_of
 from skyseg_tf.runs.folder import read_config, read_json, write_json
 from skyseg_tf.runs.history import read_history
-from skyseg_tf.scoring import plots
-from skyseg_tf.training.settings import SearchConfig, TrainConfig
+from skyseg_tf.training.records import find_records
+from skyseg_tf.training.settings import SearchConfig, TrainConfig, TrainingSettings
 from skyseg_tf.training.settings_check import augment_of, check_settings
-from skyseg_tf.training.story import find_records, train
-from skyseg_tf.tuning.plots import plot_heat_map, plot_parallel_coordinates
+from skyseg_tf.training.story import train
+from skyseg_tf.tuning.report import write_report, write_table
 from skyseg_tf.tuning.space import Parameter, parse_space
 from skyseg_tf.tuning.trials import Plan, TrialRow, Trials, exclusive, import_optuna, trial_folder
 
 # Scores must be comparable, so the data is the same for all trials.
 _NOT_SEARCHED = (
-    "records", "extra_records", "extra_classes", "source", "data", "scheme", "image_size",
-    "model_options", "devices", "seeds", "find_lr", "run", "resume", "checkpoint_steps", "track", "plots", "quiet",
+    "records",
+    "extra_records",
+    "extra_classes",
+    "source",
+    "data",
+    "scheme",
+    "image_size",
+    "model_options",
+    "devices",
+    "checkpoint_steps",
+    "track",
+    "quiet",
     "on_bad_record",
-)  # fmt: skip
-SEARCHABLE = tuple(f.name for f in fields(TrainConfig) if f.name not in _NOT_SEARCHED)
+)
+_SHARED = tuple(field.name for field in fields(TrainingSettings))
+SEARCHABLE = tuple(name for name in _SHARED if name not in _NOT_SEARCHED)
 # A network's own options are searched by their names, but for what the records decide.
 OPTIONS = {
     name: kind if kind is bool else type(get_args(kind)[0])
@@ -93,12 +103,17 @@ def search(config: SearchConfig, train: Callable = train) -> Path:
 
     def after_each(row: TrialRow) -> None:
         write_table(folder / "trials.csv", trials.rows(), space)
-        print(f"--- trial {row.number} {row.state}{_score(row, ', mean IoU ')} {row.reason}\n",
-              flush=True)  # fmt: skip
+        score = "" if row.score is None else f", mean IoU {row.score:.4f}"
+        print(f"--- trial {row.number} {row.state}{score} {row.reason}\n", flush=True)
 
     with _stoppable():
         trials.run(objective, after_each)
-    write_report(folder, trials.rows(), space)
+    best = write_report(folder, trials.rows(), space)
+    settings = read_config(trial_folder(folder, best.number), TrainConfig)
+    line = command_line(replace(settings, run=None, plots=Path("plots")))
+    with write_aside(folder / "best_command.txt") as aside:
+        aside.write_text(line + "\n")
+    print(line)
     return folder
 
 
@@ -121,9 +136,12 @@ def train_trial(config: TrainConfig, report: Callable, train: Callable = train) 
       Mean IoU of the val split, by metrics.json.
     """
     run = config.run
-    told = ", ".join(f"{name} {getattr(config, name)}" for name in (*SEARCHABLE, "model_options")
-                     if getattr(config, name) != getattr(TrainConfig, name))  # fmt: skip
-    print(f"--- {run.name}: {told}", flush=True)
+    changed = [
+        f"{name} {getattr(config, name)}"
+        for name in (*SEARCHABLE, "model_options")
+        if getattr(config, name) != getattr(TrainConfig, name)
+    ]
+    print(f"--- {run.name}: {', '.join(changed)}", flush=True)
     if not (run / "metrics.json").exists():
         started = (run / "config.json").exists()
         if started and (run / "history.csv").exists():
@@ -155,15 +173,10 @@ def _defaults(config: SearchConfig, space: Sequence[Parameter]) -> dict:
             raise InputError(f"{flag} is given and searched over: leave it out of one of both")
     if config.trials < 1:
         raise InputError(f"--trials is {config.trials}: at least 1, please")
-    if config.seeds > 1 or config.find_lr or config.resume:
-        raise InputError(
-            "seeds, find_lr and resume are for a training, not for a search: leave them out"
-        )
     listed = all(parameter.kind == "listed" for parameter in space)
     sampler = config.sampler or ("grid" if listed else "tpe")
-    return {
-        "sampler": sampler, "pruner": config.pruner or ("none" if sampler == "grid" else "median")
-    }  # fmt: skip
+    pruner = config.pruner or ("none" if sampler == "grid" else "median")
+    return {"sampler": sampler, "pruner": pruner}
 
 
 def _settle(config: SearchConfig, space: Sequence[Parameter]) -> TrainConfig:
@@ -176,17 +189,17 @@ def _settle(config: SearchConfig, space: Sequence[Parameter]) -> TrainConfig:
     if path.exists():
         stored = read_config(config.run, SearchConfig)
         changed = [
-            f"--{f.name.replace('_', '-')}" for f in fields(SearchConfig)
+            f"--{f.name.replace('_', '-')}"
+            for f in fields(SearchConfig)
             if f.name not in _MAY_CHANGE and getattr(stored, f.name) != getattr(config, f.name)
-        ]  # fmt: skip
+        ]
         if changed:
             raise InputError(
                 f"{config.run}: goes on as it began; other are {', '.join(changed)}: "
                 "choose another --run for another search"
             )
     records, manifest = find_records(config)
-    names = [f.name for f in fields(TrainConfig)]
-    base = TrainConfig(**{name: getattr(config, name) for name in names})
+    base = TrainConfig(**{name: getattr(config, name) for name in _SHARED})
     base = replace(base, records=records, source=None, augment=augment_of(config))
     first = {parameter.name: parameter.extremes[0] for parameter in space}
     for parameter in space:
@@ -201,8 +214,9 @@ def _tell_state(trials: Trials, base: TrainConfig) -> None:
     rows, plan = trials.rows(), trials.plan
     done = sum(row.state in ("finished", "pruned", "failed") for row in rows)
     total = len(rows) if plan.sampler == "grid" else plan.trials
-    print(f"search in {trials.folder}: {plan.sampler}, pruner {plan.pruner}, {total} trials of "
-          f"{base.epochs} epochs, {done} done", flush=True)  # fmt: skip
+    how = f"{plan.sampler}, pruner {plan.pruner}"
+    what = f"{total} trials of {base.epochs} epochs, {done} done"
+    print(f"search in {trials.folder}: {how}, {what}", flush=True)
 
 
 @contextmanager
@@ -231,99 +245,6 @@ def _stoppable() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, before[0])
         signal.signal(signal.SIGINT, before[1])
-
-
-# ---------------------------------------------------------------------- report
-
-
-def ordered(rows: Sequence[TrialRow]) -> list[TrialRow]:
-    """The best first; those on the way, pruned and failed after the finished ones."""
-    states = ("finished", "running", "pruned", "waiting", "failed")
-    return sorted(rows, key=lambda row: (states.index(row.state), -(row.score or 0), row.number))
-
-
-def write_table(path: Path, rows: Sequence[TrialRow], space: Sequence[Parameter]) -> None:
-    """Writes trials.csv, the best first."""
-    names = [parameter.name for parameter in space]
-    with write_aside(path) as aside, open(aside, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["trial", "state", "mean_iou", *names, "epochs", "seconds", "reason"])
-        for row in ordered(rows):
-            values = ["none" if row.params.get(n) is None else row.params[n] for n in names]
-            writer.writerow([
-                row.number, row.state, "" if row.score is None else row.score, *values,
-                len(row.curve), round(row.seconds, 1), row.reason,
-            ])  # fmt: skip
-
-
-def table(rows: Sequence[TrialRow], space: Sequence[Parameter]) -> str:
-    """The trials for a terminal, the best first."""
-    names = [parameter.name for parameter in space]
-    lines = [["trial", "mean IoU", *names, "epochs", "min", "state"]]
-    for row in ordered(rows):
-        values = [str(row.params.get(name, "-")) for name in names]
-        ending = f"{row.state}: {row.reason[:80]}" if row.reason else row.state
-        epochs, minutes = str(len(row.curve)), f"{row.seconds / 60:.1f}"
-        lines.append([str(row.number), _score(row) or "-", *values, epochs, minutes, ending])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]) - 1)]
-    return "\n".join(
-        "  ".join([*(c.rjust(w) for c, w in zip(line, widths, strict=False)), line[-1]])
-        for line in lines
-    )
-
-
-def _score(row: TrialRow, before: str = "") -> str:
-    return "" if row.score is None else f"{before}{row.score:.4f}"
-
-
-def write_report(folder: Path, rows: Sequence[TrialRow], space: Sequence[Parameter]) -> None:
-    """Table, plots and the best command line; prints the table and the line.
-
-    Args:
-      folder: of the search.
-      rows: its trials.
-      space: what was varied.
-
-    Raises:
-      InputError: no trial finished.
-    """
-    write_table(folder / "trials.csv", rows, space)
-    print(table(rows, space))
-    best = ordered(rows)[0]
-    if best.state != "finished":
-        reasons = [f"trial {row.number}: {row.reason}" for row in rows if row.reason]
-        raise InputError(
-            f"{folder}: no trial finished ({(reasons or ['still running'])[0]}); narrow "
-            "--space or give more --trials"
-        )
-    running = sum(row.state == "running" for row in rows)
-    if running:
-        print(f"{running} trials are still at work in other processes: the last one to end reports")
-    run = trial_folder(folder, best.number)
-    protocol = read_json(run / "metrics.json").get("protocol", "")
-    title = f"{folder.name}, {len(rows)} trials"
-    pair = heat_map_axes(space)
-    if pair:
-        plots.save_figure(
-            plot_heat_map(rows, *pair, title, protocol), folder / "plots" / "heat_map.png"
-        )
-    plots.save_figure(
-        plot_parallel_coordinates(rows, space, title, protocol),
-        folder / "plots" / "parallel_coordinates.png",
-    )
-    line = command_line(replace(read_config(run, TrainConfig), run=None, plots=Path("plots")))
-    with write_aside(folder / "best_command.txt") as aside:
-        aside.write_text(line + "\n")
-    print(f"({protocol})\nlook at {folder / 'plots'} and {folder / 'trials.csv'}\n"
-          f"best: trial {best.number}, mean IoU {best.score:.4f}, {run}\n{line}")  # fmt: skip
-
-
-def heat_map_axes(space: Sequence[Parameter]) -> tuple[Parameter, Parameter] | None:
-    """Batch size and learning rate where both are searched, else the first two; None for one."""
-    named = {parameter.name: parameter for parameter in space}
-    if {"batch_size", "learning_rate"} <= named.keys():
-        return named["batch_size"], named["learning_rate"]
-    return (space[0], space[1]) if len(space) > 1 else None
 
 
 def command_line(config: TrainConfig) -> str:

@@ -1,12 +1,45 @@
-"""Mean and spread over trainings that differ by their seed alone."""
+"""Several trainings that differ by their seed alone: their mean and spread."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.runs.folder import read_config, write_json
 from skyseg_tf.scoring.comparison import read_scores
+from skyseg_tf.training.job import Job
+from skyseg_tf.training.settings import TrainConfig
+
+
+def train_seeds(job: Job, train: Callable[[TrainConfig], Path]) -> Path:
+    """Trains once for each seed; the runs are folders of the run. On resume, finished ones are kept.
+
+    Args:
+      job: what is trained; its `seeds` says how often.
+      train: trains once, see story.train_settled.
+
+    Returns:
+      The run folder, with seeds.json (see `summarize`).
+    """
+    settings = job.settings
+    write_json(job.run / "config.json", replace(settings, resume=None))
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    runs = [job.run / f"seed_{seed}" for seed in seeds]
+    for seed, run in zip(seeds, runs, strict=True):
+        print(f"--- seed {seed}: {run}", flush=True)
+        begun = run if (run / "config.json").exists() else None
+        finished = begun and (run / "metrics.json").exists()
+        if not finished or read_config(run, TrainConfig).epochs != settings.epochs:
+            one = {"seeds": 1, "seed": seed, "run": run, "resume": begun, "plots": run / "plots"}
+            train(replace(settings, **one))
+        keras.backend.clear_session()  # else the graphs of all seeds would stay in memory
+    summary = summarize(runs)
+    write_json(job.run / "seeds.json", summary)
+    print(table(summary))
+    return job.run
 
 
 def summarize(runs: Sequence[Path]) -> dict:

@@ -28,8 +28,8 @@ from skyseg_tf.console.flags import (
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Train a network on records and plot its IoU."""
+class TrainingSettings:
+    """What is said of a training, be it the only one or one of a search."""
 
     records: Annotated[Path | None, DATA, default_is("the demo, drawn and built")] = None
     """Folder of `skyseg build`."""
@@ -105,6 +105,18 @@ class TrainConfig:
     """Stop after so many epochs without a better val IoU; 0: never."""
     seed: Annotated[int, TRAINING] = 0
     """Of weights, order and augmentation."""
+    checkpoint_steps: Annotated[int, RESULT] = 0
+    """Also save after every so many batches, beside after every epoch."""
+    track: Annotated[str | None, RESULT, choices(TRACKERS)] = None
+    """Report there, too, as its own environment variables say."""
+    quiet: Annotated[bool, RESULT] = False
+    """No progress bar."""
+
+
+@dataclass(frozen=True)
+class TrainConfig(TrainingSettings):
+    """Train a network on records and plot its IoU."""
+
     seeds: Annotated[int, TRAINING] = 1
     """Train so many times, with seed, seed + 1, ..., and report mean and spread."""
     find_lr: Annotated[bool, TRAINING] = False
@@ -115,21 +127,12 @@ class TrainConfig:
     """Run to go on with from its last checkpoint, under its own settings. Others are not taken but
     for --epochs: with more, a finished run goes on too, and the learning rate is from there on what
     a training of so many epochs has at that step; and --records, where these have moved."""
-    checkpoint_steps: Annotated[int, RESULT] = 0
-    """Also save after every so many batches, beside after every epoch."""
-    track: Annotated[str | None, RESULT, choices(TRACKERS)] = None
-    """Report there, too, as its own environment variables say."""
     plots: Annotated[Path, RESULT] = Path("plots")
     """Folder of the IoU plot, beside the run's own plots."""
-    quiet: Annotated[bool, RESULT] = False
-    """No progress bar."""
-
-
-_NOT_HERE = Parameter(parse=False)
 
 
 @dataclass(frozen=True)
-class SearchConfig(TrainConfig):
+class SearchConfig(TrainingSettings):
     """Search for the best settings: many trainings, of which all other settings are the same."""
 
     epochs: Annotated[int, TRAINING] = 10
@@ -137,10 +140,6 @@ class SearchConfig(TrainConfig):
     run: Annotated[Path | None, RESULT, default_is("runs/search")] = None
     """The search's folder, below which each trial is a run. Where there is
     one already, it goes on; several processes may work on it at once."""
-    seeds: Annotated[int, _NOT_HERE] = 1
-    find_lr: Annotated[bool, _NOT_HERE] = False
-    resume: Annotated[Path | None, _NOT_HERE] = None
-    plots: Annotated[Path, _NOT_HERE] = Path("plots")
     space: Annotated[tuple[str, ...], SEARCH] = (
         "batch_size=8,16,32",
         "learning_rate=1e-3,5e-3,1e-4,5e-4",

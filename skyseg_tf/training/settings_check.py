@@ -1,7 +1,6 @@
-"""The settings of a training (settings.TrainConfig): what is wrong with them, and how a resumed run gets its own."""
+"""The settings of a training (settings.TrainConfig): what is wrong with them."""
 
 import math
-from dataclasses import fields, replace
 from pathlib import Path
 
 from skyseg_tf.data.augment.presets import AUGMENTATIONS, Classes
@@ -10,21 +9,26 @@ from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.labels import get_scheme
 from skyseg_tf.models import MODELS, check_size, parse_model_options
 from skyseg_tf.models.imagenet import IMAGENET, check_imagenet
-from skyseg_tf.models.networks import Recipe
-from skyseg_tf.models.recipes import OPTIMIZERS
-from skyseg_tf.runs.folder import read_config
 from skyseg_tf.training.losses import LOSSES
+from skyseg_tf.training.optimizer import OPTIMIZERS
 from skyseg_tf.training.precision import PRECISIONS, check_precision
 from skyseg_tf.training.settings import TrainConfig
 from skyseg_tf.training.watching import TRACKERS
 
 _AT_LEAST = {
-    "epochs": 1, "batch_size": 1, "learning_rate": 0, "power": 0, "accumulate": 1,
-    "patience": 0, "checkpoint_steps": 0, "devices": 1, "seeds": 1, "warmup_steps": 0,
-    "weight_decay": 0, "seed": 0,
-}  # fmt: skip
-# On resume the content of the records is compared, so that they may have moved.
-_FREE_ON_RESUME = ("resume", "quiet", "epochs", "records", "extra_records", "on_bad_record")
+    "epochs": 1,
+    "batch_size": 1,
+    "accumulate": 1,
+    "devices": 1,
+    "seeds": 1,
+    "learning_rate": 0,
+    "power": 0,
+    "warmup_steps": 0,
+    "weight_decay": 0,
+    "patience": 0,
+    "checkpoint_steps": 0,
+    "seed": 0,
+}
 
 
 def check_flags(config: TrainConfig) -> None:
@@ -115,54 +119,3 @@ def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> No
 def augment_of(config: TrainConfig) -> str:
     """Key of AUGMENTATIONS: the one given, or that for these photos (records not yet filled in)."""
     return config.augment or ("light" if config.records or config.source else "flip")
-
-
-def recipe_of(config: TrainConfig) -> Recipe:
-    """The network's own settings, with those that the flags give."""
-    names = ("optimizer", "learning_rate", "power", "warmup_steps", "weight_decay")
-    given = {name: getattr(config, name) for name in names}
-    if config.loss:
-        given["loss"] = (config.loss, config.loss)
-    changes = {name: value for name, value in given.items() if value is not None}
-    return replace(MODELS[config.model].recipe, **changes)
-
-
-def resumed(given: TrainConfig, start: TrainConfig) -> TrainConfig:
-    """The settings of the run that `given.resume` names.
-
-    Args:
-      given: settings beside --resume.
-      start: what `given` was made from: a field that differs was set by the user.
-
-    Returns:
-      The run's own settings; epochs and the place of the records may be other ones.
-
-    Raises:
-      InputError: no run there, a damaged one, or another setting was given that differs from the
-        run's.
-    """
-    run = Path(given.resume)
-    stored = replace(read_config(run, TrainConfig), run=run)
-    if not stored.records:
-        raise InputError(f"{run / 'config.json'}: names no records; restore it or train again")
-    try:
-        check_flags(stored)
-    except InputError as error:
-        raise InputError(f"{run / 'config.json'}: {error}; restore it or train again") from None
-    set_here = {
-        f.name: value
-        for f in fields(given)
-        if (value := getattr(given, f.name)) != getattr(start, f.name)
-    }
-    changed = [
-        f"--{name.replace('_', '-')}"
-        for name, value in set_here.items()
-        if name not in _FREE_ON_RESUME and value != getattr(stored, name)
-    ]
-    if changed:
-        raise InputError(
-            f"{run}: goes on as it began, without {', '.join(changed)}; "
-            f"for other settings start another run, with --init {run}"
-        )
-    free = {name: value for name, value in set_here.items() if name in _FREE_ON_RESUME}
-    return replace(stored, **free | {"resume": run, "quiet": given.quiet})

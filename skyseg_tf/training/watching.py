@@ -1,6 +1,6 @@
-"""What can be watched while a network trains: TensorBoard, curves in a notebook, Weights & Biases, MLflow.
+"""What watches a training: TensorBoard, curves in a notebook, Weights & Biases, MLflow.
 
-All are Keras callbacks that `fitting.fit` tells of epochs, with the history's row as logs.
+All are Keras callbacks that `loop.fit` tells of epochs, with the history's row as logs.
 """
 
 import io
@@ -19,18 +19,40 @@ from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.scoring import plots
 from skyseg_tf.scoring.scores import predict_masks
-from skyseg_tf.training.losses import StreamingConfusion
+from skyseg_tf.training.batches import Batches, pick_photos
+from skyseg_tf.training.job import Job
 
 TRACKERS = ("wandb", "mlflow")
+
+
+def make_watchers(job: Job, batches: Batches) -> list[keras.callbacks.Callback]:
+    """TensorBoard, and the tracker that the settings name.
+
+    Args:
+      job: what is trained.
+      batches: of which some photos of the val split are shown.
+
+    Raises:
+      InputError: the tracker's package is not installed.
+    """
+    photos = pick_photos(batches.val, job.manifest, 4)
+    watchers = [Board(job.run / "tensorboard", job.scheme, *photos)]
+    if job.settings.track:
+        watchers.append(make_tracker(job.settings.track, job.run, job.settings))
+    return watchers
 
 
 class Board(keras.callbacks.Callback):
     """TensorBoard: loss and IoU of train and val, data waiting, the rate, confusion matrix, pictures."""
 
     def __init__(
-        self, folder: Path, scheme: LabelScheme,
-        photos: np.ndarray, images: np.ndarray, masks: np.ndarray,
-    ):  # fmt: skip
+        self,
+        folder: Path,
+        scheme: LabelScheme,
+        photos: np.ndarray,
+        images: np.ndarray,
+        masks: np.ndarray,
+    ):
         """Writes into a folder.
 
         Args:
@@ -48,7 +70,7 @@ class Board(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Writes an epoch; its row of the history is `logs`."""
         preds = predict_masks(self.model, self.images)
-        matrix = streamed_matrix(self.model)
+        matrix = self.model.iou.matrix()  # of the validation that has just ended
         figure = plots.plot_confusion_matrix(matrix, self.scheme, f"epoch {epoch + 1}, val split")
         with self.writer.as_default(step=epoch + 1):
             for key in ("loss", "iou"):
@@ -101,12 +123,6 @@ class LiveCurves(keras.callbacks.Callback):
             self.shown = display(picture, display_id=True)
         else:
             self.shown.update(picture)
-
-
-def streamed_matrix(model: keras.Model) -> np.ndarray:
-    """(C, C) int64 confusion matrix of what a compiled model has just been evaluated on."""
-    parts = [part for group in model.metrics for part in getattr(group, "metrics", [])]
-    return next(part for part in parts if isinstance(part, StreamingConfusion)).matrix()
 
 
 def _pixels(figure) -> np.ndarray:

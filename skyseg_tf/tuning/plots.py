@@ -14,6 +14,7 @@ from skyseg_tf.tuning.space import Parameter
 from skyseg_tf.tuning.trials import TrialRow
 
 _BINS, _COLORS, _GREY = 6, "viridis", "#8a8a8a"
+_LABEL = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
 
 
 def cells(parameter: Parameter) -> tuple[list[str], Any]:
@@ -40,9 +41,9 @@ def position(parameter: Parameter, value: Any) -> float:
     if parameter.kind == "listed":
         values = sorted(parameter.values, key=_order)
         return values.index(value) / (len(values) - 1) if len(values) > 1 else 0.5
-    low, high = (np.log([parameter.low, parameter.high]) if parameter.log
-                 else (parameter.low, parameter.high))  # fmt: skip
-    return float(((np.log(value) if parameter.log else value) - low) / (high - low))
+    scale = np.log if parameter.log else float
+    low, high = scale(parameter.low), scale(parameter.high)
+    return float((scale(value) - low) / (high - low))
 
 
 def _at(parameter: Parameter, share: float) -> float:
@@ -100,8 +101,8 @@ def plot_heat_map(
         text += "\nstopped early" if trial.state == "pruned" else ""
         text += "\nstill running" if trial.state == "running" else ""
         text += f"\nbest of {counts[row, column]}" if counts[row, column] > 1 else ""
-        axes.text(column, row, text, ha="center", va="center", fontsize=9,
-                  color="#111111" if light else "white")  # fmt: skip
+        color = "#111111" if light else "white"
+        axes.text(column, row, text, ha="center", va="center", fontsize=9, color=color)
     if best:
         row, column = max(best, key=lambda cell: _rank(best[cell]))
         axes.add_patch(
@@ -140,10 +141,11 @@ def plot_parallel_coordinates(
         ys = [position(p, row.params[p.name]) + fan * (p.kind == "listed") for p in space]
         ending = max(float(norm(row.score)), -0.05)  # below all finished ones: below the axis
         x, y = _smooth(xs, np.array([*ys, ending]))
-        whole = row.state == "finished"
-        axes.plot(x, y, color=ScalarMappable(norm, _COLORS).to_rgba(row.score) if whole else _GREY,
-                  linewidth=1.6 if whole else 0.8, linestyle="-" if whole else "--",
-                  alpha=0.9 if whole else 0.6, zorder=2 if whole else 1)  # fmt: skip
+        if row.state == "finished":
+            color = ScalarMappable(norm, _COLORS).to_rgba(row.score)
+            axes.plot(x, y, color=color, linewidth=1.6, alpha=0.9, zorder=2)
+        else:
+            axes.plot(x, y, "--", color=_GREY, linewidth=0.8, alpha=0.6, zorder=1)
     if scores:
         axes.plot(x, y, color="#e03131", linewidth=3, zorder=3)  # the last is the best
     for i, parameter in enumerate(space):
@@ -185,8 +187,7 @@ def _ticks(axes, x: float, ys: Sequence[float], labels: Sequence[str]) -> None:
     axes.axvline(x, color="#333333", linewidth=1, zorder=4)
     for y, label in zip(ys, labels, strict=True):
         axes.plot([x - 0.02, x + 0.02], [y, y], color="#333333", linewidth=1, zorder=4)
-        axes.text(x + 0.035, y, label, va="center", fontsize=9, zorder=5,
-                  bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1})  # fmt: skip
+        axes.text(x + 0.035, y, label, va="center", fontsize=9, zorder=5, bbox=_LABEL)
 
 
 def _framed(figure: Figure, title: str, subtitle: str) -> None:

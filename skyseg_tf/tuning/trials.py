@@ -144,9 +144,12 @@ class Trials:
         with exclusive(self.folder):
             storage = f"sqlite:///{(self.folder / 'study.db').resolve()}"
             self.study = self.optuna.create_study(
-                storage=storage, study_name="search", direction="maximize", load_if_exists=True,
+                storage=storage,
+                study_name="search",
+                direction="maximize",
+                load_if_exists=True,
                 pruner=self._pruner(),
-            )  # fmt: skip
+            )
             if plan.sampler == "grid":
                 names = [parameter.name for parameter in plan.space]
                 for values in itertools.product(*(p.choices for p in plan.space)):
@@ -289,7 +292,11 @@ class Trials:
         score = trial.value if trial.state.name == "COMPLETE" else max(finite, default=None)
         stored = trial.params or trial.system_attrs.get("fixed_params", {})
         return TrialRow(
-            trial.number, names.get(trial.state.name, trial.state.name.lower()), score,
-            {p.name: p.setting(stored[p.name]) for p in self.plan.space if p.name in stored},
-            curve, trial.user_attrs.get("seconds", 0.0), trial.user_attrs.get("reason", ""),
-        )  # fmt: skip
+            number=trial.number,
+            state=names.get(trial.state.name, trial.state.name.lower()),
+            score=score,
+            params={p.name: p.setting(stored[p.name]) for p in self.plan.space if p.name in stored},
+            curve=curve,
+            seconds=trial.user_attrs.get("seconds", 0.0),
+            reason=trial.user_attrs.get("reason", ""),
+        )

@@ -1,4 +1,4 @@
-"""A network ready for training: `compile_model` gives it what its recipe says."""
+"""From a network to one that trains: optimizer, learning rate and losses as its recipe says."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from skyseg_tf.models.networks import MODELS, Recipe
-from skyseg_tf.training.losses import LOSSES, MaskLoss, StreamingConfusion
+from skyseg_tf.training.losses import LOSSES
+from skyseg_tf.training.step import TrainedModel
 
 
 def _sgd(rate, **options):
@@ -29,9 +30,13 @@ class WarmupPolynomial(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(
-        self, learning_rate: float, steps: int, power: float, warmup_steps: int = 0,
+        self,
+        learning_rate: float,
+        steps: int,
+        power: float,
+        warmup_steps: int = 0,
         accumulate: int = 1,
-    ):  # fmt: skip
+    ):
         self.learning_rate, self.steps, self.power = learning_rate, steps, power
         self.accumulate = accumulate
         self.warmup_steps = min(warmup_steps, steps // 10)
@@ -53,43 +58,46 @@ class WarmupPolynomial(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def compile_model(
-    model: keras.Model,
+    network: keras.Model,
     recipe: Recipe,
     *,
     steps: int,
     loss: Callable | None = None,
+    ema: float = 0.0,
     accumulate: int = 1,
     schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
     xla: bool = False,
-) -> None:
+) -> TrainedModel:
     """Gives a network its optimizer, penalty, the losses of all its outputs, and its IoU.
 
     Args:
-      model: of models.build_model.
+      network: of models.build_model.
       recipe: its settings.
       steps: batches of the whole training, for the schedule.
       loss: a loss of (mask, logits) in place of the recipe's.
+      ema: decay of averaged weights; 0 for none.
       accumulate: batches whose mean gradient makes one step of the optimizer.
       schedule: learning rate by the optimizer's step, in place of the recipe's.
       xla: whether TensorFlow compiles the step with XLA; JAX always does.
+
+    Returns:
+      What is to be trained, on batches of images and masks (B, H, W); it shares the network's
+      layers.
     """
+    for variable in network.trainable_variables if recipe.weight_decay else ():
+        if variable.name.endswith("kernel"):
+            variable.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
+    loss = loss or LOSSES[recipe.loss[0 if network.output["logits"].shape[-1] == 1 else 1]]
+    model = TrainedModel(network, loss, MODELS[network.name].aux_weights)
     updates = max(steps // accumulate, 1)
     schedule = schedule or WarmupPolynomial(
         recipe.learning_rate, updates, recipe.power, recipe.warmup_steps, accumulate
     )
-    for variable in model.trainable_variables if recipe.weight_decay else ():
-        if variable.name.endswith("kernel"):
-            variable.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
-    logits = model.output["logits"].shape[-1]
-    loss = loss or LOSSES[recipe.loss[0 if logits == 1 else 1]]
-    aux = [name for name in model.output if name != "logits"]
-    model.compile(
-        optimizer=OPTIMIZERS[recipe.optimizer](
-            schedule, gradient_accumulation_steps=accumulate if accumulate > 1 else None
-        ),
-        loss={name: MaskLoss(loss) for name in model.output},
-        loss_weights={"logits": 1.0} | dict(zip(aux, MODELS[model.name].aux_weights, strict=True)),
-        metrics={"logits": StreamingConfusion(logits)},
-        jit_compile=xla or keras.backend.backend() == "jax",
+    optimizer = OPTIMIZERS[recipe.optimizer](
+        schedule, gradient_accumulation_steps=accumulate if accumulate > 1 else None
     )
+    model.compile(optimizer, jit_compile=xla or keras.backend.backend() == "jax")
     model.optimizer.build(model.trainable_variables)  # its variables take those of a checkpoint
+    if ema:
+        model.average_weights(ema, accumulate)
+    return model

@@ -1,0 +1,83 @@
+"""The network of a training: built, given its start weights, and compiled; and its float32 twin."""
+
+import keras
+
+from skyseg_tf.data.rgb_stats import mean_and_std
+from skyseg_tf.models import MODELS, build_model, parse_model_options
+from skyseg_tf.models.imagenet import load_imagenet
+from skyseg_tf.runs.packaged import packaged_run
+from skyseg_tf.training.checkpoints import load_initial_weights
+from skyseg_tf.training.job import Job
+from skyseg_tf.training.losses import class_weights, weighted_cross_entropy
+from skyseg_tf.training.optimizer import compile_model
+from skyseg_tf.training.step import TrainedModel
+
+
+def start_network(
+    job: Job,
+    steps: int,
+    schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
+) -> TrainedModel:
+    """The network with its start weights, optimizer, loss and averages.
+
+    Args:
+      job: what is trained.
+      steps: batches of an epoch.
+      schedule: learning rate by step, in place of the recipe's.
+    """
+    settings = job.settings
+    network = _build(job, settings.precision)
+    _set_start_weights(job, network)
+    loss = None
+    if settings.class_weights:
+        loss = weighted_cross_entropy(class_weights(job.manifest.splits["train"].class_pixels))
+    return compile_model(
+        network,
+        job.recipe,
+        steps=steps * settings.epochs,
+        loss=loss,
+        ema=settings.ema,
+        accumulate=settings.accumulate,
+        schedule=schedule,
+        xla=settings.xla,
+    )
+
+
+def _build(job: Job, precision: str) -> keras.Model:
+    """The network with fresh weights, computing in `precision`."""
+    settings, manifest = job.settings, job.manifest
+    keras.config.set_dtype_policy(precision)
+    options = parse_model_options(settings.model, settings.model_options)
+    if MODELS[settings.model].sequence:  # the others need not know the size, and then take any
+        options |= {"size": manifest.image_size, "frames": manifest.frames}
+    return build_model(settings.model, job.scheme.num_logits, **options)
+
+
+def _set_start_weights(job: Job, network: keras.Model) -> None:
+    """Gives a network the weights that the job starts from, and says so."""
+    init = job.settings.init
+    if job.start == "imagenet":
+        origin = load_imagenet(network, *mean_and_std(job.manifest.rgb_stats))
+        print(f"encoder of {origin}, trained on ImageNet", flush=True)
+    elif job.start == "run":
+        left = load_initial_weights(packaged_run(init) or init, network)
+        print(f"weights of {init}; fresh: {', '.join(left) or 'none'}", flush=True)
+
+
+def float32_twin(job: Job, model: TrainedModel) -> keras.Model:
+    """What others get of a training in mixed precision: ONNX Runtime, for one, has no bfloat16.
+
+    Keras' policy is float32 from then on, also for what is made of the network; the layers of
+    `model` keep theirs.
+
+    Returns:
+      The model itself where it computes in float32 anyway.
+    """
+    return model if job.settings.precision == "float32" else _build(job, "float32")
+
+
+def update_twin(twin: keras.Model, model: TrainedModel) -> None:
+    """Gives a network of `float32_twin` the weights of the model it stands for."""
+    for variable, trained in zip(twin.variables, model.variables, strict=True):
+        if variable is not trained:
+            variable.assign(trained)
