@@ -6,7 +6,7 @@
 Exit status: 0 all well, 1 something is wrong, 2 no records there, or a repair that is not possible.
 """
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -28,9 +28,10 @@ class VerifyConfig:
     skyseg verify data/cityscapes_sky --repair --source DIR
     """
 
+    ARGUMENTS = ("records",)
+
     records: Annotated[Path, DATA]
     """Folder of `skyseg build`."""
-    _: KW_ONLY
     repair: Annotated[bool, RESULT] = False
     """Build what is broken anew; needs the source, unchanged."""
     source: Annotated[Path | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
