@@ -38,10 +38,7 @@ def scene():
 
 
 def stream(scene, augment, count):
-    """(image, mask) of `count` seeds, as numpy, made inside tf.data.
-
-    Tracing takes longer than running, so tests ask for few streams.
-    """
+    """(image, mask) of `count` seeds, as numpy, made inside tf.data."""
     seeds = tf.data.Dataset.range(count).map(lambda i: tf.stack([3, tf.cast(i, tf.int32)]))
     dataset = seeds.map(lambda seed: augment(*scene, seed), num_parallel_calls=2)
     return list(dataset.as_numpy_iterator())
@@ -74,12 +71,10 @@ def test_pictures_stay_pictures_and_masks_keep_their_ids(scene, settings):
         assert mask.dtype == np.uint8
         assert set(np.unique(mask)) <= {0, 1, IGNORE}
     assert len({image.tobytes() for image, _ in made}) == 12
-    # The same seed gives the same picture, eagerly too; JPEG may turn a difference of rounding
-    # into a step of its quality.
-    for i in (2, 5):
+    for i in (2, 5):  # the same seed gives the same picture, eagerly too
         image, mask = augment(*scene, tf.constant([3, i]))
         assert np.array_equal(mask, made[i][1])
-        assert np.abs(image - made[i][0]).mean() < 0.05
+        assert np.array_equal(image, made[i][0])
 
 
 def test_the_same_seed_is_the_same_picture_to_the_bit(scene):
@@ -107,10 +102,8 @@ def test_image_and_mask_move_together():
 
 @pytest.mark.parametrize("name", ["gamma", "saturation"])
 def test_strengths_are_uniform_between_a_half_and_three_halves(name):
-    seeds = tf.data.Dataset.range(400).map(
-        lambda i: aug._draw(tf.stack([1, tf.cast(i, tf.int32)]), AUGMENTATIONS["default"])[0][name]
-    )
-    drawn = np.sort(list(seeds.as_numpy_iterator()))
+    draws = (aug._draws(np.int32([1, i])) for i in range(400))
+    drawn = np.sort([aug._strengths(draw, AUGMENTATIONS["default"])[name] for draw in draws])
     # Kolmogorov-Smirnov: 1.63 / sqrt(400) is passed by 99 % of uniform samples.
     assert np.abs(drawn - np.linspace(0.5, 1.5, 400)).max() < 1.63 / 20
     assert (drawn.min(), drawn.max()) == pytest.approx((0.5, 1.5), abs=0.02)

@@ -1,47 +1,25 @@
 """Augmentation: (image, mask, seed) -> (image, mask), stateless.
 
-Images are float32 on 0-255, (H, W, 3) or for clips (T, H, W, 3), whose frames are all treated
-alike; masks uint8 (H, W). The same seed gives the same result.
+Images are on 0-255, (H, W, 3) or for clips (T, H, W, 3), whose frames are all treated alike; masks
+uint8 (H, W). The same seed gives the same result, in a dataset or not, on any number of threads.
 
 The order is a camera's: what there is (walls, trees), where it stands (warp), what it sees (sky,
 fog, night), lens (blur), sensor (exposure, noise), and its picture processing (gamma, colors,
-JPEG). What costs much runs only for the pictures that draw it, and all of color is one matrix: most
-of the training's cores belong to the network.
+JPEG). What costs much runs only for the pictures that draw it, tones are one table and all of color
+is one matrix: most of the training's cores belong to the network. To TensorFlow a picture's
+augmentation is one op, which OpenCV and numpy compute without holding Python's lock.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import tensorflow as tf
 
-from skyseg_tf.data.augment.effects import (
-    adjust_colors,
-    defocus,
-    gamma,
-    jpeg,
-    motion_blur,
-    placement,
-    sensor_noise,
-    warp,
-)
-from skyseg_tf.data.augment.skies import (
-    derived_seed,
-    draw_bare_trees,
-    draw_pale_wall,
-    fog,
-    glare,
-    mix_skies,
-    night,
-    open_crowns,
-    overexpose_sky,
-    replace_sky,
-    sky_matte,
-    synthetic_skies,
-    uniform,
-)
+from skyseg_tf.data.augment import effects, skies
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.labels import LabelScheme
 
@@ -189,7 +167,6 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "strong": Augmentation(**_STRONG),
 }
 _RANGES = [field.name for field in fields(Augmentation) if field.type is Range]
-_NEUTRAL = {"gamma": 1.0, "saturation": 1.0, "contrast": 1.0}
 
 
 class Classes(NamedTuple):
@@ -222,20 +199,61 @@ class Classes(NamedTuple):
 _NO_CLASSES = Classes()
 
 
-def _draw(seed: tf.Tensor, settings: Augmentation) -> tuple[dict, dict]:
-    """Strength of each effect (neutral where it does not happen; log of the scale), and if it does."""
+class Draws(NamedTuple):
+    """The random numbers of one picture's augmentation, uniform in 0-1.
+
+    Attributes:
+      happens: (ranges,) whether each effect does.
+      where: (ranges,) in its range.
+      place: of crop and camera, and the flip.
+      weather: of the sky and the light.
+      lens: direction of the motion, tints.
+      glare: whether it does, and its level.
+      stands: whether a wall does and trees do.
+      rng: (purpose) -> the generator of what needs many numbers; asked again, the same again.
+    """
+
+    happens: np.ndarray
+    where: np.ndarray
+    place: list[float]
+    weather: list[float]
+    lens: list[float]
+    glare: list[float]
+    stands: list[float]
+    rng: Callable[[str], np.random.Generator]
+
+
+_PURPOSES = ("chances", "wall", "trees", "clouds", "fog", "lamps", "grain", "mix")
+
+
+def _generator(seed: np.ndarray, purpose: str) -> np.random.Generator:
+    """Of a seed (2,) int32: no purpose depends on the numbers that others take."""
+    return np.random.default_rng((*np.asarray(seed).astype(np.uint32), _PURPOSES.index(purpose)))
+
+
+def _draws(seed: np.ndarray) -> Draws:
+    """All that may be needed is drawn, so that no effect's numbers depend on other settings."""
+    rng, number = _generator(seed, "chances"), len(_RANGES)
+    lists = [rng.random(count).tolist() for count in (5, 6, 4, 2, 2)]
+    return Draws(rng.random(number), rng.random(number), *lists, partial(_generator, seed))
+
+
+@lru_cache
+def _bounds(settings: Augmentation) -> np.ndarray:
+    """(3, ranges) low, high and chance of each range."""
     scales = settings.scales._replace(
         low=float(np.log(settings.scales.low)), high=float(np.log(settings.scales.high))
     )  # as often half the size as twice
     ranges = [scales if name == "scales" else getattr(settings, name) for name in _RANGES]
-    low, high, chance = np.array(ranges, np.float32).T
-    neutral = np.array([_NEUTRAL.get(name, 0.0) for name in _RANGES], np.float32)
-    happens, where = tf.unstack(uniform(derived_seed(seed, 1), (2, len(ranges))))
-    happens = happens < chance
-    values = tf.where(happens, low + where * (high - low), neutral)
-    return dict(zip(_RANGES, tf.unstack(values), strict=True)), dict(
-        zip(_RANGES, tf.unstack(happens), strict=True)
-    )
+    return np.array(ranges).T
+
+
+def _strengths(draws: Draws, settings: Augmentation) -> dict[str, float]:
+    """Of the effects that happen; the logarithm of the scale."""
+    low, high, chance = _bounds(settings)
+    values = (low + draws.where * (high - low)).tolist()
+    chosen = np.flatnonzero(draws.happens < chance)
+    return {_RANGES[i]: values[i] for i in chosen}
 
 
 def augment(
@@ -250,7 +268,7 @@ def augment(
     """One picture's augmentation.
 
     Args:
-      image: (H, W, 3) or (T, H, W, 3) float32 on 0-255.
+      image: (H, W, 3) or (T, H, W, 3) on 0-255, uint8 or float32, which is rounded first.
       mask: (H, W) uint8.
       seed: (2,) int32.
       settings: what may happen.
@@ -259,145 +277,158 @@ def augment(
       open_trees: look through bare trees: settings.bare_trees, and skies.open_crowns at the end.
 
     Returns:
-      Image and mask of the same shapes; the mask holds ids of the given one, and 255.
+      Image and mask of the same shapes and types; the mask holds ids of the given one, and 255.
     """
-    clip = image if image.shape.rank == 4 else image[None]
-    if settings != AUGMENTATIONS["none"]:
-        clip, mask = _photograph(clip, mask, seed, settings, classes, open_trees)
+    image, mask = tf.convert_to_tensor(image), tf.convert_to_tensor(mask)
+    if settings == AUGMENTATIONS["none"] and not open_trees:
+        return image, mask
+    change = partial(_photograph, settings=settings, classes=classes, open_trees=open_trees)
+    # Without a state: what follows from the seed may be computed whenever it is wanted.
+    made = tf.numpy_function(change, (image, mask, seed), (image.dtype, mask.dtype), stateful=False)
+    return tf.ensure_shape(made[0], image.shape), tf.ensure_shape(made[1], mask.shape)
+
+
+def _photograph(
+    image: np.ndarray,
+    mask: np.ndarray,
+    seed: np.ndarray,
+    settings: Augmentation,
+    classes: Classes,
+    open_trees: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`augment` of arrays: the story from the street to the file."""
+    draws, clip = _draws(seed), effects.as_bytes(image if image.ndim == 4 else image[None])
+    strength = _strengths(draws, settings)
+    clip, mask = _build_and_plant(clip, mask, draws, settings, classes, open_trees)
+    clip, mask = _move(clip, mask, draws, settings, strength)
+    sky = None if classes.sky is None else mask == classes.sky
+    if sky is not None:
+        clip = _each(clip, lambda frame: _weather(frame, sky, draws, settings, strength))
+    clip = _each(clip, lambda frame: _blur(frame, draws, strength))
+    clip = _expose(clip, sky, draws, settings, strength)
+    clip = _process(clip, draws, strength)
     if open_trees:  # last, so that glare shows what lies behind twigs
         names = {"sky_class_id": classes.sky, "crown_class_id": classes.crowns}
-        mask = open_crowns(clip[-1:], mask[None], **names)[0]
-    return (clip if image.shape.rank == 4 else clip[0]), mask
+        mask = skies.open_crowns(clip[-1], mask, **names)
+    return clip.reshape(image.shape).astype(image.dtype, copy=False), mask
 
 
-def _photograph(clip, mask, seed, settings: Augmentation, classes: Classes, open_trees: bool):
-    """Everything that changes the picture."""
-    clip, mask = _build_and_plant(clip, mask, seed, settings, classes, open_trees)
-    strength, happens = _draw(seed, settings)
-    clip, mask = _move(clip, mask, seed, settings, strength)
-
-    def maybe(name: str, effect: Callable[[tf.Tensor], tf.Tensor], clip: tf.Tensor) -> tf.Tensor:
-        if getattr(settings, name).chance <= 0:
-            return clip
-        return tf.ensure_shape(
-            tf.cond(happens[name], lambda: effect(clip), lambda: clip), clip.shape
-        )
-
-    sky = None if classes.sky is None else tf.cast(mask == classes.sky, tf.float32)
-    if sky is not None:
-        clip = _weather(clip, sky, seed, settings, strength, maybe)
-    height = mask.shape[0]
-    clip = maybe(
-        "defocus",
-        lambda x: defocus(x, strength["defocus"] * height, largest=settings.defocus.high * height),
-        clip,
-    )
-    direction, *gains = tf.unstack(uniform(derived_seed(seed, 3), (4,)))
-    clip = maybe(
-        "motion",
-        lambda x: motion_blur(
-            x, strength["motion"] * height, direction * np.pi, largest=settings.motion.high * height
-        ),
-        clip,
-    )
-    clip = clip * tf.exp(strength["exposure"])
-    if sky is not None and settings.glare > 0:
-        chance, level = tf.unstack(uniform(derived_seed(seed, 20), (2,)))
-        skies, level = tf.repeat(sky[None], clip.shape[0], 0), 255.0 + 120.0 * level
-        clip = tf.cond(
-            chance < settings.glare, lambda: glare(clip, skies, level=level), lambda: clip
-        )
-    clip = maybe("noise", lambda x: sensor_noise(x, derived_seed(seed, 4), strength["noise"]), clip)
-    clip = gamma(clip, strength["gamma"])  # it clips, as the sensor does
-    clip = adjust_colors(
-        clip,
-        saturation=strength["saturation"],
-        hue=strength["hue"] * (np.pi / 180),
-        contrast=strength["contrast"],
-        brightness=strength["brightness"],
-        tint=1.0 + strength["tint"] * (2.0 * tf.stack(gains) - 1.0),
-    )
-    return maybe("jpeg", lambda x: jpeg(x, tf.cast(strength["jpeg"], tf.int32)), clip), mask
+def _each(clip: np.ndarray, effect: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The effect on each frame, by the same random numbers."""
+    return effects.stacked([effect(frame) for frame in clip])
 
 
-def _build_and_plant(clip, mask, seed, settings: Augmentation, classes: Classes, open_trees: bool):
+def _build_and_plant(
+    clip: np.ndarray,
+    mask: np.ndarray,
+    draws: Draws,
+    settings: Augmentation,
+    classes: Classes,
+    open_trees: bool,
+) -> tuple[np.ndarray, np.ndarray]:
     """What stands before the sky."""
-    chances = tf.unstack(uniform(derived_seed(seed, 21), (2,)))
-    effects = (
-        (settings.pale_walls, draw_pale_wall, "wall_class_id", classes.walls),
-        (settings.bare_trees * open_trees, draw_bare_trees, "crown_class_id", classes.crowns),
-    )
-    for number, (chance, draw, name, class_id) in enumerate(effects):
-        if chance <= 0 or None in (classes.sky, class_id):
-            continue
-        ids = {"sky_class_id": classes.sky, name: class_id}
-        drawn, marked = tf.cond(
-            chances[number] < chance,
-            lambda clip=clip, mask=mask, draw=draw, ids=ids, number=number: draw(
-                clip, mask, derived_seed(seed, 30 + 8 * number), **ids
-            ),
-            lambda clip=clip, mask=mask: (clip, mask),
-        )
-        clip, mask = tf.ensure_shape(drawn, clip.shape), tf.ensure_shape(marked, mask.shape)
+    wall, tree = draws.stands
+    if wall < settings.pale_walls and None not in (classes.sky, classes.walls):
+        ids = {"sky_class_id": classes.sky, "wall_class_id": classes.walls}
+        clip, mask = skies.draw_pale_wall(clip, mask, draws.rng("wall"), **ids)
+    planted = settings.bare_trees * open_trees
+    if tree < planted and None not in (classes.sky, classes.crowns):
+        ids = {"sky_class_id": classes.sky, "crown_class_id": classes.crowns}
+        clip, mask = skies.draw_bare_trees(clip, mask, draws.rng("trees"), **ids)
     return clip, mask
 
 
-def _move(clip, mask, seed, settings: Augmentation, strength: dict) -> tuple:
-    draw = tf.unstack(uniform(derived_seed(seed, 2), (5,)))
-    if max(settings.scales.chance, settings.angle.chance, settings.perspective.chance) <= 0:
-        pair = tf.cond(
-            draw[4] < settings.flip,
-            lambda: (tf.reverse(clip, [2]), tf.reverse(mask, [1])),
-            lambda: (clip, mask),
-        )
-        return tf.ensure_shape(pair[0], clip.shape), tf.ensure_shape(pair[1], mask.shape)
-    scale = tf.exp(strength["scales"])
-    size = tf.constant(mask.shape.as_list(), tf.float32)
+def _move(
+    clip: np.ndarray, mask: np.ndarray, draws: Draws, settings: Augmentation, strength: dict
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the camera stands."""
+    down, right, pan, tilt, turn = draws.place
+    flip = turn < settings.flip
+    if not strength.keys() & {"scales", "angle", "perspective"}:
+        if not flip:
+            return clip, mask
+        return _each(clip, lambda frame: cv2.flip(frame, 1)), cv2.flip(mask, 1)
+    if not strength.keys() & {"angle", "perspective"}:
+        scale = np.exp(strength["scales"])
+        return effects.zoom(clip, mask, scale, (down, right), flip)
+    scale, tilted = np.exp(strength.get("scales", 0.0)), strength.get("perspective", 0.0)
     # Any crop of the enlarged picture; a shrunken one lies anywhere inside the frame.
-    shift = (tf.stack(draw[:2]) - 0.5) * size * tf.abs(scale - 1.0)
-    tilt = strength["perspective"] * tf.stack([2.0 * draw[2] - 1.0, 2.0 * draw[3] - 1.0])
-    matrix = placement(
-        (mask.shape[0], mask.shape[1]),
+    away = abs(scale - 1)
+    matrix = effects.placement(
+        mask.shape,
         scale=scale,
-        shift=shift,
-        angle=strength["angle"] * (np.pi / 180),
-        perspective=tilt,
-        flip=draw[4] < settings.flip,
+        shift=((down - 0.5) * mask.shape[0] * away, (right - 0.5) * mask.shape[1] * away),
+        angle=np.deg2rad(strength.get("angle", 0.0)),
+        perspective=(tilted * (2 * pan - 1), tilted * (2 * tilt - 1)),
+        flip=flip,
     )
-    return warp(clip, mask, matrix)
+    return effects.warp(clip, mask, matrix)
 
 
-def _weather(clip, sky, seed, settings: Augmentation, strength: dict, maybe: Callable):
+def _weather(
+    image: np.ndarray, sky: np.ndarray, draws: Draws, settings: Augmentation, strength: dict
+) -> np.ndarray:
     """What happens to the sky and the light."""
-    size = (clip.shape[1], clip.shape[2])
-    skies = tf.repeat(sky[None], clip.shape[0], 0)
-    draw = tf.unstack(uniform(derived_seed(seed, 5), (6,)))
+    other, spill, bloom, bright, blue, town = draws.weather
+    if other < settings.new_sky:
+        new = skies.synthetic_sky(draws.rng("clouds"), sky.shape)
+        image = skies.replace_sky(image, skies.sky_matte(image, sky), new, 0.2 * spill)
+    if "overexposed_sky" in strength:
+        level = strength["overexposed_sky"]
+        image = skies.overexpose_sky(image, sky, level=level, bloom=0.35 * bloom)
+    if "fog" in strength:
+        light = tuple((170 + 70 * bright) * np.array([1, 1, 1 + 0.06 * blue]))
+        image = skies.fog(image, sky, draws.rng("fog"), density=strength["fog"], light=light)
+    if "night" in strength:
+        options = {"light": strength["night"], "glow": 10 + 50 * town}
+        image = skies.night(image, sky, draws.rng("lamps"), **options)
+    return image
 
-    if settings.new_sky > 0:
 
-        def other(x: tf.Tensor) -> tf.Tensor:
-            new = synthetic_skies(derived_seed(seed, 6), 1, size)
-            return replace_sky(x, sky_matte(x, skies), new, 0.2 * draw[1])
+def _blur(image: np.ndarray, draws: Draws, strength: dict) -> np.ndarray:
+    """What the lens and the exposure's time leave."""
+    height = len(image)
+    if "defocus" in strength:
+        image = effects.defocus(image, strength["defocus"] * height)
+    if "motion" in strength:
+        angle = np.pi * draws.lens[0]
+        image = effects.motion_blur(image, strength["motion"] * height, angle)
+    return image
 
-        clip = tf.cond(draw[0] < settings.new_sky, lambda: other(clip), lambda: clip)
-    clip = maybe(
-        "overexposed_sky",
-        lambda x: overexpose_sky(x, skies, level=strength["overexposed_sky"], bloom=0.35 * draw[2]),
-        clip,
-    )
-    light = (170.0 + 70.0 * draw[3]) * tf.stack([1.0, 1.0, 1.0 + 0.06 * draw[4]])
-    clip = maybe(
-        "fog",
-        lambda x: fog(x, skies, derived_seed(seed, 12), density=strength["fog"], light=light),
-        clip,
-    )
-    return maybe(
-        "night",
-        lambda x: night(
-            x, skies, derived_seed(seed, 16), light=strength["night"], glow=10.0 + 50.0 * draw[5]
-        ),
-        clip,
-    )
+
+def _expose(
+    clip: np.ndarray, sky: np.ndarray | None, draws: Draws, settings: Augmentation, strength: dict
+) -> np.ndarray:
+    """What the sensor sees, with the gamma of its processing, which is the same table."""
+    gain, exponent = np.exp(strength.get("exposure", 0.0)), strength.get("gamma", 1.0)
+    chance, level = draws.glare
+    if sky is not None and chance < settings.glare:
+        gain = skies.glare(clip[-1], sky, level=255 + 120 * level, gain=gain)
+    if "noise" in strength:
+        grain = draws.rng("grain")  # goes on from frame to frame
+        lit = np.float32(gain) * clip
+        noisy = [effects.sensor_noise(frame, grain, strength["noise"]) for frame in lit]
+        clip, gain = effects.as_bytes(effects.stacked(noisy)), 1.0
+    if gain == exponent == 1.0:
+        return clip
+    return _each(clip, partial(cv2.LUT, lut=effects.tone_table(gain, exponent)))
+
+
+def _process(clip: np.ndarray, draws: Draws, strength: dict) -> np.ndarray:
+    """What the camera makes of it."""
+    if strength.keys() & {"saturation", "hue", "contrast", "brightness", "tint"}:
+        gains = 2 * np.array(draws.lens[1:]) - 1
+        clip = effects.adjust_colors(
+            clip,
+            saturation=strength.get("saturation", 1.0),
+            hue=np.deg2rad(strength.get("hue", 0.0)),
+            contrast=strength.get("contrast", 1.0),
+            brightness=strength.get("brightness", 0.0),
+            tint=1 + strength.get("tint", 0.0) * gains,
+        )
+    if "jpeg" in strength:
+        clip = _each(clip, lambda frame: effects.jpeg(frame, int(strength["jpeg"])))
+    return clip
 
 
 def make_augment(
@@ -411,15 +442,13 @@ def make_augment(
       open_trees: label as sky what shines through trees, see `augment`.
 
     Returns:
-      (image, mask, seed) -> (image, mask), see `augment`; a tf.function, so that the datasets of
-      all epochs share one trace.
+      (image, mask, seed) -> (image, mask), see `augment`.
 
     Raises:
       InputError: no such preset.
     """
-    return tf.function(
-        partial(augment, settings=_settings(preset), classes=classes, open_trees=open_trees)
-    )
+    options = {"classes": classes, "open_trees": open_trees}
+    return _of_bytes(partial(augment, settings=_settings(preset), **options))
 
 
 def make_mix(preset: str | Augmentation, sky_class_id: int | None) -> Callable | None:
@@ -439,7 +468,25 @@ def make_mix(preset: str | Augmentation, sky_class_id: int | None) -> Callable |
     chance = _settings(preset).mix_skies
     if sky_class_id is None or chance <= 0:
         return None
-    return tf.function(partial(mix_skies, sky_class_id=sky_class_id, chance=chance))
+
+    def mixed(images: np.ndarray, masks: np.ndarray, seed: np.ndarray) -> np.ndarray:
+        clips = images if images.ndim == 5 else images[:, None]
+        rng = _generator(seed, "mix")
+        options = {"sky_class_id": sky_class_id, "chance": chance}
+        return skies.mix_skies(clips, masks, rng, **options).reshape(images.shape)
+
+    def mix(images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images = tf.convert_to_tensor(images)
+        made = tf.numpy_function(mixed, (images, masks, seed), images.dtype, stateful=False)
+        return tf.ensure_shape(made, images.shape), masks
+
+    return _of_bytes(mix)
+
+
+def _of_bytes(effect: Callable) -> Callable:
+    """Tells pipeline.make_dataset that the images may stay bytes."""
+    effect.dtype = tf.uint8
+    return effect
 
 
 def _settings(preset: str | Augmentation) -> Augmentation:
