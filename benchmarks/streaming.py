@@ -36,6 +36,7 @@ from skyseg_tf.data.records import read_manifest
 
 PEER = Path(__file__).with_name("loader_peer.py")
 WARM = 8
+CITYSCAPES = 2975  # photos of its train split
 Measure = Callable[[float], tuple[float, float]]  # seconds -> images per second, CPU ms per image
 PRESETS = ("none", "light", "default", "strong")
 
@@ -59,7 +60,11 @@ def prepare(folder: Path, count: int, size: tuple[int, int]) -> Path:
 
 
 def our_stream(records: Path, batch: int, preset: str) -> Iterator:
-    """Batches without end, epoch by epoch, as a training asks for them."""
+    """Batches without end, epoch by epoch, as a training asks for them.
+
+    An epoch has about as many photos as that of Cityscapes: the records are read several times.
+    """
+    count = read_manifest(records).splits["train"].count
     classes = Classes.of(read_manifest(records).scheme)
     effects = {}
     if preset != "none":
@@ -67,9 +72,16 @@ def our_stream(records: Path, batch: int, preset: str) -> Iterator:
     epoch = 0
     while True:
         yield from make_dataset(
-            records, "train", batch, shuffle=True, epoch=epoch, drop_remainder=True, digests=False,
+            records,
+            "train",
+            batch,
+            shuffle=True,
+            epoch=epoch,
+            drop_remainder=True,
+            digests=False,
+            extra=[records] * (CITYSCAPES // count),
             **effects,
-        )  # fmt: skip
+        )
         epoch += 1
 
 
