@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import skyseg_tf
+from skyseg_tf.console import flags
 from skyseg_tf.console.cli import VERBS, config_of
 from skyseg_tf.console.parsing import flags_of
 from skyseg_tf.data.drawing.scenes import draw_scene, write_scenes
@@ -312,10 +313,11 @@ def rows_of(page: Path, head: str) -> dict[str, list[str]]:
 
 
 def test_tables_by_hand_say_what_the_registries_say():
-    assert set(rows_of(ROOT / "README.md", "`--model`")) == set(MODELS)
+    """Tables of measurements may lack what is new; docs/choices.md, which is made, has all."""
+    assert set(rows_of(ROOT / "README.md", "`--model`")) <= set(MODELS)
     assert list(rows_of(DOCS / "explanation" / "records.md", "`--storage`")) == list(STORAGES)
     exports = rows_of(DOCS / "export.md", "`--format`")
-    assert set(exports) == set(EXPORT_FORMATS)
+    assert set(exports) <= set(EXPORT_FORMATS)
     for name, (*precisions, size) in exports.items():
         form = EXPORT_FORMATS[name]
         told = zip(("f32", "f16", "int8"), precisions, strict=True)
@@ -335,9 +337,7 @@ def test_tables_by_hand_say_what_the_registries_say():
 
 def test_helps_name_every_kind_of_model_file_and_format():
     """Importing the registries for a help text would take longer than the help."""
-    for verb in ("predict", "evaluate"):
-        (told,) = re.findall(r"model file \(([^)]+)\)", inspect.getsource(config_of(verb)))
-        assert set(told.split(", ")) == set(model_suffixes()), verb
+    assert set(flags.model_suffixes()) == set(model_suffixes())
     text = " ".join(inspect.getsource(config_of("predict")).split())
     turned = re.search(r"give turned masks, but for ([\w, ]+), which", text)[1]
     stored = [
