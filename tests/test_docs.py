@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import skyseg_tf
-from skyseg_tf.console import flags
 from skyseg_tf.console.cli import VERBS, config_of
+from skyseg_tf.console.flags import model_suffixes as suffixes_in_helps
 from skyseg_tf.console.parsing import flags_of
 from skyseg_tf.data.drawing.scenes import draw_scene, write_scenes
 from skyseg_tf.data.examples import STORAGES
@@ -337,7 +337,7 @@ def test_tables_by_hand_say_what_the_registries_say():
 
 def test_helps_name_every_kind_of_model_file_and_format():
     """Importing the registries for a help text would take longer than the help."""
-    assert set(flags.model_suffixes()) == set(model_suffixes())
+    assert set(suffixes_in_helps()) == set(model_suffixes())
     text = " ".join(inspect.getsource(config_of("predict")).split())
     turned = re.search(r"give turned masks, but for ([\w, ]+), which", text)[1]
     stored = [
