@@ -17,9 +17,10 @@ from skyseg_tf.data.examples import (
     normalize_tensor,
     parse_record,
 )
+from skyseg_tf.data.framing import read_at, whole_offsets
 from skyseg_tf.data.integrity import NamingDataset, verify_files
 from skyseg_tf.data.manifest import Manifest, read_manifest
-from skyseg_tf.data.scanning import RecordFile, read_at, record_files, whole_offsets
+from skyseg_tf.data.scanning import RecordFile, record_files
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.labels import IGNORE
 
@@ -88,19 +89,7 @@ def make_dataset(
     dataset = dataset.enumerate().skip(skip_batches * batch_size)
     augment_seed, mix_seed = (int(number) for number in order.integers(2**31, size=2))
 
-    def prepare(index, serialized):
-        pair = checked_values(parse_record(serialized, manifest.spec), len(manifest.class_names))
-        image, mask = pair["image"], pair["mask"]
-        if classes is not None:
-            mask = tf.gather(_kept(classes), tf.cast(mask, tf.int32))
-        if augment is None and mix is None and manifest.storage == "normalized":
-            return image, mask
-        if manifest.storage == "normalized":
-            image = denormalize_tensor(image, manifest.rgb_stats)
-        image = tf.cast(image, tf.float32)
-        if augment is not None:
-            image, mask = augment(image, mask, _seed(augment_seed, index))
-        return image if mix is not None else normalize_tensor(image, manifest.rgb_stats), mask
+    prepare = _preparing(manifest, classes, augment, augment_seed, normalize=mix is None)
 
     def mix_batch(number, batch):
         images, masks = mix(*batch, _seed(mix_seed, number))
@@ -112,6 +101,40 @@ def make_dataset(
     if mix is not None:
         dataset = dataset.enumerate(skip_batches).map(mix_batch, cores, deterministic=True)
     return NamingDataset(_finished(dataset, batches - skip_batches), files)
+
+
+def _preparing(
+    manifest: Manifest,
+    classes: Sequence[int] | None,
+    augment: Augment | None,
+    seed: int,
+    normalize: bool,
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """What is done to each record: (its number in the epoch, serialized) -> image, mask.
+
+    Args:
+      manifest: of the records.
+      classes, augment: see make_dataset.
+      seed: of the epoch's augmentation.
+      normalize: whether the images are done; else they stay at 0-255, to be mixed.
+    """
+    stats = manifest.rgb_stats
+
+    def prepare(index, serialized):
+        pair = checked_values(parse_record(serialized, manifest.spec), len(manifest.class_names))
+        image, mask = pair["image"], pair["mask"]
+        if classes is not None:
+            mask = tf.gather(_kept(classes), tf.cast(mask, tf.int32))
+        if manifest.storage == "normalized":
+            if augment is None and normalize:
+                return image, mask
+            image = denormalize_tensor(image, stats)
+        image = tf.cast(image, tf.float32)
+        if augment is not None:
+            image, mask = augment(image, mask, _seed(seed, index))
+        return normalize_tensor(image, stats) if normalize else image, mask
+
+    return prepare
 
 
 def _read(
