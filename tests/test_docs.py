@@ -21,7 +21,8 @@ import skyseg_tf
 from skyseg_tf.console.cli import VERBS, config_of
 from skyseg_tf.console.flags import model_suffixes as suffixes_in_helps
 from skyseg_tf.console.parsing import flags_of
-from skyseg_tf.data.drawing.scenes import draw_scene, write_scenes
+from skyseg_tf.data.drawing.dataset import write_scenes
+from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.data.examples import STORAGES
 from skyseg_tf.exporters.formats import FORMATS as EXPORT_FORMATS
 from skyseg_tf.labels import LABEL_ID

@@ -26,6 +26,9 @@ def starts_with(what: str, at: int, *marks: bytes) -> Check:
       what: whose file it is then, for people.
       at: byte, below 50.
       *marks: of some bytes each.
+
+    Raises:
+      InputError: by the check, where the file begins otherwise.
     """
 
     def check(path: Path) -> None:
