@@ -9,7 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
 
-from skyseg_tf.data.drawing.scenes import write_scenes
+from skyseg_tf.data.drawing.dataset import write_scenes
 
 # What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -16,7 +16,7 @@ import pytest
 from tiny_network import NETWORKS
 
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.data.drawing.scenes import write_scenes
+from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.errors import InputError
 from skyseg_tf.models import MODELS

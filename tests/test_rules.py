@@ -85,7 +85,15 @@ FLOORS = (
     ("data", "models"),
     ("runs",),
     ("masking", "scoring", "tuning"),
-    ("training", "scoring.story", "exporters", "video", "server", "compositing"),
+    (
+        "training",
+        "scoring.story",
+        "scoring.scored_model",
+        "exporters",
+        "video",
+        "server",
+        "compositing",
+    ),
     ("dashboard_pages", *VERBS),
 )
 ONE_ROOM = (0, len(FLOORS) - 1)

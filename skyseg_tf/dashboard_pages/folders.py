@@ -11,6 +11,6 @@ class Folders:
     runs: Path = Path("runs")
     """Run folders of `skyseg train`."""
     models: Path = Path("models_display")
-    """More models: run folders, .keras, .onnx, .xml (OpenVINO), .tflite."""
+    """More models: run folders, and model files of any backend."""
     data: Path = Path("data_display")
     """Samples: gtFine, leftImg8bit and leftImg8bit_sequence as in Cityscapes, or plain photos."""

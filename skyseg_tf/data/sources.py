@@ -8,17 +8,19 @@ import numpy as np
 
 from skyseg_tf.data.clips import clip_frames
 from skyseg_tf.data.encodings import guess_mask_encoding
+from skyseg_tf.data.layouts import Pair
 from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError
+from skyseg_tf.files import read_bytes
 from skyseg_tf.images import (
     decode_image,
     decode_mask_file,
     image_size,
-    read_bytes,
     resize_image,
     resize_mask,
 )
 from skyseg_tf.labels import (
+    Encoding,
     LabelScheme,
     check_encoding,
     decode_mask,
@@ -65,32 +67,33 @@ def extract_cityscape_data_info(
         raise InputError(f"{root}: no photo has a mask; run `skyseg check --source {root}`")
     encoding = encoding or scheme_encoding(scheme) or guess_mask_encoding(pairs, layout)
     check_encoding(encoding)
-    infos = []
-    for pair in sorted(pairs, key=lambda pair: _shuffle_key(seed, pair.name)):
-        height, width = image_size(pair.image)
-        mask_size = image_size(pair.mask)
-        if mask_size != (height, width):
-            raise InputError(
-                f"{pair.mask}: the mask is {mask_size[1]} x {mask_size[0]}, its photo "
-                f"{width} x {height}; export it at the photo's size"
-            )
-        infos.append(
-            {
-                "name": pair.name,
-                "split": pair.split,
-                "city": pair.city,
-                "image_path": pair.image,
-                "mask_path": pair.mask,
-                "frame_paths": clip_frames(pair, frames) if frames > 1 else [pair.image],
-                "height": height,
-                "width": width,
-                "image_depth": 3,
-                "mask_depth": 1,
-                "labels": labels,
-                "encoding": encoding,
-            }
+    pairs.sort(key=lambda pair: _shuffle_key(seed, pair.name))
+    return [_info(pair, labels, encoding, frames) for pair in pairs]
+
+
+def _info(pair: Pair, labels: list[str], encoding: Encoding, frames: int) -> dict:
+    """What `extract_cityscape_data_info` says of one photo."""
+    height, width = image_size(pair.image)
+    mask_size = image_size(pair.mask)
+    if mask_size != (height, width):
+        raise InputError(
+            f"{pair.mask}: the mask is {mask_size[1]} x {mask_size[0]}, its photo "
+            f"{width} x {height}; export it at the photo's size"
         )
-    return infos
+    return {
+        "name": pair.name,
+        "split": pair.split,
+        "city": pair.city,
+        "image_path": pair.image,
+        "mask_path": pair.mask,
+        "frame_paths": clip_frames(pair, frames) if frames > 1 else [pair.image],
+        "height": height,
+        "width": width,
+        "image_depth": 3,
+        "mask_depth": 1,
+        "labels": labels,
+        "encoding": encoding,
+    }
 
 
 def _shuffle_key(seed: int, name: str) -> bytes:

@@ -8,8 +8,10 @@ import numpy as np
 
 from skyseg_tf.masking.backends.interface import Backend, Runtime
 from skyseg_tf.masking.model_facts import METADATA_PREFIX, ModelFacts
-from skyseg_tf.masking.model_files import reading
-from skyseg_tf.masking.onnx_file import read_metadata
+from skyseg_tf.masking.model_files import reading, starts_with
+from skyseg_tf.masking.onnx_file import check_self_contained, read_metadata
+
+_check_xml = starts_with("OpenVINO", 0, b"<?xml", b"<net")
 
 
 def load(path: Path, threads: int | None, streams: int) -> Runtime:
@@ -20,11 +22,12 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
     """
     import openvino as ov
 
-    with reading(path, "OpenVINO"):
+    is_onnx = path.suffix == ".onnx"
+    with reading(path, "OpenVINO", check_self_contained if is_onnx else _check_xml):
         core = ov.Core()
         network = core.read_model(path)
         compiled = core.compile_model(network, "CPU", _settings(threads, streams))
-        if path.suffix == ".onnx":  # OpenVINO drops its metadata
+        if is_onnx:  # OpenVINO drops its metadata
             metadata = read_metadata(path)
         else:
             told = network.get_rt_info().items()
