@@ -17,6 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from skyseg_tf.data.drawing.canvas import Canvas
+from skyseg_tf.data.drawing.estimates import check_list, check_room
 from skyseg_tf.data.drawing.ground import paint_ground
 from skyseg_tf.data.drawing.hall import paint_hall
 from skyseg_tf.data.drawing.photo import develop, draw_photo
@@ -25,6 +26,8 @@ from skyseg_tf.data.drawing.rooms import paint_room
 from skyseg_tf.data.drawing.sky import WEATHERS, draw_weather, mirror_on, paint_sky
 from skyseg_tf.data.drawing.worlds import make_world
 from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.files.json_file import read_object
+from skyseg_tf.files.room import check_picture_size
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import CITYSCAPES_LABELS, LABEL_ID
 
@@ -32,6 +35,7 @@ SPLITS = (("train", 0.8), ("val", 0.2))
 FPS = 17.0  # of the Cityscapes snippets
 LABELLED_FRAME = 19  # number of the labelled frame in its snippet
 SMALLEST = 64
+MOST = 10**8  # scenes per split: so many seeds are kept for each
 DRAWING = 2  # counts up when the same seed draws another scene than before
 _CITIES = {
     "train": ("altenfurt", "birkenau", "dornheim", "eschbach", "grauburg", "hollental"),
@@ -203,16 +207,18 @@ def write_scenes(
     out = Path(out)
     _check(out, count, size, seed, splits, sequence_frames, workers)
     _check_conditions(conditions)
+    check_list(count)
     counts = split_counts(count, splits)
-    _claim(out, count, size, seed, splits, sequence_frames, conditions)
     jobs = [
         (out, split, index, tuple(size), seed, sequence_frames, conditions)
         for split, number in counts.items()
         for index in range(number)
     ]
     jobs = [job for job in jobs if not _is_complete(*job[:3], sequence_frames)]
-    bar = tqdm(total=len(jobs), desc="scenes", unit="scene", disable=not progress)
     workers = min(workers or os.cpu_count() or 1, len(jobs))
+    check_room(out, len(jobs), size, sequence_frames, workers)
+    _claim(out, count, size, seed, splits, sequence_frames, conditions)
+    bar = tqdm(total=len(jobs), desc="scenes", unit="scene", disable=not progress)
     with bar:
         if workers <= 1:
             for job in jobs:
@@ -232,12 +238,13 @@ def write_scenes(
 
 def _check(out, count, size, seed, splits, sequence_frames, workers) -> None:
     """Raises InputError for settings out of range."""
-    if count < 1:
-        raise InputError(f"count is {count}: give 1 or more scenes")
+    if not 1 <= count <= MOST:
+        raise InputError(f"count is {count}: give 1 to {MOST:,} scenes")
     if len(size) != 2 or min(size) < SMALLEST:
         raise InputError(
             f"size {' x '.join(map(str, size))}: give height and width, at least 64 each"
         )
+    check_picture_size("--size", size)
     if seed < 0:
         raise InputError(f"seed {seed} is negative: give 0 or more")
     names = [name for name, _ in splits]
@@ -281,12 +288,10 @@ def _claim(out: Path, count, size, seed, splits, sequence_frames, conditions) ->
     }
     path = out / "scenes.json"
     if path.exists():
-        try:
-            earlier = {"conditions": "all"} | json.loads(path.read_text())
-        except (ValueError, TypeError):
-            raise InputError(
-                f"{path} is damaged: choose another folder or delete this one"
-            ) from None
+        delete = "choose another folder or delete this one"
+        earlier = {"conditions": "all"} | read_object(path, delete)
+        if type(earlier.get("count", 0)) is not int:
+            raise InputError(f"{path}: damaged: count is no number; {delete}")
         differing = [
             key for key in settings if key != "count" and earlier.get(key) != settings[key]
         ]
