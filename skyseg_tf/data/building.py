@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from skyseg_tf.data.encodings import claimed_encoding
+from skyseg_tf.data.estimates import check_room
 from skyseg_tf.data.examples import STORAGES
 from skyseg_tf.data.manifest import MANIFEST, Manifest, Shard, Split, read_manifest, write_manifest
 from skyseg_tf.data.rgb_stats import RgbSums, read_rgb_stats, rgb_stats, write_rgb_stats
@@ -39,6 +40,7 @@ from skyseg_tf.data.sources import extract_cityscape_data_info
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.files.json_file import read_object
+from skyseg_tf.files.room import check_picture_size
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import SCHEMES, LabelScheme, get_scheme
 
@@ -74,6 +76,7 @@ def build(config: BuildConfig) -> Manifest:
     given_stats = read_rgb_stats(config.rgb_stats) if config.rgb_stats else None
     identity = _identity(config, layout, infos, given_stats)
     out = Path(config.out)
+    check_room(config, len(infos), two_passes=given_stats is None)
     with _locked(out, identity):
         if (out / MANIFEST).exists():
             return _kept(out, infos)
@@ -126,6 +129,7 @@ def _check(config: BuildConfig) -> None:
     if min(config.image_size) < 1:
         size = " ".join(map(str, config.image_size))
         raise InputError(f"--image-size is {size}: height and width must be at least 1")
+    check_picture_size("--image-size", config.image_size)
     for name, minimum in _AT_LEAST.items():
         value = getattr(config, name)
         if value is not None and value < minimum:

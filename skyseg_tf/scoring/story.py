@@ -7,6 +7,7 @@ records themselves, or with a dataset tree its photos, enlarged to the labels' s
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs, photos_of_recor
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.scan import find_pairs, source_root
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.room import check_memory, check_picture_size, largest_size
 from skyseg_tf.images import check_folder
 from skyseg_tf.labels import check_encoding
 from skyseg_tf.masking.prediction import predict_image
@@ -34,6 +36,7 @@ from skyseg_tf.scoring.scores import class_table
 from skyseg_tf.scoring.settings import EvaluateConfig
 from skyseg_tf.scoring.submission import check_submission, write_submission
 
+_BYTES_PER_PIXEL = 150  # a guess at the least that a network takes: its input and a layer or two
 _LANDSCAPE = (720, 1280)  # stands for all photos where each has a size of its own
 
 
@@ -118,6 +121,17 @@ def _check(config: EvaluateConfig) -> None:
 def _check_views(runtime: Runtime, views: Views) -> None:
     """Refuses what the network cannot be shown."""
     views.check()
+    for size in views.sizes():
+        check_picture_size("a view of", size)
+    shown = views.window or max(views.sizes(), key=math.prod)
+    check_memory(
+        math.prod(shown) * _BYTES_PER_PIXEL,
+        f"showing the network {shown[0]} x {shown[1]} pixels",
+        lambda share: (
+            "give at most --window, or --image-size and --multi-scale of, "
+            f"{largest_size(shown, share, views.divisor)}"
+        ),
+    )
     fixed = runtime.working_size
     if fixed is None:
         return

@@ -32,6 +32,8 @@ class ServeConfig:
     workers: int = 2
     """Photos in work at once: one in the network, the others being decoded or encoded."""
     queue: int = 8
-    """Photos that may wait beside them; then the answer is 503 with Retry-After."""
+    """Photos that may wait beside them; then the answer is 503 with Retry-After. A photo waits from
+    when it is here whole."""
     upload_seconds: float = 30.0
-    """Time that a client may take to send its photo."""
+    """Time that a client may take to send its photo; one that sends nothing for 5 s is cut off
+    before."""

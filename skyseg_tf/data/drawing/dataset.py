@@ -14,13 +14,17 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from skyseg_tf.data.drawing.estimates import check_list, check_room
 from skyseg_tf.data.drawing.scenes import FPS, SMALLEST, check_conditions, draw_scene
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.json_file import read_object
+from skyseg_tf.files.room import check_picture_size
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import CITYSCAPES_LABELS, LABEL_ID
 
 SPLITS = (("train", 0.8), ("val", 0.2))
 LABELLED_FRAME = 19  # number of the labelled frame in its snippet
+MOST = 10**8  # scenes per split: so many seeds are kept for each
 DRAWING = 2  # counts up when the same seed draws another scene than before
 _CITIES = {
     "train": ("altenfurt", "birkenau", "dornheim", "eschbach", "grauburg", "hollental"),
@@ -72,16 +76,19 @@ def write_scenes(
     out = Path(out)
     _check(out, count, size, seed, splits, sequence_frames, workers)
     check_conditions(conditions)
+    check_list(count)
     counts = split_counts(count, splits)
-    _claim(out, count, size, seed, splits, sequence_frames, conditions)
     jobs = [
         (out, split, index, tuple(size), seed, sequence_frames, conditions)
         for split, number in counts.items()
         for index in range(number)
     ]
     jobs = [job for job in jobs if not _is_complete(*job[:3], sequence_frames)]
+    workers = min(workers or os.cpu_count() or 1, len(jobs))
+    check_room(out, len(jobs), size, sequence_frames, workers)
+    _claim(out, count, size, seed, splits, sequence_frames, conditions)
     with tqdm(total=len(jobs), desc="scenes", unit="scene", disable=not progress) as bar:
-        _write_all(jobs, min(workers or os.cpu_count() or 1, len(jobs)), bar)
+        _write_all(jobs, workers, bar)
     return counts
 
 
@@ -105,12 +112,13 @@ def _write_all(jobs: list[tuple], workers: int, bar: tqdm) -> None:
 
 def _check(out, count, size, seed, splits, sequence_frames, workers) -> None:
     """Raises InputError for settings out of range."""
-    if count < 1:
-        raise InputError(f"count is {count}: give 1 or more scenes")
+    if not 1 <= count <= MOST:
+        raise InputError(f"count is {count}: give 1 to {MOST:,} scenes")
     if len(size) != 2 or min(size) < SMALLEST:
         raise InputError(
             f"size {' x '.join(map(str, size))}: give height and width, at least 64 each"
         )
+    check_picture_size("--size", size)
     if seed < 0:
         raise InputError(f"seed {seed} is negative: give 0 or more")
     names = [name for name, _ in splits]
@@ -154,12 +162,10 @@ def _claim(out: Path, count, size, seed, splits, sequence_frames, conditions) ->
     }
     path = out / "scenes.json"
     if path.exists():
-        try:
-            earlier = {"conditions": "all"} | json.loads(path.read_text())
-        except (ValueError, TypeError):
-            raise InputError(
-                f"{path} is damaged: choose another folder or delete this one"
-            ) from None
+        delete = "choose another folder or delete this one"
+        earlier = {"conditions": "all"} | read_object(path, delete)
+        if type(earlier.get("count", 0)) is not int:
+            raise InputError(f"{path}: damaged: count is no number; {delete}")
         differing = [
             key for key in settings if key != "count" and earlier.get(key) != settings[key]
         ]

@@ -5,11 +5,13 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
+
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import open_archive, read_member, sha256_of
 from skyseg_tf.files.memory import EXTRA_BYTES
 from skyseg_tf.labels import SCHEMES, LabelScheme
-from skyseg_tf.masking.backends.interface import Backend, Runtime
+from skyseg_tf.masking.backends.interface import Backend, Runtime, not_numbers
 from skyseg_tf.masking.model_facts import ModelFacts
 from skyseg_tf.masking.model_files import reading
 
@@ -23,6 +25,10 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
       InputError: no such model, or one that does not say what its classes are.
     """
     network = load_network(path, threads)
+    for variable in network.variables:
+        values = np.asarray(variable)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise not_numbers(path, variable.path)
     return _keras_runtime(path, network, _facts_of_run(path, network))
 
 
