@@ -88,7 +88,7 @@ def check_memory(need: float, what: str, advise: Callable[[float], str]) -> None
     """
     if need > (free := free_memory()):
         raise InputError(
-            f"{what} needs about {gigabytes(need)} of memory, {gigabytes(free)} are free; "
+            f"{what} needs about {amount(need)} of memory, {amount(free)} are free; "
             f"{advise(free / need)}"
         )
 
@@ -110,13 +110,15 @@ def check_disk(place: str | Path, need: float, what: str, advise: Callable[[floa
     )
     if need > (free := shutil.disk_usage(folder).free):
         raise InputError(
-            f"{what} needs about {gigabytes(need)} in {folder}, {gigabytes(free)} are free; "
+            f"{what} needs about {amount(need)} in {folder}, {amount(free)} are free; "
             f"{advise(free / need)}"
         )
 
 
-def gigabytes(count: float) -> str:
+def amount(count: float) -> str:
     """A number of bytes for people."""
+    if count < 1e9:
+        return f"{count / 1e6:.1f} MB"
     return f"{count / 1e9:,.0f} GB" if count >= 10e9 else f"{count / 1e9:.1f} GB"
 
 
