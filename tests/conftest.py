@@ -33,6 +33,19 @@ def records(tree, tmp_path_factory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def tiny():
+    """Makes "skynet" a network that trains in seconds."""
+    from tiny_network import NETWORKS
+
+    from skyseg_tf.models import MODELS
+
+    before = dict(MODELS)
+    MODELS.update(NETWORKS)
+    yield
+    MODELS.update(before)
+
+
 @pytest.fixture
 def small_scenes(monkeypatch) -> None:
     """What an export without records is compared on is drawn small."""
