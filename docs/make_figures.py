@@ -4,9 +4,9 @@ python docs/make_figures.py
 
 A table lies between `<!-- figures: NAME -->` and `<!-- end -->`; what stands there by hand is
 written over. docs/figures/ holds what was measured: `demo.json` is the metrics.json of `make train`,
-`networks.json` is written by benchmarks/networks.py, the others hold the rows that
-benchmarks/boxed_model.py (`packaged.json`), benchmarks/training.py (`hour.json`) and the trainings of
-docs/results.md (`longer.json`, `one_epoch.json`) printed.
+`networks.json` and `packaged.json` are written by benchmarks/networks.py and
+benchmarks/boxed_model.py with --out; the others hold the rows that benchmarks/training.py
+(`hour.json`) and the trainings of docs/results.md (`longer.json`, `one_epoch.json`) printed.
 """
 
 import json
