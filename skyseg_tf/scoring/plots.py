@@ -7,6 +7,7 @@ import matplotlib.patches
 import matplotlib.ticker
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from skyseg_tf.images import colorize, overlay, write_aside
 from skyseg_tf.labels import IGNORE, LabelScheme
@@ -43,17 +44,12 @@ def plot_iou_scores(
     axes = figure.subplots()
     names = [scheme.class_names[i] for i in order]
     colors = [np.array(scheme.colors[i]) / 255 for i in order]
-    bars = axes.barh(names, values[order], color=colors, edgecolor="#333333", linewidth=0.6)
-    for bar, i in zip(bars, order, strict=True):
-        axes.text(
-            bar.get_width() + 0.008,
-            bar.get_y() + bar.get_height() / 2,
-            f"{values[i]:.3f}",
-            va="center",
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},  # above the dashed line
-        )
-    axes.axvline(mean, color="#c0392b", linestyle="--", linewidth=1.2)
-    axes.set_xlim(0, 1.1)
+    axes.barh(names, values[order], color=colors, edgecolor="#333333", linewidth=0.6)
+    for row, i in enumerate(order):  # in a column of their own, where no bar and no line is
+        axes.text(1.015, row, f"{values[i]:.3f}", va="center")
+    outline = [withStroke(linewidth=2.8, foreground="white")]  # some classes are as red as the line
+    axes.axvline(mean, color="#c0392b", linestyle="--", linewidth=1.2, path_effects=outline)
+    axes.set_xlim(0, 1)
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.invert_yaxis()
     axes.set_xlabel("intersection over union (IoU); dashed: the mean")
