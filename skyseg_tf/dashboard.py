@@ -27,17 +27,21 @@ _ALL_ADDRESSES = ("0.0.0.0", "::", "")
 
 @dataclass(frozen=True)
 class DashboardConfig:
-    """Look at models, photos, trainings and runs in the browser. Needs the extra `dashboard`."""
+    """Look at models, photos, trainings and runs in the browser. It needs the extra `dashboard`.
+
+    Example: skyseg dashboard --runs runs --data ~/photos
+    """
 
     port: int = 8501
-    """0 takes a free one."""
+    """Port to listen on; 0 takes a free one."""
     host: str = "localhost"
     """Address to listen on; 0.0.0.0 opens it to the network, without a password."""
     allowed_hosts: Annotated[tuple[str, ...], default_is("localhost and --host")] = ()
-    """More names by which it may be opened, such as sky.example.org; a browser that asks for another
-    one has been led here by a page of somebody else. With --host 0.0.0.0 and none given: any."""
+    """More host names by which it may be opened, such as sky.example.org. Other names are refused,
+    since a page of somebody else may have led the browser here; with --host 0.0.0.0 and none given,
+    all are allowed."""
     browser: bool = True
-    """Open a browser."""
+    """Open it in the browser."""
     folders: Annotated[Folders, Parameter(name="*")] = field(default_factory=Folders)
 
 
