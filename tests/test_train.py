@@ -359,6 +359,10 @@ def test_data_that_is_a_dataset_is_not_trained_beside(tree, records, tmp_path):
         with pytest.raises(InputError, match=f"give this dataset by {flag} {data}"):
             train(TrainConfig(data=data, run=tmp_path / "run"))
     assert not (tree / "demo_scenes").exists()
+    (tmp_path / "data.yaml").touch()  # as Ultralytics has it
+    for name in ("data.yaml", "gone.yml"):
+        with pytest.raises(InputError, match=rf"--data .*{name}: .*folder by --source"):
+            train(TrainConfig(data=tmp_path / name, run=tmp_path / "run"))
 
 
 def test_options_of_the_network_are_kept_in_the_run(records, tmp_path, monkeypatch):

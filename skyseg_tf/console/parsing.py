@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from cyclopts import App, Argument, Group, Parameter
@@ -21,6 +22,7 @@ from cyclopts.exceptions import (
 from skyseg_tf.console.foreign_flags import meant_by
 from skyseg_tf.errors import InputError, nearest, not_among
 
+_OF_PLACES = ("--source", "--records", "--model")  # what a file or folder without a flag is
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -212,8 +214,10 @@ def _in_one_line(error: CycloptsError, app: App, given: list[Argument], argv: Se
 
 def _unknown(word: str, flags: Collection[str]) -> str:
     name = _dashed(word.partition("=")[0])
-    near = nearest(name, flags)
-    hint = meant_by(name, flags) or (f"did you mean {near}?" if near else "")
+    hint = meant_by(name, flags)
+    if hint is None:  # without the dashes, in which all flags are alike
+        near = nearest(name.lstrip("-"), [flag.lstrip("-") for flag in flags])
+        hint = f"did you mean --{near}?" if near else ""
     return f"no option {name}" + (f"; {hint}" if hint else "")
 
 
@@ -224,6 +228,9 @@ def _not_understood(words: Sequence[str], flags: Collection[str]) -> str:
         if flag not in flags:
             return _unknown(flag, flags)
         return f"not understood: {name}={value}: write {flag} {value}"
+    flag = next((flag for flag in _OF_PLACES if flag in flags), None)
+    if flag and Path(words[0]).exists():
+        return f"not understood: {words[0]}: write {flag} {words[0]}"
     return f"not understood: {' '.join(words)}: perhaps a flag is missing before it, or a quote"
 
 
