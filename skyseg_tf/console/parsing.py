@@ -125,14 +125,25 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
     except CycloptsError as error:
         raise InputError(_in_one_line(error, app, given, argv)) from None
     _refuse_swallowed(given, argv, _flags(app))
-    for argument in given:  # cyclopts reads the word none as None
-        if argument.value is None:
+    for argument in given:  # cyclopts reads the word none as None, and rounds
+        if argument.value is None or _was_rounded(argument):
             values = [token.value for token in argument.tokens]
             raise InputError(_wrong_value(argument.tokens[0].keyword, argument, values))
     if default is None:
         return parsed
     names = [argument.field_info.name for argument in given]
     return replace(default, **{name: getattr(parsed, name) for name in names})
+
+
+def _was_rounded(argument: Argument) -> bool:
+    """Whether a fraction was given where whole numbers are taken."""
+    values = argument.value if isinstance(argument.value, tuple) else (argument.value,)
+    if not all(isinstance(value, int) for value in values):
+        return False
+    fractions = [
+        token.value for token in argument.tokens if re.fullmatch(r"-?\d*\.\d+", token.value)
+    ]
+    return any(not float(fraction).is_integer() for fraction in fractions)
 
 
 def _asks_for_help(argv: Sequence[str]) -> bool:
