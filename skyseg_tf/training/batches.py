@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from skyseg_tf.data.augment.presets import Classes, make_augment, make_mix
+from skyseg_tf.data.augment.camera import make_augment
+from skyseg_tf.data.augment.mixing import make_mix
+from skyseg_tf.data.augment.settings import Classes
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize

@@ -3,7 +3,8 @@
 import math
 from pathlib import Path
 
-from skyseg_tf.data.augment.presets import AUGMENTATIONS, Classes
+from skyseg_tf.data.augment.presets import AUGMENTATIONS
+from skyseg_tf.data.augment.settings import Classes
 from skyseg_tf.data.records import Manifest
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.labels import get_scheme

@@ -2,14 +2,10 @@
 
 import numpy as np
 
-from skyseg_tf.data.augment.presets import (
-    AUGMENTATIONS,
-    Augmentation,
-    Classes,
-    Range,
-    augment,
-)
-from skyseg_tf.data.augment.skies import mix_skies
+from skyseg_tf.data.augment.camera import augment
+from skyseg_tf.data.augment.mixing import mix_skies
+from skyseg_tf.data.augment.presets import AUGMENTATIONS
+from skyseg_tf.data.augment.settings import Augmentation, Classes, Range
 
 # Caption, field of Augmentation, strengths to show.
 SHOWN = (
