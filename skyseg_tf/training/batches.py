@@ -54,12 +54,7 @@ def make_batches(
         augment = make_augment(settings.augment, classes, open_trees=settings.open_crowns)
         mix = make_mix(settings.augment, classes.sky)
 
-    known = None
-    if settings.extra_classes == "known":
-        manifest = read_manifest(settings.records, shards_are_there=False)
-        shown = manifest.splits["train"].class_pixels
-        known = [class_id for class_id, pixels in enumerate(shown) if pixels]
-
+    known = _known_classes(settings)
     # A run that goes on has had its records' digests compared when it began.
     checks = {"digests": not settings.resume, "left_out": skipped}
 
@@ -81,6 +76,15 @@ def make_batches(
         )
 
     return Batches(train, make_dataset(settings.records, "val", settings.batch_size, **checks))
+
+
+def _known_classes(settings: TrainConfig) -> list[int] | None:
+    """Those that the records' own masks show; None: all count, also what extra records show."""
+    if settings.extra_classes != "known":
+        return None
+    manifest = read_manifest(settings.records, shards_are_there=False)
+    shown = manifest.splits["train"].class_pixels
+    return [class_id for class_id, pixels in enumerate(shown) if pixels]
 
 
 def pick_photos(
