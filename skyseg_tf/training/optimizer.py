@@ -89,10 +89,7 @@ def compile_model(
             variable.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
     loss = loss or LOSSES[recipe.loss[0 if network.output["logits"].shape[-1] == 1 else 1]]
     model = TrainedModel(network, loss, MODELS[network.name].aux_weights)
-    updates = max(steps // accumulate, 1)
-    schedule = schedule or WarmupPolynomial(
-        recipe.learning_rate, updates, recipe.power, recipe.warmup_steps, accumulate
-    )
+    schedule = schedule or _schedule(recipe, steps, accumulate)
     optimizer = OPTIMIZERS[recipe.optimizer](
         schedule, gradient_accumulation_steps=accumulate if accumulate > 1 else None
     )
@@ -101,3 +98,10 @@ def compile_model(
     if ema:
         model.average_weights(ema, accumulate)
     return model
+
+
+def _schedule(recipe: Recipe, steps: int, accumulate: int) -> WarmupPolynomial:
+    updates = max(steps // accumulate, 1)
+    return WarmupPolynomial(
+        recipe.learning_rate, updates, recipe.power, recipe.warmup_steps, accumulate
+    )

@@ -92,6 +92,11 @@ def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> No
             f"the records' scheme is {scheme}; build them with "
             "--scheme cityscapes19, or leave it out"
         )
+    _check_shapes(config, manifest, records)
+
+
+def _check_shapes(config: TrainConfig, manifest: Manifest, records: Path) -> None:
+    """Refuses records whose size, splits or frames the training cannot use."""
     if config.image_size and tuple(config.image_size) != manifest.image_size:
         raise InputError(
             f"{records}: records of {manifest.image_size[0]}x{manifest.image_size[1]}, not "

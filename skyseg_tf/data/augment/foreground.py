@@ -120,31 +120,44 @@ def draw_pale_wall(
     Returns:
       Images and mask.
     """
-    height, width = mask.shape
     edge, look = rng.random(5), rng.random(10).astype(np.float32)
+    sky = mask == sky_class_id
+    wall, below = _place_wall(sky, edge)
+    light = np.float32(np.mean(cv2.mean(clip[-1], sky.astype(np.uint8))[:3]))
+    fascia = len(mask) * (0.03 + 0.25 * edge[4] ** 2)
+    gray = _shade_wall(below, fascia, light, look, rng)
+    tint = np.float32([1, 1 - 0.03 * look[8], 1 - 0.06 * look[8] + 0.05 * look[9]])
+    paint = gray[wall][:, None] * tint + 2 * rng.standard_normal((wall.sum(), 1), np.float32)
+    drawn = clip.copy()
+    drawn[:, wall] = np.clip(np.rint(paint), 0, 255)
+    return drawn, np.where(wall, np.uint8(wall_class_id), mask)
+
+
+def _place_wall(sky: np.ndarray, edge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the wall is (H, W), and how far below its roof each pixel lies (H, W)."""
+    height, width = sky.shape
     rows = np.arange(height, dtype=np.float32)[:, None]
     columns = np.arange(width, dtype=np.float32)[None]
-    sky = mask == sky_class_id
     amount = np.count_nonzero(sky)
     lowest = np.flatnonzero(np.append(True, sky.mean(1)[1:] > 0.02))[-1]
     middle = sky.sum(0) @ columns[0] / (amount + 1e-3)
     # A roof of any slope to a fifth, anywhere above the skyline; one end or both may be in sight.
     roof = lowest * (0.15 + 0.8 * edge[0]) + 0.4 * (edge[1] - 0.5) * (columns - middle)
     left, right = middle - width * (0.05 + edge[2]), middle + width * (0.05 + edge[3])
-    wall = sky & (rows > roof) & (columns > left) & (columns < right)
-    fascia = height * (0.03 + 0.25 * edge[4] ** 2)
+    return sky & (rows > roof) & (columns > left) & (columns < right), rows - roof
 
-    light = np.float32(np.mean(cv2.mean(clip[-1], sky.astype(np.uint8))[:3]))
+
+def _shade_wall(
+    below: np.ndarray, fascia: float, light: np.float32, look: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """(H, W) brightness: a pale fascia, and mostly a dark wall below it."""
+    width = below.shape[1]
+    columns = np.arange(width, dtype=np.float32)[None]
     pale = light * (0.6 + 0.38 * look[0])
-    shade = 0.16 * look[1] * np.clip((rows - roof) / fascia, 0, 1)
+    shade = 0.16 * look[1] * np.clip(below / fascia, 0, 1)
     shade += 0.12 * look[2] * (columns / width)
     apart = 6 + 40 * look[3]  # pixels between the seams of its panels
     seams = np.mod(columns + 100 * look[4], apart) < 1
     pale = pale * (1 - shade) * (1 - 0.12 * look[5] * seams)
-    dark = (0.08 + 0.3 * look[6]) * light * (0.85 + 0.3 * rng.random(mask.shape, np.float32))
-    gray = np.where((rows - roof > fascia) & (look[7] < 0.7), dark, pale)
-    tint = np.float32([1, 1 - 0.03 * look[8], 1 - 0.06 * look[8] + 0.05 * look[9]])
-    paint = gray[wall][:, None] * tint + 2 * rng.standard_normal((wall.sum(), 1), np.float32)
-    drawn = clip.copy()
-    drawn[:, wall] = np.clip(np.rint(paint), 0, 255)
-    return drawn, np.where(wall, np.uint8(wall_class_id), mask)
+    dark = (0.08 + 0.3 * look[6]) * light * (0.85 + 0.3 * rng.random(below.shape, np.float32))
+    return np.where((below > fascia) & (look[7] < 0.7), dark, pale)

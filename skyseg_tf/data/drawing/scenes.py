@@ -66,13 +66,7 @@ def draw_scene(
     Raises:
       InputError: a size below 64 x 64, a negative seed, or unknown conditions.
     """
-    if min(size) < SMALLEST:
-        raise InputError(
-            f"size {size[0]} x {size[1]} is too small: give at least {SMALLEST} x {SMALLEST}"
-        )
-    if seed < 0:
-        raise InputError(f"seed {seed} is negative: give 0 or more")
-    check_conditions(conditions)
+    _check(seed, size, conditions)
     weathers, places = CONDITIONS[conditions]
     rng = np.random.default_rng([seed, 0])
     _, weather, light = draw_weather(rng, weathers)
@@ -109,6 +103,16 @@ def _paint_world(canvas: Canvas, world: World, seed: int) -> None:
     for item in items:
         if item.reach <= _BEHIND_GROUND:
             item.paint(canvas)
+
+
+def _check(seed: int, size: tuple[int, int], conditions: str) -> None:
+    if min(size) < SMALLEST:
+        raise InputError(
+            f"size {size[0]} x {size[1]} is too small: give at least {SMALLEST} x {SMALLEST}"
+        )
+    if seed < 0:
+        raise InputError(f"seed {seed} is negative: give 0 or more")
+    check_conditions(conditions)
 
 
 def check_conditions(conditions: str) -> None:
