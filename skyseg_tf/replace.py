@@ -26,7 +26,7 @@ class ReplaceConfig:
     """PNG or JPEG."""
     strength: float = 0.4
     """How far the rest takes on the colors of the new sky, 0 (not at all) to 1."""
-    model: Annotated[str | None, NETWORK, default_is("the boxed one")] = None
+    model: Annotated[str | None, NETWORK, default_is("the packaged one")] = None
     """As for `skyseg predict`."""
     backend: Annotated[str | None, NETWORK, choices(BACKENDS), default_is("the fastest")] = None
     """As for `skyseg predict`."""

@@ -196,7 +196,7 @@ def test_crowns_are_opened_after_glare():
     image[10:20, 20:60], mask[10:20, 20:60] = 85, 2
     image[10:20, 30:50] = 20
     pair = tf.constant(image), tf.constant(mask)
-    classes, seed = Classes(sky=1, crowns=2), tf.constant([3, 4])
+    classes, seed = Classes(sky=1, trees=2), tf.constant([3, 4])
     _, dull = make_augment(Augmentation(), classes, open_trees=True)(*pair, seed)
     assert np.array_equal(dull, mask)
     settings = Augmentation(glare=1.0)

@@ -170,14 +170,14 @@ def test_open_crowns_gives_the_sky_what_shines_through_trees(scene):
     image, sky = (x.copy() for x in scene)
     masks = np.where(sky, 10, 8).astype(np.uint8)
     image[-4:, 10:20] = [150, 180, 230]
-    opened = foreground.open_crowns(image, masks, sky_class_id=10, crown_class_id=8)
+    opened = foreground.label_sky_through_trees(image, masks, sky_class_id=10, tree_class_id=8)
     assert (opened[8:16, 41:47:2] == 10).all()
     assert (opened[8:16, 42:46:2] == 8).all()
     assert (opened[-4:] == 8).all()
     assert (opened[masks == 10] == 10).all()
     built = np.full_like(masks, 2)
     built[masks == 10] = 10
-    unchanged = foreground.open_crowns(image, built, sky_class_id=10, crown_class_id=8)
+    unchanged = foreground.label_sky_through_trees(image, built, sky_class_id=10, tree_class_id=8)
     assert np.array_equal(unchanged, built)
 
 
@@ -189,7 +189,7 @@ def test_bare_trees_are_drawn_before_the_sky_and_marked():
     changed = 0
     for number in range(8):
         made = foreground.draw_bare_trees(
-            image, mask, np.random.default_rng((1, number)), sky_class_id=10, crown_class_id=8
+            image, mask, np.random.default_rng((1, number)), sky_class_id=10, tree_class_id=8
         )
         pictures, marked = made
         assert np.array_equal(pictures[0], pictures[1])

@@ -170,7 +170,7 @@ def _check_source(model: str) -> None:
         raise InputError(f"{run}: no model.keras in it; is it a run folder?")
     if Path(model).is_file() and Path(model).suffix != ".keras":
         raise InputError(
-            f"{model}: is an export itself; give the run, .keras file or boxed model behind it"
+            f"{model}: is an export itself; give the run, .keras file or packaged model behind it"
         )
 
 

@@ -86,7 +86,7 @@ def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> No
             f"build them with --scheme {config.scheme} or leave --scheme out"
         )
     classes = Classes.of(scheme)
-    if config.open_crowns and None in (classes.sky, classes.crowns):
+    if config.open_crowns and None in (classes.sky, classes.trees):
         raise InputError(
             f"{records}: --open-crowns needs classes of the sky and of vegetation, "
             f"the records' scheme is {scheme}; build them with "

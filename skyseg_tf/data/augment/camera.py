@@ -42,7 +42,7 @@ def augment(
       settings: what may happen.
       classes: of the mask; without the sky's the effects on the sky are left out. All frames of a
         clip take the mask's sky.
-      open_trees: look through bare trees: settings.bare_trees, and open_crowns at the end.
+      open_trees: look through bare trees: settings.bare_trees, and label_sky_through_trees at the end.
 
     Returns:
       Image and mask of the same shapes and types; the mask holds ids of the given one, and 255.

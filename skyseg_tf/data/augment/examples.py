@@ -79,7 +79,7 @@ def _effects(classes: Classes) -> Iterator[tuple[str, Augmentation, int]]:
     yield "flip", Augmentation(flip=1.0), 0
     before_the_sky = (
         ("pale wall", "pale_walls", classes.walls),
-        ("bare trees", "bare_trees", classes.crowns),
+        ("bare trees", "bare_trees", classes.trees),
     )
     for caption, field, class_id in before_the_sky:
         for number in range(0 if None in (classes.sky, class_id) else 2):

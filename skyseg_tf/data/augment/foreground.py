@@ -18,8 +18,8 @@ def build_and_plant(
         ids = {"sky_class_id": classes.sky, "wall_class_id": classes.walls}
         clip, mask = draw_pale_wall(clip, mask, draws.rng("wall"), **ids)
     planted = settings.bare_trees * parameters.open_trees
-    if tree < planted and None not in (classes.sky, classes.crowns):
-        ids = {"sky_class_id": classes.sky, "crown_class_id": classes.crowns}
+    if tree < planted and None not in (classes.sky, classes.trees):
+        ids = {"sky_class_id": classes.sky, "tree_class_id": classes.trees}
         clip, mask = draw_bare_trees(clip, mask, draws.rng("trees"), **ids)
     return clip, mask
 
@@ -27,16 +27,16 @@ def build_and_plant(
 def look_through_trees(
     clip: np.ndarray, mask: np.ndarray, parameters: Parameters
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Stage of camera.photograph: open_crowns, where it is wanted."""
+    """Stage of camera.photograph: label_sky_through_trees, where it is wanted."""
     if not parameters.open_trees:
         return clip, mask
     classes = parameters.classes
-    ids = {"sky_class_id": classes.sky, "crown_class_id": classes.crowns}
-    return clip, open_crowns(clip[-1], mask, **ids)
+    ids = {"sky_class_id": classes.sky, "tree_class_id": classes.trees}
+    return clip, label_sky_through_trees(clip[-1], mask, **ids)
 
 
-def open_crowns(
-    image: np.ndarray, mask: np.ndarray, *, sky_class_id: int, crown_class_id: int
+def label_sky_through_trees(
+    image: np.ndarray, mask: np.ndarray, *, sky_class_id: int, tree_class_id: int
 ) -> np.ndarray:
     """Labels as sky what shines through trees that are labeled as one blob, as CamVid's are.
 
@@ -44,14 +44,14 @@ def open_crowns(
       image: (H, W, 3) on 0-255.
       mask: (H, W) uint8.
       sky_class_id: of the sky in the mask.
-      crown_class_id: of trees in the mask.
+      tree_class_id: of trees in the mask.
 
     Returns:
       (H, W) uint8: pixels of trees next to the sky that have its color belong to it.
     """
     matte, opened = sky_matte(image, mask == sky_class_id), mask.copy()
     near = opened[matte.rows]
-    near[(near == crown_class_id) & (matte.like > 0.5)] = sky_class_id
+    near[(near == tree_class_id) & (matte.like > 0.5)] = sky_class_id
     return opened
 
 
@@ -61,7 +61,7 @@ def draw_bare_trees(
     rng: np.random.Generator,
     *,
     sky_class_id: int,
-    crown_class_id: int,
+    tree_class_id: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws one to four bare trees before the sky, and before nothing else.
 
@@ -70,7 +70,7 @@ def draw_bare_trees(
       mask: (H, W) uint8 of all of them.
       rng: of the trees.
       sky_class_id: of the sky in the mask.
-      crown_class_id: of trees in the mask.
+      tree_class_id: of trees in the mask.
 
     Returns:
       Images and mask; a pixel belongs to a tree from a quarter of wood on, about what people mark.
@@ -93,7 +93,7 @@ def draw_bare_trees(
     warm, cool, light = rng.random(3)
     bark = (15 + 80 * light) * np.float32([1, 0.93 + 0.07 * warm, 0.85 + 0.15 * cool])
     frames = [blended(frame, np.broadcast_to(bark, frame.shape), wood) for frame in clip]
-    marked = np.where(wood > 0.25, np.uint8(crown_class_id), mask)
+    marked = np.where(wood > 0.25, np.uint8(tree_class_id), mask)
     return np.stack(frames), marked
 
 
