@@ -11,7 +11,8 @@ from skyseg_tf.data.drawing.hall import paint_hall
 from skyseg_tf.data.drawing.photo import develop, draw_photo
 from skyseg_tf.data.drawing.places import PLACES, World
 from skyseg_tf.data.drawing.rooms import paint_room
-from skyseg_tf.data.drawing.sky import WEATHERS, draw_weather, mirror_on, paint_sky
+from skyseg_tf.data.drawing.sky import mirror_on, paint_sky
+from skyseg_tf.data.drawing.weather import WEATHERS, draw_weather
 from skyseg_tf.data.drawing.worlds import make_world
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.labels import LABEL_ID
@@ -19,7 +20,7 @@ from skyseg_tf.labels import LABEL_ID
 FPS = 17.0  # of the Cityscapes snippets
 SMALLEST = 64
 _BEHIND_GROUND = 500  # metres: hills and skylines, whose feet the land hides
-# What a scene may show: weathers of sky.py, places of places.py. Cityscapes was recorded from
+# What a scene may show: weathers of weather.py, places of places.py. Cityscapes was recorded from
 # a car on city roads, by day and not in adverse weather (Cordts et al., CVPR 2016, section 2.1).
 CONDITIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "all": (tuple(WEATHERS), tuple(PLACES)),
