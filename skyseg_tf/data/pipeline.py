@@ -160,6 +160,7 @@ def _finished(dataset: tf.data.Dataset, batches: int) -> tf.data.Dataset:
     """Read ahead of the training, and of a length that Keras can know."""
     options = tf.data.Options()
     options.autotune.enabled = False  # it can stall for seconds when an iterator is destroyed
+    # Two: one for the next step, and one against a batch that takes longer than a step.
     dataset = dataset.prefetch(2).with_options(options)
     return dataset.apply(tf.data.experimental.assert_cardinality(batches))
 

@@ -86,13 +86,13 @@ def compile_model(
     """
     for variable in network.trainable_variables if recipe.weight_decay else ():
         if variable.name.endswith("kernel"):
+            # Half: PyTorch adds decay x w to the gradient, and that of c x w^2 is 2 c w.
             variable.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
     loss = loss or LOSSES[recipe.loss[0 if network.output["logits"].shape[-1] == 1 else 1]]
     model = TrainedModel(network, loss, MODELS[network.name].aux_weights)
     schedule = schedule or _schedule(recipe, steps, accumulate)
-    optimizer = OPTIMIZERS[recipe.optimizer](
-        schedule, gradient_accumulation_steps=accumulate if accumulate > 1 else None
-    )
+    steps_or_none = accumulate if accumulate > 1 else None  # Keras refuses 1
+    optimizer = OPTIMIZERS[recipe.optimizer](schedule, gradient_accumulation_steps=steps_or_none)
     model.compile(optimizer, jit_compile=xla or keras.backend.backend() == "jax")
     model.optimizer.build(model.trainable_variables)  # its variables take those of a checkpoint
     if ema:

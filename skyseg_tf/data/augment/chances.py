@@ -40,7 +40,7 @@ _PURPOSES = ("chances", "wall", "trees", "clouds", "fog", "lamps", "grain", "mix
 
 def generator(seed: np.ndarray, purpose: str) -> np.random.Generator:
     """Of a seed (2,) int32: no purpose depends on the numbers that others take."""
-    numbers = np.asarray(seed).astype(np.uint32)
+    numbers = np.asarray(seed).astype(np.uint32)  # numpy takes no negative seeds
     return np.random.default_rng((*numbers, _PURPOSES.index(purpose)))
 
 

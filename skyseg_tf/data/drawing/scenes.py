@@ -69,6 +69,7 @@ def draw_scene(
     """
     _check(seed, size, conditions)
     weathers, places = CONDITIONS[conditions]
+    # [seed, n]: each part has numbers of its own, so that a change of one redraws no other.
     rng = np.random.default_rng([seed, 0])
     _, weather, light = draw_weather(rng, weathers)
     photo, wet, dressing = draw_photo(rng, light.night), rng.random(2), rng.random(4)
