@@ -91,8 +91,8 @@ def compile_model(
     loss = loss or LOSSES[recipe.loss[0 if network.output["logits"].shape[-1] == 1 else 1]]
     model = TrainedModel(network, loss, MODELS[network.name].aux_weights)
     schedule = schedule or _schedule(recipe, steps, accumulate)
-    steps_or_none = accumulate if accumulate > 1 else None  # Keras refuses 1
-    optimizer = OPTIMIZERS[recipe.optimizer](schedule, gradient_accumulation_steps=steps_or_none)
+    batches = accumulate if accumulate > 1 else None  # Keras refuses 1
+    optimizer = OPTIMIZERS[recipe.optimizer](schedule, gradient_accumulation_steps=batches)
     model.compile(optimizer, jit_compile=xla or keras.backend.backend() == "jax")
     model.optimizer.build(model.trainable_variables)  # its variables take those of a checkpoint
     if ema:

@@ -188,7 +188,7 @@ class TrainedModel(keras.Model):
         self._batches.variable.assign(batches)
         step = ops.cast(batches // self._every, "float32") - 1.0
         decay = ops.minimum(self._decay, (1.0 + step) / (10.0 + step))
-        # Amid an accumulation nothing moves; a branch would be traced as both ways anyway.
+        # Amid an accumulation nothing moves.
         decay = ops.where(ops.equal(batches % self._every, 0), decay, 1.0)
         for pair in self._averages:
             average = ops.convert_to_tensor(pair.average)
