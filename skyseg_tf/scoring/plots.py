@@ -244,7 +244,7 @@ def plot_augmentations(
         figsize=(14, rows * (14 / columns * height / width + 0.3) + 0.8), layout="constrained"
     )
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
+    for axis in axes:  # also where no panel is left
         axis.set_axis_off()
     for axis, (name, image, mask) in zip(axes, panels, strict=False):
         axis.imshow(_hatched(image, mask))
