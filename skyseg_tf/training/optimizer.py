@@ -84,10 +84,7 @@ def compile_model(
       What is to be trained, on batches of images and masks (B, H, W); it shares the network's
       layers.
     """
-    for variable in network.trainable_variables if recipe.weight_decay else ():
-        if variable.name.endswith("kernel"):
-            # Half: PyTorch adds decay x w to the gradient, and that of c x w^2 is 2 c w.
-            variable.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
+    _penalize_kernels(network, recipe.weight_decay)
     loss = loss or LOSSES[recipe.loss[0 if network.output["logits"].shape[-1] == 1 else 1]]
     model = TrainedModel(network, loss, MODELS[network.name].aux_weights)
     schedule = schedule or _schedule(recipe, steps, accumulate)
@@ -105,3 +102,10 @@ def _schedule(recipe: Recipe, steps: int, accumulate: int) -> WarmupPolynomial:
     return WarmupPolynomial(
         recipe.learning_rate, updates, recipe.power, recipe.warmup_steps, accumulate
     )
+
+
+def _penalize_kernels(network: keras.Model, decay: float) -> None:
+    for variable in network.trainable_variables if decay else ():
+        if variable.name.endswith("kernel"):
+            # Half: PyTorch adds decay x w to the gradient, and that of c x w^2 is 2 c w.
+            variable.regularizer = keras.regularizers.L2(decay / 2)
