@@ -55,7 +55,11 @@ def sha256_of_sizes(infos: list[dict]) -> str:
 
 
 def kept_records(out: Path, infos: list[dict]) -> Manifest:
-    """The manifest of finished records; raises InputError if their source is not today's."""
+    """The manifest of finished records.
+
+    Raises:
+      InputError: their source is not today's.
+    """
     manifest = read_manifest(out)
     with ThreadPoolExecutor() as pool:
         now = source_sha256(dict(zip(map(key_of, infos), pool.map(digest_of, infos), strict=True)))
@@ -72,6 +76,9 @@ def locked(out: Path, identity: dict) -> Iterator[None]:
     """Holds the folder for this build, and refuses one that holds another, finished build.
 
     An unfinished build with other settings begins anew; so does one whose manifest is torn.
+
+    Raises:
+      InputError: another build, or a folder of something else.
     """
     work, settings = out / WORK, out / "build.json"
     _changed_settings(out, identity)  # refuses before anything is written into a foreign folder
