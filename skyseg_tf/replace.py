@@ -57,14 +57,7 @@ def replace(config: ReplaceConfig) -> Path:
 
     if not 0 <= config.strength <= 1:
         raise InputError(f"--strength {config.strength}: must lie between 0 and 1")
-    out = config.out or Path(f"{config.photo.stem}_sky.jpg")
-    if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"{out}: the name must end in .png or .jpg")
-    for given in (config.photo, config.sky):
-        if out.resolve() == given.resolve():
-            raise InputError(
-                f"{out}: is {given} itself and would be overwritten; give another --out"
-            )
+    out = _output(config)
     photo, other = read_photo(config.photo), read_photo(config.sky)
     runtime = load_runtime(config.model, config.backend, quick=True)
     if runtime.sky_channel is None:
@@ -80,6 +73,19 @@ def replace(config: ReplaceConfig) -> Path:
     sky = in_profile(other.image, other.metadata.icc_profile, photo.metadata.icc_profile)
     write_image(out, compose(prediction, sky, sure, config.strength), photo.metadata)
     print(f"{out}: {100 * share:.1f} % of {config.photo} replaced; model {runtime.name}")
+    return out
+
+
+def _output(config: ReplaceConfig) -> Path:
+    """The file to write, which overwrites neither photo."""
+    out = config.out or Path(f"{config.photo.stem}_sky.jpg")
+    if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"{out}: the name must end in .png or .jpg")
+    for given in (config.photo, config.sky):
+        if out.resolve() == given.resolve():
+            raise InputError(
+                f"{out}: is {given} itself and would be overwritten; give another --out"
+            )
     return out
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from cyclopts import App, Argument, Group, Parameter
+from cyclopts import App, Argument, ArgumentCollection, Group, Parameter
 from cyclopts.exceptions import (
     CoercionError,
     CycloptsError,
@@ -36,7 +36,7 @@ def command_app(config: type, prog: str) -> App:
     Returns:
       What makes a config of flags.
     """
-    app = App(
+    app = _Command(
         name=prog,
         help=_paragraphs(config.__doc__),
         help_format="plaintext",
@@ -52,6 +52,25 @@ def command_app(config: type, prog: str) -> App:
     config.__signature__ = _signature(config)
     app.default(config)
     return app
+
+
+class _Command(App):
+    """Cyclopts' own, whose help page reads the flags once, not for its first line once more.
+
+    Reading them takes a sixth of the page's time.
+    """
+
+    asks_for_help: bool = False
+    _flags_for_help: ArgumentCollection | None = None
+
+    def assemble_argument_collection(self, *, parse_docstring: bool = False, **options):
+        """The flags; fresh ones for a command line, whose words are put into them."""
+        if not self.asks_for_help:
+            return super().assemble_argument_collection(parse_docstring=parse_docstring, **options)
+        if self._flags_for_help is None:
+            flags = super().assemble_argument_collection(parse_docstring=True, **options)
+            self._flags_for_help = flags
+        return self._flags_for_help
 
 
 class _HelpPage:
@@ -117,6 +136,7 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
     """
     app, given = command_app(config, prog), []
     if _asks_for_help(argv):  # cyclopts would read all flags once more before it sees that
+        app.asks_for_help = True
         app.help_print([])
         sys.exit(0)
     app.config = lambda app, commands, arguments: given.extend(a for a in arguments if a.tokens)

@@ -240,14 +240,10 @@ def plot_augmentations(
         figsize=(14, rows * (14 / columns * height / width + 0.3) + 0.8), layout="constrained"
     )
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
+    for axis in axes:  # also where no panel is left
         axis.set_axis_off()
     for axis, (name, image, mask) in zip(axes, panels, strict=False):
-        picture = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-        # Hatched, not black: a dark photo has no end otherwise.
-        stripes = np.indices(mask.shape).sum(0) // 4 % 2 == 0
-        picture[mask == IGNORE] = np.where(stripes, 235, 205)[mask == IGNORE, None]
-        axis.imshow(picture)
+        axis.imshow(_hatched(image, mask))
         sky = mask == sky_class_id
         # Elsewhere the outline would only hide what happens to thin things before the sky.
         moved = name == panels[0][0] or not np.array_equal(mask, panels[0][2])
@@ -267,3 +263,11 @@ def plot_augmentations(
     )
     figure.get_layout_engine().set(rect=(0, 0.02, 1, 0.98))
     return figure
+
+
+def _hatched(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8, hatched where the mask is ignored: a dark photo has no end in black."""
+    picture = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    stripes = np.indices(mask.shape).sum(0) // 4 % 2 == 0
+    picture[mask == IGNORE] = np.where(stripes, 235, 205)[mask == IGNORE, None]
+    return picture

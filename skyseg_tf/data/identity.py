@@ -1,0 +1,132 @@
+"""Which build a folder of records is of: one goes on with its own, and touches no other's."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from skyseg_tf.data.manifest import MANIFEST, Manifest, read_manifest
+from skyseg_tf.data.settings import BuildConfig
+from skyseg_tf.data.shards import WORK, digest_of, key_of, remove_strays
+from skyseg_tf.errors import InputError
+from skyseg_tf.files import ZIP_MARK
+from skyseg_tf.files.json_file import read_object
+from skyseg_tf.images import write_aside
+from skyseg_tf.labels import SCHEMES, get_scheme
+
+
+def identity_of(config: BuildConfig, layout: str, infos: list[dict], stats: dict | None) -> dict:
+    """All that decides about the records' bytes but the content of the source."""
+    identity = {
+        "scheme": config.scheme
+        if config.scheme in SCHEMES
+        else get_scheme(config.scheme).as_dict(),
+        "storage": config.storage,
+        "image_size": list(config.image_size),
+        "frames": config.frames,
+        "seed": config.seed,
+        "layout": layout,
+        "encoding": infos[0]["encoding"],
+        "given_rgb_stats": stats,
+        "given_shards": config.shards,
+    }
+    return json.loads(json.dumps(identity))  # as it will be read: a table of classes as lists
+
+
+def source_sha256(digests: dict[str, str]) -> str:
+    """Of what all pairs are made of: their keys and digests, in the order of the keys."""
+    lines = [f"{key} {digest}" for key, digest in sorted(digests.items())]
+    return sha256("\n".join(lines).encode()).hexdigest()
+
+
+def sha256_of_sizes(infos: list[dict]) -> str:
+    """What source_sha256 was in builds of before it knew contents."""
+    lines = []
+    for info in sorted(infos, key=lambda info: (info["split"], info["name"])):
+        paths = [path.split(ZIP_MARK) for path in (*info["frame_paths"], info["mask_path"])]
+        sizes = [os.stat(f"{one[0]}.zip" if len(one) > 1 else one[0]).st_size for one in paths]
+        lines.append(f"{info['split']} {info['name']} {sizes}")
+    return sha256("\n".join(lines).encode()).hexdigest()
+
+
+def kept_records(out: Path, infos: list[dict]) -> Manifest:
+    """The manifest of finished records.
+
+    Raises:
+      InputError: their source is not today's.
+    """
+    manifest = read_manifest(out)
+    with ThreadPoolExecutor() as pool:
+        now = source_sha256(dict(zip(map(key_of, infos), pool.map(digest_of, infos), strict=True)))
+    if manifest.source_sha256 not in (now, sha256_of_sizes(infos)):
+        raise InputError(
+            f"{out}: holds records of another build (its source has changed since: source_sha256 "
+            f"was {manifest.source_sha256}, now {now}); choose another --out or delete that folder"
+        )
+    return manifest
+
+
+@contextmanager
+def locked(out: Path, identity: dict) -> Iterator[None]:
+    """Holds the folder for this build, and refuses one that holds another, finished build.
+
+    An unfinished build with other settings begins anew; so does one whose manifest is torn.
+
+    Raises:
+      InputError: another build, or a folder of something else.
+    """
+    work, settings = out / WORK, out / "build.json"
+    _changed_settings(out, identity)  # refuses before anything is written into a foreign folder
+    work.mkdir(parents=True, exist_ok=True)
+    with open(work / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{out}: another build is writing there; wait for it") from None
+        changed = _changed_settings(out, identity)  # another build may just have ended
+        if _is_torn(out / MANIFEST):
+            (out / MANIFEST).unlink()
+        for left in [*out.glob(".*.tmp"), *work.rglob(".*.tmp")]:
+            left.unlink()  # of a killed build
+        if changed:
+            remove_strays(out, {})
+            with write_aside(settings) as aside:
+                aside.write_text(json.dumps(identity, indent=1) + "\n")
+        yield
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _changed_settings(out: Path, identity: dict) -> list[str]:
+    """What a build in that folder had otherwise; refuses what must not be written over."""
+    settings = out / "build.json"
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: a file of that name is in the way; choose another --out")
+    # A build that was killed at once, or found no space, leaves no more than its work folder.
+    others = [] if not out.is_dir() else [p for p in out.iterdir() if p.name[0] != "."]
+    if others and not settings.exists():
+        raise InputError(
+            f"{out}: the folder is not empty and holds no records of a build; choose another --out"
+        )
+    delete = "choose another --out or delete that folder"
+    known = read_object(settings, delete) if settings.exists() else {}
+    changed = [key for key in identity if known.get(key) != identity[key]]
+    if changed and (out / MANIFEST).exists():
+        raise InputError(
+            f"{out}: holds records of another build ({changed[0]} was {known.get(changed[0])}, "
+            f"now {identity[changed[0]]}); {delete}"
+        )
+    return changed
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether a file is there and no JSON, as after a failure of power."""
+    try:
+        read_object(path, "")
+    except (FileNotFoundError, InputError) as error:
+        return isinstance(error, InputError)
+    return False
