@@ -51,7 +51,7 @@ def draw_overlay(image: np.ndarray, ids: np.ndarray, scheme: LabelScheme) -> np.
 
 
 def _mask(prediction: Prediction) -> np.ndarray:
-    return np.where(prediction.is_sky, np.uint8(255), np.uint8(0))
+    return prediction.is_sky.view(np.uint8) * np.uint8(255)
 
 
 def _alpha(prediction: Prediction, top: int) -> np.ndarray:

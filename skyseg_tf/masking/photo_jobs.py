@@ -89,7 +89,7 @@ class _Work:
             self.rows[job] = form.row(job.name, prediction)
         else:
             _write(prediction, config.format, job.target)
-        share = prediction.is_sky.mean() if runtime.sky_channel is not None else None
+        share = prediction.sky_share if runtime.sky_channel is not None else None
         if share == 0:
             self.without.append(job.source)
         self.lines.append(_in_words(job, share))
