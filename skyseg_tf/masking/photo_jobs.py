@@ -49,7 +49,8 @@ def predict_photos(config: PredictConfig) -> int:
 
     hidden = True if config.quiet or len(jobs) == 1 else None
     with tqdm(total=len(jobs), unit="photo", disable=hidden) as bar:
-        work = _Work(config, started, left_out, bar)
+        alone = len(jobs) == 1 or config.workers == 1
+        work = _Work(config, started, left_out, bar, threads=None if alone else 1)
         run_jobs(jobs, config.workers, config.batch_size, load, work.finish, work.tell)
     form = FORMATS[config.format]
     if isinstance(form, Table):
@@ -74,6 +75,7 @@ class _Work:
     started: float
     left_out: LeftOut
     bar: tqdm
+    threads: int | None  # for a photo; None: all there are
     rows: dict[Job, dict] = field(default_factory=dict)  # of a table
     failures: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)  # one per photo
@@ -83,8 +85,15 @@ class _Work:
     def finish(self, runtime: Runtime, job: Job, photo: Photo, probs: np.ndarray) -> None:
         """Writes what the network has said of a photo, or keeps it for the table."""
         config, form = self.config, FORMATS[self.config.format]
-        options = {"refined": config.refine, "threshold": config.threshold}
-        prediction = enlarge(runtime, photo.image, probs, metadata=photo.metadata, **options)
+        prediction = enlarge(
+            runtime,
+            photo.image,
+            probs,
+            refined=config.refine,
+            threshold=config.threshold,
+            metadata=photo.metadata,
+            threads=self.threads,
+        )
         if isinstance(form, Table):
             self.rows[job] = form.row(job.name, prediction)
         else:
