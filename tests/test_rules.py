@@ -17,6 +17,7 @@ NO_TENSORFLOW = (
     "errors",
     "exporters",
     "files.locks",
+    "files.places",
     "files.json_file",
     "files.json_types",
     "files.templates",
@@ -85,7 +86,7 @@ FLOORS = (
     ("data", "models"),
     ("runs",),
     ("masking", "scoring", "tuning"),
-    ("training", "scoring.story", "exporters", "video", "server", "compositing"),
+    ("training", "scoring.story", "exporters", "video", "server", "compositing", "scale"),
     ("dashboard_pages", *VERBS),
 )
 ONE_ROOM = (0, len(FLOORS) - 1)

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from skyseg_tf import __version__
 from skyseg_tf.errors import InputError, Stuck, not_among, printable
+from skyseg_tf.files.places import is_storage_error
 
 # Each verb is the module of that name; it is imported only when called for.
 GROUPS: dict[str, dict[str, str]] = {
@@ -90,6 +91,10 @@ def one_line_errors(prog: str) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `skyseg ... | head` is no error
     except (InputError, OSError) as error:
         _refuse(prog, _one_line(error))
+    except Exception as error:
+        if not is_storage_error(error):
+            raise
+        _refuse(prog, f"the storage refuses: {_one_line(error)}; check its keys and its endpoint")
     except KeyboardInterrupt as stop:
         print(f"{prog}: stopped", file=sys.stderr)
         leave(128 + (stop.args[0] if stop.args else signal.SIGINT), isinstance(stop, Stuck))

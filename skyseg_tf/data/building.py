@@ -5,13 +5,10 @@ written yet: the pass over the photos then writes uint8 shards into .build/ and 
 as it goes; a second pass, over those small files, normalizes. See shards.py for both.
 """
 
-import fcntl
 import json
 import os
-import shutil
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
@@ -27,29 +24,35 @@ from skyseg_tf.data.scan import detect_layout, source_root
 from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.data.shards import (
     WORK,
+    Engine,
+    Shards,
+    Threads,
     decoding,
-    digest_of,
-    key_of,
+    digests_of,
     normalizing,
     plan_shards,
     remove_strays,
     write_shards,
 )
-from skyseg_tf.data.sources import extract_cityscape_data_info
+from skyseg_tf.data.sources import extract_cityscape_data_info, labeled_photos
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.files.json_file import read_object
+from skyseg_tf.files.locks import lock
+from skyseg_tf.files.places import is_remote, place, refresh, remove_tree
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import SCHEMES, LabelScheme, get_scheme
 
 _AT_LEAST = {"frames": 1, "shards": 1, "workers": 1, "seed": 0}
 
 
-def build(config: BuildConfig) -> Manifest:
+def build(config: BuildConfig, engine: Engine | None = None) -> Manifest:
     """Builds the records of all splits that have masks.
 
     Args:
       config: see BuildConfig.
+      engine: who reads the photos and writes the shards; None: threads of this process, before
+        which the head of every file is looked at here. The result is the same to the byte.
 
     Returns:
       The manifest; it lies in `config.out` beside the shards and rgb_stats.json. Records that
@@ -63,7 +66,8 @@ def build(config: BuildConfig) -> Manifest:
     _check(config)
     source = source_root(config.source)
     layout = config.layout or detect_layout(source)
-    infos = extract_cityscape_data_info(
+    find = labeled_photos if engine else extract_cityscape_data_info
+    infos = find(
         source,
         scheme=config.scheme,
         layout=layout,
@@ -73,17 +77,16 @@ def build(config: BuildConfig) -> Manifest:
     )
     given_stats = read_rgb_stats(config.rgb_stats) if config.rgb_stats else None
     identity = _identity(config, layout, infos, given_stats)
-    out = Path(config.out)
+    out, engine = place(config.out), engine or Threads(config.workers)
     with _locked(out, identity):
         if (out / MANIFEST).exists():
-            return _kept(out, infos)
-        manifest = _write(config, source, scheme, infos, identity, given_stats)
-        shutil.rmtree(out / WORK)
-    return manifest
+            return _kept(out, infos, plan_shards(infos, config), engine)
+        return _write(config, engine, source, scheme, infos, identity, given_stats)
 
 
 def _write(
     config: BuildConfig,
+    engine: Engine,
     source: Path,
     scheme: LabelScheme,
     infos: list[dict],
@@ -91,17 +94,17 @@ def _write(
     given_stats: dict | None,
 ) -> Manifest:
     """All files of the records, the manifest last."""
-    out, shards = Path(config.out), plan_shards(infos, config)
+    out, shards = place(config.out), plan_shards(infos, config)
     remove_strays(out, shards)
     write = partial(
         write_shards,
         shards=shards,
         num_classes=scheme.num_classes,
-        workers=config.workers,
+        engine=engine,
         quiet=config.quiet,
     )
     in_one_pass = config.storage != "normalized" or given_stats is not None
-    first = write(decoding(config, shards, scheme, given_stats, last=in_one_pass))
+    first = write(decoding(config, scheme, given_stats, last=in_one_pass), shards)
     train = [_sums(note) for name, note in first.items() if name.startswith("train-")]
     sums = sum(train, RgbSums())
     if given_stats is None and not sums.pixels:
@@ -110,7 +113,8 @@ def _write(
     told = told or not isinstance(infos[0]["encoding"], str)
     _check_classes(_class_pixels(first, "train"), scheme, str(source), bool(told))
     stats = given_stats or rgb_stats(sums)
-    final = first if in_one_pass else write(normalizing(config, first, stats))
+    uint8 = {shard: note["shard"]["sha256"] for shard, note in first.items()}
+    final = first if in_one_pass else write(normalizing(config, stats), uint8)
     manifest = _manifest(identity, scheme, stats, shards, first, final)
     write_rgb_stats(out / "rgb_stats.json", stats, split="train", pixels=sums.pixels)
     write_manifest(out, manifest)
@@ -158,6 +162,8 @@ def _source_sha256(digests: dict[str, str]) -> str:
 def _sha256_of_sizes(infos: list[dict]) -> str:
     """What source_sha256 was in builds of before it knew contents."""
     lines = []
+    if any(is_remote(info["mask_path"]) for info in infos):
+        return ""  # such builds had none
     for info in sorted(infos, key=lambda info: (info["split"], info["name"])):
         paths = [path.split(ZIP_MARK) for path in (*info["frame_paths"], info["mask_path"])]
         sizes = [os.stat(f"{one[0]}.zip" if len(one) > 1 else one[0]).st_size for one in paths]
@@ -165,12 +171,17 @@ def _sha256_of_sizes(infos: list[dict]) -> str:
     return sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _kept(out: Path, infos: list[dict]) -> Manifest:
+def _digests(shard: str, infos: list[dict], tell: Callable[[int], object]) -> dict[str, str]:
+    return digests_of(infos)
+
+
+def _kept(out: Path, infos: list[dict], shards: Shards, engine: Engine) -> Manifest:
     """The manifest of finished records; raises InputError if their source is not today's."""
     manifest = read_manifest(out)
-    with ThreadPoolExecutor() as pool:
-        now = _source_sha256(dict(zip(map(key_of, infos), pool.map(digest_of, infos), strict=True)))
-    if manifest.source_sha256 not in (now, _sha256_of_sizes(infos)):
+    counts = dict.fromkeys(shards, 0)
+    parts = engine.map(_digests, shards, counts, lambda count: None).values()
+    now = _source_sha256({key: digest for part in parts for key, digest in part.items()})
+    if manifest.source_sha256 != now and manifest.source_sha256 != _sha256_of_sizes(infos):
         raise InputError(
             f"{out}: holds records of another build (its source has changed since: source_sha256 "
             f"was {manifest.source_sha256}, now {now}); choose another --out or delete that folder"
@@ -184,25 +195,41 @@ def _locked(out: Path, identity: dict) -> Iterator[None]:
 
     An unfinished build with other settings begins anew; so does one whose manifest is torn.
     """
-    work, settings = out / WORK, out / "build.json"
+    refresh(out)
     _changed_settings(out, identity)  # refuses before anything is written into a foreign folder
-    work.mkdir(parents=True, exist_ok=True)
-    with open(work / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{out}: another build is writing there; wait for it") from None
+    with _alone(out):
         changed = _changed_settings(out, identity)  # another build may just have ended
         if _is_torn(out / MANIFEST):
             (out / MANIFEST).unlink()
-        for left in [*out.glob(".*.tmp"), *work.rglob(".*.tmp")]:
-            left.unlink()  # of a killed build
+        _remove_asides(out)  # of a killed build
         if changed:
             remove_strays(out, {})
-            with write_aside(settings) as aside:
+            with write_aside(out / "build.json") as aside:
                 aside.write_text(json.dumps(identity, indent=1) + "\n")
         yield
-        shutil.rmtree(work, ignore_errors=True)
+        _remove_asides(out)  # of machines that died
+        remove_tree(out / WORK)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keeps other builds out of a folder; object stores know no locks: nobody is kept out there."""
+    if is_remote(out):
+        yield
+        return
+    (out / WORK).mkdir(parents=True, exist_ok=True)
+    held = lock(out / WORK / "lock")
+    if held is None:
+        raise InputError(f"{out}: another build is writing there; wait for it")
+    with held:
+        yield
+
+
+def _remove_asides(out: Path) -> None:
+    """Removes what processes that were killed had begun; on object stores there is nothing."""
+    if not is_remote(out):
+        for left in [*out.glob(".*.tmp"), *(out / WORK).rglob(".*.tmp")]:
+            left.unlink()
 
 
 def _changed_settings(out: Path, identity: dict) -> list[str]:
@@ -211,7 +238,7 @@ def _changed_settings(out: Path, identity: dict) -> list[str]:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: a file of that name is in the way; choose another --out")
     # A build that was killed at once, or found no space, leaves no more than its work folder.
-    others = [] if not out.is_dir() else [p for p in out.iterdir() if p.name[0] != "."]
+    others = [] if not out.is_dir() else [p for p in out.iterdir() if not p.name.startswith(".")]
     if others and not settings.exists():
         raise InputError(
             f"{out}: the folder is not empty and holds no records of a build; choose another --out"

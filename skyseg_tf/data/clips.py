@@ -1,11 +1,10 @@
 """The frames of Cityscapes' video snippets that lead up to a labelled photo."""
 
-from pathlib import Path
-
 from skyseg_tf.data.layouts import FRAME, Pair
 from skyseg_tf.data.listing import archive_members
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK
+from skyseg_tf.files.places import place
 
 
 def clip_frames(pair: Pair, frames: int = 4) -> list[str]:
@@ -30,7 +29,7 @@ def clip_frames(pair: Pair, frames: int = 4) -> list[str]:
         )
     # The photo lies in <root>/leftImg8bit/<split>/<city>/ or in an archive in <root>.
     zipped = ZIP_MARK in pair.image
-    below_root = Path(pair.image.split(ZIP_MARK)[0]).parents
+    below_root = place(pair.image.split(ZIP_MARK)[0]).parents
     root = below_root[0 if zipped else min(3, len(below_root) - 1)]
     folder = root / "leftImg8bit_sequence"
     archive = root / "leftImg8bit_sequence_trainvaltest.zip"

@@ -12,6 +12,7 @@ from skyseg_tf.data.encodings import claimed_encoding, evenly, is_dummy, read_va
 from skyseg_tf.data.layouts import FRAME, LAYOUTS, MASK_KINDS, SPLIT_NAMES, Layout, Pair
 from skyseg_tf.data.listing import archive_members, is_junk, walk_files
 from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.files.places import below, is_remote, place
 
 SOURCE_VARIABLE = "CITYSCAPES_DATASET"  # the variable of cityscapesScripts
 VAL_PERCENT = 20  # of a folder without splits
@@ -54,7 +55,8 @@ def source_root(path: str | Path | None = None) -> Path:
     given = path or os.environ.get(SOURCE_VARIABLE)
     if not given:
         raise InputError(f"no dataset given: pass --source DIR or set {SOURCE_VARIABLE}")
-    root = Path(given).expanduser()
+    root = place(given)
+    root = root if is_remote(root) else root.expanduser()
     if not root.is_dir():
         said = "" if path else f" (from {SOURCE_VARIABLE})"
         what = "is a file; give the folder it lies in"
@@ -64,9 +66,13 @@ def source_root(path: str | Path | None = None) -> Path:
     return root
 
 
+def _folder(root: Path, folder: str) -> Path:
+    return root if folder == "." else root / folder  # a URL keeps the point
+
+
 def _holds(root: Path, folder: str, layout: Layout) -> bool:
     archive = layout.archives.get(folder)
-    return (root / folder).is_dir() or (archive is not None and (root / archive).is_file())
+    return _folder(root, folder).is_dir() or (archive is not None and (root / archive).is_file())
 
 
 def _present(root: Path, folders: tuple[str, ...], layout: Layout) -> list[str]:
@@ -74,8 +80,9 @@ def _present(root: Path, folders: tuple[str, ...], layout: Layout) -> list[str]:
     there = {}
     for folder in folders:
         if _holds(root, folder, layout):
-            path = root / folder
-            there.setdefault(path.stat().st_ino if path.is_dir() else folder, folder)
+            path = _folder(root, folder)
+            has_number = not is_remote(path) and path.is_dir()
+            there.setdefault(path.stat().st_ino if has_number else folder, folder)
     return list(there.values())
 
 
@@ -129,9 +136,9 @@ def detect_layout(root: str | Path) -> str:
 def _files(root: Path, folder: str, layout: Layout) -> Iterator[tuple[str, str]]:
     """(path below the root, path to read) of every file of a folder or of its archive."""
     archive = layout.archives.get(folder)
-    if (root / folder).is_dir():
-        for path in walk_files(root / folder, layout.depth):
-            yield path.relative_to(root).as_posix(), str(path)
+    if _folder(root, folder).is_dir():
+        for path in walk_files(_folder(root, folder), layout.depth):
+            yield below(path, root), str(path)
     elif archive and (root / archive).is_file():
         for member in archive_members(root / archive):
             if member.startswith(f"{folder}/"):

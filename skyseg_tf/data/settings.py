@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from skyseg_tf.console.flags import (
     DATA,
     ENCODINGS,
     LAYOUTS,
     RESULT,
+    SCALE,
     SCHEMES,
     STORAGES,
     choices,
@@ -22,9 +23,10 @@ class BuildConfig:
     """Turn a dataset into TFRecords and rgb_stats.json."""
 
     out: Annotated[Path, RESULT]
-    """Folder of the records; made if absent."""
+    """Folder of the records, or a URL such as s3://bucket/records; made if absent."""
     source: Annotated[Path | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
-    """Dataset tree (Cityscapes, its zips or Kaggle copy, IDD-lite, CamVid, images/ + masks/, ...)."""
+    """Dataset tree (Cityscapes, its zips or Kaggle copy, IDD-lite, CamVid, images/ + masks/, ...),
+    or a URL of one."""
     scheme: Annotated[str, DATA, or_file(SCHEMES)] = "sky"
     """Classes; a JSON file tells of your own."""
     image_size: Annotated[tuple[int, int], DATA] = (256, 512)
@@ -47,6 +49,11 @@ class BuildConfig:
     shards: Annotated[int | None, RESULT, default_is("by size")] = None
     """Files per split."""
     workers: Annotated[int | None, RESULT, default_is("all cores")] = None
-    """Threads."""
+    """Threads; with ray tasks at a time."""
     quiet: Annotated[bool, RESULT] = False
     """No progress bar."""
+    engine: Annotated[Literal["threads", "ray"], SCALE] = "threads"
+    """Who works: threads of this process, or a Ray cluster, a task for each shard. The records are
+    the same to the byte."""
+    address: Annotated[str | None, SCALE, default_is("Ray is started here")] = None
+    """Of the Ray cluster: auto for the one that this machine is part of, or HOST:PORT."""

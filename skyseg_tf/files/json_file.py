@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.places import place
 
 MAX_BYTES = 64 << 20  # a manifest of ten thousand shards has 3 MB
 
@@ -12,7 +13,7 @@ def read_object(path: str | Path, advice: str) -> dict:
     """Reads a JSON object.
 
     Args:
-      path: the file.
+      path: the file, which may be a URL (see places).
       advice: what to do about a damaged one, for the error message.
 
     Returns:
@@ -22,7 +23,7 @@ def read_object(path: str | Path, advice: str) -> dict:
       FileNotFoundError: no such file.
       InputError: not JSON, nested too deep, no object, or larger than MAX_BYTES.
     """
-    with open(path, "rb") as file:
+    with place(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise InputError(

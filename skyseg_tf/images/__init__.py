@@ -22,6 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK, check_file, read_bytes
+from skyseg_tf.files.places import is_remote, place, uploaded
 from skyseg_tf.images.decoders import open_picture, orientation_of, rgb_pixels, stored_pixels
 from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata, photo_metadata
 from skyseg_tf.images.png import decode_png, find_chunk
@@ -94,7 +95,7 @@ def image_orientation(source: str | Path | bytes, where: str | Path = "picture")
 
 
 def _opened(source: str | Path | bytes) -> BinaryIO:
-    if not isinstance(source, bytes) and ZIP_MARK in str(source):
+    if not isinstance(source, bytes) and (ZIP_MARK in str(source) or is_remote(source)):
         source = read_bytes(source)
     if isinstance(source, bytes):
         return io.BytesIO(source)
@@ -333,9 +334,14 @@ def overlay_sky(image: np.ndarray, is_sky: np.ndarray, alpha=0.5) -> np.ndarray:
 def write_aside(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path` and renames it there when all went well.
 
-    The folder is created. After an error or a kill nothing is left under the final name.
+    The folder is created. After an error or a kill nothing is left under the final name. A URL (see
+    places) is written to when all went well.
     """
-    path = Path(path)
+    if is_remote(path):
+        with uploaded(place(path)) as aside:
+            yield aside
+        return
+    path = place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Short, since `path` itself may have as long a name as the disk allows.
     aside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{next(_ASIDE_NUMBERS)}.tmp")
@@ -363,6 +369,8 @@ def check_folder(folder: str | Path) -> None:
     Raises:
       InputError: a file is in the way, or no permission to write there.
     """
+    if is_remote(folder):
+        return  # what a storage allows is known when it is asked to
     folder = Path(folder)
     try:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -390,7 +398,7 @@ def write_image(
       metadata: of the photo that it was made of: its profile and EXIF block are written along.
       software: what a PNG says of its maker, in the chunk that `software_of` reads.
     """
-    suffix = Path(path).suffix.lower().lstrip(".").replace("jpg", "jpeg")
+    suffix = place(path).suffix.lower().lstrip(".").replace("jpg", "jpeg")
     exif = metadata.exif
     if suffix == "jpeg" and exif and len(exif) > _JPEG_SEGMENT:  # as a PNG or TIFF may have it
         exif = None
@@ -404,7 +412,12 @@ def write_image(
 
 
 def software_of(path: str | Path) -> str | None:
-    """What a PNG says first of its maker; None of all other files, and of what cannot be read."""
+    """What a PNG says first of its maker; None of all other files, and of what cannot be read.
+
+    Files of a URL are not asked, since that is a request each.
+    """
+    if is_remote(path):
+        return None
     try:
         with open(path, "rb") as file:
             text = find_chunk(file, b"tEXt") or b""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.files.places import place
 from skyseg_tf.labels.cityscapes import BY_NAME, UNKNOWN
 from skyseg_tf.labels.encodings import Encoding
 from skyseg_tf.labels.schemes import SCHEMES, LabelScheme
@@ -41,7 +42,7 @@ def get_scheme(given: str | Path) -> LabelScheme:
 
 def scheme_encoding(given: str | Path) -> Encoding | None:
     """What a scheme's file says of the masks, where it is a table of their values."""
-    if str(given) in SCHEMES or "classes" in _read_table(Path(given)):
+    if str(given) in SCHEMES or "classes" in _read_table(given):
         return None
     return read_classes(given)
 
@@ -176,7 +177,7 @@ def read_classes(path: str | Path) -> Encoding:
       InputError: no such table, or a value outside 0-255.
     """
     rows = {}
-    for value, given in _read_table(Path(path)).items():
+    for value, given in _read_table(path).items():
         try:
             number = int(value)
         except ValueError:
@@ -190,10 +191,10 @@ def read_classes(path: str | Path) -> Encoding:
     return tuple(sorted(rows.items()))
 
 
-def _read_table(path: Path) -> dict:
+def _read_table(path: str | Path) -> dict:
     """The object in a JSON file."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(place(path).read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of classes; check the path") from None
     except (ValueError, RecursionError) as error:

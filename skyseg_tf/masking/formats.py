@@ -6,6 +6,7 @@ photo without sky gives an empty mask, never a stretched one.
 """
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -45,6 +46,9 @@ def draw_overlay(image: np.ndarray, ids: np.ndarray, scheme: LabelScheme) -> np.
     if scheme.shows_sky_alone:
         return overlay_sky(image, ids == scheme.sky)
     return overlay(image, ids, scheme.palette)
+
+
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk: PNG 3, 11.2.5
 
 
 # --- writers: (prediction, path) -> None ---
@@ -235,6 +239,19 @@ def output_name(kind: str, relative: Path) -> Path:
     if isinstance(FORMATS[kind], Table):
         return Path(FORMATS[kind].name)
     return relative.with_name(FORMATS[kind].name.format(name=relative.name, stem=relative.stem))
+
+
+def is_whole(path: Path) -> bool:
+    """Whether an output for one photo is there to its last byte; what is in it is not compared."""
+    try:
+        with path.open("rb") as file:
+            if path.suffix == ".png":
+                file.seek(-len(_PNG_END), os.SEEK_END)
+                return file.read() == _PNG_END
+            (json.load if path.suffix == ".json" else np.load)(file)
+    except (OSError, ValueError, EOFError):
+        return False
+    return True
 
 
 def without_outputs(found: Sequence[Path]) -> list[Path]:

@@ -11,6 +11,7 @@ from skyseg_tf.console.flags import (
     MASK_FORMATS,
     NETWORK,
     RESULT,
+    SCALE,
     STREAM,
     choices,
     default_is,
@@ -54,8 +55,8 @@ class PredictConfig:
     ARGUMENTS = ("inputs",)
 
     inputs: Annotated[tuple[str, ...], STREAM] = ()
-    """Photos, folders (with all photos below them), globs such as 'photos/**/*.jpg', or - for
-    stdin; or videos, also from a network: rtsp:// and http:// (until Ctrl-C, if they do not end)."""
+    """Photos, folders (with all photos below them), globs such as 'photos/**/*.jpg', URLs of any of
+    these such as s3://bucket/photos, or - for stdin; or videos, also from a network: rtsp:// and http:// (until Ctrl-C, if they do not end)."""
     out: Annotated[Path | None, RESULT, STREAM, default_is("masks")] = None
     """Folder of the masks, or the file itself of one photo, table or video; - for
     stdout (one photo or a table), which is the default for stdin. Folders below a given folder are
@@ -86,6 +87,13 @@ class PredictConfig:
     """Threads that read, refine and write while the network computes."""
     quiet: bool = False
     """Say nothing but errors."""
+    resume: Annotated[bool, RESULT] = False
+    """Leave out photos whose output is there and whole, by whatever settings it was made."""
+    engine: Annotated[Literal["threads", "ray"], SCALE] = "threads"
+    """Who works: threads of this process, or a Ray cluster, each of whose processes keeps the model
+    loaded. The masks are the same."""
+    address: Annotated[str | None, SCALE, default_is("Ray is started here")] = None
+    """Of the Ray cluster: auto for the one that this machine is part of, or HOST:PORT."""
     camera: Annotated[int | None, Parameter(group=VIDEO)] = None
     """Take frames from this camera (0 is the first) until Ctrl-C."""
     video: Annotated[VideoSettings, Parameter(name="*", group=VIDEO)] = field(

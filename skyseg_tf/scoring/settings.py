@@ -67,7 +67,9 @@ class EvaluateConfig:
     )
     """Runtime; by the records' protocol keras for a run."""
     records: Annotated[Path | None, DATA, default_is("the run's")] = None
-    """Records to score on."""
+    """Records to score on, or a URL of them, which are copied into --data first."""
+    data: Annotated[Path, DATA] = Path("data")
+    """Where copies of records of a URL are put."""
     layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
     """Layout of --source."""
     encoding: Annotated[str | None, DATA, choices(ENCODINGS), default_is("by their values")] = None

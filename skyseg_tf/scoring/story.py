@@ -8,11 +8,12 @@ records themselves, or with a dataset tree its photos, enlarged to the labels' s
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
+from skyseg_tf.data.copies import local_records
 from skyseg_tf.data.encodings import guess_mask_encoding
 from skyseg_tf.data.layouts import Pair
 from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs, photos_of_records
@@ -84,6 +85,9 @@ def evaluate(config: EvaluateConfig) -> Path:
         return folder
     _check(config)
     check_folder(folder)
+    if config.records:
+        copied = local_records(config.records, config.data, config.quiet)
+        config = replace(config, records=copied)
     pairs = find_labeled(config) if config.source else None
     facts = scored_model(config, few=pairs is not None and len(pairs) < FEW_PHOTOS)
     runtime, refined = facts.runtime, config.refine and facts.protocol == "photo"

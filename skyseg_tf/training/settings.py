@@ -32,7 +32,7 @@ class TrainingSettings:
     """What is said of a training, be it the only one or one of a search."""
 
     records: Annotated[Path | None, DATA, default_is("the demo, drawn and built")] = None
-    """Folder of `skyseg build`."""
+    """Folder of `skyseg build`, or a URL of one, which is copied into --data first."""
     extra_records: Annotated[tuple[Path, ...], DATA] = ()
     """Folders whose train splits are mixed in, such as drawn scenes beside photos."""
     extra_classes: Annotated[str, DATA, Parameter(choices=("all", "known"))] = "all"
@@ -43,7 +43,7 @@ class TrainingSettings:
     source: Annotated[Path | None, DATA] = None
     """Dataset tree: its records are built first, beside it in --data."""
     data: Annotated[Path, DATA] = Path("data")
-    """Where the demo dataset and the records of --source are put."""
+    """Where the demo dataset, the records of --source, and copies of those of a URL are put."""
     scheme: Annotated[
         str | None, DATA, or_file(SCHEMES), default_is("those of the records, else sky")
     ] = None

@@ -1,0 +1,122 @@
+"""The Ray cluster that a command works on: one that runs, or one started for the command alone."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.files.places import is_storage_error
+
+RETRIES = 5  # of a task whose machine or process died
+_LAST_WAIT = 10.0  # seconds for tasks that were told to end
+Key = TypeVar("Key")
+
+
+def import_ray():
+    """Ray, which reports to nobody.
+
+    Raises:
+      InputError: it is not installed.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Else Ray warns of what it will do about the GPUs of tasks that ask for none.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise InputError("--engine ray needs Ray: pip install 'skyseg_tf[scale]'") from None
+    return ray
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Inside, this process may give tasks to a Ray cluster.
+
+    Args:
+      address: of one that runs, or "auto" for the one that this machine is part of; None: one is
+        started on this machine and ends with the block, its files with it.
+
+    Raises:
+      InputError: Ray is not installed, or no such cluster.
+    """
+    ray = import_ray()
+    options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    with TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        if address is None:
+            options |= {"address": "local", "_temp_dir": folder}
+        else:
+            options = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
+        try:
+            ray.init(**options)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            line = str(error).strip().splitlines()[0][:200]
+            raise InputError(
+                f"--address {address}: no Ray cluster answers there ({line}); start one by "
+                "`ray start --head`, or leave --address out"
+            ) from None
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def cpus() -> int:
+    """Of all machines of the cluster."""
+    return max(1, int(import_ray().cluster_resources().get("CPU", 1)))
+
+
+def run_bounded(
+    start: Callable[[Key, Any], Any], work: Iterable[tuple[Key, Any]], limit: Callable[[], int]
+) -> Iterator[tuple[Key, Any]]:
+    """Has work done by tasks of which few wait at a time, however much there is.
+
+    Args:
+      start: (key, item) -> the task's reference.
+      work: keys with their items, taken as they can be started.
+      limit: how many may be under way; asked for again and again, as machines come and go.
+
+    Yields:
+      (key, result), in the order in which they are done.
+
+    Raises:
+      InputError: of a task, or a task whose process died again and again.
+      OSError: of a task.
+    """
+    ray, waiting = import_ray(), {}
+    work = iter(work)
+    try:
+        while True:
+            while len(waiting) < limit() and (one := next(work, None)) is not None:
+                waiting[start(*one)] = one[0]
+            if not waiting:
+                return
+            done, _ = ray.wait(list(waiting), num_returns=1)
+            key = waiting.pop(done[0])
+            yield key, _result(ray, done[0], key)
+    finally:
+        _cancel(ray, list(waiting))
+
+
+def _result(ray, task, key: object) -> Any:
+    try:
+        return ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, (InputError, OSError)) or is_storage_error(error.cause):
+            raise error.cause from None
+        raise
+    except ray.exceptions.RayError as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(
+            f"{key}: its process died {RETRIES + 1} times, or its machines are gone ({line}); give "
+            "it more memory or machines and run the same command again"
+        ) from None
+
+
+def _cancel(ray, tasks: list) -> None:
+    """Ends tasks and waits for them, so that they tidy up before the cluster is left."""
+    for task in tasks:
+        ray.cancel(task)
+    if tasks:
+        ray.wait(tasks, num_returns=len(tasks), timeout=_LAST_WAIT)
