@@ -257,6 +257,12 @@ def test_outputs_of_every_kind_are_known_to_be_whole(photos, tmp_path, suffix):
 # --- Ray ---
 
 
+def with_this_package() -> str:
+    """A PYTHONPATH by which Ray's processes find what is tested."""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), *given]))
+
+
 @pytest.fixture(scope="module")
 def three_nodes():
     """A cluster of three nodes, on this machine."""
@@ -266,8 +272,7 @@ def three_nodes():
     import_ray()
     from ray.cluster_utils import Cluster
 
-    path = f"{Path(__file__).parents[1]}{os.pathsep}{Path(__file__).parent}"
-    before, os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH"), path
+    before, os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH"), with_this_package()
     cluster = Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     for _ in range(2):
         cluster.add_node(num_cpus=1)
@@ -355,7 +360,7 @@ def test_everything_on_s3(tree, photos, tmp_path, monkeypatch):
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "drawn")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+        monkeypatch.setenv("PYTHONPATH", with_this_package())
         storage = place("s3://bucket").fs
         storage.mkdir("bucket")
         storage.put(str(tree), "bucket/tree", recursive=True)
