@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -263,6 +264,16 @@ def with_this_package() -> str:
     return os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), *given]))
 
 
+def one_processor() -> dict:
+    """What a node is made of. Ports are named, since Ray waits but 15 s for those of its agents."""
+    agents = ("metrics_agent", "metrics_export", "dashboard_agent_listen", "runtime_env_agent")
+    free = [socket.create_server(("127.0.0.1", 0)) for _ in agents]
+    ports = {f"{agent}_port": one.getsockname()[1] for agent, one in zip(agents, free, strict=True)}
+    for one in free:
+        one.close()
+    return {"num_cpus": 1} | ports
+
+
 @pytest.fixture(scope="module")
 def three_nodes():
     """A cluster of three nodes, on this machine."""
@@ -273,9 +284,9 @@ def three_nodes():
     from ray.cluster_utils import Cluster
 
     before, os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH"), with_this_package()
-    cluster = Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = Cluster(True, head_node_args={"include_dashboard": False} | one_processor())
     for _ in range(2):
-        cluster.add_node(num_cpus=1)
+        cluster.add_node(**one_processor())
     cluster.wait_for_nodes()
     yield cluster
     cluster.shutdown()
@@ -300,7 +311,7 @@ def a_node_dies(cluster, when):
     yield
     thread.join(10)
     assert killed.is_set()
-    cluster.add_node(num_cpus=1)
+    cluster.add_node(**one_processor())
     cluster.wait_for_nodes()
 
 

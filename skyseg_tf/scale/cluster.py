@@ -1,6 +1,7 @@
 """The Ray cluster that a command works on: one that runs, or one started for the command alone."""
 
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
@@ -46,6 +47,8 @@ def connected(address: str | None) -> Iterator[None]:
     with TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         if address is None:
             options |= {"address": "local", "_temp_dir": folder}
+            # Ray would make a key of its own for it, and leave it in the home folder.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         else:
             options = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
         try:
