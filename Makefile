@@ -62,7 +62,8 @@ docs: env-docs  ## the documentation site, into build/site
 	@$(RUN) docs/make_commands.py && NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 # Those that need photos with labels or another Python's PyTorch are run by hand; each says how.
-BY_HAND := $(addprefix benchmarks/,boxed_model.py training.py torch_peer.py torch_training.py)
+BY_HAND := $(addprefix benchmarks/,boxed_model.py training.py torch_peer.py torch_training.py \
+  loader_peer.py)
 
 bench: env-dev  ## measure every claim (an hour; leave the machine alone meanwhile)
 	@for script in $(filter-out $(BY_HAND),$(wildcard benchmarks/*.py)); do echo "== $$script"; $(RUN) $$script || exit 1; done

@@ -34,6 +34,12 @@ def records(tree, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def small_scenes(monkeypatch) -> None:
+    """What an export without records is compared on is drawn small."""
+    monkeypatch.setattr("skyseg_tf.exporters.export._DRAWN_SIZE", (64, 96))
+
+
+@pytest.fixture
 def camvid() -> Path:
     """The real photos, where they lie beside the project."""
     path = Path(__file__).parents[2] / "shared" / "data" / "camvid_cityscapes"

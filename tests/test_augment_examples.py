@@ -2,6 +2,7 @@ import numpy as np
 
 from skyseg_tf.data.augment import presets as augment
 from skyseg_tf.data.augment.examples import SHOWN, effect_examples
+from skyseg_tf.data.augment.settings import RANGES
 from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.labels import LABEL_ID
 from skyseg_tf.scoring.plots import plot_augmentations, save_figure
@@ -14,7 +15,7 @@ def test_the_sheet_shows_every_effect(tmp_path):
     panels = effect_examples(
         image, mask, augment.Classes(1, 0, 0), others=(other[None], other_mask[None])
     )
-    assert {field for _, field, _ in SHOWN} == set(augment._RANGES)
+    assert {field for _, field, _ in SHOWN} == set(RANGES)
     assert {"pale wall 2", "bare trees 2", "glare"} <= {name for name, _, _ in panels}
     assert np.array_equal(panels[0][1], image)
     for name, picture, _ in panels[1:]:

@@ -39,7 +39,7 @@ def test_it_is_what_the_training_sees(photo):
     seen, _ = augment(
         tf.constant(read(photo), tf.float32), mask, tf.constant([0, 0]), settings=settings
     )
-    assert np.abs(read(augment_image(photo, 0.7, 1.4)) - seen.numpy()).max() <= 0.51
+    assert np.abs(read(augment_image(photo, 0.7, 1.4)) - seen.numpy()).max() <= 1.01
 
 
 def test_numbers_that_are_not_given_are_drawn_from_half_to_one_and_a_half(photo, monkeypatch):

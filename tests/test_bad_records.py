@@ -75,6 +75,7 @@ def test_a_training_stops_at_damaged_records_or_skips_them(config, capsys):
     assert_same(run, config.run)
 
 
+@pytest.mark.slow
 def test_records_that_are_damaged_while_a_training_runs(config, capsys):
     path = shard_of(config, "train", 2)
     whole = path.read_bytes()
@@ -127,6 +128,7 @@ def kill_and_go_on(config, undisturbed, step, changes, monkeypatch):
     return True
 
 
+@pytest.mark.slow
 def test_killed_before_it_is_a_run(config, monkeypatch):
     """At dataset.json, and at config.json."""
     config = replace(config, epochs=1)

@@ -78,7 +78,7 @@ def run(network, tmp_path):
 
 
 def test_a_packaged_run_is_a_run_and_every_runtime_gives_what_was_trained(
-    network, run, photos, tmp_path, monkeypatch
+    network, run, photos, tmp_path, monkeypatch, small_scenes
 ):
     out = tmp_path / "weights"
     monkeypatch.setitem(MODELS, "tiny", Network(tiny, divisor=2))

@@ -388,7 +388,7 @@ def test_page_states_the_limits():
         ({"precision": "int4"}, "no precision 'int4': there are f32, f16, int8"),
         ({"format": "saved_model", "precision": "f16"}, "saved_model is written in f32 alone"),
         ({"photos": 0}, "--photos must be at least 1"),
-        ({"model": "nowhere"}, "nowhere: no such run folder or model file; in the box there are"),
+        ({"model": "nowhere"}, "nowhere: no such run folder or model file; "),
         ({"records": Path("nowhere")}, "its records (nowhere) are not there"),
     ],
 )

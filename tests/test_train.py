@@ -469,9 +469,12 @@ def test_init_takes_the_weights_and_leaves_a_head_that_does_not_fit(run, capsys)
         load_initial_weights(run / "plots", same)
 
 
-def test_init_takes_a_boxed_model_by_its_name(run, records, tmp_path, monkeypatch, capsys):
+def test_init_takes_a_boxed_model_by_its_name(
+    run, records, tmp_path, monkeypatch, capsys, small_scenes
+):
     """Its network is trained, and it is as good as it was before the first step."""
-    box(BoxConfig(run=run, name="small", data="drawn", terms="none", out=tmp_path / "box"))
+    terms = {"data": "drawn", "terms": "none", "out": tmp_path / "box"}
+    box(BoxConfig(run=run, name="small", long_side=64, **terms))
     monkeypatch.setattr("skyseg_tf.runs.packaged.WEIGHTS", tmp_path / "box")
     again = train(
         TrainConfig(

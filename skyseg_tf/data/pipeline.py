@@ -55,7 +55,8 @@ def make_dataset(
       seed: of order and augmentation.
       epoch: counts from 0; every epoch has an order of its own.
       augment: (image float32 0-255 (H, W, 3), mask uint8 (H, W), seed int32 (2,)) -> the same
-        two; of clips (T, H, W, 3) all frames go through one call.
+        two; of clips (T, H, W, 3) all frames go through one call. One with an attribute `dtype`,
+        as augment.make_augment gives, takes images of that type.
       mix: the same for a whole batch, (B, H, W, 3) or (B, T, H, W, 3) and (B, H, W), such as
         augment.make_mix gives; comes after `augment`.
       extra: further folders whose records of this split are mixed in; they are normalized by the
@@ -88,29 +89,31 @@ def make_dataset(
     dataset = dataset.enumerate().skip(skip_batches * batch_size)
     augment_seed, mix_seed = (int(number) for number in order.integers(2**31, size=2))
 
+    as_stored = augment is None and mix is None and manifest.storage == "normalized"
+
     def prepare(index, serialized):
         pair = checked_values(parse_record(serialized, manifest.spec), len(manifest.class_names))
         image, mask = pair["image"], pair["mask"]
         if classes is not None:
             mask = tf.gather(_kept(classes), tf.cast(mask, tf.int32))
-        if augment is None and mix is None and manifest.storage == "normalized":
+        if as_stored:
             return image, mask
         if manifest.storage == "normalized":
             image = denormalize_tensor(image, manifest.rgb_stats)
-        image = tf.cast(image, tf.float32)
-        if augment is not None:
-            image, mask = augment(image, mask, _seed(augment_seed, index))
-        return image if mix is not None else normalize_tensor(image, manifest.rgb_stats), mask
+        image = tf.cast(image, _dtype(augment or mix))
+        return (
+            (image, mask) if augment is None else augment(image, mask, _seed(augment_seed, index))
+        )
 
-    def mix_batch(number, batch):
-        images, masks = mix(*batch, _seed(mix_seed, number))
+    def finish(number, batch):
+        images, masks = batch if mix is None else mix(*batch, _seed(mix_seed, number))
         return normalize_tensor(images, manifest.rgb_stats), masks
 
     cores = os.cpu_count() or 1
     dataset = dataset.map(prepare, num_parallel_calls=cores, deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
-    if mix is not None:
-        dataset = dataset.enumerate(skip_batches).map(mix_batch, cores, deterministic=True)
+    if not as_stored:  # normalized last: until then a picture is a quarter of the bytes
+        dataset = dataset.enumerate(skip_batches).map(finish, cores, deterministic=True)
     return NamingDataset(_finished(dataset, batches - skip_batches), files)
 
 
@@ -168,6 +171,11 @@ def _kept(classes: Sequence[int]) -> np.ndarray:
     """(256,) uint8: what each value of a mask becomes."""
     ids = np.arange(256, dtype=np.uint8)
     return np.where(np.isin(ids, classes), ids, np.uint8(IGNORE))
+
+
+def _dtype(augment: Augment | None) -> tf.DType:
+    """What an augmentation takes."""
+    return getattr(augment, "dtype", tf.uint8 if augment is None else tf.float32)
 
 
 def _seed(number: int, index: tf.Tensor) -> tf.Tensor:

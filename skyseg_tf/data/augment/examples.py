@@ -1,9 +1,14 @@
 """What each effect of the augmentation does to one photo."""
 
 import numpy as np
-import tensorflow as tf
 
-from skyseg_tf.data.augment.presets import AUGMENTATIONS, Augmentation, Classes, Range, augment
+from skyseg_tf.data.augment.presets import (
+    AUGMENTATIONS,
+    Augmentation,
+    Classes,
+    Range,
+    augment,
+)
 from skyseg_tf.data.augment.skies import mix_skies
 
 # Caption, field of Augmentation, strengths to show.
@@ -49,16 +54,13 @@ def effect_examples(
     Returns:
       (what it shows, image float32 on 0-255, mask) each; the photo itself first.
     """
-    photo, labels = tf.constant(image, tf.float32), tf.constant(mask)
+    photo, labels = image.astype(np.float32), mask
     panels = [("photo", photo, labels)]
 
     def add(name: str, settings: Augmentation, number: int) -> None:
-        # Step by step, for a graph takes seconds to make, and each of these would run only once.
-        made = augment(
-            photo, labels, tf.constant([seed, number]), settings=settings, classes=classes,
-            open_trees=settings.bare_trees == 1.0,
-        )  # fmt: skip
-        panels.append((name, *made))
+        options = {"classes": classes, "open_trees": settings.bare_trees == 1.0}
+        made = augment(photo, labels, (seed, number), settings=settings, **options)
+        panels.append((name, *(part.numpy() for part in made)))
 
     add("flip", Augmentation(flip=1.0), 0)
     before_the_sky = (
@@ -67,7 +69,7 @@ def effect_examples(
     )
     for caption, field, class_id in before_the_sky:
         for number in range(0 if None in (classes.sky, class_id) else 2):
-            add(f"{caption} {number + 1}", Augmentation(**{field: 1.0}), number)
+            add(f"{caption} {number + 1}", Augmentation(**{field: 1.0}), number + 2)
     for caption, field, strengths in SHOWN:
         if classes.sky is None and field in _OF_THE_SKY:
             continue
@@ -80,11 +82,11 @@ def effect_examples(
         add("glare", Augmentation(glare=1.0), 0)
     others = ((), ()) if classes.sky is None else others
     for number, (other, other_mask) in enumerate(zip(*others, strict=True)):
-        pair = tf.stack([photo, tf.cast(other, tf.float32)]), tf.stack([labels, other_mask])
+        pair = np.stack([photo, other])[:, None], np.stack([labels, other_mask])
         options = {"sky_class_id": classes.sky, "chance": 1.0, "synthetic": 0.0}
-        mixed, _ = mix_skies(*pair, tf.constant([seed, number]), **options)
-        panels.append((f"sky of another photo {number + 1}", mixed[0], labels))
+        mixed = mix_skies(*pair, np.random.default_rng((seed, number)), **options)
+        panels.append((f"sky of another photo {number + 1}", mixed[0, 0], labels))
     for first, preset in enumerate(("light", "geometric", "default", "strong")):
         for number in range(4):
             add(f"preset {preset} {number + 1}", AUGMENTATIONS[preset], 10 * (first + 1) + number)
-    return [(name, picture.numpy(), moved.numpy()) for name, picture, moved in panels]
+    return panels

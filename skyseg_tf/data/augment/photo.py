@@ -4,7 +4,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from skyseg_tf.data.augment import effects
 from skyseg_tf.data.augment.presets import AUGMENTATIONS
@@ -55,9 +54,9 @@ def augment_image(
             f"saturation {saturation}: must be 0 or a number above, such as 0.5 to 1.5"
         )
     photo = read_photo(path)
-    pixels = effects.gamma(tf.constant(photo.image[None], tf.float32), gamma)
-    pixels = effects.adjust_colors(pixels, saturation=saturation)[0]
-    write_image(out, tf.cast(tf.round(pixels), tf.uint8).numpy(), photo.metadata)
+    # In floats: the training, which has no time for them, is off by one here and there.
+    pixels = effects.adjust_colors(effects.gamma(photo.image, gamma), saturation=saturation)
+    write_image(out, effects.as_bytes(pixels), photo.metadata)
     return out
 
 

@@ -1,23 +1,25 @@
 """Skies exchanged, overexposed, fogged and darkened behind the things in front of them.
 
-Images are float32 on 0-255, (B, H, W, 3); `sky` is float32 (B, H, W), 1 where the mask says sky.
+Pictures are (H, W, 3) on 0-255, uint8 or float32, and come back as the same type; `sky` is bool
+(H, W), where the mask says sky.
 Everything is built on one decomposition (`sky_matte`): a pixel is alpha * sky + (1 - alpha) *
 thing, where the sky's color is smooth. A new sky is then added as alpha * (new - old): what is
 finer than the old sky's color, such as twigs, wires and the sensor's grain, stays.
 
-Full-size tensors have three channels throughout, even where one would do: TensorFlow's CPU
-kernels take six times as long to broadcast one channel over three, or to cut channels apart.
+What is smooth is computed on a grid of 16 cells a height, and what is far from the sky is not
+computed at all.
 """
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
-import tensorflow as tf
 
+from skyseg_tf.data.augment.effects import as_type
 from skyseg_tf.data.drawing.branches import bare_trees
 
 _LIKE_SKY = 50.0  # color distance (0-255) beyond which a pixel next to the sky is no sky
-_SALT = 1_000_003  # seeds are (number, record index): further draws lie beyond all indices
+_BORDER = cv2.BORDER_REPLICATE
 
 # (zenith, horizon, cloud) colors, RGB 0-255, and the range of the clouds' share of the sky.
 _SKIES = np.array(
@@ -35,95 +37,103 @@ _COVER = np.array([[0.0, 0.3], [0.2, 0.8], [0.4, 1.0], [0.0, 0.6], [0.1, 0.7], [
 
 
 class Matte(NamedTuple):
-    """What `sky_matte` finds.
+    """What `sky_matte` finds, in the rows near the sky: elsewhere it has no share.
 
     Attributes:
-      sky: (B, H, W, 3) 1 where the mask says sky.
-      alpha: (B, H, W, 3) share of sky in a pixel, 0-1.
-      near: (B, H, W, 3) share of sky around a pixel, 0-1, smooth.
-      color: (B, H, W, 3) the sky's color, smooth, carried on behind what stands before it.
-      like: (B, H, W, 3) how much a pixel near the sky has its color, 0-0.9.
+      rows: those rows.
+      alpha: (h, W) float32, share of sky in a pixel, 0-1.
+      near: (h, W) float32, share of sky around a pixel, 0-1, smooth.
+      color: (h, W, 3) float32, the sky's color, smooth, carried on behind what stands before it.
+      like: (h, W) float32, how much a pixel near the sky has its color, 0-0.9.
     """
 
-    sky: tf.Tensor
-    alpha: tf.Tensor
-    near: tf.Tensor
-    color: tf.Tensor
-    like: tf.Tensor
+    rows: slice
+    alpha: np.ndarray
+    near: np.ndarray
+    color: np.ndarray
+    like: np.ndarray
 
 
-def derived_seed(seed: tf.Tensor, salt: int) -> tf.Tensor:
-    """Another seed (2,) for each small salt."""
-    return seed + tf.constant([0, salt * _SALT], seed.dtype)
+def _mean(picture: np.ndarray, size: int) -> np.ndarray:
+    return cv2.blur(picture, (size, size), borderType=_BORDER)
 
 
-def uniform(seed: tf.Tensor, shape: tuple | list | tf.Tensor, low=0.0, high=1.0) -> tf.Tensor:
-    """Stateless uniform numbers, the same on every device."""
-    return tf.random.stateless_uniform(shape, seed, low, high, alg="philox")
+def _as_rgb(channel: np.ndarray) -> np.ndarray:
+    """(H, W) -> (H, W, 3): numpy takes five times as long to broadcast one channel over three."""
+    return cv2.merge((channel, channel, channel))
 
 
-def _mean(pictures: tf.Tensor, size: int, stride: int = 1) -> tf.Tensor:
-    return tf.nn.avg_pool2d(pictures, size, stride, "SAME")
+def _enlarged(picture: np.ndarray, size: tuple[int, int], method: int = cv2.INTER_LINEAR):
+    return cv2.resize(picture, size[::-1], interpolation=method)
 
 
-def _as_rgb(pictures: tf.Tensor, color: tuple = (1.0, 1.0, 1.0)) -> tf.Tensor:
-    """(B, H, W, 1) -> (B, H, W, 3), times a color."""
-    shape = tf.concat([tf.shape(pictures)[:-1], [3]], 0)
-    return tf.reshape(tf.matmul(tf.reshape(pictures, (-1, 1)), tf.constant([color])), shape)
-
-
-def sky_matte(images: tf.Tensor, sky: tf.Tensor) -> Matte:
+def sky_matte(image: np.ndarray, sky: np.ndarray) -> Matte:
     """Separates the sky's light from what stands before it.
 
     The mask's border is feathered by a pixel; next to the sky a pixel that has the sky's color
     counts as sky too, since masks draw a bare tree as one blob, through which the sky shines.
     """
-    height, width = images.shape[-3], images.shape[-2]
-    feathered = _as_rgb(_mean(sky[..., None], 3))
-    sky = _as_rgb(sky[..., None])
+    height, width = sky.shape
     cell = max(4, height // 16)
-    light, share = _mean(images * sky, cell, cell), _mean(sky, cell, cell)  # (B, H / cell, ..)
+    # Three cells beyond the sky all shares are 0.
+    seen = np.flatnonzero(sky.any(1)) // cell if sky.any() else np.zeros(1, int)
+    rows = slice(max(0, int(seen[0]) - 3) * cell, min(height, (int(seen[-1]) + 4) * cell))
+    part, sky = image[rows].astype(np.float32), sky[rows].view(np.uint8)
+    grid = -(-width // cell), -(-len(sky) // cell)
+    light, share = (
+        cv2.resize(x, grid, interpolation=cv2.INTER_AREA)
+        for x in (cv2.copyTo(part, sky), sky.astype(np.float32))
+    )
 
-    def spread(cells: tf.Tensor) -> tf.Tensor:
+    def spread(cells: np.ndarray) -> np.ndarray:
         # Where a cell has no sky its neighbours' counts, and where they have none the picture's.
-        return cells + 0.03 * _mean(cells, 3) + 1e-4 * tf.reduce_mean(cells, (1, 2), keepdims=True)
+        return cells + 0.03 * _mean(cells, 3) + 1e-4 * cells.mean((0, 1))
 
-    color = tf.image.resize(spread(light) / (spread(share) + 1e-9), (height, width))
-    near = tf.image.resize(_mean(share, 5), (height, width))
-    squares = tf.reshape(tf.math.squared_difference(images, color), (-1, 3))
-    distance = tf.matmul(squares, tf.ones((3, 3)) / _LIKE_SKY**2)
-    like = tf.minimum(3.0 * near, 0.9) * tf.nn.relu(1.0 - tf.reshape(distance, tf.shape(images)))
-    return Matte(sky, tf.maximum(feathered, like), near, color, like)
+    color = _enlarged(spread(light) / (spread(share)[..., None] + 1e-9), sky.shape)
+    near = _enlarged(_mean(share, 5), sky.shape)
+    apart = cv2.subtract(part, color, part)
+    squares = cv2.multiply(apart, apart, apart, 1 / _LIKE_SKY**2)
+    unlike = cv2.transform(squares, np.ones((1, 3)))
+    like = cv2.max(cv2.subtract(1.0, unlike, unlike), 0.0, unlike)
+    like *= np.minimum(3 * near, np.float32(0.9))
+    feathered = cv2.multiply(_mean(255 * sky, 3), 1.0, scale=1 / 255, dtype=cv2.CV_32F)
+    return Matte(rows, cv2.max(feathered, like, feathered), near, color, like)
 
 
 def open_crowns(
-    images: tf.Tensor, masks: tf.Tensor, *, sky_class_id: int, crown_class_id: int
-) -> tf.Tensor:
+    image: np.ndarray, mask: np.ndarray, *, sky_class_id: int, crown_class_id: int
+) -> np.ndarray:
     """Labels as sky what shines through trees that are labeled as one blob, as CamVid's are.
 
     Args:
-      images: (B, H, W, 3) float32 on 0-255.
-      masks: (B, H, W) uint8.
-      sky_class_id: of the sky in the masks.
-      crown_class_id: of trees in the masks.
+      image: (H, W, 3) on 0-255.
+      mask: (H, W) uint8.
+      sky_class_id: of the sky in the mask.
+      crown_class_id: of trees in the mask.
 
     Returns:
-      (B, H, W) uint8: pixels of trees next to the sky that have its color belong to it.
+      (H, W) uint8: pixels of trees next to the sky that have its color belong to it.
     """
-    matte = sky_matte(images, tf.cast(masks == sky_class_id, tf.float32))
-    shines = (masks == crown_class_id) & (matte.like[..., 0] > 0.5)
-    return tf.where(shines, tf.cast(sky_class_id, masks.dtype), masks)
+    matte, opened = sky_matte(image, mask == sky_class_id), mask.copy()
+    near = opened[matte.rows]
+    near[(near == crown_class_id) & (matte.like > 0.5)] = sky_class_id
+    return opened
 
 
 def draw_bare_trees(
-    images: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, *, sky_class_id: int, crown_class_id: int
-) -> tuple[tf.Tensor, tf.Tensor]:
+    clip: np.ndarray,
+    mask: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    sky_class_id: int,
+    crown_class_id: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """Draws one to four bare trees before the sky, and before nothing else.
 
     Args:
-      images: (T, H, W, 3) frames of a clip, or one photo.
+      clip: (T, H, W, 3) frames of a clip, or one photo.
       mask: (H, W) uint8 of all of them.
-      seed: (2,) of the trees.
+      rng: of the trees.
       sky_class_id: of the sky in the mask.
       crown_class_id: of trees in the mask.
 
@@ -132,43 +142,51 @@ def draw_bare_trees(
     """
     height, width = mask.shape
     size, most = 192, 4
-    trees = tf.constant(bare_trees(64, size))
-    chosen, tall, right, down, turned = tf.unstack(uniform(derived_seed(seed, 1), (5, most)))
-    few, warm, cool, light = tf.unstack(uniform(derived_seed(seed, 2), (4,)))
-    tall = height * 0.35 * (1.8 / 0.35) ** tall  # of 0.35 to 1.8 pictures, log-uniform
-    x, y = width * (1.2 * right - 0.1), height * (0.4 + 0.35 * down)  # of the feet
-    zoom = size / tall
-    across = tf.where(turned < 0.5, -zoom, zoom)
-    none = tf.zeros(most)
-    rows = [across, none, size / 2 - x * across, none, zoom, size - y * zoom, none, none]
-    wood = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(tf.gather(trees, tf.cast(chosen * 64.0, tf.int32)), tf.float32) / 255.0,
-        transforms=tf.stack(rows, 1),
-        output_shape=[height, width],
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-        fill_value=0.0,
-    )
-    stands = tf.cast(tf.range(most) <= tf.cast(few * most, tf.int32), tf.float32)
-    wood = 1.0 - tf.reduce_prod(1.0 - wood * stands[:, None, None, None], 0)  # (H, W, 1)
-    wood *= tf.cast(mask == sky_class_id, tf.float32)[..., None]
-    bark = (15.0 + 80.0 * light) * tf.stack([1.0, 0.93 + 0.07 * warm, 0.85 + 0.15 * cool])
-    tree = tf.cast(crown_class_id, mask.dtype)
-    return images + wood * (bark - images), tf.where(wood[..., 0] > 0.25, tree, mask)
+    trees = bare_trees(64, size)
+    bare = np.ones(mask.shape, np.float32)
+    for _ in range(1 + int(rng.random() * most)):
+        chosen, tall, right, down, turned = rng.random(5)
+        tall = height * 0.35 * (1.8 / 0.35) ** tall  # of 0.35 to 1.8 pictures, log-uniform
+        x, y = width * (1.2 * right - 0.1), height * (0.4 + 0.35 * down)  # of the feet
+        zoom = size / tall
+        across = zoom if turned < 0.5 else -zoom
+        matrix = np.array([[across, 0, size / 2 - x * across], [0, zoom, size - y * zoom]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        wood = cv2.warpAffine(trees[int(chosen * 64)], matrix, (width, height), flags=flags)
+        bare *= 1 - wood / np.float32(255)
+    wood = (1 - bare) * (mask == sky_class_id)
+    warm, cool, light = rng.random(3)
+    bark = (15 + 80 * light) * np.float32([1, 0.93 + 0.07 * warm, 0.85 + 0.15 * cool])
+    frames = [_blended(frame, np.broadcast_to(bark, frame.shape), wood) for frame in clip]
+    marked = np.where(wood > 0.25, np.uint8(crown_class_id), mask)
+    return np.stack(frames), marked
+
+
+def _blended(image: np.ndarray, other: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The image, and the share `weight` (H, W) of the other one."""
+    pixels = image.astype(np.float32)
+    apart = cv2.subtract(other.astype(np.float32), pixels)
+    apart = cv2.multiply(apart, _as_rgb(weight), apart)
+    return as_type(cv2.add(pixels, apart, apart), image.dtype)
 
 
 def draw_pale_wall(
-    images: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, *, sky_class_id: int, wall_class_id: int
-) -> tuple[tf.Tensor, tf.Tensor]:
+    clip: np.ndarray,
+    mask: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    sky_class_id: int,
+    wall_class_id: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """Puts a pale building before the lower part of the sky, as the light fascia of a hall is.
 
     A smooth wall almost as bright as the sky above it is what networks take for sky most. Below
     the fascia, mostly, the wall is dark, as glass is.
 
     Args:
-      images: (T, H, W, 3) frames of a clip, or one photo.
+      clip: (T, H, W, 3) frames of a clip, or one photo.
       mask: (H, W) uint8 of all of them.
-      seed: (2,) of the wall.
+      rng: of the wall.
       sky_class_id: of the sky in the mask.
       wall_class_id: of buildings in the mask.
 
@@ -176,85 +194,92 @@ def draw_pale_wall(
       Images and mask.
     """
     height, width = mask.shape
-    edge = tf.unstack(uniform(derived_seed(seed, 1), (5,)))
-    look = tf.unstack(uniform(derived_seed(seed, 2), (10,)))
-    rows = tf.range(height, dtype=tf.float32)[:, None]
-    columns = tf.range(width, dtype=tf.float32)[None]
+    edge, look = rng.random(5), rng.random(10).astype(np.float32)
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    columns = np.arange(width, dtype=np.float32)[None]
     sky = mask == sky_class_id
-    area = tf.cast(sky, tf.float32)
-    amount = tf.reduce_sum(area) + 1e-3
-    lowest = tf.reduce_max(tf.where(tf.reduce_mean(area, 1, keepdims=True) > 0.02, rows, 0.0))
-    middle = tf.reduce_sum(area * columns) / amount
+    amount = np.count_nonzero(sky)
+    lowest = np.flatnonzero(np.append(True, sky.mean(1)[1:] > 0.02))[-1]
+    middle = sky.sum(0) @ columns[0] / (amount + 1e-3)
     # A roof of any slope to a fifth, anywhere above the skyline; one end or both may be in sight.
     roof = lowest * (0.15 + 0.8 * edge[0]) + 0.4 * (edge[1] - 0.5) * (columns - middle)
     left, right = middle - width * (0.05 + edge[2]), middle + width * (0.05 + edge[3])
     wall = sky & (rows > roof) & (columns > left) & (columns < right)
     fascia = height * (0.03 + 0.25 * edge[4] ** 2)
 
-    light = tf.reduce_sum(images[-1] * area[..., None]) / (3.0 * amount)
+    light = np.float32(np.mean(cv2.mean(clip[-1], sky.astype(np.uint8))[:3]))
     pale = light * (0.6 + 0.38 * look[0])
-    shade = 0.16 * look[1] * tf.clip_by_value((rows - roof) / fascia, 0.0, 1.0)
+    shade = 0.16 * look[1] * np.clip((rows - roof) / fascia, 0, 1)
     shade += 0.12 * look[2] * (columns / width)
-    apart = 6.0 + 40.0 * look[3]  # pixels between the seams of its panels
-    seams = tf.cast(tf.math.floormod(columns + 100.0 * look[4], apart) < 1.0, tf.float32)
-    pale *= (1.0 - shade) * (1.0 - 0.12 * look[5] * seams)
-    dark = (
-        (0.08 + 0.3 * look[6]) * light * uniform(derived_seed(seed, 3), (height, width), 0.85, 1.15)
-    )
-    gray = tf.where((rows - roof > fascia) & (look[7] < 0.7), dark, pale)
-    tint = tf.stack([1.0, 1.0 - 0.03 * look[8], 1.0 - 0.06 * look[8] + 0.05 * look[9]])
-    grain = tf.random.stateless_normal((height, width, 1), derived_seed(seed, 4), alg="philox")
-    paint = tf.clip_by_value(gray[..., None] * tint + 2.0 * grain, 0.0, 255.0)
-    return (
-        tf.where(wall[..., None], paint, images),
-        tf.where(wall, tf.cast(wall_class_id, mask.dtype), mask),
-    )
+    apart = 6 + 40 * look[3]  # pixels between the seams of its panels
+    seams = np.mod(columns + 100 * look[4], apart) < 1
+    pale = pale * (1 - shade) * (1 - 0.12 * look[5] * seams)
+    dark = (0.08 + 0.3 * look[6]) * light * (0.85 + 0.3 * rng.random(mask.shape, np.float32))
+    gray = np.where((rows - roof > fascia) & (look[7] < 0.7), dark, pale)
+    tint = np.float32([1, 1 - 0.03 * look[8], 1 - 0.06 * look[8] + 0.05 * look[9]])
+    paint = gray[wall][:, None] * tint + 2 * rng.standard_normal((wall.sum(), 1), np.float32)
+    drawn = clip.copy()
+    drawn[:, wall] = np.clip(np.rint(paint), 0, 255)
+    return drawn, np.where(wall, np.uint8(wall_class_id), mask)
 
 
-def glare(images: tf.Tensor, sky: tf.Tensor, *, level: tf.Tensor) -> tf.Tensor:
-    """A longer exposure: the sky's mean comes to `level`, and what is as bright with it.
+def glare(image: np.ndarray, sky: np.ndarray, *, level: float, gain: float = 1.0) -> float:
+    """The gain of a longer exposure: the sky's mean comes to `level`.
 
     Args:
-      images: (B, H, W, 3); the result is not clipped, as the sensor comes later.
-      sky: (B, H, W).
-      level: 0-255 and beyond; at most three times what it was. Skies darker than 20 are left.
+      image: (H, W, 3).
+      sky: (H, W).
+      level: 0-255 and beyond.
+      gain: of the exposure so far.
+
+    Returns:
+      What `gain` becomes, at most three times as much; skies darker than 20 are left.
     """
-    light = tf.reduce_sum(images * sky[..., None], (1, 2, 3), keepdims=True)
-    light /= 3.0 * tf.reduce_sum(sky, (1, 2))[:, None, None, None] + 1e-3
-    gain = tf.clip_by_value(level / tf.maximum(light, 1e-3), 1.0, 3.0)
-    return images * tf.where(light > 20.0, gain, 1.0)
+    light = gain * float(np.mean(cv2.mean(image, sky.astype(np.uint8))[:3]))
+    return gain * float(np.clip(level / light, 1, 3)) if light > 20 else gain
 
 
-def replace_sky(images: tf.Tensor, matte: Matte, new: tf.Tensor, spill: tf.Tensor) -> tf.Tensor:
+def replace_sky(
+    image: np.ndarray, matte: Matte, new: np.ndarray | tuple[float, float, float], spill: float
+) -> np.ndarray:
     """Puts another sky behind the things of a picture.
 
     Args:
-      images: (B, H, W, 3).
-      matte: of these images.
-      new: the sky, broadcast to (B, H, W, 3); above 255 it eats into twigs, as a glaring one does.
-      spill: share of its light that falls onto what is next to it, 0-1, a scalar or (B, 1, 1, 1).
+      image: (H, W, 3).
+      matte: of this image.
+      new: the sky, (H, W, 3) or one color; above 255 it eats into twigs, as a glaring one does.
+      spill: share of its light that falls onto what is next to it, 0-1.
     """
-    weight = tf.maximum(matte.alpha, spill * matte.near)
-    return tf.clip_by_value(images + weight * (new - matte.color), 0.0, 255.0)
+    weight = cv2.max(matte.alpha, np.float32(spill) * matte.near)
+    new = new[matte.rows] if isinstance(new, np.ndarray) else (*new, 0.0)
+    change = cv2.subtract(new, matte.color)
+    change = cv2.multiply(change, _as_rgb(weight), change)
+    change = cv2.add(change, image[matte.rows].astype(np.float32), change)
+    replaced = image.copy()
+    replaced[matte.rows] = as_type(change, image.dtype)
+    return replaced
 
 
-def overexpose_sky(
-    images: tf.Tensor, sky: tf.Tensor, *, level: tf.Tensor, bloom: tf.Tensor
-) -> tf.Tensor:
+def overexpose_sky(image: np.ndarray, sky: np.ndarray, *, level: float, bloom: float) -> np.ndarray:
     """Blows the sky out to white or grey, with a bloom over what is thin before it.
 
     Args:
-      images: (B, H, W, 3).
-      sky: (B, H, W).
+      image: (H, W, 3).
+      sky: (H, W).
       level: brightness of the sky, 0-255 and beyond: the further, the more of the twigs it eats.
       bloom: share of its light on what is next to it, 0-1.
     """
-    return replace_sky(images, sky_matte(images, sky), level, bloom)
+    return replace_sky(image, sky_matte(image, sky), (level,) * 3, bloom)
 
 
 def fog(
-    images: tf.Tensor, sky: tf.Tensor, seed: tf.Tensor, *, density: tf.Tensor, light: tf.Tensor
-) -> tf.Tensor:
+    image: np.ndarray,
+    sky: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    density: float,
+    light: tuple[float, float, float],
+) -> np.ndarray:
     """Fog after Koschmieder: t * image + (1 - t) * light, with t = exp(-density * distance).
 
     Nobody knows the distances: the street is taken for a canyon with its vanishing point in the
@@ -263,141 +288,130 @@ def fog(
     third.
 
     Args:
-      images: (B, H, W, 3).
-      sky: (B, H, W).
-      seed: (2,) of the patches.
+      image: (H, W, 3).
+      sky: (H, W).
+      rng: of the patches.
       density: optical depth at the vanishing point.
-      light: the fog's color, broadcast to (B, H, W, 3).
+      light: the fog's color.
     """
-    height, width = images.shape[-3], images.shape[-2]
+    height, width = sky.shape
     rows = np.arange(height, dtype=np.float32)
-    has_sky = tf.cast(tf.reduce_mean(sky, 2) > 0.02, tf.float32)  # (B, H)
-    lowest = tf.reduce_max(has_sky * rows, 1, keepdims=True)
-    horizon = tf.clip_by_value(lowest, 0.35 * height, 0.6 * height)
+    lowest = np.flatnonzero(np.append(True, sky.mean(1)[1:] > 0.02))[-1]
+    horizon = float(np.clip(lowest, 0.35 * height, 0.6 * height))
     ahead = (rows - horizon) / height
-    ahead = tf.maximum(ahead, -0.25 * ahead)[..., None, None]  # the ground, or what hangs above
-    aside = 0.6 * np.abs(np.linspace(-0.5, 0.5, width, dtype=np.float32))[:, None]
-    distance = 0.08 / (0.08 + tf.maximum(ahead, aside))  # (B, H, W, 1), 1 at the vanishing point
-    patches = tf.image.resize(uniform(seed, (1, 4, 6, 1), 0.67, 1.33), (height, width))
-    alpha = _mean(sky[..., None], 3)
-    clear = _as_rgb(tf.exp(-density * (distance * patches + 3.0 * alpha)))
-    return clear * images + (1.0 - clear) * light
+    ahead = np.maximum(ahead, -0.25 * ahead)[:, None]  # the ground, or what hangs above
+    aside = 0.6 * np.abs(np.linspace(-0.5, 0.5, width, dtype=np.float32))
+    distance = 0.08 / (0.08 + np.maximum(ahead, aside))  # (H, W), 1 at the vanishing point
+    patches = rng.uniform(0.67, 1.33, (4, 6)).astype(np.float32)
+    distance *= _enlarged(patches, sky.shape)
+    distance += 3 * _mean(sky.astype(np.float32), 3)
+    veil = 1 - cv2.exp(-np.float32(density) * distance)
+    return _blended(image, np.broadcast_to(np.float32(light), image.shape), veil)
 
 
 def night(
-    images: tf.Tensor, sky: tf.Tensor, seed: tf.Tensor, *, light: tf.Tensor, glow: tf.Tensor
-) -> tf.Tensor:
+    image: np.ndarray, sky: np.ndarray, rng: np.random.Generator, *, light: float, glow: float
+) -> np.ndarray:
     """Darkens a street to night: a sky darker than the street, bluish dark, pools of warm light.
 
     Args:
-      images: (B, H, W, 3).
-      sky: (B, H, W).
-      seed: (2,) of the lamps.
+      image: (H, W, 3).
+      sky: (H, W).
+      rng: of the lamps.
       light: share of the daylight that is left, 0-1.
       glow: brightness of the sky (a town's glow), 0-255.
     """
-    height, width = images.shape[-3], images.shape[-2]
-    color = glow * (0.8 + 0.4 * uniform(derived_seed(seed, 1), (3,)))
-    matte = sky_matte(images, sky)
-    images = replace_sky(images, matte, color / light, 0.0)
-    dark = (0.5 * np.eye(3) + 0.5 / 3) * [0.85, 0.95, 1.2]  # half grey, and bluish
-    pixels = tf.matmul(tf.reshape(images, (-1, 3)), tf.constant(dark, tf.float32))
-    lamps = uniform(derived_seed(seed, 2), (1, 7, 9, 1)) ** 6
-    lamps = tf.nn.relu(tf.image.resize(lamps, (height, width), "bicubic"))
-    pools = _as_rgb(lamps, (1.2, 0.9, 0.54)) * (1.0 - matte.alpha)
-    return tf.minimum(tf.reshape(pixels, tf.shape(images)) * (light + pools), 255.0)
+    color = glow * rng.uniform(0.8, 1.2, 3)
+    matte = sky_matte(image, sky)
+    image = replace_sky(image, matte, tuple(color / light), 0.0)
+    dark = ((0.5 * np.eye(3) + 0.5 / 3) * [0.85, 0.95, 1.2]).T  # half grey, and bluish
+    pixels = cv2.transform(image.astype(np.float32), dark)
+    lamps = rng.random((7, 9), np.float32) ** 6
+    lamps = np.maximum(_enlarged(lamps, sky.shape, cv2.INTER_CUBIC), 0)
+    lamps[matte.rows] *= 1 - matte.alpha
+    pools = cv2.merge([np.float32(light) + warm * lamps for warm in np.float32([1.2, 0.9, 0.54])])
+    return as_type(cv2.multiply(pixels, pools, pools), image.dtype)
 
 
-def synthetic_skies(seed: tf.Tensor, count: int | tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Draws skies: a gradient of one of six weathers' colors with clouds of three scales.
+def synthetic_sky(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Draws a sky: a gradient of one of six weathers' colors with clouds of three scales.
 
     Args:
-      seed: (2,).
-      count: B.
+      rng: of the sky.
       size: (height, width).
 
     Returns:
-      (B, H, W, 3) float32 on 0-255.
+      (H, W, 3) float32 on 0-255.
     """
     full, size = size, tuple(-(-side // 4) for side in size)  # a sky has nothing fine
-    kind = tf.cast(uniform(derived_seed(seed, 1), (count,)) * len(_SKIES), tf.int32)
-    draw = uniform(derived_seed(seed, 2), (count, 8))
-    colors = tf.gather(_SKIES, kind) + 24.0 * (draw[:, None, 1:4] - 0.5)  # (B, 3, 3)
-    zenith, horizon, cloud = (colors[:, None, None, i] for i in range(3))
-    rows = np.linspace(0.0, 1.0, size[0], dtype=np.float32)[None, :, None, None]
+    kind = rng.integers(len(_SKIES))
+    zenith, horizon, cloud = _SKIES[kind] + 24 * (rng.random(3, np.float32) - np.float32(0.5))
+    rows = np.linspace(0, 1, size[0], dtype=np.float32)[:, None, None]
     # The horizon lies somewhere between the middle and the lower edge.
-    part = tf.minimum(rows / (0.4 + 0.6 * draw[:, 4, None, None, None]), 1.0)
-    noise = 0.0
-    for salt, (cells, weight) in enumerate(((3, 0.5), (6, 0.3), (14, 0.2))):
-        field = uniform(derived_seed(seed, 3 + salt), (count, cells, cells, 1))
-        noise += weight * tf.image.resize(field, size, "bicubic")
-    low, high = np.float32(_COVER.T)
-    cover = tf.gather(low, kind) + draw[:, 5] * tf.gather(high - low, kind)
-    softness = 0.05 + 0.25 * draw[:, 6, None, None, None]
-    clouds = tf.clip_by_value((noise - 0.8 + 0.6 * cover[:, None, None, None]) / softness, 0, 1)
-    clear = zenith + part * (horizon - zenith)
-    return tf.image.resize(tf.clip_by_value(clear + clouds * (cloud - clear), 0.0, 255.0), full)
+    part = np.minimum(rows / rng.uniform(0.4, 1.0), 1).astype(np.float32)
+    noise = np.zeros(size, np.float32)
+    for cells, weight in ((3, 0.5), (6, 0.3), (14, 0.2)):
+        field = rng.random((cells, cells), np.float32)
+        noise += np.float32(weight) * _enlarged(field, size, cv2.INTER_CUBIC)
+    cover, softness = rng.uniform(*_COVER[kind]), rng.uniform(0.05, 0.3)
+    clouds = np.clip((noise - np.float32(0.8 - 0.6 * cover)) / np.float32(softness), 0, 1)
+    clear = zenith + part * (horizon - zenith)  # (h, 1, 3)
+    drawn = clear + clouds[..., None] * (cloud - clear)
+    return _enlarged(np.clip(drawn, 0, 255), full)
 
 
 def mix_skies(
-    images: tf.Tensor,
-    masks: tf.Tensor,
-    seed: tf.Tensor,
+    clips: np.ndarray,
+    masks: np.ndarray,
+    rng: np.random.Generator,
     *,
     sky_class_id: int,
     chance: float = 0.3,
     synthetic: float = 0.5,
     spill: float = 0.2,
-) -> tuple[tf.Tensor, tf.Tensor]:
+) -> np.ndarray:
     """Cut-mix of skies: puts the sky of another picture of the batch behind this one's things.
 
     Masks do not change. Borders are feathered, twigs and grain stay (see `sky_matte`), and some
     of the new sky's light falls on what is next to it.
 
     Args:
-      images: (B, H, W, 3) or (B, T, H, W, 3) float32 on 0-255.
+      clips: (B, T, H, W, 3) on 0-255.
       masks: (B, H, W) uint8.
-      seed: (2,) int32.
+      rng: of the mixture.
       sky_class_id: of the sky in the masks.
       chance: that a picture gets another sky.
-      synthetic: share of drawn skies (`synthetic_skies`) among the new ones; a picture whose
+      synthetic: share of drawn skies (`synthetic_sky`) among the new ones; a picture whose
         partner has hardly any sky gets one too.
       spill: largest share of the new sky's light on what is next to it, 0-1.
 
     Returns:
-      Images of the same shape, and the same masks.
+      Images of the same shape.
 
     Reference: after CutMix (Yun et al. 2019, https://arxiv.org/abs/1905.04899), with the sky's
       outline for the box, so that the labels stay as they are.
     """
-    images, masks = tf.convert_to_tensor(images), tf.convert_to_tensor(masks)
-    height, width = images.shape[-3], images.shape[-2]
-    frames = images.shape[1] if images.shape.rank == 5 else 1
-    clips = tf.reshape(images, (-1, frames, height, width, 3))
-    sky = tf.cast(masks == sky_class_id, tf.float32)
-    share = tf.reduce_mean(sky, (1, 2))
-    count = tf.shape(images)[0]
-    draw = uniform(derived_seed(seed, 1), (count, 4))
-    chosen = tf.where((draw[:, 0] < chance) & (share > 0.005))[:, 0]
+    skies, count, mixed = masks == sky_class_id, len(clips), clips.copy()
+    shares = np.count_nonzero(skies, (1, 2)) / masks[0].size
+    draws = rng.random((count, 4))
+    for i in np.flatnonzero((draws[:, 0] < chance) & (shares > 0.005)):
+        _, step, drawn, light = draws[i]
+        partner = (i + 1 + int(step * (count - 1))) % count
+        if drawn < synthetic or shares[partner] < 0.05 or partner == i:
+            new = synthetic_sky(rng, masks.shape[1:])
+        else:
+            new = _sky_alone(clips[partner, -1], skies[partner])
+        for frame, picture in enumerate(clips[i]):
+            matte = sky_matte(picture, skies[i])
+            mixed[i, frame] = replace_sky(picture, matte, new, spill * light)
+    return mixed
 
-    def mixed() -> tf.Tensor:
-        step = 1 + tf.cast(tf.gather(draw[:, 1], chosen) * tf.cast(count - 1, tf.float32), tf.int64)
-        partner = (chosen + step) % tf.cast(count, tf.int64)
-        drawn = synthetic_skies(derived_seed(seed, 8), tf.size(chosen), (height, width))
-        others, other_sky = tf.gather(clips[:, -1], partner), tf.gather(sky, partner)
-        matte = sky_matte(others, other_sky)
-        inside = tf.nn.relu(4.0 * matte.alpha - 3.0) * matte.sky  # no border pixels
-        found = matte.color + inside * (others - matte.color)
-        draws = (tf.gather(draw[:, 2], chosen) < synthetic) | (tf.gather(share, partner) < 0.05)
-        draws |= partner == chosen
-        new = tf.where(draws[:, None, None, None], drawn, found)
-        light = spill * tf.gather(draw[:, 3], chosen)
-        repeated = [tf.repeat(x, frames, 0) for x in (tf.gather(sky, chosen), new, light)]
-        pictures = tf.reshape(tf.gather(clips, chosen), (-1, height, width, 3))
-        matte = sky_matte(pictures, repeated[0])
-        pictures = replace_sky(pictures, matte, repeated[1], repeated[2][:, None, None, None])
-        pictures = tf.reshape(pictures, (-1, frames, height, width, 3))
-        return tf.tensor_scatter_nd_update(clips, chosen[:, None], pictures)
 
-    result = tf.reshape(tf.cond(tf.size(chosen) > 0, mixed, lambda: clips), tf.shape(images))
-    return tf.ensure_shape(result, images.shape), masks
+def _sky_alone(image: np.ndarray, sky: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32: the sky, and its color where other things are."""
+    matte = sky_matte(image, sky)
+    inside = np.maximum(4 * matte.alpha - 3, 0) * sky[matte.rows]  # no border pixels
+    apart = cv2.subtract(image[matte.rows].astype(np.float32), matte.color)
+    alone = cv2.add(matte.color, cv2.multiply(apart, _as_rgb(inside), apart), apart)
+    beyond = matte.rows.start, len(image) - matte.rows.stop
+    return cv2.copyMakeBorder(alone, *beyond, 0, 0, _BORDER)

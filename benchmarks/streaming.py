@@ -1,0 +1,176 @@
+"""Batches per second of training streams: ours beside torch's DataLoader and grain.
+
+    python benchmarks/streaming.py --peer-python PATH [--size 256 512] [--photos 64] [--batch 8]
+                                   [--rounds 5] [--seconds 4] [--json OUT]
+
+Drawn scenes, as records (storage uint8) for ours and as PNG files of the same size for the peers,
+whose Python needs torch and OpenCV, and grain and array-record for grain's rows (see
+loader_peer.py). Every loader has both cores. They take turns, a few seconds each, in every round:
+the table has medians over the rounds, and the spread from the least to the most. Where others use the
+machine the milliseconds of CPU per image (of all threads and workers) say more than the rate.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+
+from skyseg_tf.build import BuildConfig, build
+from skyseg_tf.console.cli import one_line_errors
+from skyseg_tf.data.augment.presets import Classes, make_augment, make_mix
+from skyseg_tf.data.drawing.scenes import write_scenes
+from skyseg_tf.data.photos import photos_of_records
+from skyseg_tf.data.pipeline import make_dataset
+from skyseg_tf.data.records import read_manifest
+
+PEER = Path(__file__).with_name("loader_peer.py")
+WARM = 8
+CITYSCAPES = 2975  # photos of its train split
+Measure = Callable[[float], tuple[float, float]]  # seconds -> images per second, CPU ms per image
+PRESETS = ("none", "light", "default", "strong")
+
+
+def prepare(folder: Path, count: int, size: tuple[int, int]) -> Path:
+    """Writes records and the same pairs as PNG files, pairs/; the records."""
+    records, pairs = folder / "records", folder / "pairs"
+    if pairs.exists():
+        return records
+    write_scenes(folder / "tree", count, size=size, splits=(("train", 1.0),))
+    build(
+        BuildConfig(
+            source=folder / "tree", out=records, image_size=size, storage="uint8", quiet=True
+        )
+    )
+    pairs.mkdir()
+    for index, photo in enumerate(photos_of_records(records, "train")):
+        cv2.imwrite(str(pairs / f"image_{index}.png"), photo.image[..., ::-1])
+        cv2.imwrite(str(pairs / f"mask_{index}.png"), photo.truth)
+    return records
+
+
+def our_stream(records: Path, batch: int, preset: str) -> Iterator:
+    """Batches without end, epoch by epoch, as a training asks for them.
+
+    An epoch has about as many photos as that of Cityscapes: the records are read several times.
+    """
+    count = read_manifest(records).splits["train"].count
+    classes = Classes.of(read_manifest(records).scheme)
+    effects = {}
+    if preset != "none":
+        effects = {"augment": make_augment(preset, classes), "mix": make_mix(preset, classes.sky)}
+    epoch = 0
+    while True:
+        yield from make_dataset(
+            records,
+            "train",
+            batch,
+            shuffle=True,
+            epoch=epoch,
+            drop_remainder=True,
+            digests=False,
+            extra=[records] * (CITYSCAPES // count),
+            **effects,
+        )
+        epoch += 1
+
+
+def ours(records: Path, batch: int, preset: str) -> Measure:
+    """Measures one preset."""
+    stream = our_stream(records, batch, preset)
+
+    def measure(seconds: float) -> tuple[float, float]:
+        for _ in range(WARM):
+            next(stream)
+        steps, begun, used = 0, time.perf_counter(), time.process_time()
+        while time.perf_counter() - begun < seconds:
+            next(stream)
+            steps += 1
+        elapsed, used = time.perf_counter() - begun, time.process_time() - used
+        return steps * batch / elapsed, 1e3 * used / steps / batch
+
+    return measure
+
+
+def peers(python: str, pairs: Path, batch: int) -> dict[str, Measure]:
+    """The same of the loaders that this Python has."""
+    found = subprocess.run(
+        [python, "-c", "from importlib.util import find_spec as f\n"
+         "print(*[n for n, m in (('torch', 'torch'), ('grain', 'array_record')) if f(m)])"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    process = subprocess.Popen(
+        [python, PEER, pairs, str(batch)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+    def asks(loader: str, transforms: str) -> Measure:
+        def measure(seconds: float) -> tuple[float, float]:
+            print(loader, transforms, seconds, file=process.stdin, flush=True)
+            return json.loads(process.stdout.readline())
+
+        return measure
+
+    return {
+        f"{loader}, {transforms}": asks(loader, transforms)
+        for loader in found.stdout.split()
+        for transforms in ("plain", "default")
+    }
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer-python", help="a Python with what loader_peer.py needs")
+    parser.add_argument("--size", type=int, nargs=2, default=(256, 512))
+    parser.add_argument("--photos", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--presets", nargs="+", default=PRESETS, choices=PRESETS)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--work", type=Path, help="keep records and PNG files there")
+    parser.add_argument("--json", type=Path, help="where all figures are written")
+    args = parser.parse_args()
+    folder = args.work or Path(tempfile.mkdtemp())
+    try:
+        records = prepare(folder, args.photos, tuple(args.size))
+        sides = {f"ours, {preset}": ours(records, args.batch, preset) for preset in args.presets}
+        if args.peer_python:
+            sides |= peers(args.peer_python, folder / "pairs", args.batch)
+        rates = {side: [] for side in sides}
+        for _ in range(args.rounds):
+            for side, measure in sides.items():
+                rates[side].append(measure(args.seconds))
+    finally:
+        if not args.work:
+            shutil.rmtree(folder)
+    height, width = args.size
+    print(f"{height}x{width}, batches of {args.batch}, medians of {args.rounds} rounds")
+    print(f"{'':<18}{'images/s':>9}{'least, most':>14}{'CPU ms an image':>18}")
+    medians = {}
+    for side, values in rates.items():
+        rate, cpu = (statistics.median(column) for column in zip(*values, strict=True))
+        medians[side] = rate, cpu
+        spread = f"{min(values)[0]:.0f}, {max(values)[0]:.0f}"
+        print(f"{side:<18}{rate:>9.0f}{spread:>14}{cpu:>18.2f}")
+    for ask, peer in (("none", "plain"), ("default", "default")):
+        for loader in ("torch", "grain"):
+            if f"{loader}, {peer}" in rates:
+                (rate, cpu), (other, more) = medians[f"ours, {ask}"], medians[f"{loader}, {peer}"]
+                print(f"{ask}: {rate / other:.2f} times {loader}, by CPU {more / cpu:.2f}")
+    if args.json:
+        args.json.write_text(json.dumps(rates, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    with one_line_errors("streaming.py"):
+        main()
