@@ -22,7 +22,7 @@ import tensorflow as tf
 from PIL import Image
 
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.data.drawing.scenes import write_scenes
+from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.records import extract_cityscape_data_info, load_pair
 from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.labels import SCHEMES, class_id_table

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from skyseg_tf.data.drawing.scenes import write_scenes
+from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.scan import find_pairs
 
 BUILD = """

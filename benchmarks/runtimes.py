@@ -31,7 +31,7 @@ from keras import layers
 
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.console.cli import one_line_errors
-from skyseg_tf.data.drawing.scenes import write_scenes
+from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize

@@ -14,6 +14,7 @@ from skyseg_tf.labels import ENCODINGS, SCHEMES
 from skyseg_tf.masking.backends import BACKENDS
 from skyseg_tf.masking.formats import FORMATS as MASK_FORMATS
 from skyseg_tf.models.networks import MODELS
+from skyseg_tf.models.options import describe
 from skyseg_tf.video.encoders import CONTAINERS, STREAMS
 from skyseg_tf.video.formats import VIDEO_FORMATS
 
@@ -47,12 +48,18 @@ def networks() -> str:
                 network.divisor,
                 len(network.aux_weights) or "-",
                 "yes" if network.imagenet else "-",
+                describe(network.build) or "-",
                 f"{recipe.optimizer}, {recipe.learning_rate:g}",
                 " or ".join(dict.fromkeys(recipe.loss)),
             )
         )
     head = ("`--model`", "published in", "takes", "sides are multiples of", "auxiliary outputs")
-    more = ("`--init imagenet`", "optimizer, learning rate", "loss of two classes, or more")
+    more = (
+        "`--init imagenet`",
+        "`--model-options`",
+        "optimizer, learning rate",
+        "loss of two classes, or more",
+    )
     return table((*head, *more), rows)
 
 

@@ -16,9 +16,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from skyseg_tf.console.cli import parse_flags, run_command
+from skyseg_tf.console.flags import default_is
 from skyseg_tf.dashboard_pages.folders import Folders
 from skyseg_tf.errors import InputError
 from skyseg_tf.server.port import listen
+
+_OWN_HOSTS = ("localhost", "127.0.0.1", "::1")
+_ALL_ADDRESSES = ("0.0.0.0", "::", "")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,9 @@ class DashboardConfig:
     """0 takes a free one."""
     host: str = "localhost"
     """Address to listen on; 0.0.0.0 opens it to the network, without a password."""
+    allowed_hosts: Annotated[tuple[str, ...], default_is("localhost and --host")] = ()
+    """More names by which it may be opened, such as sky.example.org; a browser that asks for another
+    one has been led here by a page of somebody else. With --host 0.0.0.0 and none given: any."""
     browser: bool = True
     """Open a browser."""
     folders: Annotated[Folders, Parameter(name="*")] = field(default_factory=Folders)
@@ -41,6 +48,7 @@ def streamlit_arguments(config: DashboardConfig) -> list[str]:
       config: see DashboardConfig.
     """
     folders = config.folders
+    hosts = [word for host in allowed_hosts(config) for word in ("--server.allowedHosts", host)]
     return [
         "run",
         str(Path(__file__).resolve()),
@@ -48,6 +56,7 @@ def streamlit_arguments(config: DashboardConfig) -> list[str]:
         config.host,
         "--server.port",
         str(config.port),
+        *hosts,
         "--server.headless",
         str(not config.browser).lower(),
         "--",
@@ -58,6 +67,24 @@ def streamlit_arguments(config: DashboardConfig) -> list[str]:
         "--data",
         str(folders.data),
     ]
+
+
+def allowed_hosts(config: DashboardConfig) -> list[str]:
+    """The names in an address by which a browser may come in.
+
+    A page of somebody else can let its own name point to 127.0.0.1 and read from there (DNS
+    rebinding), but it cannot change that the browser asks for that name.
+
+    Args:
+      config: see DashboardConfig.
+
+    Returns:
+      Names without ports; "*" where everybody in the network is let in and the names by which they
+      know this machine are not told.
+    """
+    if config.host in _ALL_ADDRESSES:
+        return [*_OWN_HOSTS, *config.allowed_hosts] if config.allowed_hosts else ["*"]
+    return list(dict.fromkeys((*_OWN_HOSTS, config.host, *config.allowed_hosts)))
 
 
 def dashboard(config: DashboardConfig) -> None:
@@ -76,7 +103,7 @@ def dashboard(config: DashboardConfig) -> None:
 
     # Of a server that is open to the network Streamlit asks a service for the address.
     net_util.get_external_ip = lambda: None
-    if config.host not in ("localhost", "127.0.0.1", "::1"):
+    if config.host not in _OWN_HOSTS:
         print("skyseg: open to the network, without a password", flush=True)
     cli.main(streamlit_arguments(replace(config, port=port)), standalone_mode=False)
 

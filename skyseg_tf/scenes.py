@@ -36,7 +36,7 @@ class ScenesConfig:
 
 def draw(config: ScenesConfig) -> None:
     """Draws the tree and says where it is."""
-    from skyseg_tf.data.drawing.scenes import write_scenes
+    from skyseg_tf.data.drawing.dataset import write_scenes
 
     counts = write_scenes(
         config.out,

@@ -9,7 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
 
-from skyseg_tf.data.drawing.scenes import write_scenes
+from skyseg_tf.data.drawing.dataset import write_scenes
 
 # What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -31,6 +31,19 @@ def records(tree, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("records") / "sky"
     build(BuildConfig(out=out, source=tree, image_size=(32, 64), storage="uint8", quiet=True))
     return out
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """Makes "skynet" a network that trains in seconds."""
+    from tiny_network import NETWORKS
+
+    from skyseg_tf.models import MODELS
+
+    before = dict(MODELS)
+    MODELS.update(NETWORKS)
+    yield
+    MODELS.update(before)
 
 
 @pytest.fixture

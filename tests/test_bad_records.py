@@ -7,21 +7,11 @@ from dataclasses import replace
 import pytest
 from dying import Killed, die_at
 from test_resume import assert_same, rows
-from tiny_network import NETWORKS
 
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.errors import InputError
-from skyseg_tf.models import MODELS
 from skyseg_tf.train import TrainConfig, train
 from skyseg_tf.training import bad_records
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    before = dict(MODELS)
-    MODELS.update(NETWORKS)
-    yield
-    MODELS.update(before)
 
 
 @pytest.fixture

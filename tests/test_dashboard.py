@@ -582,6 +582,62 @@ def test_settings_are_safe():
     assert flags[flags.index("--server.port") + 1] == "1234"
 
 
+@pytest.mark.parametrize(
+    ("config", "host", "is_in"),
+    [
+        ({}, "localhost:8501", True),
+        ({}, "127.0.0.1:8501", True),
+        ({}, "[::1]:8501", True),
+        ({}, "evil.example:8501", False),
+        ({}, "localhost.evil.example", False),
+        ({"host": "192.0.2.7"}, "192.0.2.7:8501", True),
+        ({"host": "192.0.2.7"}, "evil.example", False),
+        ({"allowed_hosts": ("sky.example.org",)}, "sky.example.org", True),
+        ({"allowed_hosts": ("sky.example.org",)}, "evil.example", False),
+        ({"host": "0.0.0.0", "allowed_hosts": ("sky.example.org",)}, "evil.example", False),
+        ({"host": "0.0.0.0"}, "whatever.example", True),
+    ],
+)
+def test_a_name_that_somebody_else_points_here_is_refused(config, host, is_in):
+    """DNS rebinding; Streamlit asks this of every websocket, through which all content goes."""
+    from streamlit import config as options
+    from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
+
+    settings = dashboard.DashboardConfig(**config)
+    flags = dashboard.streamlit_arguments(settings)
+    told = [flags[i + 1] for i, flag in enumerate(flags) if flag == "--server.allowedHosts"]
+    assert told == dashboard.allowed_hosts(settings)
+    before = options.get_option("server.allowedHosts")
+    options._set_option("server.allowedHosts", told, "test")
+    try:
+        assert is_host_allowed(host) is is_in
+    finally:
+        options._set_option("server.allowedHosts", before, "test")
+
+
+def test_pages_show_no_places_of_the_machine(folders, tmp_path):
+    shown = folders.without_places
+    runs = folders.runs
+    assert shown(f"{runs}/one/metrics.json: damaged") == "runs/one/metrics.json: damaged"
+    assert shown(f"no run below {runs}") == "no run below runs"
+    assert shown("/etc/secret/file.png: gone (/home/me/x.png)") == "file.png: gone (x.png)"
+    assert shown("gtFine/val/a: 3 m/s, https://a.org/b") == "gtFine/val/a: 3 m/s, https://a.org/b"
+    bad = runs / "bad"
+    bad.mkdir(parents=True)
+    (bad / "metrics.json").write_text("{")
+    (bad / "history.csv").write_text("{")
+    (folders.models / "broken.onnx").write_bytes(b"no model")
+    pages = [run_page(page, folders) for page in ("all_runs", "training", "worst_photos")]
+    app = run_page("inspect_photo", folders)
+    pick_model(app, "broken.onnx")
+    assert "broken.onnx" in messages(app.error)
+    for page in (*pages, app):
+        kinds = (page.error, page.warning, page.info, page.caption, page.code, page.markdown)
+        said = " ".join(messages(kind) for kind in kinds)
+        assert said
+        assert str(tmp_path) not in said
+
+
 # --- a real browser ---
 
 

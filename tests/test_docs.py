@@ -19,8 +19,10 @@ import pytest
 
 import skyseg_tf
 from skyseg_tf.console.cli import VERBS, config_of
+from skyseg_tf.console.flags import model_suffixes as suffixes_in_helps
 from skyseg_tf.console.parsing import flags_of
-from skyseg_tf.data.drawing.scenes import draw_scene, write_scenes
+from skyseg_tf.data.drawing.dataset import write_scenes
+from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.data.examples import STORAGES
 from skyseg_tf.exporters.formats import FORMATS as EXPORT_FORMATS
 from skyseg_tf.labels import LABEL_ID
@@ -312,10 +314,11 @@ def rows_of(page: Path, head: str) -> dict[str, list[str]]:
 
 
 def test_tables_by_hand_say_what_the_registries_say():
-    assert set(rows_of(ROOT / "README.md", "`--model`")) == set(MODELS)
+    """Tables of measurements may lack what is new; docs/choices.md, which is made, has all."""
+    assert set(rows_of(ROOT / "README.md", "`--model`")) <= set(MODELS)
     assert list(rows_of(DOCS / "explanation" / "records.md", "`--storage`")) == list(STORAGES)
     exports = rows_of(DOCS / "export.md", "`--format`")
-    assert set(exports) == set(EXPORT_FORMATS)
+    assert set(exports) <= set(EXPORT_FORMATS)
     for name, (*precisions, size) in exports.items():
         form = EXPORT_FORMATS[name]
         told = zip(("f32", "f16", "int8"), precisions, strict=True)
@@ -335,9 +338,7 @@ def test_tables_by_hand_say_what_the_registries_say():
 
 def test_helps_name_every_kind_of_model_file_and_format():
     """Importing the registries for a help text would take longer than the help."""
-    for verb in ("predict", "evaluate"):
-        (told,) = re.findall(r"model file \(([^)]+)\)", inspect.getsource(config_of(verb)))
-        assert set(told.split(", ")) == set(model_suffixes()), verb
+    assert set(suffixes_in_helps()) == set(model_suffixes())
     text = " ".join(inspect.getsource(config_of("predict")).split())
     turned = re.search(r"give turned masks, but for ([\w, ]+), which", text)[1]
     stored = [

@@ -9,6 +9,7 @@ from skyseg_tf.labels import SCHEMES, decode_mask
 from skyseg_tf.scoring import metrics
 from skyseg_tf.scoring.evaluation import Evaluation, score_image
 from skyseg_tf.scoring.instances import read_instances
+from skyseg_tf.scoring.intervals import confidence_intervals
 from skyseg_tf.scoring.submission import write_submission
 
 SCHEME = SCHEMES["cityscapes19"]
@@ -172,7 +173,7 @@ def test_streets11_has_no_sky_and_no_categories():
 def test_bootstrap_is_that_of_a_loop_over_photos():
     images = sky_images(12)
     evaluation = Evaluation(images, SCHEMES["sky"], "test")
-    found = evaluation.confidence_intervals(200, seed=5)
+    found = confidence_intervals(evaluation, 200, seed=5)
     draws = np.random.default_rng(5).multinomial(12, [1 / 12] * 12, 200)
     values = []
     for draw in draws:
@@ -187,7 +188,7 @@ def test_bootstrap_is_that_of_a_loop_over_photos():
         (found["boundary_f"]["2"], scores["sky"]["boundary_f"]["2"]),
     ):
         assert low < value < high
-    same = Evaluation([images[0]] * 5, SCHEMES["sky"], "test").confidence_intervals(50)
+    same = confidence_intervals(Evaluation([images[0]] * 5, SCHEMES["sky"], "test"), 50)
     assert same["mean_iou"][0] == same["mean_iou"][1] == metrics.mean_iou(images[0].matrix)
 
 

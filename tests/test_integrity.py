@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.data import integrity, scanning
+from skyseg_tf.data import framing, integrity, scanning
 from skyseg_tf.data import records as rec
 from skyseg_tf.data.photos import photos_of_records
 from skyseg_tf.data.pipeline import make_dataset
@@ -42,13 +42,13 @@ def test_checksums_are_those_of_tensorflow(tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "x")) as writer:
         writer.write(b"abc" * 100)
     content = (tmp_path / "x").read_bytes()
-    assert scanning._masked_crc(content[:8]) == struct.unpack("<I", content[8:12])[0]
-    assert scanning._masked_crc(content[12:-4]) == struct.unpack("<I", content[-4:])[0]
+    assert framing._masked_crc(content[:8]) == struct.unpack("<I", content[8:12])[0]
+    assert framing._masked_crc(content[12:-4]) == struct.unpack("<I", content[-4:])[0]
 
 
 def absurd_length(content):
     header = struct.pack("<Q", 1 << 60)
-    return header + struct.pack("<I", scanning._masked_crc(header)) + content[12:]
+    return header + struct.pack("<I", framing._masked_crc(header)) + content[12:]
 
 
 DAMAGES = {

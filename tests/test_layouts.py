@@ -13,6 +13,7 @@ from skyseg_tf.data.clips import clip_frames
 from skyseg_tf.data.encodings import guess_mask_encoding
 from skyseg_tf.data.scan import SOURCE_VARIABLE, detect_layout, find_pairs, scan_tree, source_root
 from skyseg_tf.errors import InputError
+from skyseg_tf.files import read_bytes
 
 
 def names(pairs):
@@ -43,7 +44,7 @@ def test_official_zips_are_read_in_place(tmp_path):
     pairs = find_pairs(root)
     assert names(pairs) == EXPECTED
     assert ".zip!leftImg8bit/train/aachen/" in pairs[0].image
-    assert images.read_bytes(pairs[0].mask) == images.read_bytes(find_pairs(tree)[0].mask)
+    assert read_bytes(pairs[0].mask) == read_bytes(find_pairs(tree)[0].mask)
     assert guess_mask_encoding(pairs) == "labelIds"
 
 

@@ -13,13 +13,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from tiny_network import NETWORKS
 
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.data.drawing.scenes import write_scenes
+from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.errors import InputError
-from skyseg_tf.models import MODELS
 from skyseg_tf.runs.folder import read_config, write_json
 from skyseg_tf.train import TrainConfig, main, train
 from skyseg_tf.training.resume import resumed
@@ -92,14 +90,6 @@ def assert_same(run, undisturbed):
         differing = [key for key in wanted if not np.array_equal(found[key], wanted[key])]
         assert not differing, f"{name}: {len(differing)} of {len(wanted)}, such as {differing[:3]}"
     assert rows(run) == rows(undisturbed)
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    before = dict(MODELS)
-    MODELS.update(NETWORKS)
-    yield
-    MODELS.update(before)
 
 
 @pytest.fixture(scope="module")

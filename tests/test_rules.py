@@ -86,7 +86,16 @@ FLOORS = (
     ("data", "models"),
     ("runs",),
     ("masking", "scoring", "tuning"),
-    ("training", "scoring.story", "exporters", "video", "server", "compositing", "scale"),
+    (
+        "training",
+        "scoring.story",
+        "scoring.scored_model",
+        "exporters",
+        "video",
+        "server",
+        "compositing",
+        "scale",
+    ),
     ("dashboard_pages", *VERBS),
 )
 ONE_ROOM = (0, len(FLOORS) - 1)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skyseg_tf.data.drawing import scenes
-from skyseg_tf.data.drawing.scenes import PALETTE, draw_scene, split_counts, write_scenes
+from skyseg_tf.data.drawing import dataset, scenes
+from skyseg_tf.data.drawing.dataset import PALETTE, SPLITS, split_counts, write_scenes
+from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import CITYSCAPES_LABELS, LABEL_ID
 
@@ -193,8 +194,8 @@ def test_a_second_run_draws_only_what_is_missing(tmp_path, monkeypatch):
     whole = files_of(out)
     next((out / "gtFine").rglob("*_color.png")).unlink()
     drawn = []
-    draw = scenes.draw_scene
-    monkeypatch.setattr(scenes, "draw_scene", lambda *args: drawn.append(args) or draw(*args))
+    draw = dataset.draw_scene
+    monkeypatch.setattr(dataset, "draw_scene", lambda *args: drawn.append(args) or draw(*args))
     write_scenes(out, 4, size=(64, 64), workers=1)
     assert len(drawn) == 1
     assert files_of(out) == whole
@@ -293,11 +294,11 @@ def test_drawing_refuses_tiny_sizes_and_negative_seeds():
 
 
 def test_a_larger_count_takes_no_scene_from_a_split():
-    counts = [split_counts(n, scenes.SPLITS) for n in range(1, 60)]
+    counts = [split_counts(n, SPLITS) for n in range(1, 60)]
     for before, after in pairwise(counts):
         assert all(after[split] >= before[split] for split in after)
         assert sum(after.values()) == sum(before.values()) + 1
-    assert split_counts(1000, scenes.SPLITS)["train"] == pytest.approx(800, abs=3)
+    assert split_counts(1000, SPLITS)["train"] == pytest.approx(800, abs=3)
 
 
 def test_the_command_draws_and_says_where(tmp_path):

@@ -395,14 +395,14 @@ def test_half_precision_needs_a_gpu(records, tmp_path, monkeypatch):
     ):
         train(config)
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr("skyseg_tf.training.precision._has_gpu", lambda: True)
+    monkeypatch.setattr("skyseg_tf.training.precision.has_gpu", lambda: True)
     check_flags(config)
 
 
 def test_steps_that_loss_scaling_skips_end_no_training(records, tmp_path, monkeypatch):
     """In float16 the first gradients overflow until the scale is found; the loss is a number."""
     monkeypatch.setitem(MODELS, "skynet", NETWORKS["skynet"])
-    monkeypatch.setattr("skyseg_tf.training.precision._has_gpu", lambda: True)
+    monkeypatch.setattr("skyseg_tf.training.precision.has_gpu", lambda: True)
     before = keras.optimizers.LossScaleOptimizer.__init__
     monkeypatch.setattr(
         keras.optimizers.LossScaleOptimizer,

@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.data import records as rec
+from skyseg_tf.data.framing import _masked_crc
 from skyseg_tf.data.photos import photos_of_records
 from skyseg_tf.data.pipeline import make_dataset
-from skyseg_tf.data.scanning import _masked_crc
 from skyseg_tf.data.verification import damaged_records, verify_records
 from skyseg_tf.errors import InputError
 from skyseg_tf.verify import main

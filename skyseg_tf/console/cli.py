@@ -92,9 +92,17 @@ def one_line_errors(prog: str) -> Iterator[None]:
     except (InputError, OSError) as error:
         _refuse(prog, _one_line(error))
     except Exception as error:
-        if not is_storage_error(error):
+        if is_storage_error(error):
+            _refuse(
+                prog, f"the storage refuses: {_one_line(error)}; check its keys and its endpoint"
+            )
+        if not _lacks_memory(error):
             raise
-        _refuse(prog, f"the storage refuses: {_one_line(error)}; check its keys and its endpoint")
+        _refuse(
+            prog,
+            "this machine's memory does not suffice; give smaller sizes, a smaller batch or fewer "
+            "workers",
+        )
     except KeyboardInterrupt as stop:
         print(f"{prog}: stopped", file=sys.stderr)
         leave(128 + (stop.args[0] if stop.args else signal.SIGINT), isinstance(stop, Stuck))
@@ -163,6 +171,13 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
 def _refuse(prog: str, line: str) -> NoReturn:
     print(f"{prog}: error: {line}", file=sys.stderr)
     sys.exit(2)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether Python, TensorFlow or OpenCV got no memory; the latter two may not be imported."""
+    names = (type(error).__name__, str(error))
+    words = ("ResourceExhaustedError", "Insufficient memory", "std::bad_alloc")
+    return isinstance(error, MemoryError) or any(word in name for word in words for name in names)
 
 
 def _one_line(error: Exception) -> str:

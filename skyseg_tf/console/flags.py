@@ -69,6 +69,20 @@ def _names(node: ast.expr) -> tuple[str, ...]:
     return tuple(item.value for item in items)
 
 
+@cache
+def model_suffixes() -> tuple[str, ...]:
+    """Those of the model files that some backend runs, read from the sources of BACKENDS."""
+    records = [
+        node.value
+        for backend in names(*BACKENDS)
+        for node in _statements(f"masking/backends/{backend}.py")
+        if isinstance(node, ast.Assign) and node.targets[0].id == "BACKEND"
+    ]
+    told = [keyword for record in records for keyword in record.keywords]
+    lists = [keyword.value.elts for keyword in told if keyword.arg == "suffixes"]
+    return tuple(dict.fromkeys(item.value for items in lists for item in items))
+
+
 def choices(registry: tuple[str, str], *more: str) -> Parameter:
     """The flag takes a name of a registry, or one of `more`; another value is refused."""
     return Parameter(choices=(*more, *names(*registry)))
@@ -77,6 +91,12 @@ def choices(registry: tuple[str, str], *more: str) -> Parameter:
 def or_file(registry: tuple[str, str]) -> Parameter:
     """The flag takes a name of a registry, or a file that says the same."""
     return Parameter(metavar="|".join((*names(*registry), "FILE.json")))
+
+
+def any_model() -> Parameter:
+    """The flag takes whatever a backend runs."""
+    files = ", ".join(model_suffixes())
+    return Parameter(help=f"Run folder, model file ({files}) or name of a packaged model.")
 
 
 def default_is(words: str) -> Parameter:

@@ -14,7 +14,7 @@ def show() -> None:
     runs = session.runs(session.folders().runs)
     groups, damaged = group_scores(list(runs.values()))
     for line in damaged:
-        st.warning(line)
+        st.warning(session.shown(line))
     if not groups:
         session.no_runs(session.folders().runs, "its scores show here")
         return
@@ -30,8 +30,8 @@ def show() -> None:
 
 def _table(group: Group, names: dict, key: str) -> None:
     data, _, rest = group.protocol.partition(", ")
-    st.subheader(data[:1].upper() + data[1:])
-    st.caption(rest)
+    st.subheader(session.shown(data[:1].upper() + data[1:]))
+    st.caption(session.shown(rest))
     rows = table_rows(group, names)
     event = st.dataframe(
         rows,

@@ -1,7 +1,11 @@
-"""The folders whose models, samples and runs the dashboard shows."""
+"""The folders whose models, samples and runs the dashboard shows, and nothing of where they lie."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+# The folders of an absolute path, up to its last name.
+_PLACE = re.compile(r"(?<![\w.~/:-])/(?:[^/\s:;,'\"`()]+/)*(?=[^/\s:;,'\"`()])")
 
 
 @dataclass(frozen=True)
@@ -11,6 +15,22 @@ class Folders:
     runs: Path = Path("runs")
     """Run folders of `skyseg train`."""
     models: Path = Path("models_display")
-    """More models: run folders, .keras, .onnx, .xml (OpenVINO), .tflite."""
+    """More models: run folders, and model files of any backend."""
     data: Path = Path("data_display")
     """Samples: gtFine, leftImg8bit and leftImg8bit_sequence as in Cityscapes, or plain photos."""
+
+    def without_places(self, text: str) -> str:
+        """A text for visitors, who need not learn how the machine's folders are named.
+
+        Args:
+          text: an error, a note, a command.
+
+        Returns:
+          The same; paths below the three folders begin with the folder's name, and of other
+          absolute paths the last name is left.
+        """
+        for folder in (self.runs, self.models, self.data):
+            for place in {folder.absolute(), folder.resolve()}:
+                if len(place.parts) > 2:
+                    text = text.replace(str(place), place.name)
+        return _PLACE.sub("", text)

@@ -34,7 +34,7 @@ def show() -> None:
         samples = [opened, *(sample for sample in samples if sample != opened)]
     models = session.models()
     for note in notes:
-        st.warning(note)
+        st.warning(session.shown(note))
     first, second, third = st.columns([1.2, 1, 1])
     with first:
         sample = session.pick("Photo", samples, "photo")
@@ -112,7 +112,7 @@ class _Side:
 
 def _draw(sides: list[_Side]) -> None:
     for note in dict.fromkeys(note for side in sides for note in side.loaded.notes):
-        st.info(note)
+        st.info(session.shown(note))
     _clip(sides)
     _beside([partial(_figures_of, side) for side in sides])
     photo = partial(session.picture, sides[0].loaded.image, "Photo")
@@ -274,6 +274,7 @@ def _iou_table(sides: list[_Side]) -> None:
 
 def _add_yours(data: Path, runs: Path, models: Path) -> None:
     suffixes = ", ".join(f"`{suffix}`" for suffix in model_suffixes())
+    data, runs, models = map(session.shown, (data, runs, models))
     with st.expander("Add models and photos", icon=":material/add:"):
         st.markdown(
             f"- **Photos with truth:** drop a Cityscapes tree into `{data}/`: `leftImg8bit/`, "

@@ -30,15 +30,25 @@ def folders() -> Folders:
     return st.session_state.get("folders", Folders())
 
 
+def shown(text: object) -> str:
+    """A text, or an error, without the places of this machine: see Folders.without_places."""
+    return folders().without_places(str(text))
+
+
 @contextmanager
 def explained() -> Iterator[None]:
-    """Shows bad input and a failing disk as one line on the page."""
+    """Shows bad input, a failing disk and a lack of memory as one line on the page."""
+    told = None
     try:
         yield
     except InputError as error:
-        st.error(str(error), icon=":material/error:")
+        told = str(error)
     except OSError as error:
-        st.error(f"{error.strerror or error} ({error.filename})", icon=":material/error:")
+        told = f"{error.strerror or error} ({error.filename})"
+    except MemoryError:
+        told = "This machine has not enough memory for that; try a smaller photo or model"
+    if told:
+        st.error(shown(told), icon=":material/error:")
 
 
 # --- choices ---
@@ -117,11 +127,12 @@ def picture(image: np.ndarray, caption: str | None = None, *, lossless: bool = F
 
 def no_runs(folder: Path, what: str) -> None:
     """What to do where there is no run yet."""
-    st.info(f"No runs below `{folder}/` yet. Train one, and {what}:", icon=":material/school:")
+    place = shown(folder)
+    st.info(f"No runs below `{place}/` yet. Train one, and {what}:", icon=":material/school:")
     st.code("skyseg train", language="sh")
     st.caption(
         "Without options it draws street scenes, trains a small network on them within minutes and "
-        f"leaves the run in `{folder}/`. `skyseg dashboard --runs DIR` looks elsewhere."
+        f"leaves the run in `{place}/`. `skyseg dashboard --runs DIR` looks elsewhere."
     )
 
 

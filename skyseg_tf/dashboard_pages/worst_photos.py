@@ -28,7 +28,8 @@ def show() -> None:
             session.no_runs(folder, "evaluate it to see where it fails")
             return
         st.info("No run has been evaluated yet. This scores one photo by photo:")
-        st.code(f"skyseg evaluate --model {next(iter(all_runs.values()))}", language="sh")
+        run = session.shown(next(iter(all_runs.values())))
+        st.code(f"skyseg evaluate --model {run}", language="sh")
         return
     left, right = st.columns(2)
     with left:
@@ -45,7 +46,7 @@ def _sheet(run: Path, evaluation: str) -> None:
         st.info("No photo of this evaluation is ranked: none has enough sky, true or predicted.")
         return
     st.caption(
-        f"{read_protocol(run, evaluation)}. Photos with next to no sky, true or predicted, are left "
+        f"{session.shown(read_protocol(run, evaluation))}. Photos with next to no sky, true or predicted, are left "
         "out."
     )
     found = _found(str(run), evaluation, tuple(photo.name for photo in photos))
@@ -76,7 +77,7 @@ def _card(run: Path, photo, sample: Sample | None) -> None:
     try:
         st.image(session.thumbnail(sample, _WIDTH), width="stretch", output_format="JPEG")
     except (InputError, OSError) as error:
-        st.warning(str(error))
+        st.warning(session.shown(error))
         return
     st.markdown(f"**{photo.caption}**  \n:small[{photo.name}]")
     if st.button("Inspect", key=f"open_{photo.name}", icon=":material/visibility:"):

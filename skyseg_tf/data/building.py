@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from skyseg_tf.data.encodings import claimed_encoding
+from skyseg_tf.data.estimates import check_room
 from skyseg_tf.data.examples import STORAGES
 from skyseg_tf.data.manifest import MANIFEST, Manifest, Shard, Split, read_manifest, write_manifest
 from skyseg_tf.data.rgb_stats import RgbSums, read_rgb_stats, rgb_stats, write_rgb_stats
@@ -40,6 +41,7 @@ from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.locks import lock
 from skyseg_tf.files.places import is_remote, place, refresh, remove_tree
+from skyseg_tf.files.room import check_picture_size
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import SCHEMES, LabelScheme, get_scheme
 
@@ -78,6 +80,7 @@ def build(config: BuildConfig, engine: Engine | None = None) -> Manifest:
     given_stats = read_rgb_stats(config.rgb_stats) if config.rgb_stats else None
     identity = _identity(config, layout, infos, given_stats)
     out, engine = place(config.out), engine or Threads(config.workers)
+    check_room(config, len(infos), two_passes=given_stats is None)
     with _locked(out, identity):
         if (out / MANIFEST).exists():
             return _kept(out, infos, plan_shards(infos, config), engine)
@@ -130,6 +133,7 @@ def _check(config: BuildConfig) -> None:
     if min(config.image_size) < 1:
         size = " ".join(map(str, config.image_size))
         raise InputError(f"--image-size is {size}: height and width must be at least 1")
+    check_picture_size("--image-size", config.image_size)
     for name, minimum in _AT_LEAST.items():
         value = getattr(config, name)
         if value is not None and value < minimum:

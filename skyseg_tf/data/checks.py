@@ -3,56 +3,23 @@
 Everything here reads; nothing ever writes into the dataset.
 """
 
-import hashlib
 import os
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from skyseg_tf.data.check_report import PROBLEMS, Problem, Report
-from skyseg_tf.data.encodings import (
-    belied_by,
-    claimed_encoding,
-    evenly,
-    guess_mask_encoding,
-    is_dummy,
-    mask_values,
-)
+from skyseg_tf.data.encodings import claimed_encoding, evenly, guess_mask_encoding
 from skyseg_tf.data.layouts import Pair
+from skyseg_tf.data.pair_facts import PairFacts, read_heads, read_pair
 from skyseg_tf.data.scan import Scan, scan_tree, source_root
 from skyseg_tf.errors import InputError
-from skyseg_tf.files import ZIP_MARK, read_bytes
-from skyseg_tf.images import decode_image, decode_mask_file, image_size
-from skyseg_tf.labels import (
-    CITYSCAPES_LABELS,
-    Encoding,
-    label_of,
-    stored_values,
-    value_names,
-)
+from skyseg_tf.labels import CITYSCAPES_LABELS, Encoding
 
 SAMPLE = 50  # masks that are read for the encoding, and for the classes of a fast check
-_HEAD = 65536  # bytes of a photo that, with its length, tell it apart in a fast check
 _VOID = {label.name for label in CITYSCAPES_LABELS if label.category == "void"}
-
-
-@dataclass
-class _Facts:
-    """What reading one pair told."""
-
-    pair: Pair
-    photo_size: tuple[int, int] | None = None
-    mask_size: tuple[int, int] | None = None
-    fingerprint: bytes | None = None  # equal for equal photos
-    pixels: dict[str, int] | None = None  # per label name, of a mask whose values all mean one
-    dummy: bool = False
-    unreadable: tuple[str, ...] = ()
-    unknown: str = ""
-    belied: str = ""
 
 
 def check_dataset(
@@ -84,8 +51,8 @@ def check_dataset(
     encoding = _encoding(scan, problems)
     sampled = set(evenly([pair for pair in scan.pairs if pair.mask], SAMPLE))
 
-    def look(pair: Pair) -> _Facts:
-        return _look_at_head(pair, encoding, pair in sampled) if fast else _look(pair, encoding)
+    def look(pair: Pair) -> PairFacts:
+        return read_heads(pair, encoding, pair in sampled) if fast else read_pair(pair, encoding)
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         bar = tqdm(
@@ -121,98 +88,8 @@ def _told_by(scan: Scan, encoding: Encoding | None) -> str:
     return "the values"
 
 
-def _look(pair: Pair, encoding: Encoding | None) -> _Facts:
-    """Decodes a photo and its mask."""
-    facts = _Facts(pair)
-    try:
-        photo = decode_image(read_bytes(pair.image), pair.image)
-        facts.photo_size = photo.shape[:2]
-        facts.fingerprint = hashlib.blake2b(photo, key=str(photo.shape).encode()).digest()
-    except (InputError, OSError) as error:
-        facts.unreadable += (_of_file(pair.image, error),)
-    _look_at_mask(facts, encoding)
-    return facts
-
-
-def _look_at_head(pair: Pair, encoding: Encoding | None, with_mask: bool) -> _Facts:
-    """Reads the headers of a photo and its mask, and the mask's pixels if asked to."""
-    facts = _Facts(pair)
-    try:
-        facts.photo_size = image_size(pair.image)
-        facts.fingerprint = _head(pair.image)
-    except (InputError, OSError) as error:
-        facts.unreadable += (_of_file(pair.image, error),)
-    if with_mask:
-        _look_at_mask(facts, encoding)
-    elif pair.mask:
-        try:
-            facts.mask_size = image_size(pair.mask)
-        except (InputError, OSError) as error:
-            facts.unreadable += (_of_file(pair.mask, error),)
-    return facts
-
-
-def _head(path: str) -> bytes:
-    """Length and first bytes of a file, hashed: enough to tell photos apart."""
-    if ZIP_MARK in path:
-        content = read_bytes(path)
-        length, head = len(content), content[:_HEAD]
-    else:
-        with open(path, "rb") as file:
-            length, head = os.fstat(file.fileno()).st_size, file.read(_HEAD)
-    return hashlib.blake2b(head, key=str(length).encode()).digest()
-
-
-def _look_at_mask(facts: _Facts, encoding: Encoding | None) -> None:
-    """Decodes the mask of a pair and counts its classes."""
-    path = facts.pair.mask
-    if path is None:
-        return
-    try:
-        mask = decode_mask_file(read_bytes(path), path)
-    except (InputError, OSError) as error:
-        facts.unreadable += (_of_file(path, error),)
-        return
-    facts.mask_size = mask.shape[:2]
-    if claimed_encoding(path) == "labelIds":
-        values = mask_values(mask)
-        facts.dummy = facts.pair.split == "test" and is_dummy(path, values)
-        if belied := belied_by(path, values):
-            facts.belied = f"{path}: {belied}"
-    if encoding is None or facts.dummy:
-        return
-    try:
-        facts.pixels = _count_pixels(mask, encoding, path)
-    except InputError as error:
-        facts.unknown = _of_file(path, error)
-
-
-def _count_pixels(mask: np.ndarray, encoding: Encoding, path: str) -> dict[str, int]:
-    """Pixels per label name; raises InputError for values without a name."""
-    mask = stored_values(mask, encoding, path)
-    if mask.ndim != 2:
-        raise InputError(f"{path}: {mask.shape[-1]} channels, where the other masks have one")
-    counts = np.bincount(mask.ravel(), minlength=256)
-    names = value_names(encoding)
-    strange = [value for value in np.flatnonzero(counts).tolist() if value not in names]
-    if strange:
-        pixels = int(counts[strange].sum())
-        raise InputError(f"{path}: {', '.join(map(str, strange[:8]))} in {pixels} pixels")
-    pixels = Counter()
-    for value, name in names.items():
-        if counts[value]:
-            pixels[label_of(name)] += int(counts[value])
-    return dict(pixels)
-
-
-def _of_file(path: str, error: Exception) -> str:
-    """`path: what is wrong`, without the advice that PROBLEMS gives once for all."""
-    text = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-    return f"{path}: {text.removeprefix(f'{path}: ').split(';')[0]}"
-
-
 def _collect(
-    scan: Scan, facts: list[_Facts], problems: dict[str, list[str]], notes: list[str]
+    scan: Scan, facts: list[PairFacts], problems: dict[str, list[str]], notes: list[str]
 ) -> None:
     """Adds what the pairs showed to the problems and the notes."""
     masked = {pair.split for pair in scan.pairs if pair.mask}
@@ -232,7 +109,9 @@ def _collect(
     _collect_copies(facts, problems, notes)
 
 
-def _collect_copies(facts: list[_Facts], problems: dict[str, list[str]], notes: list[str]) -> None:
+def _collect_copies(
+    facts: list[PairFacts], problems: dict[str, list[str]], notes: list[str]
+) -> None:
     """Photos in two splits are a problem, photos twice in one split a note."""
     same = defaultdict(list)
     for fact in facts:
@@ -251,7 +130,7 @@ def _collect_copies(facts: list[_Facts], problems: dict[str, list[str]], notes: 
         notes.append(f"{len(twice)} photos lie more than once in their split: e.g. {twice[0]}")
 
 
-def _notes(scan: Scan, facts: list[_Facts], fast: bool) -> list[str]:
+def _notes(scan: Scan, facts: list[PairFacts], fast: bool) -> list[str]:
     notes = []
     if not scan.has_splits:
         notes.append("no split folders: a hash of each name puts it into train or val, for good")
@@ -290,19 +169,13 @@ def _report(
     scan: Scan,
     encoding: Encoding | None,
     fast: bool,
-    facts: list[_Facts],
+    facts: list[PairFacts],
     problems: dict[str, list[str]],
     notes: list[str],
 ) -> Report:
     """Sums up."""
-    splits = defaultdict(lambda: defaultdict(lambda: {"photos": 0, "with_mask": 0}))
-    for fact in facts:
-        row = splits[fact.pair.split][fact.pair.city]
-        row["photos"] += 1
-        row["with_mask"] += fact.pair.mask is not None and not fact.dummy
-    sizes = Counter(_size(fact.photo_size) for fact in facts if fact.photo_size)
-    pixels, masks = Counter(), Counter()
     counted = [fact.pixels for fact in facts if fact.pixels]
+    pixels, masks = Counter(), Counter()
     for count in counted:
         pixels.update(count)
         masks.update(count.keys())
@@ -313,25 +186,33 @@ def _report(
         for name, count in pixels.most_common()
         if name not in _VOID
     }
+    sizes = Counter(_size(fact.photo_size) for fact in facts if fact.photo_size)
+    found = [kind for kind in PROBLEMS if problems[kind]]
     return Report(
         source=str(root),
         layout=scan.layout,
         fast=fast,
         encoding=encoding,
         encoding_by=_told_by(scan, encoding),
-        splits={split: dict(sorted(cities.items())) for split, cities in sorted(splits.items())},
+        splits=_splits(facts),
         sizes=dict(sizes.most_common()),
         classes=classes,
         sky_share=classes.get("sky", {"share": 0.0})["share"],
         ignored_share=1 - labelled / total if total else 0.0,
         masks_read=len(counted),
-        problems=[
-            Problem(kind, len(problems[kind]), problems[kind])
-            for kind in PROBLEMS
-            if problems[kind]
-        ],
+        problems=[Problem(kind, len(problems[kind]), problems[kind]) for kind in found],
         notes=notes,
     )
+
+
+def _splits(facts: list[PairFacts]) -> dict[str, dict[str, dict[str, int]]]:
+    """Split -> city -> how many photos, and how many of them with a mask."""
+    splits = defaultdict(lambda: defaultdict(lambda: {"photos": 0, "with_mask": 0}))
+    for fact in facts:
+        row = splits[fact.pair.split][fact.pair.city]
+        row["photos"] += 1
+        row["with_mask"] += fact.pair.mask is not None and not fact.dummy
+    return {split: dict(sorted(cities.items())) for split, cities in sorted(splits.items())}
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -1,10 +1,14 @@
 """The frames of Cityscapes' video snippets that lead up to a labelled photo."""
 
+from pathlib import Path
+
 from skyseg_tf.data.layouts import FRAME, Pair
 from skyseg_tf.data.listing import archive_members
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.files.places import place
+
+_FRAMES = "leftImg8bit_sequence"
 
 
 def clip_frames(pair: Pair, frames: int = 4) -> list[str]:
@@ -27,12 +31,9 @@ def clip_frames(pair: Pair, frames: int = 4) -> list[str]:
             f"{pair.image}: not named <city>_<sequence>_<frame>, so it has no clip; use single "
             "photos"
         )
-    # The photo lies in <root>/leftImg8bit/<split>/<city>/ or in an archive in <root>.
-    zipped = ZIP_MARK in pair.image
-    below_root = place(pair.image.split(ZIP_MARK)[0]).parents
-    root = below_root[0 if zipped else min(3, len(below_root) - 1)]
-    folder = root / "leftImg8bit_sequence"
-    archive = root / "leftImg8bit_sequence_trainvaltest.zip"
+    root = _root_of(pair)
+    folder = root / _FRAMES
+    archive = root / f"{_FRAMES}_trainvaltest.zip"
     if not folder.is_dir() and not archive.is_file():
         raise InputError(
             f"{folder}: missing, and so is {archive.name}; clips need one of them: get it or use "
@@ -44,19 +45,24 @@ def clip_frames(pair: Pair, frames: int = 4) -> list[str]:
             f"{pair.name}: only {last} frames come before it, a clip of {frames} needs "
             f"{frames - 1}; shorten the clip or leave this photo out"
         )
-    paths = []
-    for number in range(last - frames + 1, last + 1):
-        name = f"{match['city']}_{match['sequence']}_{number:06d}_leftImg8bit.png"
-        below = f"{pair.split}/{pair.city}/{name}"
-        if folder.is_dir():
-            path, there = str(folder / below), (folder / below).is_file()
-        else:
-            member = f"{folder.name}/{below}"
-            path, there = f"{archive}!{member}", member in archive_members(archive)
-        if not there:
-            raise InputError(
-                f"{path}: frame missing; the clip of {pair.name} needs {frames} frames "
-                f"(shorten the clip or complete {folder.name})"
-            )
-        paths.append(path)
+    start = f"{pair.split}/{pair.city}/{match['city']}_{match['sequence']}"
+    names = [f"{start}_{n:06d}_leftImg8bit.png" for n in range(last - frames + 1, last + 1)]
+    if folder.is_dir():
+        paths = [str(folder / name) for name in names]
+        missing = [path for path in paths if not place(path).is_file()]
+    else:
+        members = archive_members(archive)
+        paths = [f"{archive}!{_FRAMES}/{name}" for name in names]
+        missing = [path for path in paths if path.split(ZIP_MARK)[1] not in members]
+    if missing:
+        raise InputError(
+            f"{missing[0]}: frame missing; the clip of {pair.name} needs {frames} frames "
+            f"(shorten the clip or complete {_FRAMES})"
+        )
     return paths
+
+
+def _root_of(pair: Pair) -> Path:
+    """The tree's: the photo lies in <root>/leftImg8bit/<split>/<city>/ or an archive in <root>."""
+    above = place(pair.image.split(ZIP_MARK)[0]).parents
+    return above[0 if ZIP_MARK in pair.image else min(3, len(above) - 1)]

@@ -18,16 +18,9 @@ from google.protobuf.message import DecodeError
 from tensorflow.python.data.ops.iterator_ops import OwnedIterator
 
 from skyseg_tf.data.examples import STORAGES, RecordSpec
+from skyseg_tf.data.framing import advice_on, check_framing
 from skyseg_tf.data.manifest import MANIFEST, Manifest, Shard, read_manifest
-from skyseg_tf.data.scanning import (
-    NUMBERS,
-    RecordFile,
-    advice_on,
-    check_framing,
-    first_fault,
-    record_files,
-    scan_file,
-)
+from skyseg_tf.data.scanning import NUMBERS, RecordFile, first_fault, record_files, scan_file
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import MAX_PIXELS
 

@@ -17,9 +17,10 @@ from skyseg_tf.data.examples import (
     normalize_tensor,
     parse_record,
 )
+from skyseg_tf.data.framing import read_at, whole_offsets
 from skyseg_tf.data.integrity import NamingDataset, verify_files
 from skyseg_tf.data.manifest import Manifest, read_manifest
-from skyseg_tf.data.scanning import RecordFile, read_at, record_files, whole_offsets
+from skyseg_tf.data.scanning import RecordFile, record_files
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.labels import IGNORE
 
@@ -90,20 +91,9 @@ def make_dataset(
     augment_seed, mix_seed = (int(number) for number in order.integers(2**31, size=2))
 
     as_stored = augment is None and mix is None and manifest.storage == "normalized"
-
-    def prepare(index, serialized):
-        pair = checked_values(parse_record(serialized, manifest.spec), len(manifest.class_names))
-        image, mask = pair["image"], pair["mask"]
-        if classes is not None:
-            mask = tf.gather(_kept(classes), tf.cast(mask, tf.int32))
-        if as_stored:
-            return image, mask
-        if manifest.storage == "normalized":
-            image = denormalize_tensor(image, manifest.rgb_stats)
-        image = tf.cast(image, _dtype(augment or mix))
-        return (
-            (image, mask) if augment is None else augment(image, mask, _seed(augment_seed, index))
-        )
+    prepare = _preparing(
+        manifest, classes, augment, augment_seed, None if as_stored else _dtype(augment or mix)
+    )
 
     def finish(number, batch):
         images, masks = batch if mix is None else mix(*batch, _seed(mix_seed, number))
@@ -115,6 +105,37 @@ def make_dataset(
     if not as_stored:  # normalized last: until then a picture is a quarter of the bytes
         dataset = dataset.enumerate(skip_batches).map(finish, cores, deterministic=True)
     return NamingDataset(_finished(dataset, batches - skip_batches), files)
+
+
+def _preparing(
+    manifest: Manifest,
+    classes: Sequence[int] | None,
+    augment: Augment | None,
+    seed: int,
+    dtype: tf.DType | None,
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """What is done to each record: (its number in the epoch, serialized) -> image, mask.
+
+    Args:
+      manifest: of the records.
+      classes, augment: see make_dataset.
+      seed: of the epoch's augmentation.
+      dtype: of images on 0-255; None: normalized ones stay as they are stored.
+    """
+
+    def prepare(index, serialized):
+        pair = checked_values(parse_record(serialized, manifest.spec), len(manifest.class_names))
+        image, mask = pair["image"], pair["mask"]
+        if classes is not None:
+            mask = tf.gather(_kept(classes), tf.cast(mask, tf.int32))
+        if dtype is None:
+            return image, mask
+        if manifest.storage == "normalized":
+            image = denormalize_tensor(image, manifest.rgb_stats)
+        image = tf.cast(image, dtype)
+        return (image, mask) if augment is None else augment(image, mask, _seed(seed, index))
+
+    return prepare
 
 
 def _read(

@@ -21,6 +21,7 @@ from skyseg_tf.data.examples import (
     parse_record,
     stored_pixels,
 )
+from skyseg_tf.data.framing import check_framing
 from skyseg_tf.data.integrity import NamingDataset, spec_of_file
 from skyseg_tf.data.manifest import (
     MANIFEST,
@@ -32,7 +33,7 @@ from skyseg_tf.data.manifest import (
     write_manifest,
 )
 from skyseg_tf.data.rgb_stats import check_rgb_stats, read_rgb_stats
-from skyseg_tf.data.scanning import RecordFile, check_framing
+from skyseg_tf.data.scanning import RecordFile
 from skyseg_tf.data.sources import extract_cityscape_data_info, load_pair, source_bytes
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import write_aside

@@ -2,27 +2,19 @@
 
 import hashlib
 import os
-import re
-import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skyseg_tf.data.encodings import claimed_encoding, evenly, is_dummy, read_values
-from skyseg_tf.data.layouts import FRAME, LAYOUTS, MASK_KINDS, SPLIT_NAMES, Layout, Pair
-from skyseg_tf.data.listing import archive_members, is_junk, walk_files
+from skyseg_tf.data.layouts import LAYOUTS, Layout, Pair
+from skyseg_tf.data.listing import is_junk
+from skyseg_tf.data.matching import find_files, has_folder, match_masks
 from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.files.places import below, is_remote, place
+from skyseg_tf.files.places import is_remote, place
 
 SOURCE_VARIABLE = "CITYSCAPES_DATASET"  # the variable of cityscapesScripts
 VAL_PERCENT = 20  # of a folder without splits
-_OTHER_MASK = re.compile(r"_gtFine_(?:instanceIds|polygons)|_instanceTrainIds")
-# What tools add to a mask's or a photo's name; what is left makes the two a pair.
-_MASK_MARK = re.compile(
-    r"[_-](?:masks?|labels?|gt|seg|segmentation|annotation|ground_?truth|labelIds|L)$",
-    re.IGNORECASE,
-)
-_PHOTO_MARK = re.compile(r"[_-](?:image|img|photo|rgb|sat)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -66,33 +58,13 @@ def source_root(path: str | Path | None = None) -> Path:
     return root
 
 
-def _folder(root: Path, folder: str) -> Path:
-    return root if folder == "." else root / folder  # a URL keeps the point
-
-
-def _holds(root: Path, folder: str, layout: Layout) -> bool:
-    archive = layout.archives.get(folder)
-    return _folder(root, folder).is_dir() or (archive is not None and (root / archive).is_file())
-
-
-def _present(root: Path, folders: tuple[str, ...], layout: Layout) -> list[str]:
-    """The folders that are there, each once: links and some disks give one several names."""
-    there = {}
-    for folder in folders:
-        if _holds(root, folder, layout):
-            path = _folder(root, folder)
-            has_number = not is_remote(path) and path.is_dir()
-            there.setdefault(path.stat().st_ino if has_number else folder, folder)
-    return list(there.values())
-
-
 def _recognise(root: Path) -> str | None:
     """The first layout whose folders are there; of several of the same folders, one with pairs."""
     fits = [
         name
         for name, layout in LAYOUTS.items()
-        if any(_holds(root, folder, layout) for folder in layout.image_folders)
-        and any(_holds(root, folder, layout) for folder in layout.mask_folders)
+        if any(has_folder(root, folder, layout) for folder in layout.image_folders)
+        and any(has_folder(root, folder, layout) for folder in layout.mask_folders)
     ]
     with_pairs = (name for name in fits if _has_pairs(root, LAYOUTS[name]))
     named = [name for name in fits if LAYOUTS[name].depth]  # by folders of telling names
@@ -101,11 +73,11 @@ def _recognise(root: Path) -> str | None:
 
 def _has_pairs(root: Path, layout: Layout) -> bool:
     try:
-        photos = _find(root, layout.image_folders, layout.image, layout)
-        masks = _find(root, layout.mask_folders, layout.mask, layout)
+        photos = find_files(root, layout.image_folders, layout.image, layout)
+        masks = find_files(root, layout.mask_folders, layout.mask, layout)
     except InputError:
         return False
-    return bool(_match(photos, masks, layout)[0])
+    return bool(match_masks(photos, masks, layout)[0])
 
 
 def detect_layout(root: str | Path) -> str:
@@ -131,96 +103,6 @@ def detect_layout(root: str | Path) -> str:
     hint = f"; did you mean {near[0]}?" if near else "."
     wanted = "; or ".join(f"[{name}] {layout.about}" for name, layout in LAYOUTS.items())
     raise InputError(f"{root}: no dataset here{hint} Looked for: {wanted}. Found: {found or '-'}")
-
-
-def _files(root: Path, folder: str, layout: Layout) -> Iterator[tuple[str, str]]:
-    """(path below the root, path to read) of every file of a folder or of its archive."""
-    archive = layout.archives.get(folder)
-    if _folder(root, folder).is_dir():
-        for path in walk_files(_folder(root, folder), layout.depth):
-            yield below(path, root), str(path)
-    elif archive and (root / archive).is_file():
-        for member in archive_members(root / archive):
-            if member.startswith(f"{folder}/"):
-                yield member, f"{root / archive}!{member}"
-
-
-@dataclass(frozen=True)
-class _Found:
-    path: str
-    split: str  # "" where the tree has none
-    folder: str  # below that of the split, or ""
-    name: str
-    kind: str
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What a photo and its mask share."""
-        return self.split, self.folder, self.name
-
-    @property
-    def city(self) -> str:
-        """The folder, or what a name of Cityscapes begins with."""
-        frame = FRAME.fullmatch(self.name)
-        return self.folder or (frame["city"] if frame else "")
-
-
-def _find(root: Path, folders: tuple[str, ...], pattern: str, layout: Layout) -> list[_Found]:
-    """The files that fit a pattern, sorted by path."""
-    compiled = re.compile(pattern)
-    found = []
-    there = _present(root, folders, layout)
-    for folder in there:
-        for relative, path in _files(root, folder, layout):
-            # macOS stores names decomposed: a photo and its mask may differ in that alone.
-            match = compiled.fullmatch(unicodedata.normalize("NFC", relative))
-            if match and not _OTHER_MASK.search(relative):
-                parts = match.groupdict()
-                city = parts.get("city") or ""
-                split = SPLIT_NAMES.get(parts.get("split") or "", "")
-                name = f"{city}_{parts['name']}" if layout.names_by_city else parts["name"]
-                found.append(_Found(path, split, city, name, parts.get("kind") or ""))
-    if not found:
-        raise InputError(
-            f"{root}: nothing in {', '.join(there or folders[:1])} is laid out as {layout.about}; move the files "
-            "there or choose another --layout"
-        )
-    return sorted(found, key=lambda item: item.path)
-
-
-def _choose(found: list[_Found]) -> tuple[dict[tuple, _Found], list[tuple[str, str]]]:
-    """The preferred file of each key, and the pairs that claim the same one."""
-    order = {kind: rank for rank, kind in enumerate((*MASK_KINDS, ""))}
-    chosen, clashes = {}, []
-    for item in found:
-        other = chosen.setdefault(item.key, item)
-        if order[item.kind] < order[other.kind]:
-            chosen[item.key] = item
-        elif other is not item and other.kind == item.kind:
-            clashes.append((other.path, item.path))
-    return chosen, clashes
-
-
-def _match(
-    photos: list[_Found], masks: list[_Found], layout: Layout
-) -> tuple[dict[str, str], list[str], list[tuple[str, str]]]:
-    """{photo: its mask}, masks without a photo, and masks that claim the same name."""
-    chosen, clashes = _choose(masks)
-    pairs = {photo.path: chosen.pop(photo.key).path for photo in photos if photo.key in chosen}
-    if layout.is_general:
-        alone = [photo for photo in photos if photo.path not in pairs]
-        bare, more = _choose([_without(_MASK_MARK, mask) for mask in chosen.values()])
-        clashes += more
-        for photo in alone:
-            key = photo.key if photo.key in bare else _without(_PHOTO_MARK, photo).key
-            if key in bare:
-                pairs[photo.path] = bare.pop(key).path
-    taken = set(pairs.values())
-    return pairs, [mask.path for mask in chosen.values() if mask.path not in taken], clashes
-
-
-def _without(mark: re.Pattern, found: _Found) -> _Found:
-    return replace(found, name=mark.sub("", found.name))
 
 
 def _hash_percent(name: str) -> float:
@@ -258,9 +140,9 @@ def scan_tree(root: str | Path, layout: str | None = None) -> Scan:
     if layout not in LAYOUTS:
         raise InputError(not_among("layout", layout, LAYOUTS))
     facts = LAYOUTS[layout]
-    photos = _find(root, facts.image_folders, facts.image, facts)
-    masks = _find(root, facts.mask_folders, facts.mask, facts)
-    mask_of, alone, clashes = _match(photos, masks, facts)
+    photos = find_files(root, facts.image_folders, facts.image, facts)
+    masks = find_files(root, facts.mask_folders, facts.mask, facts)
+    mask_of, alone, clashes = match_masks(photos, masks, facts)
     pairs, by_name = [], {}
     for photo in photos:
         mask = mask_of.get(photo.path)

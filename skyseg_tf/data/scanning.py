@@ -1,17 +1,12 @@
-"""A file of records from its first byte to its last: framing, checksums, and what each record holds.
+"""A file of records from its first byte to its last: its checksums, and what each record holds.
 
-TensorFlow says of a damaged file neither its name nor the record, and dies of an absurd length. So
-the lengths are walked here, and every record is read by itself.
+Every record is read by itself, so that a damaged one does not hide those behind it.
 """
 
 import os
-import struct
-from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -19,8 +14,8 @@ from google.protobuf.message import DecodeError
 from tensorflow.python.lib.io.tf_record import tf_record_random_reader
 
 from skyseg_tf.data.examples import RecordSpec, parse_record
-from skyseg_tf.data.manifest import MANIFEST, Manifest, advice
-from skyseg_tf.errors import InputError
+from skyseg_tf.data.framing import FOOTER_BYTES, HEADER, Fault, Torn, walk_records
+from skyseg_tf.data.manifest import Manifest
 from skyseg_tf.labels import IGNORE
 
 NUMBERS = ("frames", "height", "width", "image_depth", "mask_depth")
@@ -42,29 +37,6 @@ class RecordFile(NamedTuple):
     count: int | None = None
 
 
-@dataclass(frozen=True)
-class Fault:
-    """Something that is wrong with a file.
-
-    Attributes:
-      path: of the file.
-      what: is wrong.
-      record: its number in the file; None for the file as a whole.
-      photo: the record's name, where it can be read.
-    """
-
-    path: str
-    what: str
-    record: int | None = None
-    photo: str = ""
-
-    def __str__(self) -> str:
-        """One line without advice."""
-        photo = f" ({self.photo[:80]!a})" if self.photo else ""
-        record = "" if self.record is None else f" record {self.record}{photo}:"
-        return f"{self.path}:{record} {self.what}"
-
-
 def record_files(folder: Path, manifest: Manifest, split: str | None = None) -> list[RecordFile]:
     """The files of one split of a folder, or of all."""
     splits = [manifest.splits[split]] if split else manifest.splits.values()
@@ -74,131 +46,6 @@ def record_files(folder: Path, manifest: Manifest, split: str | None = None) -> 
         for part in splits
         for shard in part.shards
     ]
-
-
-def advice_on(path: str) -> str:
-    """What to do about a damaged file."""
-    folder = Path(path).parent
-    if (folder / MANIFEST).is_file():
-        return advice(folder)
-    return "copy it again, or write it again with `skyseg build` or write_tfrecord"
-
-
-# --- the file's framing ---
-
-# A record is its length (uint64), the length's checksum (uint32), the data, and its checksum.
-_HEADER = struct.Struct("<QI")
-_FOOTER_BYTES = 4
-
-
-def _crc_row(byte: int) -> int:
-    for _ in range(8):
-        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-    return byte
-
-
-_CRC_TABLE = [_crc_row(byte) for byte in range(256)]
-
-
-def _masked_crc(data: bytes) -> int:
-    """CRC-32C, turned and shifted as TFRecord files store it (tensorflow/core/lib/hash/crc32c.h)."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = _CRC_TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
-    crc ^= 0xFFFFFFFF
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-class Torn(Exception):
-    """The framing of a file is damaged: what follows can be read no more."""
-
-    def __init__(self, fault: Fault):
-        super().__init__(fault)
-        self.fault = fault
-
-
-def walk_records(file: BinaryIO) -> Iterator[tuple[int, int]]:
-    """(offset, length of the data) of each record, without reading them.
-
-    Args:
-      file: opened without a buffer.
-
-    Raises:
-      Torn: a length is damaged or leads beyond the file's end.
-    """
-    count = offset = 0
-    size = os.fstat(file.fileno()).st_size
-    while offset < size:
-        header = os.pread(file.fileno(), _HEADER.size, offset)
-        if len(header) < _HEADER.size:
-            raise Torn(Fault(file.name, "cut off", count))
-        length, crc = _HEADER.unpack(header)
-        if _masked_crc(header[:8]) != crc:
-            raise Torn(Fault(file.name, "its length is damaged", count))
-        end = offset + _HEADER.size + length + _FOOTER_BYTES
-        if end > size:
-            what = f"has a length of {length} bytes, which leads beyond the file's end"
-            raise Torn(Fault(file.name, what, count))
-        yield offset, length
-        offset, count = end, count + 1
-
-
-def check_framing(path: str) -> int:
-    """Walks a TFRecord file from length to length, without reading the records.
-
-    Args:
-      path: the file.
-
-    Returns:
-      The number of records.
-
-    Raises:
-      FileNotFoundError: no such file.
-      InputError: a length is damaged or leads beyond the file's end.
-    """
-    facts = os.stat(path)
-    try:
-        return _count_records(path, facts.st_size, facts.st_mtime_ns)
-    except Torn as torn:
-        raise InputError(f"{torn.fault}; {advice_on(path)}") from None
-
-
-@lru_cache(maxsize=65536)
-def _count_records(path: str, size: int, modified: int) -> int:
-    # `modified` is part of the key, so that a file that was replaced is walked again.
-    with open(path, "rb", buffering=0) as file:
-        return sum(1 for _ in walk_records(file))
-
-
-def whole_offsets(path: str, count: int, left_out: Collection[int]) -> list[int]:
-    """Where the records of a file begin, without some of them.
-
-    Args:
-      path: the file; it may be missing or torn, where those records are among the ones left out.
-      count: of the records that belong there.
-      left_out: numbers of records.
-    """
-    offsets = []
-    with suppress(FileNotFoundError, Torn), open(path, "rb", buffering=0) as file:
-        for number, (offset, _) in enumerate(walk_records(file)):
-            if number < count and number not in left_out:
-                offsets.append(offset)
-    return offsets
-
-
-def read_at(path: bytes, offset: int) -> bytes:
-    """The data of the record that begins there; for tf.numpy_function.
-
-    Raises:
-      ValueError: it does not fit its checksum; TensorFlow makes an InvalidArgumentError of it.
-    """
-    try:
-        return tf_record_random_reader(path.decode()).read(int(offset))[0]
-    except (tf.errors.OpError, IndexError) as error:
-        raise ValueError(str(error)) from None
-
-
-# --- its records ---
 
 
 class Scanned(NamedTuple):
@@ -236,16 +83,16 @@ def scan_file(
     with open(file.path, "rb", buffering=0) as content:
         reader = tf_record_random_reader(file.path)
         for index, (offset, length) in enumerate(walk_records(content)):
-            start = offset + _HEADER.size
+            start = offset + HEADER.size
             what = None
             try:
                 data, _ = reader.read(offset)  # checks the data's checksum, in C++
             except (tf.errors.DataLossError, IndexError):
                 data = os.pread(content.fileno(), length, start)
                 what = "its bytes do not fit their checksum"
-            on_bytes(os.pread(content.fileno(), _HEADER.size, offset))
+            on_bytes(os.pread(content.fileno(), HEADER.size, offset))
             on_bytes(data)
-            on_bytes(os.pread(content.fileno(), _FOOTER_BYTES, start + length))
+            on_bytes(os.pread(content.fileno(), FOOTER_BYTES, start + length))
             yield _scanned(data, file, index, what)
 
 

@@ -8,17 +8,19 @@ import numpy as np
 
 from skyseg_tf.data.clips import clip_frames
 from skyseg_tf.data.encodings import guess_mask_encoding
+from skyseg_tf.data.layouts import Pair
 from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError
+from skyseg_tf.files import read_bytes
 from skyseg_tf.images import (
     decode_image,
     decode_mask_file,
     image_size,
-    read_bytes,
     resize_image,
     resize_mask,
 )
 from skyseg_tf.labels import (
+    Encoding,
     LabelScheme,
     check_encoding,
     decode_mask,
@@ -90,23 +92,24 @@ def labeled_photos(
         raise InputError(f"{root}: no photo has a mask; run `skyseg check --source {root}`")
     encoding = encoding or scheme_encoding(scheme) or guess_mask_encoding(pairs, layout)
     check_encoding(encoding)
-    infos = []
-    for pair in sorted(pairs, key=lambda pair: _shuffle_key(seed, pair.name)):
-        infos.append(
-            {
-                "name": pair.name,
-                "split": pair.split,
-                "city": pair.city,
-                "image_path": pair.image,
-                "mask_path": pair.mask,
-                "frame_paths": clip_frames(pair, frames) if frames > 1 else [pair.image],
-                "image_depth": 3,
-                "mask_depth": 1,
-                "labels": labels,
-                "encoding": encoding,
-            }
-        )
-    return infos
+    pairs.sort(key=lambda pair: _shuffle_key(seed, pair.name))
+    return [_info(pair, labels, encoding, frames) for pair in pairs]
+
+
+def _info(pair: Pair, labels: list[str], encoding: Encoding, frames: int) -> dict:
+    """What `labeled_photos` says of one photo."""
+    return {
+        "name": pair.name,
+        "split": pair.split,
+        "city": pair.city,
+        "image_path": pair.image,
+        "mask_path": pair.mask,
+        "frame_paths": clip_frames(pair, frames) if frames > 1 else [pair.image],
+        "image_depth": 3,
+        "mask_depth": 1,
+        "labels": labels,
+        "encoding": encoding,
+    }
 
 
 def _check_size(mask: str, size: tuple[int, int], photo_size: tuple[int, int]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from skyseg_tf.data.framing import Fault, Torn
 from skyseg_tf.data.integrity import CHANGED
 from skyseg_tf.data.manifest import MANIFEST, Manifest, Shard, read_manifest
 from skyseg_tf.data.rgb_stats import (
@@ -25,7 +26,7 @@ from skyseg_tf.data.rgb_stats import (
     rgb_stats,
     sum_image,
 )
-from skyseg_tf.data.scanning import Fault, RecordFile, Torn, record_files, scan_file
+from skyseg_tf.data.scanning import RecordFile, record_files, scan_file
 from skyseg_tf.errors import InputError, printable
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.labels import IGNORE

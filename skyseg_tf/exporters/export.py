@@ -22,6 +22,7 @@ from skyseg_tf.exporters.formats import FORMATS, Format
 from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.exporters.settings import ExportConfig
 from skyseg_tf.files.locks import lock
+from skyseg_tf.files.room import check_memory, check_picture_size, largest_size
 from skyseg_tf.images import check_folder, resize_image
 from skyseg_tf.masking.model_facts import ModelFacts
 from skyseg_tf.masking.runtime import Runtime, load_runtime
@@ -31,6 +32,7 @@ from skyseg_tf.runs.model_folders import exports_of, run_of
 
 _DRAWN_SIZE = (288, 512)
 _LOCK = ".lock"
+_BYTES_PER_PIXEL = 300  # a guess at the least that both networks take
 
 
 def export(config: ExportConfig) -> Agreement:
@@ -54,6 +56,7 @@ def export(config: ExportConfig) -> Agreement:
     name = run.resolve().name if run else runtime.name
     facts = replace(runtime.facts, name=name, working_size=size)
     out = _find_out(config, form, size)
+    _check_room(config, runtime, size)
 
     # ----------------------------------------------------------------- write, aside
     ranges = photos("train", config.calibration_photos) if config.precision == "int8" else ()
@@ -132,11 +135,33 @@ def _check(config: ExportConfig) -> Format:
         raise InputError(
             f"{config.format} needs {', '.join(missing)}: `pip install 'skyseg_tf[export]'`"
         )
+    if config.image_size:
+        check_picture_size("--image-size", config.image_size)
     for name in ("photos", "calibration_photos"):
         if getattr(config, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} must be at least 1")
     _check_source(config.model)
     return form
+
+
+def _check_room(config: ExportConfig, runtime: Runtime, size: tuple[int, int] | None) -> None:
+    """Refuses a size at which no machine like this one can run the network, and too many photos."""
+    size = size or runtime.size_for(*_DRAWN_SIZE)
+    pixels = size[0] * size[1] * runtime.frames
+    check_memory(
+        pixels * _BYTES_PER_PIXEL,
+        f"comparing an export at {size[0]} x {size[1]}",
+        lambda share: (
+            f"give at most --image-size {largest_size(size, share, runtime.facts.divisor)}"
+        ),
+    )
+    calibrating = config.calibration_photos if config.precision == "int8" else 0
+    photos = max(config.photos, calibrating)
+    check_memory(
+        photos * pixels * 3,
+        f"comparing or calibrating with {photos:,} photos of {size[0]} x {size[1]}",
+        lambda share: f"give at most {int(photos * share)}",
+    )
 
 
 def _check_source(model: str) -> None:

@@ -4,50 +4,33 @@ The libraries believe their files: a layer of a thousand gigabytes is allocated,
 inflates without end is inflated, and what is no model at all makes some of them abort.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.files import check_file, open_archive, read_member
+from skyseg_tf.files import check_file
 from skyseg_tf.files.memory import EXTRA_BYTES, bounded_memory
-from skyseg_tf.masking.backends.interface import not_loaded
-from skyseg_tf.masking.onnx_file import check_self_contained
 
 MAX_BYTES = 4_000_000_000  # of a model file; an ONNX file cannot have more than 2 GB
-_MAX_CONFIG = 64_000_000  # of config.json in a .keras file
+_MEMORY_WORDS = ("alloc", "memory", "oom ")
+
+# Refuses a file that is not what its name says, or has content far beyond its size.
+Check = Callable[[Path], None]
 
 
-def check_model_file(path: Path) -> None:
-    """Refuses a model file that is not what its name says, before a library reads it.
+def starts_with(what: str, at: int, *marks: bytes) -> Check:
+    """A check that a file has one of these marks at that byte.
 
     Args:
-      path: .keras, .onnx, .xml or .tflite.
+      what: whose file it is then, for people.
+      at: byte, below 50.
+      *marks: of some bytes each.
 
     Raises:
-      FileNotFoundError: no such file.
-      InputError: of another kind, cut off, or content far beyond its size.
+      InputError: by the check, where the file begins otherwise.
     """
-    check_file(path, MAX_BYTES)
-    if check := _CHECKS.get(path.suffix):
-        check(path)
 
-
-def _check_keras(path: Path) -> None:
-    with open_archive(path, path.stat().st_size + EXTRA_BYTES) as archive:
-        names = set(archive.namelist())
-        if missing := sorted({"config.json", "model.weights.h5"} - names):
-            raise InputError(f"{path}: no {missing[0]} in it, so no .keras file; train again")
-        try:
-            json.loads(read_member(archive, "config.json", _MAX_CONFIG))
-        except (ValueError, RecursionError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path}: its config.json is damaged; train again") from None
-
-
-def _check_start(what: str, at: int, *marks: bytes) -> Callable[[Path], None]:
     def check(path: Path) -> None:
         with open(path, "rb") as file:
             start = file.read(64)
@@ -57,16 +40,8 @@ def _check_start(what: str, at: int, *marks: bytes) -> Callable[[Path], None]:
     return check
 
 
-_CHECKS: dict[str, Callable[[Path], None]] = {
-    ".keras": _check_keras,
-    ".onnx": check_self_contained,
-    ".xml": _check_start("OpenVINO", 0, b"<?xml", b"<net"),
-    ".tflite": _check_start("LiteRT", 4, b"TFL3"),
-}
-
-
 @contextmanager
-def reading(path: Path, library: str) -> Iterator[None]:
+def reading(path: Path, library: str, check: Check) -> Iterator[None]:
     """Around the lines in which a library, already imported, reads a model file.
 
     The file is checked first, memory is bounded, and what the library raises becomes one line.
@@ -74,12 +49,14 @@ def reading(path: Path, library: str) -> Iterator[None]:
     Args:
       path: the file.
       library: its name, for people.
+      check: of the file's format.
 
     Raises:
       FileNotFoundError: no such file.
-      InputError: see `check_model_file`; or the library cannot load it.
+      InputError: of another kind, cut off, far beyond its size; or the library cannot load it.
     """
-    check_model_file(path)
+    check_file(path, MAX_BYTES)
+    check(path)
     with bounded(path, library):
         yield
 
@@ -93,4 +70,18 @@ def bounded(path: Path, library: str) -> Iterator[None]:
         except InputError:
             raise
         except Exception as error:  # each library has errors of its own for each kind of damage
-            raise not_loaded(path, library, error) from None
+            raise _not_loaded(path, library, error) from None
+
+
+def _not_loaded(path: Path, runtime: str, error: Exception) -> InputError:
+    """The error of a file that a library refuses; of the library's words the first that tell."""
+    text = str(error)
+    if isinstance(error, MemoryError) or any(word in text.lower() for word in _MEMORY_WORDS):
+        reason = f"it wants {EXTRA_BYTES / 1e6:.0f} MB more memory than its size explains"
+    else:  # OpenVINO begins with places in its own source
+        lines = [line.strip() for line in text.splitlines()]
+        said = [
+            line for line in lines if line and not line.startswith(("Exception from", "Check "))
+        ]
+        reason = (said or [type(error).__name__])[0][:200]
+    return InputError(f"{path}: {runtime} cannot load it ({reason}); export or download it again")

@@ -89,7 +89,7 @@ def _read_json(file: Path) -> dict:
         scene = json.loads(file.read_text(encoding="utf-8"))
         if all(isinstance(frame["file_path"], str) for frame in scene["frames"]):
             return scene
-    except (ValueError, TypeError, KeyError):  # all that is told of it below
+    except (ValueError, TypeError, KeyError, RecursionError):  # all that is told of it below
         pass
     raise InputError(f'{file}: no scene of Nerfstudio (a "file_path" in each of its "frames")')
 

@@ -9,13 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from skyseg_tf.errors import InputError
+from skyseg_tf.masking.backends.interface import not_numbers
 
 # Field numbers of onnx.proto.
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
 _GRAPH_NODE, _GRAPH_INITIALIZER, _NODE_ATTRIBUTE = 1, 5, 5
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH = 5, 6
+_TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_NAME, _TENSOR_RAW, _TENSOR_DOUBLES = 2, 4, 8, 9, 10
 _TENSOR_ELSEWHERE = 13
+# Numbers of TensorProto.DataType -> how raw_data holds them.
+_FLOATS = {1: "<f4", 10: "<f2", 11: "<f8"}
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_METADATA = 10_000  # entries; ours are a dozen
@@ -91,17 +97,29 @@ def check_self_contained(path: str | Path) -> None:
     """Refuses an ONNX file that is none, has no graph, or keeps weights in other files.
 
     Raises:
-      InputError: says which; too much metadata as well, see `read_metadata`.
+      InputError: says which; weights that are NaN and too much metadata as well, see
+        `read_metadata`.
     """
     read_metadata(path)
     with _message(path) as message:
         graphs = [value for number, value in _fields(message) if number == _MODEL_GRAPH]
         if not graphs:
             raise InputError(f"{path}: no graph in it, so no ONNX file; export it again")
-        tensors = (tensor for graph in graphs for tensor in _tensors(graph))
-        elsewhere = any(number == _TENSOR_ELSEWHERE for t in tensors for number, _ in _fields(t))
-    if elsewhere:
+        for tensor in (tensor for graph in graphs for tensor in _tensors(graph)):
+            _check_tensor(path, list(_fields(tensor)))
+
+
+def _check_tensor(path: str | Path, fields: list[tuple[int, int | memoryview]]) -> None:
+    """Raises InputError for weights in other files, and for NaN."""
+    told = dict(fields)
+    if _TENSOR_ELSEWHERE in told:
         raise InputError(f"{path}: keeps weights in other files; save the model as one file")
+    kinds = {_TENSOR_FLOATS: "<f4", _TENSOR_DOUBLES: "<f8"}
+    if told.get(_TENSOR_TYPE) in _FLOATS:
+        kinds[_TENSOR_RAW] = _FLOATS[told[_TENSOR_TYPE]]
+    for number, value in fields:
+        if number in kinds and np.isnan(np.frombuffer(value, kinds[number])).any():
+            raise not_numbers(path, bytes(told.get(_TENSOR_NAME, b"?")).decode())
 
 
 def _tensors(graph: memoryview, depth: int = 0) -> Iterator[memoryview]:

@@ -13,6 +13,7 @@ from skyseg_tf.console.flags import (
     RESULT,
     SCALE,
     STREAM,
+    any_model,
     choices,
     default_is,
 )
@@ -71,8 +72,7 @@ class PredictConfig:
     Cityscapes colors; labelids: 23 = sky; npy: probability of sky, float32; json: sky share,
     horizon, confidence; csv, coco-rle: one file of all photos. Photos that EXIF turns give turned
     masks, but for colmap, metashape and nerfstudio, which read the pixels as they are stored."""
-    model: Annotated[str | None, NETWORK, default_is("the boxed one")] = None
-    """Run folder, model file (.keras, .onnx, .xml, .tflite) or name of a boxed model."""
+    model: Annotated[str | None, NETWORK, any_model(), default_is("the packaged one")] = None
     backend: Annotated[str | None, NETWORK, choices(BACKENDS), default_is("the fastest here")] = (
         None
     )

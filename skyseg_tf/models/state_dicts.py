@@ -54,11 +54,21 @@ def read_state(file: str | Path) -> Mapping[str, np.ndarray]:
         if type(error).__name__ == "UnpicklingError" or "pickle" in reason:
             reason = "it is damaged or holds more than tensors; save `model.state_dict()` alone"
         raise InputError(f"{path}: not a readable state dict ({reason}); get it again") from None
+    state = {name: _in_numpys_type(array) for name, array in state.items()}
     for name, array in state.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise InputError(f"{path}: {name} holds values that are no numbers; get it again")
     named = ((_bare(name), array) for name, array in state.items())
     return {name: array for name, array in named if not name.startswith(_BESIDE)}
+
+
+def _in_numpys_type(array: np.ndarray) -> np.ndarray:
+    """Numbers of a type that NumPy itself does not know, such as bfloat16, in float32."""
+    return (
+        array.astype(np.float32)
+        if "float" in array.dtype.name and array.dtype.kind != "f"
+        else array
+    )
 
 
 def _bare(name: str) -> str:

@@ -1,7 +1,6 @@
 """The full account of `skyseg evaluate`: counts of every photo, and all that follows from them.
 
-Sums over photos give the scores, their spread tells how they vary, and resampling the photos
-gives confidence intervals.
+Sums over photos give the scores, and their spread tells how they vary.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +21,6 @@ from skyseg_tf.scoring.scores import BOUNDARY_TOLERANCE, Scores
 BOUNDARY_TOLERANCES = (1.0, 2.0, 4.0)  # pixels of the label
 TRIMAP_WIDTHS = (2.0, 4.0, 8.0, 16.0)  # pixels of the label, to either side of the outline
 CALIBRATION_BINS = 15
-CONFIDENCE = 0.95
 RANKED_SHARE = 0.005  # of less sky, true and predicted together, a few pixels decide about the IoU
 _QUANTILES = {"p05": 5, "p25": 25, "median": 50, "p75": 75, "p95": 95}
 
@@ -169,7 +167,7 @@ class Evaluation:
             return {}
         values = metrics.group_iou(self.total.matrix, list(groups.values()))
         named = dict(zip(groups, values.tolist(), strict=True))
-        return {"category_iou": named, "mean_category_iou": _mean(values)}
+        return {"category_iou": named, "mean_category_iou": mean_of(values)}
 
     def _instances(self) -> dict:
         counts, names = self.total.instances, self.scheme.class_names
@@ -177,12 +175,12 @@ class Evaluation:
         if counts is None or not classes:
             return {}
         by_class = instance_iou(self.total.matrix, counts[0], classes)
-        scores = {"iiou": by_class, "mean_iiou": _mean(by_class.values())}
+        scores = {"iiou": by_class, "mean_iiou": mean_of(by_class.values())}
         if groups := instance_categories(self.scheme):
             by_category = instance_iou(self.total.matrix, counts[1], groups)
             scores |= {
                 "category_iiou": by_category,
-                "mean_category_iiou": _mean(by_category.values()),
+                "mean_category_iiou": mean_of(by_category.values()),
             }
         keys = ("found", "missed", "weighted_found", "weighted_missed")
         scores["instance_pixels"] = {
@@ -288,61 +286,8 @@ class Evaluation:
             rows.append(row | {"protocol": self.protocol})
         return rows
 
-    def confidence_intervals(self, resamples: int, seed: int = 0) -> dict:
-        """Bootstrap intervals: the photos are drawn again with replacement.
 
-        Args:
-          resamples: how often.
-          seed: of the draws.
-
-        Returns:
-          level, resamples, seed, and [low, high] of mean_iou, pixel_accuracy, of each class in iou,
-          and of sky in boundary_f. They speak of other photos of the same kind, not of another
-          training.
-
-        Reference: Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13
-        (percentile intervals).
-        """
-        count = len(self.images)
-        draws = np.random.default_rng(seed).multinomial(count, [1 / count] * count, resamples)
-        classes = self.scheme.num_classes
-
-        def resampled(key: str) -> np.ndarray:
-            stacked = np.stack([getattr(image, key).ravel() for image in self.images])
-            return draws @ stacked  # int64: exact
-
-        matrices = resampled("matrix").reshape(-1, classes, classes)
-        ious = np.array([metrics.iou(matrix) for matrix in matrices])
-        intervals = {
-            "level": CONFIDENCE,
-            "resamples": resamples,
-            "seed": seed,
-            "mean_iou": _interval([_mean(row) for row in ious]),
-            "pixel_accuracy": _interval([metrics.pixel_accuracy(matrix) for matrix in matrices]),
-            "iou": {
-                name: _interval(column)
-                for name, column in zip(self.scheme.class_names, ious.T, strict=True)
-            },
-        }
-        if self.scheme.sky is not None:
-            boundary = resampled("boundary").reshape(resamples, -1, 4)
-            intervals["boundary_f"] = {
-                f"{limit:g}": _interval([metrics.boundary_f(counts) for counts in boundary[:, i]])
-                for i, limit in enumerate(BOUNDARY_TOLERANCES)
-            }
-        return intervals
-
-
-def _mean(values: Iterable[float]) -> float:
+def mean_of(values: Iterable[float]) -> float:
     """Mean over what is no NaN; NaN if nothing is left."""
     kept = [value for value in values if not np.isnan(value)]
     return float(np.mean(kept)) if kept else float("nan")
-
-
-def _interval(values: Sequence[float]) -> list[float]:
-    """The middle CONFIDENCE of resampled scores."""
-    kept = np.array(values)[~np.isnan(values)]
-    if not kept.size:
-        return [float("nan")] * 2
-    tail = 50 * (1 - CONFIDENCE)
-    return np.percentile(kept, [tail, 100 - tail]).tolist()

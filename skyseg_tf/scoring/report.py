@@ -11,6 +11,8 @@ import json
 import re
 from pathlib import Path
 
+from skyseg_tf.errors import InputError
+from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.templates import render_html
 from skyseg_tf.images import write_aside
 from skyseg_tf.runs.model_folders import evaluations_of, run_of
@@ -62,15 +64,18 @@ def _base64(path: Path) -> str:
 
 
 def _read_json(path: Path) -> dict:
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return read_object(path, "restore it or train again") if path.is_file() else {}
 
 
 def _read_history(path: Path) -> list[list[str]]:
     """The lines of history.csv, the head first; four decimals are enough to read."""
     if not path.is_file():
         return []
-    with open(path, newline="") as file:
-        return [[_rounded(cell) for cell in line] for line in csv.reader(file)]
+    try:
+        with open(path, newline="") as file:
+            return [[_rounded(cell) for cell in line] for line in csv.reader(file)]
+    except (ValueError, csv.Error):
+        raise InputError(f"{path}: damaged; restore it or train again") from None
 
 
 def _rounded(cell: str) -> str:

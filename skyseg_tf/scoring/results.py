@@ -22,6 +22,7 @@ from skyseg_tf.runs.folder import write_json
 from skyseg_tf.runs.history import write_history
 from skyseg_tf.scoring import plots, plots_scores
 from skyseg_tf.scoring.evaluation import RANKED_SHARE, Evaluation, ImageScores
+from skyseg_tf.scoring.intervals import confidence_intervals
 from skyseg_tf.scoring.metrics import iou, mean_iou
 
 THUMBNAIL_WIDTH = 400
@@ -32,7 +33,8 @@ class WorstPhoto:
     """A row of the sheet of the worst photos.
 
     Attributes:
-      place: the less, the worse.
+      place: (score, minus the wrong pixels): the less, the worse; of equal scores the photo with
+        more wrong pixels comes first.
       caption: name and score.
       photo: (H, W, 3) uint8.
       truth, pred: (H, W) uint8 class ids.
@@ -66,21 +68,8 @@ def keep_worst(
     Returns:
       At most `count`, the worst first, with pictures scaled down.
     """
-    sky, matrix = scheme.sky, scores.matrix
-    wrong = int(matrix.sum() - np.trace(matrix))
-    if sky is None:
-        value, caption = mean_iou(matrix), f"mean IoU {mean_iou(matrix):.3f}"
-    else:
-        true, predicted = int(matrix[sky].sum()), int(matrix[:, sky].sum())
-        wrong = true + predicted - 2 * int(matrix[sky, sky])
-        if true + predicted < RANKED_SHARE * matrix.sum():
-            return worst
-        value = iou(matrix)[sky]
-        caption = f"sky IoU {value:.3f}"
-        if not true:
-            caption = f"no sky, {100 * predicted / matrix.sum():.1f} % called so"
-    place = (float(value), -wrong)  # of equal scores the one with more wrong pixels comes first
-    if not count or np.isnan(value) or (len(worst) == count and place >= worst[-1].place):
+    place, caption = _place(scores.matrix, scheme)
+    if not count or np.isnan(place[0]) or (len(worst) == count and place >= worst[-1].place):
         return worst
     height, width = pred.shape
     small = (max(1, round(height * THUMBNAIL_WIDTH / width)), THUMBNAIL_WIDTH)
@@ -92,6 +81,22 @@ def keep_worst(
         resize_mask(pred, small),
     )
     return sorted([*worst, row], key=lambda row: row.place)[:count]
+
+
+def _place(matrix: np.ndarray, scheme: LabelScheme) -> tuple[tuple[float, int], str]:
+    """(score, minus the wrong pixels) of a photo, and its score in words; NaN takes no place."""
+    sky = scheme.sky
+    if sky is None:
+        value = mean_iou(matrix)
+        return (value, int(np.trace(matrix) - matrix.sum())), f"mean IoU {value:.3f}"
+    true, predicted = int(matrix[sky].sum()), int(matrix[:, sky].sum())
+    wrong = true + predicted - 2 * int(matrix[sky, sky])
+    if true + predicted < RANKED_SHARE * matrix.sum():
+        return (float("nan"), -wrong), ""
+    value = float(iou(matrix)[sky])
+    if not true:
+        return (value, -wrong), f"no sky, {100 * predicted / matrix.sum():.1f} % called so"
+    return (value, -wrong), f"sky IoU {value:.3f}"
 
 
 def write_results(
@@ -110,7 +115,7 @@ def write_results(
       facts: network, input_size, protocol_facts and what else metrics.json shall say.
       bootstrap: resamples for confidence intervals; 0 for none.
     """
-    intervals = evaluation.confidence_intervals(bootstrap) if bootstrap else None
+    intervals = confidence_intervals(evaluation, bootstrap) if bootstrap else None
     scores = evaluation.as_dict() | facts
     if intervals:
         scores["confidence_intervals"] = intervals
@@ -127,51 +132,24 @@ def _figures(
     """(file name, figure) of every plot."""
     scheme, protocol = evaluation.scheme, evaluation.protocol
     title = f"{scores['network']} on {scores['protocol_facts']['data']}"
-    yield (
-        "iou_scores",
-        plots.plot_iou_scores(
-            np.array(list(scores["iou"].values())),
-            scores["mean_iou"],
-            scheme,
-            title,
-            plots_scores.wrapped(protocol, 110),
-        ),
-    )
-    yield (
-        "confusion_matrix",
-        plots.plot_confusion_matrix(
-            evaluation.total.matrix, scheme, title, plots_scores.wrapped(protocol, 80)
-        ),
-    )
+    ious, wide = np.array(list(scores["iou"].values())), plots_scores.wrapped(protocol, 110)
+    yield "iou_scores", plots.plot_iou_scores(ious, scores["mean_iou"], scheme, title, wide)
+    matrix, narrow = evaluation.total.matrix, plots_scores.wrapped(protocol, 80)
+    yield "confusion_matrix", plots.plot_confusion_matrix(matrix, scheme, title, narrow)
     what, values = "mean IoU", evaluation.image_iou()
     if sky := scores.get("sky"):
-        if not np.isnan(evaluation.image_sky_iou()).all():
-            what, values = "sky IoU", evaluation.image_sky_iou()
-            yield (
-                "outline",
-                plots_scores.plot_outline(
-                    sky["boundary_f"], sky["trimap_iou"], sky["iou"], title, protocol
-                ),
-            )
-        yield (
-            "reliability",
-            plots_scores.plot_reliability(
-                evaluation.total.calibration, sky["calibration_error"], title, protocol
-            ),
-        )
+        of_sky = evaluation.image_sky_iou()
+        if not np.isnan(of_sky).all():
+            what, values = "sky IoU", of_sky
+            outline = (sky["boundary_f"], sky["trimap_iou"], sky["iou"])
+            yield "outline", plots_scores.plot_outline(*outline, title, protocol)
+        counts, error = evaluation.total.calibration, sky["calibration_error"]
+        yield "reliability", plots_scores.plot_reliability(counts, error, title, protocol)
     if not np.isnan(values).all():
         yield "image_iou", plots_scores.plot_image_iou(values, what, title, protocol)
     if worst:
         by = "sky IoU" if sky else "mean IoU"
-        heading = f"The {len(worst)} worst photos by {by}\n{plots_scores.wrapped(protocol, 110)}"
-        yield (
-            "worst",
-            plots.plot_predictions(
-                [row.photo for row in worst],
-                [row.truth for row in worst],
-                [row.pred for row in worst],
-                scheme,
-                heading,
-                [row.caption for row in worst],
-            ),
-        )
+        heading = f"The {len(worst)} worst photos by {by}\n{wide}"
+        pictures = [[getattr(row, key) for row in worst] for key in ("photo", "truth", "pred")]
+        captions = [row.caption for row in worst]
+        yield "worst", plots.plot_predictions(*pictures, scheme, heading, captions)

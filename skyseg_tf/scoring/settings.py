@@ -13,6 +13,7 @@ from skyseg_tf.console.flags import (
     LAYOUTS,
     NETWORK,
     RESULT,
+    any_model,
     choices,
     default_is,
 )
@@ -22,8 +23,7 @@ from skyseg_tf.console.flags import (
 class EvaluateConfig:
     """Score what `skyseg predict` writes for the photos of --source, or a model on its records."""
 
-    model: Annotated[str, NETWORK, Parameter(alias="--run")]
-    """Run folder, model file (.keras, .onnx, .xml, .tflite) or name of a boxed model."""
+    model: Annotated[str, NETWORK, any_model(), Parameter(alias="--run")]
     source: Annotated[Path | None, DATA] = None
     """Dataset tree; predictions are scored at its labels' own size, as Cityscapes does."""
     protocol: Annotated[

@@ -7,9 +7,11 @@ records themselves, or with a dataset tree its photos, enlarged to the labels' s
 """
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -19,49 +21,25 @@ from skyseg_tf.data.layouts import Pair
 from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs, photos_of_records
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.scan import find_pairs, source_root
-from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.errors import InputError
+from skyseg_tf.files.room import check_memory, check_picture_size, largest_size
 from skyseg_tf.images import check_folder
-from skyseg_tf.labels import SCHEMES, LabelScheme, check_encoding
+from skyseg_tf.labels import check_encoding
 from skyseg_tf.masking.prediction import predict_image
-from skyseg_tf.masking.runtime import FEW_PHOTOS, Runtime, load_runtime
+from skyseg_tf.masking.runtime import FEW_PHOTOS, Runtime
 from skyseg_tf.masking.views import Views
-from skyseg_tf.models import MODELS
-from skyseg_tf.runs.folder import read_json, read_run_data
-from skyseg_tf.runs.model_folders import evaluations_of, run_of
+from skyseg_tf.runs.model_folders import evaluations_of
 from skyseg_tf.scoring.comparison import compare_evaluations
-from skyseg_tf.scoring.evaluation import Evaluation, score_image
+from skyseg_tf.scoring.evaluation import Evaluation, ImageScores, score_image
 from skyseg_tf.scoring.report import write_report
-from skyseg_tf.scoring.results import keep_worst, write_results
+from skyseg_tf.scoring.results import WorstPhoto, keep_worst, write_results
+from skyseg_tf.scoring.scored_model import ScoredModel, protocol_of, scored_model
 from skyseg_tf.scoring.scores import class_table
 from skyseg_tf.scoring.settings import EvaluateConfig
 from skyseg_tf.scoring.submission import check_submission, write_submission
 
-PROTOCOLS = ("photo", "records")
+_BYTES_PER_PIXEL = 150  # a guess at the least that a network takes: its input and a layer or two
 _LANDSCAPE = (720, 1280)  # stands for all photos where each has a size of its own
-
-
-@dataclass(frozen=True)
-class ScoredModel:
-    """What scoring must know of a model.
-
-    Attributes:
-      runtime: it itself.
-      network: its name, for people.
-      scheme: its classes.
-      protocol: one of PROTOCOLS.
-      size: (height, width) that a photo is brought to; None: runtime.size_for of each photo, as
-        `skyseg predict` does.
-      divisor: of the heights and widths that the network takes.
-      records: those it was trained on, or that are named; None where neither is known.
-    """
-
-    runtime: Runtime
-    network: str
-    scheme: LabelScheme
-    protocol: str
-    size: tuple[int, int] | None
-    divisor: int
-    records: Path | None
 
 
 def evaluate(config: EvaluateConfig) -> Path:
@@ -71,8 +49,9 @@ def evaluate(config: EvaluateConfig) -> Path:
       config: see EvaluateConfig.
 
     Returns:
-      The folder <name> in model_folders.evaluations_of(config.model), with metrics.json, per_class.csv, per_image.csv, plots/ and
-      report.html; for photos without masks the folder of the submission.
+      The folder <name> in model_folders.evaluations_of(config.model), with metrics.json,
+      per_class.csv, per_image.csv, plots/ and report.html; for photos without masks the folder of
+      the submission.
 
     Raises:
       InputError: a setting, the model or the data cannot be used.
@@ -90,37 +69,24 @@ def evaluate(config: EvaluateConfig) -> Path:
         config = replace(config, records=copied)
     pairs = find_labeled(config) if config.source else None
     facts = scored_model(config, few=pairs is not None and len(pairs) < FEW_PHOTOS)
-    runtime, refined = facts.runtime, config.refine and facts.protocol == "photo"
     views = Views(
         facts.size, config.multi_scale, config.flip, config.window, config.overlap, facts.divisor
     )
-    _check_views(runtime, views.at(runtime.size_for(*_LANDSCAPE)))
+    _check_views(facts.runtime, views.at(facts.runtime.size_for(*_LANDSCAPE)))
     photos, count = find_photos(config, facts, pairs)
 
     # ------------------------------------------------------- one photo at a time
-    images, worst, truth_hash = [], [], hashlib.sha256()
-    for photo in tqdm(photos, total=count, desc=name, unit="photo", disable=config.quiet):
-        prediction = predict_image(runtime, photo.image, views, refined=refined)
-        pred = prediction.ids
-        if config.submission:
-            write_submission(config.submission, photo.name, pred, facts.scheme)
-        if photo.truth is None:
-            continue
-        truth_hash.update(photo.name.encode() + photo.truth.tobytes())
-        scored = score_image(
-            photo.name, photo.truth, pred, prediction.sky, facts.scheme, photo.instances
-        )
-        images.append(scored)
-        worst = keep_worst(worst, photo, pred, images[-1], facts.scheme, config.worst)
+    scored = _score(config, facts, views, photos, count)
 
     # ----------------------------------------------------------------- results
     if config.submission:
         print(f"{config.submission}: {count} predictions as labelIds", flush=True)
-    if not images:
+    if not scored.images:
         return config.submission
-    protocol = _protocol(config, facts, views, len(images), truth_hash.hexdigest()[:12])
-    evaluation = Evaluation(images, facts.scheme, describe_protocol(protocol))
-    write_results(folder, evaluation, worst, _settings(config, facts, protocol), config.bootstrap)
+    protocol = _protocol(config, facts, views, len(scored.images), scored.truth)
+    evaluation = Evaluation(scored.images, facts.scheme, describe_protocol(protocol))
+    told = _settings(config, facts, protocol)
+    write_results(folder, evaluation, scored.worst, told, config.bootstrap)
     write_report(config.model, name)
     print(class_table(evaluation.total.matrix, facts.scheme))
     print(f"{evaluation.summary}\n{evaluation.protocol}\nlook at {folder / 'report.html'}")
@@ -143,20 +109,6 @@ def evaluation_name(config: EvaluateConfig) -> str:
     return "_".join(parts + ["unrefined"] * (config.source is not None and not config.refine))
 
 
-def protocol_of(config: EvaluateConfig) -> str:
-    """The one asked for; by default that of photos where there is a tree of them.
-
-    Raises:
-      InputError: no such protocol, or the one of photos without any.
-    """
-    protocol = config.protocol or ("photo" if config.source else "records")
-    if protocol not in PROTOCOLS:
-        raise InputError(not_among("protocol", protocol, PROTOCOLS))
-    if protocol == "photo" and not config.source:
-        raise InputError("--protocol photo needs --source: records have a size of their own")
-    return protocol
-
-
 def _check(config: EvaluateConfig) -> None:
     if not config.source:
         for flag in ("submission", "image-size"):
@@ -168,74 +120,23 @@ def _check(config: EvaluateConfig) -> None:
         raise InputError(f"--name {config.name}: give the name of a folder, without a path")
 
 
-# --- the model ---
-
-
-def scored_model(config: EvaluateConfig, few: bool = False) -> ScoredModel:
-    """Loads the model and reads what is known about it.
-
-    Args:
-      config: see EvaluateConfig.
-      few: there are few photos: `skyseg predict` takes the runtime that loads fastest.
-
-    Raises:
-      InputError: no such model, or its classes or its records' size can be learned from nothing
-        that is there.
-    """
-    run, protocol = run_of(config.model), protocol_of(config)
-    if protocol == "photo":
-        runtime = load_runtime(config.model, config.backend, quick=few)
-    else:
-        runtime = load_runtime(run or config.model, config.backend or ("keras" if run else None))
-    settings = read_json(run / "config.json") if run else {}
-    network = settings.get("model") or runtime.name
-    records = config.records or settings.get("records")
-    data = read_manifest(config.records) if config.records else run and read_run_data(run)
-    scheme = data.scheme if data else _scheme_of(run, runtime)
-    if scheme is None:
-        raise InputError(
-            f"{config.model}: its classes are not known; name its records by --records"
-        )
-    differs = (runtime.channels, runtime.sky_channel) != (scheme.num_logits, scheme.sky_channel)
-    if differs or (run is None and runtime.class_names != scheme.class_names):
-        raise InputError(
-            f"{config.model}: {runtime.channels} outputs ({', '.join(runtime.class_names)}), but "
-            f"{scheme.num_logits} for classes '{scheme.name}' of {records}; name records of its "
-            "own classes by --records"
-        )
-    size = config.image_size
-    if protocol == "records":
-        size = size or (data and data.image_size) or settings.get("image_size")
-        size = size or runtime.working_size
-        if size is None:
-            raise InputError(
-                f"{config.model}: the size of its records is not known; give it by --image-size"
-            )
-    divisor = runtime.facts.divisor
-    if runtime.network is not None:
-        divisor = MODELS[network].divisor if network in MODELS else 1
-    return ScoredModel(
-        runtime,
-        network,
-        scheme,
-        protocol,
-        size and tuple(size),
-        divisor,
-        records and Path(records),
-    )
-
-
-def _scheme_of(run: Path | None, runtime: Runtime) -> LabelScheme | None:
-    """The model's own; a run without its dataset.json tells no more than the names it scored."""
-    if run is None:
-        return runtime.scheme
-    names = tuple(read_json(run / "metrics.json").get("iou", ()))
-    return next((scheme for scheme in SCHEMES.values() if scheme.class_names == names), None)
+# --- the photos ---
 
 
 def _check_views(runtime: Runtime, views: Views) -> None:
     """Refuses what the network cannot be shown."""
     views.check()
+    for size in views.sizes():
+        check_picture_size("a view of", size)
+    shown = views.window or max(views.sizes(), key=math.prod)
+    check_memory(
+        math.prod(shown) * _BYTES_PER_PIXEL,
+        f"showing the network {shown[0]} x {shown[1]} pixels",
+        lambda share: (
+            "give at most --window, or --image-size and --multi-scale of, "
+            f"{largest_size(shown, share, views.divisor)}"
+        ),
+    )
     fixed = runtime.working_size
     if fixed is None:
         return
@@ -245,9 +146,6 @@ def _check_views(runtime: Runtime, views: Views) -> None:
             f"the network takes {fixed[0]} x {fixed[1]} alone: leave --multi-scale out and give "
             f"--image-size or --window {fixed[0]} {fixed[1]}"
         )
-
-
-# --- the photos ---
 
 
 def find_labeled(config: EvaluateConfig) -> list[Pair]:
@@ -301,12 +199,55 @@ def find_photos(
     return photos_of_pairs(pairs, encoding, facts.scheme, facts.runtime.frames), len(pairs)
 
 
+# --- the scores ---
+
+
+class _Scored(NamedTuple):
+    """What scoring the photos gave: counts of each, the worst of them, a hash of their truth."""
+
+    images: list[ImageScores]
+    worst: list[WorstPhoto]
+    truth: str
+
+
+def _score(
+    config: EvaluateConfig,
+    facts: ScoredModel,
+    views: Views,
+    photos: Iterable[LabeledPhoto],
+    count: int,
+) -> _Scored:
+    """Predicts photo after photo, writes the submission's masks, and counts where there is truth."""
+    images, worst, truth = [], [], hashlib.sha256()
+    name = config.name or evaluation_name(config)
+    for photo in tqdm(photos, total=count, desc=name, unit="photo", disable=config.quiet):
+        prediction = predict_image(
+            facts.runtime, photo.image, views, refined=_is_refined(config, facts)
+        )
+        pred = prediction.ids
+        if config.submission:
+            write_submission(config.submission, photo.name, pred, facts.scheme)
+        if photo.truth is None:
+            continue
+        truth.update(photo.name.encode() + photo.truth.tobytes())
+        scores = score_image(
+            photo.name, photo.truth, pred, prediction.sky, facts.scheme, photo.instances
+        )
+        images.append(scores)
+        worst = keep_worst(worst, photo, pred, scores, facts.scheme, config.worst)
+    return _Scored(images, worst, truth.hexdigest()[:12])
+
+
+def _is_refined(config: EvaluateConfig, facts: ScoredModel) -> bool:
+    return config.refine and facts.protocol == "photo"
+
+
 # --- the results ---
 
 
 def _protocol(config, facts: ScoredModel, views: Views, count: int, truth: str) -> dict:
     """What figures must share to be comparable; `data` is for people, `truth` decides."""
-    refined = config.refine and facts.protocol == "photo"
+    refined = _is_refined(config, facts)
     if config.source:
         place = config.source.resolve().name
         how = "refined along the photo's edges" if refined else "resized bilinearly"
@@ -345,6 +286,6 @@ def describe_protocol(facts: dict) -> str:
     """A protocol in one line."""
     return (
         f"{facts['data']}, {facts['photos']} photos (truth {facts['truth']}), classes "
-        f"{facts['classes']}, {facts['protocol']} protocol, scored at {facts['scored_at']}, {facts['views']}, void "
-        f"{facts['void']}, {facts['decision']}"
+        f"{facts['classes']}, {facts['protocol']} protocol, scored at {facts['scored_at']}, "
+        f"{facts['views']}, void {facts['void']}, {facts['decision']}"
     )

@@ -25,6 +25,7 @@ try:
     from starlette.exceptions import HTTPException
 
     from skyseg_tf.server.answers import JSON_EXAMPLE, content_type
+    from skyseg_tf.server.connections import PunctualConnection
     from skyseg_tf.server.metrics import ServeMetrics
     from skyseg_tf.server.photo_queue import PhotoQueue
     from skyseg_tf.server.requests import Refusal, error_answer
@@ -168,7 +169,8 @@ def _responses() -> dict:
         413: error("too_large", "the request exceeds 32 MB; send a smaller photo"),
         415: error("not_an_image", "'text/html' is no photo: send image/* or multipart/form-data"),
         422: error("bad_parameter", "no format 'gif': there are mask, ..."),
-        503: error("busy", "10 photos are waiting already; come again in 2 s"),
+        408: error("too_slow", "the photo took over 30 s to arrive; send it again"),
+        503: error("busy", "too many photos are waiting already; come again in 2 s"),
     }
 
 
@@ -222,6 +224,8 @@ def serve(config: ServeConfig) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(config, runtime),
+            http=PunctualConnection,
+            ws="none",
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=_STOP_SECONDS,

@@ -1,6 +1,6 @@
 """Photos out of HTTP requests, and the refusals of those that hold none."""
 
-import asyncio
+from pathlib import PurePath
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
@@ -10,6 +10,10 @@ from starlette.formparsers import MultiPartException
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import Photo, decode_photo, image_size
+
+_MAX_FIELDS = 8  # of a form, beside its file
+_MAX_FIELD_BYTES = 1000
+_MAX_NAME = 200  # characters of a photo's name, which comes back in the answer's headers
 
 
 class Refusal(Exception):
@@ -21,45 +25,20 @@ class Refusal(Exception):
         self.status, self.code, self.message, self.headers = status, code, message, headers
 
 
-def error_answer(status: int, code: str, message: str, headers: dict | None = None) -> JSONResponse:
+def busy(seconds: int) -> Refusal:
+    """The refusal of one photo too many, which may come again after some seconds."""
+    told = f"too many photos are waiting already; come again in {seconds} s"
+    return Refusal(503, "busy", told, {"Retry-After": str(seconds)})
+
+
+def error_body(code: str, message: str) -> dict:
     """{"error": {"code": .., "message": ..}}."""
-    return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
+    return {"error": {"code": code, "message": message}}
 
 
-async def read_body(request: Request, limit: int, seconds: float) -> bytes:
-    """The request's bytes.
-
-    A body that is too large is read to its end and dropped, as far as four times the limit: a
-    connection closed upon bytes on their way is reset, and takes the answer with it.
-
-    Raises:
-      Refusal: 413 above the limit, announced or sent; 408 when they take too long.
-    """
-    too_large = Refusal(
-        413, "too_large", f"the request exceeds {limit / 1e6:g} MB; send a smaller photo"
-    )
-    header = request.headers.get("content-length", "0")
-    announced = int(header) if header.isdigit() else 0
-    if announced > 4 * limit:
-        raise too_large
-    body, size = bytearray(), 0
-    try:
-        async with asyncio.timeout(seconds):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > 4 * limit:
-                    break
-                if size > limit:
-                    body.clear()
-                else:
-                    body += chunk
-    except TimeoutError:
-        if max(announced, size) > limit:
-            raise too_large from None
-        raise Refusal(408, "too_slow", f"the photo took over {seconds:g} s to arrive") from None
-    if size > limit:
-        raise too_large
-    return bytes(body)
+def error_answer(status: int, code: str, message: str, headers: dict | None = None) -> JSONResponse:
+    """The answer with an `error_body`."""
+    return JSONResponse(error_body(code, message), status, headers)
 
 
 async def find_photo(request: Request, body: bytes) -> tuple[str, bytes]:
@@ -76,11 +55,11 @@ async def find_photo(request: Request, body: bytes) -> tuple[str, bytes]:
 
         try:
             async with Request(request.scope, replay).form(
-                max_files=1, max_fields=8, max_part_size=len(body) + 1
+                max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
             ) as form:
                 for value in form.values():
                     if isinstance(value, UploadFile):
-                        name, body = value.filename or "photo", await value.read()
+                        name, body = _name_of(value), await value.read()
                         break
                 else:
                     raise Refusal(400, "no_image", "the form has no file; name its field 'image'")
@@ -100,6 +79,11 @@ async def find_photo(request: Request, body: bytes) -> tuple[str, bytes]:
             400, "no_image", "the request is empty: send a photo as its body or in a form"
         )
     return name, body
+
+
+def _name_of(upload: UploadFile) -> str:
+    """The name of a file in a form, without folders; its end, with the suffix, where it is long."""
+    return PurePath(upload.filename or "photo").name[-_MAX_NAME:] or "photo"
 
 
 def read_photo(name: str, content: bytes, max_pixels: float) -> Photo:

@@ -6,6 +6,7 @@ from typing import Annotated
 from skyseg_tf.console.flags import (
     BACKENDS,
     NETWORK,
+    any_model,
     choices,
     default_is,
 )
@@ -15,8 +16,7 @@ from skyseg_tf.console.flags import (
 class ServeConfig:
     """Serve masks over HTTP: POST /mask, GET /health, /metrics, /docs."""
 
-    model: Annotated[str | None, NETWORK, default_is("the boxed one")] = None
-    """Run folder, model file or the name of one in the box."""
+    model: Annotated[str | None, NETWORK, any_model(), default_is("the packaged one")] = None
     backend: Annotated[str | None, NETWORK, choices(BACKENDS), default_is("the fastest")] = None
     """Runtime."""
     host: str = "127.0.0.1"
@@ -32,6 +32,8 @@ class ServeConfig:
     workers: int = 2
     """Photos in work at once: one in the network, the others being decoded or encoded."""
     queue: int = 8
-    """Photos that may wait beside them; then the answer is 503 with Retry-After."""
+    """Photos that may wait beside them; then the answer is 503 with Retry-After. A photo waits from
+    when it is here whole."""
     upload_seconds: float = 30.0
-    """Time that a client may take to send its photo."""
+    """Time that a client may take to send its photo; one that sends nothing for 5 s is cut off
+    before."""

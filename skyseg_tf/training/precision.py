@@ -36,14 +36,15 @@ def check_precision(precision: str) -> None:
     Raises:
       InputError: as said.
     """
-    if precision == "mixed_float16" and not _has_gpu():
+    if precision == "mixed_float16" and not has_gpu():
         raise InputError(
             "--precision mixed_float16 is for GPUs, and Keras sees none here: without one it is "
             "many times slower than float32; choose mixed_bfloat16, float32 or auto"
         )
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
+    """Whether Keras' backend sees a GPU."""
     if keras.backend.backend() == "tensorflow":
         return bool(tf.config.list_physical_devices("GPU"))
     return bool(keras.distribution.list_devices("gpu"))
@@ -56,7 +57,7 @@ def candidates() -> list[Arithmetic]:
     bfloat16. XLA is tried on GPUs alone: on CPUs it is slower for convolutions.
     """
     found = [Arithmetic("float32"), Arithmetic("mixed_bfloat16")]
-    if keras.backend.backend() == "tensorflow" and _has_gpu():
+    if keras.backend.backend() == "tensorflow" and has_gpu():
         found += [arithmetic._replace(xla=True) for arithmetic in found]
     return found
 

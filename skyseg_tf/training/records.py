@@ -4,7 +4,7 @@ from pathlib import Path
 
 from skyseg_tf.data.building import build
 from skyseg_tf.data.copies import local_records
-from skyseg_tf.data.drawing.scenes import write_scenes
+from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.records import MANIFEST, Manifest, read_manifest
 from skyseg_tf.data.scan import find_pairs, source_root
 from skyseg_tf.data.settings import BuildConfig

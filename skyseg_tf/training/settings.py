@@ -53,13 +53,14 @@ class TrainingSettings:
     model: Annotated[str, NETWORK, choices(MODELS)] = "skyline"
     """The default learns most per minute on a CPU."""
     model_options: Annotated[tuple[str, ...], NETWORK] = ()
-    """The network's own, NAME=VALUE: depth=101 for pspnet, output_stride=8 for deeplabv3_xception,
+    """The network's own, NAME=VALUE, such as depth=101 for pspnet, output_stride=8 for deeplabv3_xception,
     psp=true and recurrent=conv for resnet_lstm (its frames are those of the records), variant=mmseg
-    for bisenetv2 and pspnet: as mmsegmentation builds them."""
+    for bisenetv2 and pspnet: as mmsegmentation builds them. An unknown name is answered by all that
+    the network has."""
     init: Annotated[Path | None, NETWORK] = None
     """Run of the same network to start from, a file of import_weights, or the name of a boxed
     model; its head is left out where the classes differ. Without --model, its network is trained.
-    `imagenet`: for skyline_lite0 and unet_efficientnet_b2."""
+    `imagenet`: an encoder trained on ImageNet, for the networks that have one."""
     precision: Annotated[str, NETWORK, choices(PRECISIONS, "auto")] = "float32"
     """mixed_float16 is for GPUs alone; auto: what trains fastest here, by a few steps."""
     xla: Annotated[bool, NETWORK] = False

@@ -13,6 +13,7 @@ from skyseg_tf.training import bad_records
 from skyseg_tf.training.batches import make_batches
 from skyseg_tf.training.checkpoints import load_checkpoint
 from skyseg_tf.training.devices import telling_device_errors, use_devices
+from skyseg_tf.training.estimates import check_step
 from skyseg_tf.training.job import Job
 from skyseg_tf.training.learning_rate import find_learning_rate
 from skyseg_tf.training.loop import Terminated, fit
@@ -54,6 +55,7 @@ def train_settled(config: TrainConfig, on_epoch: OnEpoch = lambda row: None) -> 
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
     job = settle(config)
+    check_step(job)
     if job.settings.precision == "auto":
         job = fastest_arithmetic(job)
     try:

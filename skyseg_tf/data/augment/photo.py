@@ -8,7 +8,8 @@ import numpy as np
 from skyseg_tf.data.augment import effects
 from skyseg_tf.data.augment.presets import AUGMENTATIONS
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import ZIP_MARK, read_photo, write_image
+from skyseg_tf.files import ZIP_MARK
+from skyseg_tf.images import read_photo, write_image
 
 _WRITTEN = (".png", ".jpg", ".jpeg")
 _DRAWN = AUGMENTATIONS["light"]

@@ -1,4 +1,4 @@
-"""A small painter's renderer for street scenes: camera, canvas, noise, sky, and the photo's faults.
+"""A small painter's renderer for street scenes: the picture in progress, and how it is painted on.
 
 Colors are linear light: 1.0 is white paper in full sun, the sky may be far above. Textures are
 uint8 with a gamma of 2, so that one lookup table per object decodes, lights and hazes it at once.
@@ -8,62 +8,18 @@ is mixed by the very same coverage, so that picture and labels agree to the pixe
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, cached_property
 
 import cv2
 import numpy as np
 
+from skyseg_tf.data.drawing.camera import NEAR, Camera, Light
 from skyseg_tf.labels import LABEL_ID
 
-UP = np.array([0.0, 1.0, 0.0])
-NEAR = 0.25  # metres; nothing nearer to the lens is drawn
-_TILE = 512
 _FIXED = 4  # fractional bits of OpenCV's polygon corners
 _HALF = 128  # coverage from which on a pixel belongs to an object
 _VALUES = np.linspace(0, 1, 256, dtype=np.float32)[:, None]  # of a texture
 
 Texture = Callable[[float], tuple[np.ndarray, np.ndarray | None]]
-
-
-@cache
-def noise_tile(beta: float) -> np.ndarray:
-    """(512, 512) float32 noise that wraps around, mean 0, deviation 1, amplitude ~ 1 / f**beta."""
-    rng = np.random.default_rng(int(beta * 100))
-    fy, fx = np.fft.fftfreq(_TILE)[:, None], np.fft.rfftfreq(_TILE)[None]
-    frequency = np.hypot(fy, fx)
-    frequency[0, 0] = 1
-    spectrum = np.fft.rfft2(rng.standard_normal((_TILE, _TILE))) * frequency**-beta
-    spectrum[0, 0] = 0
-    field = np.fft.irfft2(spectrum, (_TILE, _TILE))
-    return (field / field.std()).astype(np.float32)
-
-
-def noise(shape, cell, rng, beta=1.0, origin=(0.0, 0.0), aspect=1.0) -> np.ndarray:
-    """Samples a noise tile.
-
-    Args:
-      shape: (h, w) of the answer.
-      cell: pixels of the answer per pixel of the tile.
-      rng: gives the place in the tile (two draws).
-      beta: see `noise_tile`.
-      origin: (x, y) pixel of the answer's corner, so that a part of a field can be sampled.
-      aspect: above 1 the pattern is wider than high.
-
-    Returns:
-      (h, w) float32, mean about 0, deviation about 1.
-    """
-    ox, oy = rng.uniform(0, _TILE, 2)
-    step = 1 / max(cell, 1e-3)
-    matrix = np.array(
-        [
-            [step / aspect, 0, (ox + origin[0] * step / aspect) % _TILE],
-            [0, step, (oy + origin[1] * step) % _TILE],
-        ]
-    )
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    size = (shape[1], shape[0])
-    return cv2.warpAffine(noise_tile(beta), matrix, size, flags=flags, borderMode=cv2.BORDER_WRAP)
 
 
 def encode(color) -> np.ndarray:
@@ -74,133 +30,6 @@ def encode(color) -> np.ndarray:
 def _clip(values, high: float = 1.0) -> np.ndarray:
     """Cuts to 0-high; numpy's own takes three times as long for a few values."""
     return np.minimum(np.maximum(values, 0), high)
-
-
-def cross(a, b) -> np.ndarray:
-    """Cross product of two (3,) vectors; numpy's own takes ten times as long for one pair."""
-    (a0, a1, a2), (b0, b1, b2) = a, b
-    return np.array([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0])
-
-
-@dataclass(frozen=True)
-class Light:
-    """What shines: all colors (3,) float32 linear light.
-
-    Attributes:
-      sun_direction: (3,) unit vector towards the sun.
-      sun: light of the sun on a surface that faces it, 0 without direct sun.
-      ambient: light from everywhere.
-      zenith: color of the sky overhead.
-      horizon: color of the sky low down; also of the haze.
-      haze: share of haze per metre.
-      night: lamps and windows are lit.
-    """
-
-    sun_direction: np.ndarray
-    sun: np.ndarray
-    ambient: np.ndarray
-    zenith: np.ndarray
-    horizon: np.ndarray
-    haze: float
-    night: bool
-
-    def on(self, normal) -> np.ndarray:
-        """(3,) light on a surface with this unit normal."""
-        facing = max(0.0, float(np.dot(normal, self.sun_direction)))
-        return self.ambient * (0.75 + 0.25 * float(normal[1])) + self.sun * facing
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A pinhole camera.
-
-    Attributes:
-      position: (3,) metres.
-      rotation: (3, 3) world to camera (x right, y down, z forward).
-      focal: pixels.
-      size: (height, width).
-    """
-
-    position: np.ndarray
-    rotation: np.ndarray
-    focal: float
-    size: tuple[int, int]
-
-    @cached_property
-    def matrix(self) -> np.ndarray:
-        """(3, 3): world direction to homogeneous pixel."""
-        height, width = self.size
-        k = np.array([[self.focal, 0, width / 2], [0, self.focal, height / 2], [0, 0, 1]])
-        return k @ self.rotation
-
-    def project(self, points) -> np.ndarray:
-        """(N, 3) world points -> (N, 3) homogeneous pixels; the third is the depth in metres."""
-        return (np.asarray(points, np.float64) - self.position) @ self.matrix.T
-
-    def clip(self, points) -> np.ndarray:
-        """(N, 3) world polygon -> (M, 3) homogeneous pixels of what lies in view, M may be 0."""
-        pixels = self.project(points)
-        outside = (pixels @ self._planes[:, :3].T + self._planes[:, 3]) < 0
-        if not outside.any():
-            return pixels
-        if outside.all(0).any():
-            return pixels[:0]
-        for plane in self._planes[outside.any(0)]:
-            pixels = _cut(pixels, plane)
-        return pixels
-
-    @cached_property
-    def _planes(self) -> np.ndarray:
-        """(5, 4) near plane and sides of the view, a little outside the picture."""
-        height, width = self.size
-        margin = 0.05 * width
-        return np.array(
-            [
-                [0, 0, 1, -NEAR],
-                [1, 0, margin, 0],
-                [-1, 0, width + margin, 0],
-                [0, 1, margin, 0],
-                [0, -1, height + margin, 0],
-            ]
-        )
-
-    def sees(self, centre, radius: float) -> bool:
-        """Whether a ball may be in view."""
-        height, width = self.size
-        right, down, ahead = self.rotation @ (np.asarray(centre) - self.position)
-        if ahead < -radius:
-            return False
-        reach = max(ahead, 0.0) + radius
-        side = 0.5 * reach / self.focal
-        slack = radius * 1.5
-        return abs(right) < side * width + slack and abs(down) < side * height + slack
-
-    def rays(self, shape: tuple[int, int]) -> np.ndarray:
-        """(h, w, 3) float32 unit view directions of a coarser grid over the picture."""
-        h, w = shape
-        height, width = self.size
-        x = ((np.arange(w) + 0.5) * width / w - width / 2) / self.focal
-        y = ((np.arange(h) + 0.5) * height / h - height / 2) / self.focal
-        grid = np.stack([*np.meshgrid(x, y), np.ones((h, w))], -1)
-        grid /= np.linalg.norm(grid, axis=-1, keepdims=True)
-        return (grid @ self.rotation).astype(np.float32)
-
-
-def _cut(polygon: np.ndarray, plane: np.ndarray) -> np.ndarray:
-    """Sutherland-Hodgman: the part of a (N, 3) polygon on the plane's positive side."""
-    if not len(polygon):
-        return polygon
-    side = (polygon @ plane[:3] + plane[3]).tolist()
-    points = polygon.tolist()
-    kept = []
-    for i, (point, a) in enumerate(zip(points, side, strict=True)):
-        if a >= 0:
-            kept.append(point)
-        j = (i + 1) % len(points)
-        if (a >= 0) != (side[j] >= 0):
-            t = a / (a - side[j])
-            kept.append([p + (q - p) * t for p, q in zip(point, points[j], strict=True)])
-    return np.array(kept).reshape(-1, 3)
 
 
 class Canvas:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import encode, noise
+from skyseg_tf.data.drawing.canvas import encode
+from skyseg_tf.data.drawing.noise import noise
 
 _WITH_BALCONIES = ("plaster", "white", "brick")  # styles
 _LIT_SHARE = (0.08, 0.5)  # of the windows at night

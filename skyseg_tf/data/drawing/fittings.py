@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import noise
 from skyseg_tf.data.drawing.interior import Surface, fronts
+from skyseg_tf.data.drawing.noise import noise
 
 
 def motif(h: int, w: int, seed: int) -> np.ndarray:

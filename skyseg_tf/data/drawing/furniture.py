@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import UP
+from skyseg_tf.data.drawing.camera import UP
 from skyseg_tf.data.drawing.fittings import hang_door, hang_mirror, hang_picture, motif
 from skyseg_tf.data.drawing.interior import Group, Room, Surface, Wall, fronts
 

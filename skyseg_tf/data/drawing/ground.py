@@ -3,7 +3,9 @@
 import cv2
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import UP, Canvas, encode, noise_tile
+from skyseg_tf.data.drawing.camera import UP
+from skyseg_tf.data.drawing.canvas import Canvas, encode
+from skyseg_tf.data.drawing.noise import noise_tile
 
 _ROUGH = {"road": 0.07, "sidewalk": 0.06, "terrain": 0.2, "parking": 0.07, "rail track": 0.15}
 _GRAIN = (  # spots per metre, see canvas.noise_tile, strength
@@ -34,10 +36,26 @@ def paint_ground(canvas: Canvas, base, strips, shadows, pools, seed: int) -> Non
     if found is None:
         return
     (x0, y0, x1, y1), corners, _, _ = found
-    h, w = y1 - y0, x1 - x0
-    alpha = np.zeros((h, w), np.uint8)
+    box = (x0, y0, y1 - y0, x1 - x0)
+    alpha = np.zeros(box[2:], np.uint8)
     cv2.fillPoly(alpha, [corners], 255, cv2.LINE_AA, 4)
     canvas.mark(x0, y0, alpha, base[1])
+    texture, rough = _paint_strips(canvas, box, alpha, base, strips)
+    shade, distance = _shade(canvas, box, shadows)
+    patch = cv2.LUT(texture, canvas.table(np.ones(3), 0))
+    patch *= (1 + rough * _grain(canvas, box, distance, rng)).clip(0.2, 2)[..., None]
+    patch *= _light(canvas, shade, bool(shadows))
+    if canvas.light.night:
+        pool = _pool_light(canvas, box, pools) * shade
+        patch += pool[..., None] * np.float32([0.1, 0.07, 0.04])
+    haze = 1 - np.exp(-canvas.light.haze * distance)[..., None]
+    patch += haze * (canvas.light.horizon.astype(np.float32) - patch)
+    canvas.paint(x0, y0, np.ascontiguousarray(patch, np.float32), alpha, None)
+
+
+def _paint_strips(canvas: Canvas, box, alpha, base, strips) -> tuple[np.ndarray, np.ndarray]:
+    """(h, w, 3) uint8 texture and (h, w) float32 strength of the grain; marks the strips' labels."""
+    x0, y0, h, w = box
     texture = np.empty((h, w, 3), np.uint8)
     texture[:] = encode(base[0])
     rough = np.full((h, w), _ROUGH[base[1]], np.float32)
@@ -48,8 +66,7 @@ def paint_ground(canvas: Canvas, base, strips, shadows, pools, seed: int) -> Non
             outline = canvas.outline(polygon)
             if outline is None:
                 continue
-            shift = (np.array(outline[0][:2]) - (x0, y0)) * 16
-            placed = [(outline[1] + shift).astype(np.int32)]
+            placed = [_placed(outline, box)]
             cv2.fillPoly(texture, placed, encode(color).tolist(), cv2.LINE_AA, 4)
             if label is not None:
                 cv2.fillPoly(cover, placed, 255, cv2.LINE_AA, 4)
@@ -57,22 +74,23 @@ def paint_ground(canvas: Canvas, base, strips, shadows, pools, seed: int) -> Non
             seen = cv2.bitwise_and(cover, alpha)
             canvas.mark(x0, y0, seen, label)
             rough[seen > 127] = _ROUGH.get(label, 0.07)
-    shade, distance = _shade(canvas, (x0, y0, h, w), shadows)
-    patch = cv2.LUT(texture, canvas.table(np.ones(3), 0))
-    patch *= (1 + rough * _grain(canvas, (x0, y0, h, w), distance, rng)).clip(0.2, 2)[..., None]
+    return texture, rough
+
+
+def _placed(outline, box) -> np.ndarray:
+    """The corners of a canvas's outline, (M, 1, 2) int32 with four fractional bits, in a box."""
+    shift = (np.array(outline[0][:2]) - box[:2]) * 16
+    return (outline[1] + shift).astype(np.int32)
+
+
+def _light(canvas: Canvas, shade: np.ndarray, has_shadows: bool) -> np.ndarray:
+    """(h, w, 3) light on flat ground: of the sky alone in shadows, or dim where there is no sun."""
     lit = canvas.light.on(UP).astype(np.float32)
     full = canvas.light.ambient.mean() * 0.75 / max(lit.mean(), 1e-6)
-    if shadows and full < 0.9:
+    if has_shadows and full < 0.9:
         dark = (canvas.light.ambient * 0.75).astype(np.float32)
-        patch *= dark + (lit - dark) * shade[..., None]
-    else:
-        patch *= lit * (0.35 + 0.65 * shade[..., None])
-    if canvas.light.night:
-        pool = _pool_light(canvas, (x0, y0, h, w), pools) * shade
-        patch += pool[..., None] * np.float32([0.1, 0.07, 0.04])
-    haze = 1 - np.exp(-canvas.light.haze * distance)[..., None]
-    patch += haze * (canvas.light.horizon.astype(np.float32) - patch)
-    canvas.paint(x0, y0, np.ascontiguousarray(patch, np.float32), alpha, None)
+        return dark + (lit - dark) * shade[..., None]
+    return lit * (0.35 + 0.65 * shade[..., None])
 
 
 def _shade(canvas, box, shadows):
@@ -87,8 +105,7 @@ def _shade(canvas, box, shadows):
     for polygon in shadows:
         outline = canvas.outline(polygon)
         if outline is not None:
-            shift = (np.array(outline[0][:2]) - (x0, y0)) * 16
-            cv2.fillPoly(shade, [(outline[1] + shift).astype(np.int32)], 0, cv2.LINE_8, 4)
+            cv2.fillPoly(shade, [_placed(outline, box)], 0, cv2.LINE_8, 4)
     blur = max(3, int(width / 250) | 1)
     return cv2.blur(shade, (blur, blur)).astype(np.float32) / 255, distance
 
@@ -122,15 +139,13 @@ def _grain(canvas, box, distance, rng) -> np.ndarray:
 
 def _pool_light(canvas, box, pools) -> np.ndarray:
     """(h, w) float32 light of street lamps on the ground."""
-    x0, y0, h, w = box
-    light = np.zeros((h, w), np.uint8)
+    light = np.zeros(box[2:], np.uint8)
     turn = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     ring = np.stack([np.cos(turn), 0 * turn, np.sin(turn)], 1)
     for spot in pools:
         for radius, value in _POOL:
             outline = canvas.outline(np.asarray(spot) * [1, 0, 1] + ring * radius)
             if outline is not None:
-                shift = (np.array(outline[0][:2]) - (x0, y0)) * 16
-                cv2.fillPoly(light, [(outline[1] + shift).astype(np.int32)], value, cv2.LINE_8, 4)
+                cv2.fillPoly(light, [_placed(outline, box)], value, cv2.LINE_8, 4)
     size = max(3, int(canvas.size[1] / 30) | 1)
     return cv2.blur(light, (size, size)).astype(np.float32) / 255

@@ -5,8 +5,10 @@ from functools import partial
 
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import UP, Canvas, encode, noise
+from skyseg_tf.data.drawing.camera import UP
+from skyseg_tf.data.drawing.canvas import Canvas, encode
 from skyseg_tf.data.drawing.ground import paint_ground
+from skyseg_tf.data.drawing.noise import noise
 
 _LABELS = {"garage": "building", "underpass": "tunnel", "arcade": "building", "tunnel": "tunnel"}
 _FACES = ("ceiling", "left", "right", "end")

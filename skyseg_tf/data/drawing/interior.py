@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import UP, Canvas, noise
+from skyseg_tf.data.drawing.camera import UP
+from skyseg_tf.data.drawing.canvas import Canvas
+from skyseg_tf.data.drawing.noise import noise
 from skyseg_tf.data.drawing.parts import glow
 
 WHITES = [

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import UP, Canvas, cross, encode
+from skyseg_tf.data.drawing.camera import UP, cross
+from skyseg_tf.data.drawing.canvas import Canvas, encode
 
 
 def draw_person(canvas: Canvas, foot, height: float, seed: int, cycling: bool = False) -> None:

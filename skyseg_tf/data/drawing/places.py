@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import Camera, Canvas, Light
+from skyseg_tf.data.drawing.camera import Camera, Light
+from skyseg_tf.data.drawing.canvas import Canvas
 
 Range = tuple[float, float]
 

@@ -6,7 +6,8 @@ from itertools import pairwise
 import numpy as np
 
 from skyseg_tf.data.drawing import parts
-from skyseg_tf.data.drawing.canvas import UP, Canvas, cross
+from skyseg_tf.data.drawing.camera import UP, cross
+from skyseg_tf.data.drawing.canvas import Canvas
 from skyseg_tf.data.drawing.places import World
 from skyseg_tf.data.drawing.structures import draw_bridge, draw_crane, draw_tower
 

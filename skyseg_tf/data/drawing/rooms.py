@@ -6,29 +6,22 @@ attic lit by lamps and windows, so that walls brighten near a light and darken i
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import UP, Camera, Canvas, noise
+from skyseg_tf.data.drawing.camera import UP, Camera
+from skyseg_tf.data.drawing.canvas import Canvas
+from skyseg_tf.data.drawing.decor import draw_look
 from skyseg_tf.data.drawing.furniture import furnish
-from skyseg_tf.data.drawing.interior import TONES, WHITES, Room, Surface, Wall
+from skyseg_tf.data.drawing.interior import Room, Surface, Wall
 from skyseg_tf.data.drawing.lamps import hang_lamps
+from skyseg_tf.data.drawing.outdoors import paint_outdoors
 from skyseg_tf.data.drawing.parts import draw_person
 from skyseg_tf.data.drawing.windows import paint_sunbeams, paint_window, plan_windows
 from skyseg_tf.labels import LABEL_ID
 
 SHARE_WITH_SKY = 0.5  # of the rooms look out at the sky, where it is day and a window is in view
 MOST_SKY = 0.3  # of the picture
-_WOODS = [
-    (0.72, 0.55, 0.36),
-    (0.55, 0.38, 0.24),
-    (0.82, 0.68, 0.5),
-    (0.4, 0.26, 0.17),
-    (0.63, 0.58, 0.52),
-]
-
-
 # Colors of lamps, from daylight to a bulb.
 _TINTS = (
     (1, 0.95, 0.86),
@@ -94,7 +87,7 @@ def _paint(canvas: Canvas, rng, seed: int, with_sky: bool, paint_sky) -> None:
     view = "sky" if with_sky else "night" if night else view
     outside = Canvas(canvas.camera, canvas.light)
     if view in ("sky", "green", "facade"):
-        _outdoors(outside, size, view, rng, paint_sky)
+        paint_outdoors(outside, size, view, rng, paint_sky)
     tint = np.array(_TINTS[rng.integers(len(_TINTS))])
     ambient = tint * np.exp(rng.uniform(*np.log(_AMBIENT)))
     sunny = bool(canvas.light.sun.any())
@@ -124,7 +117,7 @@ def _pick(rng, chances: dict[str, float]) -> str:
 
 def _paint_inside(room: Room, attic: bool, tint: np.ndarray, sunny: bool, rng) -> None:
     """Everything within the walls, from far to near; light comes before what it falls on."""
-    look = _look(room, rng)
+    look = draw_look(room, rng)
     walls, slopes = _shell(room, attic, rng)
     plans = [plan_windows(room, wall, rng) for wall in walls + slopes]
     lamps = hang_lamps(room, attic, tint, rng)
@@ -184,131 +177,6 @@ def _camera(old: Camera, size, attic, rng) -> Camera:
     return Camera(place, tip @ old.rotation @ turn, focal, old.size)
 
 
-def _outdoors(outside: Canvas, size, view: str, rng, paint_sky) -> None:
-    """What is seen through the windows: sky over land, trees, or the house across."""
-    ground, far = -rng.uniform(0.1, 9), rng.uniform(6, 25)
-    green = np.array([0.36, 0.46, 0.2]) * rng.uniform(0.6, 1.2) + rng.normal(0, 0.03, 3)
-    if view == "sky":
-        paint_sky(outside)
-    else:
-        outside.image[:] = outside.tint(green * 0.8, outside.light.on(UP), 0)
-        outside.labels[:] = outside.instances[:] = LABEL_ID["vegetation"]
-    low, high = np.array([-90, ground, -90]), np.array([90, ground, 90])
-    land = [[low[0], ground, low[2]], [high[0], ground, low[2]], high, [low[0], ground, high[2]]]
-    outside.polygon(land, green, "terrain", outside.light.on(UP))
-    house = view == "facade" or (view == "sky" and rng.random() < 0.4)
-    stone = np.array(TONES[rng.integers(len(TONES))]) * rng.uniform(0.6, 1)
-
-    @cache
-    def texture():
-        h, w = 40 * 6, 80 * 6
-        grain = noise((h, w), 1.5, np.random.default_rng(int(far * 1e6)), 1.0)[..., None]
-        tex = np.array(stone if house else green) * 255 + grain * (5 if house else 32)
-        if house:
-            y, x = np.ogrid[:h, :w]
-            tex[(y % 19 > 8) & (x % 13 > 7)] *= 0.35
-        return np.clip(tex, 0, 255).astype(np.uint8), None
-
-    s = np.linspace(0, 1, 81)
-    rim = rng.uniform(0.0, 0.28) if view == "sky" else 1.0
-    top = (s * 10 % 1 > 0.4) * 0.03 if house else 0.03 * np.sin(s * 80) + rng.normal(0, 0.012, 81)
-    top = np.maximum(0.01, (rim * 9 - ground) / 40 + top if view == "sky" else s * 0 + 1)
-    shape = np.concatenate([[[0, 0]], np.stack([s, top], 1), [[1, 0]]])
-    for corner, across in (
-        ([-30, ground, size[2] + far], [80, 0, 0]),
-        ([50, ground, -far], [-80, 0, 0]),
-        ([-far, ground, -40], [0, 0, 80]),
-        ([size[0] + far, ground, 40], [0, 0, -80]),
-    ):
-        outside.plane(
-            corner,
-            across,
-            UP * 40,
-            lambda _: texture(),
-            "building" if house else "vegetation",
-            outside.light.ambient + outside.light.sun * rng.uniform(0.1, 0.7),
-            shape,
-        )
-    outside.image *= np.exp(rng.uniform(0, np.log(4)))
-
-
-def _look(room: Room, rng) -> dict:
-    """Surfaces of walls, ceiling and floor, and the colors of frames and furniture."""
-
-    def pick(colors):
-        return np.clip(
-            np.array(colors[rng.integers(len(colors))]) + rng.normal(0, 0.015, 3), 0.02, 0.99
-        )
-
-    white, wood = pick(WHITES), pick(_WOODS)
-    base = pick(WHITES) if rng.random() < 0.62 else pick(TONES)
-    trim = white if rng.random() < 0.65 else wood
-    bands = ((0, rng.uniform(0.05, 0.14), trim),) if rng.random() < 0.75 else ()
-    if rng.random() < 0.35:
-        bands += ((-rng.uniform(0.05, 0.2), 0.01, white), (-0.24, -0.22, base * 0.8))
-    if rng.random() < 0.12:
-        bands += ((0.14, 0.9, pick(TONES)), (0.9, 0.96, trim))
-    kind = str(
-        rng.choice(
-            ["plain", "stripes", "motif", "blocks", "boards"], p=[0.66, 0.07, 0.1, 0.09, 0.08]
-        )
-    )
-    if room.kind == "bathroom" and rng.random() < 0.75:
-        kind = "blocks"
-    cell = {
-        "blocks": (rng.uniform(0.1, 0.6), rng.uniform(0.06, 0.4)),
-        "boards": (9, rng.uniform(0.08, 0.2)),
-        "stripes": (rng.uniform(0.06, 0.4), 1),
-    }.get(kind, (rng.uniform(0.12, 0.6),) * 2)
-    ink = np.clip(base * rng.uniform(0.75, 1.1) + rng.normal(0, 0.04, 3), 0.05, 0.98)
-    if kind == "boards" and rng.random() < 0.7:
-        base, ink = wood, wood * 0.6
-    wall = Surface(base, kind, ink, cell, rng.uniform(0.2, 2.2), bands, room.seed)
-    accent = replace(wall, color=pick(TONES), kind="plain") if rng.random() < 0.25 else wall
-    ceiling = Surface(white, "plain", None, (0.6, 0.6), rng.uniform(0.2, 1.5), (), room.seed + 1)
-    if rng.random() < 0.14:
-        ceiling = replace(ceiling, color=wood, kind="boards", ink=wood * 0.6, cell=(3, 0.12))
-    elif room.kind in ("office", "shop", "corridor") and rng.random() < 0.5:
-        ceiling = replace(ceiling, kind="blocks", ink=white * 0.8)
-    elif rng.random() < 0.2:
-        ceiling = replace(ceiling, color=base)
-    tone = (
-        wood
-        if rng.random() < 0.6
-        else pick(TONES)
-        if rng.random() < 0.6
-        else white * rng.uniform(0.6, 0.95)
-    )
-    floor = Surface(
-        tone,
-        "boards",
-        tone * 0.7,
-        (rng.uniform(0.5, 1.8), rng.uniform(0.07, 0.2)),
-        5,
-        (),
-        room.seed + 2,
-    )
-    if rng.random() < 0.4 or room.kind in ("bathroom", "shop"):
-        floor = replace(
-            floor,
-            kind=str(rng.choice(["blocks", "plain", "check"], p=[0.55, 0.35, 0.1])),
-            color=pick(TONES) * rng.uniform(0.6, 1),
-            cell=(rng.uniform(0.2, 0.8),) * 2,
-            rough=8,
-        )
-    return {
-        "wall": wall,
-        "accent": accent,
-        "ceiling": ceiling,
-        "floor": floor,
-        "wood": wood,
-        "trim": trim,
-        "beams": rng.random() < 0.13,
-        "cloth": pick(TONES),
-        "white": white,
-    }
-
-
 def _shell(room: Room, attic: bool, rng) -> tuple[list[Wall], list[Wall]]:
     """The four walls, and the ceilings as frames: one, or the two slopes of an attic."""
     width, tall, depth = room.size
@@ -333,48 +201,41 @@ def _shell(room: Room, attic: bool, rng) -> tuple[list[Wall], list[Wall]]:
 
 
 def _paint_shell(room: Room, walls, slopes, look, rng) -> None:
+    """Floor, walls and ceilings, each as one face."""
     width, tall, depth = room.size
     room.face(np.zeros(3), np.array([width, 0, 0]), np.array([0, 0, depth]), UP, look["floor"])
     knee = walls[1].height / tall
     gable = np.array([[0, 0], [1, 0], [1, knee], [0.5, 1], [0, knee]]) if knee < 1 else None
     for i, wall in enumerate(walls):
         surface = look["accent"] if i == room.seed % 4 else look["wall"]
-        room.face(
-            wall.origin,
-            wall.along * wall.length,
-            UP * wall.height,
-            wall.inward,
-            surface,
-            gable if i in (0, 3) else None,
-        )
+        across, up = wall.along * wall.length, UP * wall.height
+        room.face(wall.origin, across, up, wall.inward, surface, gable if i in (0, 3) else None)
     for slope in slopes:
-        room.face(
-            slope.origin,
-            slope.along * slope.length,
-            slope.rise * slope.height,
-            slope.inward,
-            look["ceiling"],
-        )
+        across, up = slope.along * slope.length, slope.rise * slope.height
+        room.face(slope.origin, across, up, slope.inward, look["ceiling"])
     for slope in slopes:
         if not slope.rise[1] and rng.random() < 0.3:
-            inset, fill = rng.uniform(0.3, 0.8), rng.choice([0.92, 1.0])
-            for edge, color in ((inset, 0.85), (inset + 0.08, fill)):
-                surface = replace(
-                    look["ceiling"], color=np.clip(look["ceiling"].color * color, 0, 0.98)
-                )
-                room.panel(
-                    slope, (edge, slope.length - edge), (edge, slope.height - edge), 0.01, surface
-                )
+            _sink_ceiling(room, slope, look["ceiling"], rng)
     if look["beams"]:
         for slope in slopes:
-            reach, deep = (
-                (slope.length, slope.height) if slope.rise[1] else (slope.height, slope.length)
-            )
-            for a in np.arange(0.4, reach, 0.9):
-                span = ((a, a + 0.14), (0, deep)) if slope.rise[1] else ((0, deep), (a, a + 0.14))
-                room.panel(
-                    slope,
-                    *span,
-                    0.03,
-                    Surface(look["wood"] * 0.7, "boards", look["wood"] * 0.5, (2, 0.05)),
-                )
+            _paint_beams(room, slope, look["wood"])
+
+
+def _sink_ceiling(room: Room, slope: Wall, ceiling: Surface, rng) -> None:
+    """A ceiling whose middle hangs lower, or higher, than its edge."""
+    inset, fill = rng.uniform(0.3, 0.8), rng.choice([0.92, 1.0])
+    for edge, color in ((inset, 0.85), (inset + 0.08, fill)):
+        surface = replace(ceiling, color=np.clip(ceiling.color * color, 0, 0.98))
+        spans = (edge, slope.length - edge), (edge, slope.height - edge)
+        room.panel(slope, *spans, 0.01, surface)
+
+
+def _paint_beams(room: Room, slope: Wall, wood: np.ndarray) -> None:
+    """Beams along the shorter way: up a slope, or across a ceiling."""
+    surface = Surface(wood * 0.7, "boards", wood * 0.5, (2, 0.05))
+    reach, deep = slope.length, slope.height
+    if not slope.rise[1]:
+        reach, deep = deep, reach
+    for a in np.arange(0.4, reach, 0.9):
+        spans = ((a, a + 0.14), (0, deep))
+        room.panel(slope, *(spans if slope.rise[1] else spans[::-1]), 0.03, surface)

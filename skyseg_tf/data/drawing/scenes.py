@@ -1,44 +1,24 @@
-"""Draws street scenes with exact labels, as a tree in the format of Cityscapes.
+"""Draws street scenes and rooms with exact labels; `dataset` writes trees of them."""
 
-For demos, tests and benchmarks without a download, and for training without one real photo.
-"""
-
-import json
-import os
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
-from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
-from tqdm import tqdm
 
 from skyseg_tf.data.drawing.canvas import Canvas
 from skyseg_tf.data.drawing.ground import paint_ground
 from skyseg_tf.data.drawing.hall import paint_hall
 from skyseg_tf.data.drawing.photo import develop, draw_photo
-from skyseg_tf.data.drawing.places import PLACES
+from skyseg_tf.data.drawing.places import PLACES, World
 from skyseg_tf.data.drawing.rooms import paint_room
 from skyseg_tf.data.drawing.sky import WEATHERS, draw_weather, mirror_on, paint_sky
 from skyseg_tf.data.drawing.worlds import make_world
 from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.images import write_aside
-from skyseg_tf.labels import CITYSCAPES_LABELS, LABEL_ID
+from skyseg_tf.labels import LABEL_ID
 
-SPLITS = (("train", 0.8), ("val", 0.2))
 FPS = 17.0  # of the Cityscapes snippets
-LABELLED_FRAME = 19  # number of the labelled frame in its snippet
 SMALLEST = 64
-DRAWING = 2  # counts up when the same seed draws another scene than before
-_CITIES = {
-    "train": ("altenfurt", "birkenau", "dornheim", "eschbach", "grauburg", "hollental"),
-    "val": ("lindenau", "morgenthal", "neuwied"),
-    "test": ("ostertor", "quellstadt", "rotenfels"),
-}
-_LAST_VOID = LABEL_ID["out of roi"]  # what the public test masks of Cityscapes still show
+_BEHIND_GROUND = 500  # metres: hills and skylines, whose feet the land hides
 # What a scene may show: weathers of sky.py, places of places.py. Cityscapes was recorded from
 # a car on city roads, by day and not in adverse weather (Cordts et al., CVPR 2016, section 2.1).
 CONDITIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -49,9 +29,6 @@ CONDITIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "indoors": (tuple(WEATHERS), ("hall",)),
 }
-PALETTE = np.zeros((256, 4), np.uint8)  # RGBA by labelId, as in the *_color.png files
-PALETTE[:, 3] = 255
-PALETTE[[x.id for x in CITYSCAPES_LABELS], :3] = [x.color for x in CITYSCAPES_LABELS]
 
 
 @dataclass(frozen=True)
@@ -95,7 +72,7 @@ def draw_scene(
         )
     if seed < 0:
         raise InputError(f"seed {seed} is negative: give 0 or more")
-    _check_conditions(conditions)
+    check_conditions(conditions)
     weathers, places = CONDITIONS[conditions]
     rng = np.random.default_rng([seed, 0])
     _, weather, light = draw_weather(rng, weathers)
@@ -111,13 +88,7 @@ def draw_scene(
         paint_hall(canvas, np.random.default_rng([seed, 1]), seed)
     else:
         paint_sky(canvas, weather, [seed, 2])
-        for item in sorted(world.items, key=lambda item: -item.reach):
-            if item.reach > 500:
-                item.paint(canvas)
-        paint_ground(canvas, world.base, world.strips, world.shadows, world.pools, seed)
-        for item in sorted(world.items, key=lambda item: -item.reach):
-            if item.reach <= 500:
-                item.paint(canvas)
+        _paint_world(canvas, world, seed)
         if wet[0] < (0.3 if not light.sun.any() else 0.06):
             mirror_on(canvas, 0.15 + 0.5 * wet[1], np.random.default_rng([seed, 3]))
     if dressing[0] < 0.3 and not is_room:
@@ -128,7 +99,24 @@ def draw_scene(
     return Scene(image, canvas.labels, canvas.instances)
 
 
-def _check_conditions(conditions: str) -> None:
+def _paint_world(canvas: Canvas, world: World, seed: int) -> None:
+    """What stands beyond the ground that is drawn, the ground, and what stands on it."""
+    items = sorted(world.items, key=lambda item: -item.reach)
+    for item in items:
+        if item.reach > _BEHIND_GROUND:
+            item.paint(canvas)
+    paint_ground(canvas, world.base, world.strips, world.shadows, world.pools, seed)
+    for item in items:
+        if item.reach <= _BEHIND_GROUND:
+            item.paint(canvas)
+
+
+def check_conditions(conditions: str) -> None:
+    """Refuses what is no key of CONDITIONS.
+
+    Raises:
+      InputError: it names those there are.
+    """
     if conditions not in CONDITIONS:
         raise InputError(not_among("conditions", conditions, CONDITIONS))
 
@@ -162,193 +150,3 @@ def _mark_borders(image: np.ndarray, canvas: Canvas, dressing) -> None:
     canvas.labels[edge] = canvas.instances[edge] = label
     if label == LABEL_ID["rectification border"]:
         image[edge] = 0
-
-
-def write_scenes(
-    out: str | Path,
-    count: int,
-    *,
-    size: tuple[int, int] = (1024, 2048),
-    seed: int = 0,
-    splits: Sequence[tuple[str, float]] = SPLITS,
-    sequence_frames: int = 0,
-    conditions: str = "all",
-    workers: int | None = None,
-    progress: bool = False,
-) -> dict[str, int]:
-    """Draws a tree of scenes in the format of Cityscapes.
-
-    Running it again with the same settings draws only what is missing; a larger count adds
-    scenes. Scripts that use several workers need the `if __name__ == "__main__":` guard.
-
-    Args:
-      out: the tree's folder.
-      count: scenes over all splits.
-      size: (height, width).
-      seed: of all scenes; different seeds share no scene.
-      splits: (name, share) of "train", "val", "test"; masks of "test" are dummies, as in the
-        public Cityscapes.
-      sequence_frames: 0, or the length of the video snippet that ends in each labelled frame,
-        up to 20.
-      conditions: key of CONDITIONS: which weathers and places there are.
-      workers: processes; one per core if None. The files are the same for any number.
-      progress: shows a progress bar.
-
-    Returns:
-      Scenes by split.
-
-    Raises:
-      InputError: settings out of range, or a folder that holds something else.
-    """
-    out = Path(out)
-    _check(out, count, size, seed, splits, sequence_frames, workers)
-    _check_conditions(conditions)
-    counts = split_counts(count, splits)
-    _claim(out, count, size, seed, splits, sequence_frames, conditions)
-    jobs = [
-        (out, split, index, tuple(size), seed, sequence_frames, conditions)
-        for split, number in counts.items()
-        for index in range(number)
-    ]
-    jobs = [job for job in jobs if not _is_complete(*job[:3], sequence_frames)]
-    bar = tqdm(total=len(jobs), desc="scenes", unit="scene", disable=not progress)
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
-    with bar:
-        if workers <= 1:
-            for job in jobs:
-                _write_scene(*job)
-                bar.update()
-            return counts
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            try:
-                for done in as_completed([pool.submit(_write_scene, *job) for job in jobs]):
-                    done.result()
-                    bar.update()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    return counts
-
-
-def _check(out, count, size, seed, splits, sequence_frames, workers) -> None:
-    """Raises InputError for settings out of range."""
-    if count < 1:
-        raise InputError(f"count is {count}: give 1 or more scenes")
-    if len(size) != 2 or min(size) < SMALLEST:
-        raise InputError(
-            f"size {' x '.join(map(str, size))}: give height and width, at least 64 each"
-        )
-    if seed < 0:
-        raise InputError(f"seed {seed} is negative: give 0 or more")
-    names = [name for name, _ in splits]
-    if not names or len(set(names)) < len(names) or not set(names) <= set(_CITIES):
-        raise InputError(
-            f"splits {', '.join(names) or '(none)'}: each of {', '.join(_CITIES)} at most once"
-        )
-    if min(share for _, share in splits) < 0 or sum(share for _, share in splits) <= 0:
-        raise InputError("the shares of the splits must be positive")
-    if not 0 <= sequence_frames <= LABELLED_FRAME + 1:
-        raise InputError(
-            f"sequence_frames is {sequence_frames}: give 0 to {LABELLED_FRAME + 1}, the labelled "
-            f"frame is number {LABELLED_FRAME} as in Cityscapes"
-        )
-    if workers is not None and workers < 1:
-        raise InputError(f"workers is {workers}: give 1 or more")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file: give a folder")
-
-
-def split_counts(count: int, splits: Sequence[tuple[str, float]]) -> dict[str, int]:
-    """Divides scenes among splits; a larger count never takes a scene from a split."""
-    total = sum(share for _, share in splits)
-    bounds = np.cumsum([0.0] + [share / total for _, share in splits])
-    # Scene i belongs to the split in which its place in the golden-ratio sequence falls.
-    places = (np.arange(count) * 0.6180339887498949) % 1
-    number = np.clip(np.searchsorted(bounds, places, "right") - 1, 0, len(splits) - 1)
-    return {name: int((number == i).sum()) for i, (name, _) in enumerate(splits)}
-
-
-def _claim(out: Path, count, size, seed, splits, sequence_frames, conditions) -> None:
-    """Writes scenes.json, or compares with the one of an earlier run."""
-    settings = {
-        "drawing": DRAWING,
-        "size": list(size),
-        "seed": seed,
-        "splits": [[name, share] for name, share in splits],
-        "sequence_frames": sequence_frames,
-        "conditions": conditions,
-        "count": count,
-    }
-    path = out / "scenes.json"
-    if path.exists():
-        try:
-            earlier = {"conditions": "all"} | json.loads(path.read_text())
-        except (ValueError, TypeError):
-            raise InputError(
-                f"{path} is damaged: choose another folder or delete this one"
-            ) from None
-        differing = [
-            key for key in settings if key != "count" and earlier.get(key) != settings[key]
-        ]
-        if not differing and earlier.get("count", 0) > count:
-            differing = ["count"]
-        if differing:
-            changes = ", ".join(f"{k} was {earlier.get(k)}, now {settings[k]}" for k in differing)
-            raise InputError(
-                f"{out} holds other scenes ({changes}): choose another folder or delete it"
-            )
-    elif (out / "leftImg8bit").exists() or (out / "gtFine").exists():
-        raise InputError(f"{out} holds a dataset that was not drawn here: choose another folder")
-    with write_aside(path) as aside:
-        aside.write_text(json.dumps(settings, indent=2) + "\n")
-
-
-def _paths(out: Path, split: str, index: int, frames: int):
-    """The files of one scene: photo, (labelIds, color, instanceIds), [(frame number, path)]."""
-    cities = _CITIES[split]
-    city, place = cities[index % len(cities)], index // len(cities)
-    stem = f"{city}_{place:06d}_"
-    key = f"{stem}{LABELLED_FRAME:06d}"
-    photo = out / "leftImg8bit" / split / city / f"{key}_leftImg8bit.png"
-    masks = [
-        out / "gtFine" / split / city / f"{key}_gtFine_{kind}.png"
-        for kind in ("labelIds", "color", "instanceIds")
-    ]
-    snippet = [
-        (k, out / "leftImg8bit_sequence" / split / city / f"{stem}{k:06d}_leftImg8bit.png")
-        for k in range(LABELLED_FRAME - frames + 1, LABELLED_FRAME + 1)
-    ]
-    return photo, masks, snippet
-
-
-def _is_complete(out, split, index, frames) -> bool:
-    photo, masks, snippet = _paths(out, split, index, frames)
-    return all(path.exists() for path in (photo, *masks, *(path for _, path in snippet)))
-
-
-def _write_scene(out, split, index, size, seed, frames, conditions) -> None:
-    """Draws and writes all files of one scene; top level so that workers can import it."""
-    photo, masks, snippet = _paths(out, split, index, frames)
-    # Room for a hundred million scenes per split, so that no two trees or splits share one.
-    scene_seed = seed * 10**9 + list(_CITIES).index(split) * 10**8 + index
-    scene = draw_scene(scene_seed, size, 0.0, conditions)
-    labels, instances = scene.label_ids, scene.instance_ids
-    if split == "test":
-        labels = np.where(labels > _LAST_VOID, 0, labels).astype(np.uint8)
-        instances = labels.astype(np.uint16)
-    for number, path in snippet:
-        if path.exists():
-            continue
-        frame = scene
-        if number != LABELLED_FRAME:
-            frame = draw_scene(scene_seed, size, (number - LABELLED_FRAME) / FPS, conditions)
-        _write_png(path, frame.image)
-    for path, picture in zip(masks, (labels, PALETTE[labels], instances), strict=True):
-        _write_png(path, picture)
-    _write_png(photo, scene.image)
-
-
-def _write_png(path: Path, picture: np.ndarray) -> None:
-    # Level 1: noise does not compress, and the default level would take longer than drawing.
-    with write_aside(path) as aside:
-        Image.fromarray(picture).save(aside, format="png", compress_level=1)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import Camera, Canvas, Light, noise, noise_tile
+from skyseg_tf.data.drawing.camera import Camera, Light
+from skyseg_tf.data.drawing.canvas import Canvas
+from skyseg_tf.data.drawing.noise import noise, noise_tile
 from skyseg_tf.labels import LABEL_ID
 
 
@@ -251,28 +253,15 @@ def _add_clouds(image, rays, light, weather, rng) -> np.ndarray:
     u = (x * np.cos(turn) + z * np.sin(turn)) / stretch + offset[0]
     v = (z * np.cos(turn) - x * np.sin(turn)) + offset[1]
 
-    def field(du, dv):
-        sample = [
-            cv2.remap(
-                noise_tile(beta),
-                ((u + du) * k % 512).astype(np.float32),
-                ((v + dv) * k % 512).astype(np.float32),
-                cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_WRAP,
-            )
-            for k in (1, 3.3)
-        ]
-        return sample[0] + 0.3 * sample[1]
-
-    density = field(0, 0)
+    density = _cloud_field(beta, u, v)
     threshold = 1.3 * np.sqrt(2) * (1 - 2 * cover)
     alpha = np.clip((density - threshold) / soft, 0, 1) if cover > 0 else np.zeros_like(density)
     alpha = alpha * alpha * (3 - 2 * alpha)
     sun = light.sun_direction * 9
-    relief = density - field(
-        (sun[0] * np.cos(turn) + sun[2] * np.sin(turn)) / stretch,
-        sun[2] * np.cos(turn) - sun[0] * np.sin(turn),
-    )
+    towards = (sun[0] * np.cos(turn) + sun[2] * np.sin(turn)) / stretch
+    aside = sun[2] * np.cos(turn) - sun[0] * np.sin(turn)
+    # Where less lies towards the sun, the cloud is lit.
+    relief = density - _cloud_field(beta, u + towards, v + aside)
     thick = np.clip((density - threshold) / 2.5, 0, 1)
     shade = np.clip(0.92 + 0.16 * relief - rng.uniform(0, 0.55) * thick, 0.25, 1.35)
     body = light.sun * 0.75 + light.ambient * 1.1
@@ -284,6 +273,21 @@ def _add_clouds(image, rays, light, weather, rng) -> np.ndarray:
     fade = np.exp(-np.clip(rays[..., 1], 0, 1) * 9)[..., None] * 0.6
     cloud = cloud * (1 - fade) + light.horizon * fade
     return image + alpha[..., None] * (cloud - image)
+
+
+def _cloud_field(beta: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """(h, w) float32 density of clouds at places of the layer, in pixels of the noise tile."""
+    coarse, fine = (
+        cv2.remap(
+            noise_tile(beta),
+            (u * k % 512).astype(np.float32),
+            (v * k % 512).astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_WRAP,
+        )
+        for k in (1, 3.3)
+    )
+    return coarse + 0.3 * fine
 
 
 def _add_sun(image, rays, light) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from skyseg_tf.data.drawing.buildings import Building, box, draw_building, pick
-from skyseg_tf.data.drawing.canvas import UP, Canvas, cross
+from skyseg_tf.data.drawing.buildings import Building, draw_building
+from skyseg_tf.data.drawing.camera import UP, cross
+from skyseg_tf.data.drawing.canvas import Canvas
+from skyseg_tf.data.drawing.solids import box, pick
 
 _TOWER_STYLES = ("stone", "brick", "plaster", "white")
 _SPIRES = ((0.3, 0.45, 0.4), (0.25, 0.25, 0.27), (0.45, 0.25, 0.2))  # display colors

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from skyseg_tf.data.drawing import parts
-from skyseg_tf.data.drawing.canvas import UP, cross
+from skyseg_tf.data.drawing.camera import UP, cross
 from skyseg_tf.data.drawing.places import World
 from skyseg_tf.data.drawing.vehicles import Vehicle, draw_vehicle
 

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 
 from skyseg_tf.data.drawing.branches import grow_branches
-from skyseg_tf.data.drawing.canvas import UP, Canvas, cross, noise
+from skyseg_tf.data.drawing.camera import UP, Camera, cross
+from skyseg_tf.data.drawing.canvas import Canvas
+from skyseg_tf.data.drawing.noise import noise
 
 # Display colors of leaves: dark side, lit side.
 _LEAVES = (
@@ -115,20 +117,10 @@ def _crown(canvas: Canvas, tree: Tree, right, rng) -> None:
     shape = (y1 - y0, x1 - x0)
     grid = np.clip(px * max(high - low), 12, 64) / max(high - low)
     field, sheen = _crown_field(centres, radii, low, high, grid, light, camera, right)
-    # The board's plane to the picture: an affine map is exact enough at this distance.
-    frame = (
-        np.array(
-            [
-                tree.foot + low[0] * right + high[1] * UP,
-                tree.foot + high[0] * right + high[1] * UP,
-                tree.foot + low[0] * right + low[1] * UP,
-            ]
-        )
-        - camera.position
-    ) @ camera.matrix.T
-    if frame[:, 2].min() < 0.2:
+    target = _place_board(camera, tree.foot, right, low, high)
+    if target is None:
         return
-    target = (frame[:, :2] / frame[:, 2:] - 0.5 - (x0, y0)).astype(np.float32)
+    target = (target - (x0, y0)).astype(np.float32)
     h, w = field.shape
     matrix = cv2.getAffineTransform(np.array([[0, 0], [w - 1, 0], [0, h - 1]], np.float32), target)
     size = (shape[1], shape[0])
@@ -149,6 +141,21 @@ def _crown(canvas: Canvas, tree: Tree, right, rng) -> None:
     table = canvas.table(light.ambient * 0.8 + light.sun * 0.75, depth, dark + (lit - dark) * ramp)
     patch = cv2.LUT(cv2.merge([index] * 3), table)
     canvas.paint(x0, y0, patch, cv2.convertScaleAbs(alpha, alpha=255), "vegetation")
+
+
+def _place_board(camera: Camera, foot, right, low, high) -> np.ndarray | None:
+    """Three corners of a crown's board in the picture, (3, 2): upper left and right, lower left.
+
+    They make an affine map of the board to the picture, which is exact enough at this distance;
+    None where the board is too near for that.
+    """
+    corners = [
+        foot + low[0] * right + high[1] * UP,
+        foot + high[0] * right + high[1] * UP,
+        foot + low[0] * right + low[1] * UP,
+    ]
+    frame = (np.array(corners) - camera.position) @ camera.matrix.T
+    return None if frame[:, 2].min() < 0.2 else frame[:, :2] / frame[:, 2:] - 0.5
 
 
 def _crown_field(centres, radii, low, high, grid, light, camera, right):

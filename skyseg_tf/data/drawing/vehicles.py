@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import UP, Canvas, cross
+from skyseg_tf.data.drawing.camera import UP, cross
+from skyseg_tf.data.drawing.canvas import Canvas
 
 # Display colors of cars, as frequent as on the road: white, black, grey, and a few others.
 _PAINTS = (

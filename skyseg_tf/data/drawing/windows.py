@@ -1,12 +1,18 @@
 """Windows of drawn rooms: the light they let in, panes, curtains, blinds and patches of sun."""
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
-from skyseg_tf.data.drawing.canvas import UP, Canvas
+from skyseg_tf.data.drawing.camera import UP
+from skyseg_tf.data.drawing.canvas import Canvas
 from skyseg_tf.data.drawing.interior import TONES, WHITES, Room, Surface, Wall
 from skyseg_tf.data.drawing.parts import glow
 from skyseg_tf.labels import LABEL_ID
+
+_FRAMES = ((0.95, 0.95, 0.95), (0.95, 0.95, 0.95), (0.5, 0.35, 0.22), (0.15, 0.15, 0.16))
+_VEILS = {"": 0.42, "curtain": 0.3, "sheer": 0.1, "blind": 0.18}
 
 
 def plan_windows(room: Room, wall: Wall, rng) -> list:
@@ -46,73 +52,77 @@ def paint_window(room: Room, wall: Wall, hole, rng) -> None:
     """One window: reveal, frame, panes that show the outside to the pixel, curtain or blind."""
     canvas, (a0, a1, y0, y1) = room.canvas, hole
     deep, frame, casing = rng.uniform(0.04, 0.25), rng.uniform(0.03, 0.08), rng.uniform(0, 0.12)
-    columns, rows = int(rng.integers(1, 4)), int(rng.choice([1, 1, 2, 3]))
-    color = np.array(
-        [(0.95, 0.95, 0.95), (0.95, 0.95, 0.95), (0.5, 0.35, 0.22), (0.15, 0.15, 0.16)][
-            rng.integers(4)
-        ]
-    )
-    veil, cloth = (
-        rng.choice(["", "curtain", "sheer", "blind"], p=[0.42, 0.3, 0.1, 0.18]),
-        rng.choice(17),
-    )
-    weave = str(rng.choice(["folds", "folds", "stripes"]))
-    fill, lift = np.ones(3) * rng.uniform(0.5, 5), rng.uniform(0.2, 0.9)
+    grid = int(rng.integers(1, 4)), int(rng.choice([1, 1, 2, 3]))
+    color = np.array(_FRAMES[rng.integers(4)])
+    veil = str(rng.choice(list(_VEILS), p=list(_VEILS.values())))
+    tone, weave = rng.choice(17), str(rng.choice(["folds", "folds", "stripes"]))
+    dark, lift = np.ones(3) * rng.uniform(0.5, 5), rng.uniform(0.2, 0.9)
     if room.view == "night":
-        fill = np.array([0.004, 0.005, 0.009]) * rng.uniform(0.3, 3)
+        dark = np.array([0.004, 0.005, 0.009]) * rng.uniform(0.3, 3)
     daylight = room.ambient * (0.5 if room.view == "night" else rng.uniform(1, 2.5))
     found = canvas.outline(wall.quad(a0, a1, y0, y1))
     if found is None:
         return
     box = found[0]
     if casing > 0.03:
-        canvas.polygon(
-            wall.quad(a0 - casing, a1 + casing, y0 - casing, y1 + casing),
-            color,
-            "building",
-            room.ambient,
-        )
+        around = wall.quad(a0 - casing, a1 + casing, y0 - casing, y1 + casing)
+        canvas.polygon(around, color, "building", room.ambient)
     opening = _cover(canvas, wall.quad(a0, a1, y0, y1), box)
     canvas.paint(*box[:2], canvas.tint((0.93, 0.93, 0.92), daylight, 0), opening, "building")
     sash = np.minimum(opening, _cover(canvas, wall.quad(a0, a1, y0, y1, -deep), box))
     canvas.paint(*box[:2], canvas.tint(color, daylight * 0.7, 0), sash, "building")
-    patch = np.s_[box[1] : box[3], box[0] : box[2]]
-    shows = room.view in ("sky", "green", "facade")
-    for i in range(columns):
-        for k in range(rows):
-            left, right = (a0 + (a1 - a0) * (i + j) / columns for j in (0, 1))
-            bottom, top = (y0 + (y1 - y0) * (k + j) / rows for j in (0, 1))
-            pane = wall.quad(left + frame, right - frame, bottom + frame, top - frame, -deep)
-            glass = np.minimum(opening, _cover(canvas, pane, box))
-            if not shows:
-                canvas.paint(*box[:2], fill.astype(np.float32), glass, "building")
-                continue
-            canvas.paint(*box[:2], np.ascontiguousarray(room.outside.image[patch]), glass, None)
-            seen = glass >= 128
-            canvas.labels[patch][seen] = room.outside.labels[patch][seen]
-            canvas.instances[patch][seen] = room.outside.instances[patch][seen]
+    for pane in _panes(wall, hole, grid, frame, deep):
+        _paint_pane(room, np.minimum(opening, _cover(canvas, pane, box)), box, dark)
     if room.view == "night" and room.sources:
         glow(canvas, wall.at(rng.uniform(a0, a1), rng.uniform(y0, y1)), room.ambient * 2, 0.05)
-    if wall.rise[1] < 0.99:
+    if wall.rise[1] < 0.99:  # nothing hangs before a skylight
         return
-    tone = np.array((WHITES + TONES)[cloth])
+    cloth = np.array((WHITES + TONES)[tone])
     if veil == "sheer":
         light = daylight * (0.7 if room.view == "night" else 2.5)
-        room_surface = Surface(tone * 0.4 + 0.58, "folds", None, (0.13, 1), 1)
-        _hang(
-            room, wall, (a0 - 0.15, a1 + 0.15), (max(0.03, y0 - 0.3), y1 + 0.1), room_surface, light
-        )
+        thin = Surface(cloth * 0.4 + 0.58, "folds", None, (0.13, 1), 1)
+        _hang(room, wall, (a0 - 0.15, a1 + 0.15), (max(0.03, y0 - 0.3), y1 + 0.1), thin, light)
     elif veil == "blind":
-        slats = Surface(tone * 0.3 + 0.67, "boards", tone * 0.5, (9, 0.05), 1)
-        _hang(
-            room, wall, (a0 - 0.02, a1 + 0.02), (y1 - (y1 - y0) * lift, y1 + 0.05), slats, daylight
-        )
+        slats = Surface(cloth * 0.3 + 0.67, "boards", cloth * 0.5, (9, 0.05), 1)
+        low = y1 - (y1 - y0) * lift
+        _hang(room, wall, (a0 - 0.02, a1 + 0.02), (low, y1 + 0.05), slats, daylight)
     elif veil == "curtain":
-        folds = Surface(tone, weave, tone * 0.75, (0.16, 1), 3)
+        folds = Surface(cloth, weave, cloth * 0.75, (0.16, 1), 3)
         low = 0.03 if rng.random() < 0.6 else max(0.03, y0 - 0.15)
         part = (a1 - a0) * rng.uniform(0.12, 0.4)
         for span in ((a0 - 0.3, a0 + part), (a1 - part, a1 + 0.3)):
             _hang(room, wall, span, (low, y1 + 0.15), folds, None)
+
+
+def _panes(wall: Wall, hole, grid: tuple[int, int], frame: float, deep: float) -> Iterator:
+    """World polygons of the glass, column by column; it lies `deep` metres behind the wall."""
+    a0, a1, y0, y1 = hole
+    columns, rows = grid
+    for i in range(columns):
+        for k in range(rows):
+            left, right = (a0 + (a1 - a0) * (i + j) / columns for j in (0, 1))
+            bottom, top = (y0 + (y1 - y0) * (k + j) / rows for j in (0, 1))
+            yield wall.quad(left + frame, right - frame, bottom + frame, top - frame, -deep)
+
+
+def _paint_pane(room: Room, glass: np.ndarray, box, dark: np.ndarray) -> None:
+    """Lets the outside through where there is glass, labels and all, or shows one light.
+
+    Args:
+      room: its canvases.
+      glass: (h, w) uint8 coverage.
+      box: of it in the picture, pixels.
+      dark: (3,) light where nothing is to be seen outside.
+    """
+    canvas, outside = room.canvas, room.outside
+    if room.view not in ("sky", "green", "facade"):
+        canvas.paint(*box[:2], dark.astype(np.float32), glass, "building")
+        return
+    patch = np.s_[box[1] : box[3], box[0] : box[2]]
+    canvas.paint(*box[:2], np.ascontiguousarray(outside.image[patch]), glass, None)
+    seen = glass >= 128
+    canvas.labels[patch][seen] = outside.labels[patch][seen]
+    canvas.instances[patch][seen] = outside.instances[patch][seen]
 
 
 def _hang(room: Room, wall: Wall, a, y, surface: Surface, light) -> None:
@@ -159,8 +169,5 @@ def paint_sunbeams(room: Room, walls, plans, rng) -> None:
         x0, y0, x1, y1 = box = found[0]
         share = _cover(room.canvas, np.clip(points, 0, room.size), box).astype(np.float32) / 255
         indoors = room.canvas.labels[y0:y1, x0:x1] == LABEL_ID["building"]
-        room.canvas.image[y0:y1, x0:x1] *= 1 + (share * indoors * gain)[..., None] * [
-            1.0,
-            0.95,
-            0.85,
-        ]
+        tint = (share * indoors * gain)[..., None] * [1.0, 0.95, 0.85]
+        room.canvas.image[y0:y1, x0:x1] *= 1 + tint

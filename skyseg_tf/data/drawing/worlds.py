@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from skyseg_tf.data.drawing.buildings import Building, draw_building
-from skyseg_tf.data.drawing.canvas import UP, Camera, Light, cross
+from skyseg_tf.data.drawing.camera import UP, Camera, Light, cross
 from skyseg_tf.data.drawing.places import PLACES, Item, World, on_road
 from skyseg_tf.data.drawing.roads import lay_ground
 from skyseg_tf.data.drawing.roadside import add_extras, furnish_side

@@ -1,6 +1,7 @@
 """The runtimes of a trained network: one file and one record each, in order of preference.
 
-A new one is a file with a `load` function and its Backend, and a line in BACKENDS.
+A new one is a file, named after it, with a `load` function and its BACKEND, and its module in
+BACKENDS.
 """
 
 from skyseg_tf.masking.backends import keras, litert, onnxruntime, openvino

@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.files.memory import EXTRA_BYTES
 from skyseg_tf.masking.model_facts import ModelFacts
 
-_MEMORY_WORDS = ("alloc", "memory", "oom ")
 _ROUNDING = 1e-2  # of a probability in float16 or in eight bits
 
 
@@ -161,15 +159,9 @@ class Runtime:
             )
 
 
-def not_loaded(path: Path, runtime: str, error: Exception) -> InputError:
-    """The error of a file that a library refuses; of the library's words the first that tell."""
-    text = str(error)
-    if isinstance(error, MemoryError) or any(word in text.lower() for word in _MEMORY_WORDS):
-        reason = f"it wants {EXTRA_BYTES / 1e6:.0f} MB more memory than its size explains"
-    else:  # OpenVINO begins with places in its own source
-        lines = [line.strip() for line in text.splitlines()]
-        said = [
-            line for line in lines if line and not line.startswith(("Exception from", "Check "))
-        ]
-        reason = (said or [type(error).__name__])[0][:200]
-    return InputError(f"{path}: {runtime} cannot load it ({reason}); export or download it again")
+def not_numbers(path: Path, weights: str) -> InputError:
+    """The error of a file with weights that are NaN, of which some networks make "no sky"."""
+    return InputError(
+        f"{path}: weights of {weights} are no numbers: the training diverged, or the file is "
+        "damaged; train or export it again"
+    )

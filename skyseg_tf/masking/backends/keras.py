@@ -1,15 +1,21 @@
 """Keras: a run's own model.keras, on TensorFlow or JAX."""
 
+import json
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
+
 from skyseg_tf.errors import InputError
-from skyseg_tf.files import sha256_of
+from skyseg_tf.files import open_archive, read_member, sha256_of
+from skyseg_tf.files.memory import EXTRA_BYTES
 from skyseg_tf.labels import SCHEMES, LabelScheme
-from skyseg_tf.masking.backends.interface import Backend, Runtime
+from skyseg_tf.masking.backends.interface import Backend, Runtime, not_numbers
 from skyseg_tf.masking.model_facts import ModelFacts
 from skyseg_tf.masking.model_files import reading
+
+_MAX_CONFIG = 64_000_000  # bytes of config.json in a .keras file
 
 
 def load(path: Path, threads: int | None, streams: int) -> Runtime:
@@ -19,6 +25,10 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
       InputError: no such model, or one that does not say what its classes are.
     """
     network = load_network(path, threads)
+    for variable in network.variables:
+        values = np.asarray(variable)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise not_numbers(path, variable.path)
     return _keras_runtime(path, network, _facts_of_run(path, network))
 
 
@@ -29,8 +39,21 @@ def load_network(path: Path, threads: int | None = None):
       InputError: damaged, or no .keras file.
     """
     keras = _import_keras(threads)
-    with reading(path, "Keras"):
+    with reading(path, "Keras", _check_archive):
         return keras.models.load_model(path, compile=False)
+
+
+def _check_archive(path: Path) -> None:
+    with open_archive(path, path.stat().st_size + EXTRA_BYTES) as archive:
+        names = set(archive.namelist())
+        if missing := sorted({"config.json", "model.weights.h5"} - names):
+            raise InputError(f"{path}: no {missing[0]} in it, so no .keras file; train again")
+        try:
+            json.loads(read_member(archive, "config.json", _MAX_CONFIG))
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: its config.json is damaged; train again") from None
 
 
 def _import_keras(threads: int | None):

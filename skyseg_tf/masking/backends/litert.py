@@ -8,7 +8,9 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.masking.backends.interface import Backend, Runtime
 from skyseg_tf.masking.model_facts import ModelFacts
-from skyseg_tf.masking.model_files import reading
+from skyseg_tf.masking.model_files import reading, starts_with
+
+_check = starts_with("LiteRT", 4, b"TFL3")
 
 
 def load(path: Path, threads: int | None, streams: int) -> Runtime:
@@ -23,7 +25,7 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
     if not beside.is_file():
         raise InputError(f"{beside}: is missing; make both files with `skyseg export`")
     facts = ModelFacts.from_metadata(read_object(beside, "export the model again"), path)
-    with reading(path, "LiteRT"):
+    with reading(path, "LiteRT", _check):
         interpreter = Interpreter(str(path), num_threads=threads)
         interpreter.allocate_tensors()
         entry, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]

@@ -8,7 +8,7 @@ import numpy as np
 from skyseg_tf.masking.backends.interface import Backend, Runtime
 from skyseg_tf.masking.model_facts import ModelFacts
 from skyseg_tf.masking.model_files import reading
-from skyseg_tf.masking.onnx_file import read_metadata
+from skyseg_tf.masking.onnx_file import check_self_contained, read_metadata
 
 
 def load(path: Path, threads: int | None, streams: int) -> Runtime:
@@ -30,7 +30,7 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
     providers = [
         name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in known
     ]
-    with reading(path, "ONNX Runtime"):
+    with reading(path, "ONNX Runtime", check_self_contained):
         # Falling back from the only provider to itself, it would print why.
         session = ort.InferenceSession(
             str(path), options, providers=providers, enable_fallback=len(providers) > 1

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from skyseg_tf.masking.backends.interface import Backend, Runtime
+from skyseg_tf.masking.backends.interface import Backend, Runtime, not_numbers
 from skyseg_tf.masking.model_facts import METADATA_PREFIX, ModelFacts
-from skyseg_tf.masking.model_files import reading
-from skyseg_tf.masking.onnx_file import read_metadata
+from skyseg_tf.masking.model_files import reading, starts_with
+from skyseg_tf.masking.onnx_file import check_self_contained, read_metadata
+
+_check_xml = starts_with("OpenVINO", 0, b"<?xml", b"<net")
 
 
 def load(path: Path, threads: int | None, streams: int) -> Runtime:
@@ -20,11 +22,13 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
     """
     import openvino as ov
 
-    with reading(path, "OpenVINO"):
+    is_onnx = path.suffix == ".onnx"
+    with reading(path, "OpenVINO", check_self_contained if is_onnx else _check_xml):
         core = ov.Core()
         network = core.read_model(path)
+        _check_numbers(path, network)
         compiled = core.compile_model(network, "CPU", _settings(threads, streams))
-        if path.suffix == ".onnx":  # OpenVINO drops its metadata
+        if is_onnx:  # OpenVINO drops its metadata
             metadata = read_metadata(path)
         else:
             told = network.get_rt_info().items()
@@ -51,6 +55,14 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
 
     fixed = batch.get_length() if batch.is_static else None
     return Runtime("openvino", path, facts, infer, fixed, streams)
+
+
+def _check_numbers(path: Path, network: Any) -> None:
+    """Raises InputError for weights that are NaN."""
+    for node in network.get_ordered_ops():
+        is_weight = node.get_type_name() == "Constant"
+        if is_weight and node.data.dtype.kind == "f" and np.isnan(node.data).any():
+            raise not_numbers(path, node.get_friendly_name())
 
 
 def _settings(threads: int | None, streams: int) -> dict[str, Any]:

@@ -1,0 +1,63 @@
+"""Masks in colours, and photos with a mask laid over them."""
+
+import cv2
+import numpy as np
+
+# Over a sky of any hour: no sky is magenta, while Cityscapes' own blue is a clear day's.
+SKY_TINT = (255, 0, 150)
+
+
+def colorize(mask: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """(H, W) class ids and a (256, 3) palette -> (H, W, 3) uint8; ignored pixels are black."""
+    return palette[mask]
+
+
+def overlay(image: np.ndarray, mask: np.ndarray, palette: np.ndarray, alpha=0.5) -> np.ndarray:
+    """Lays the mask's colours over the photo; ignored pixels keep the photo's own colour.
+
+    Args:
+      image: (H, W, 3) uint8.
+      mask: (H, W) uint8 class ids, 255 = ignored.
+      palette: (256, 3) uint8.
+      alpha: weight of the mask's colour, 0-1.
+
+    Returns:
+      (H, W, 3) uint8.
+    """
+    mixed = (1 - alpha) * image + alpha * palette[mask]
+    return np.where((mask == 255)[..., None], image, mixed.round().astype(np.uint8))
+
+
+def outline_width(size: tuple[int, int]) -> int:
+    """Pixels of an outline that shows as one or two on a screen: 1 below 750 rows, 2 at 1080."""
+    return max(1, round(min(size) / 500))
+
+
+def outline(mask: np.ndarray, width: int) -> np.ndarray:
+    """The pixels of a mask within `width` of what is outside it; a picture's edge is no outside.
+
+    Args:
+      mask: (H, W) uint8, 0 and 1.
+      width: in pixels.
+
+    Returns:
+      (H, W) uint8, 0 and 1.
+    """
+    return mask - cv2.erode(mask, np.ones((2 * width + 1,) * 2, np.uint8))
+
+
+def overlay_sky(image: np.ndarray, is_sky: np.ndarray, alpha=0.5) -> np.ndarray:
+    """Tints the sky in SKY_TINT and outlines it; all else is the photo.
+
+    Args:
+      image: (H, W, 3) uint8.
+      is_sky: (H, W) bool.
+      alpha: weight of the tint, 0-1; the outline has 1.
+
+    Returns:
+      (H, W, 3) uint8.
+    """
+    sky = np.asarray(is_sky, np.uint8)
+    tint = np.full_like(image, SKY_TINT)
+    tinted = cv2.copyTo(cv2.addWeighted(image, 1 - alpha, tint, alpha, 0), sky, image.copy())
+    return cv2.copyTo(tint, outline(sky, outline_width(sky.shape)), tinted)

@@ -1,0 +1,25 @@
+"""Other sizes of photos and masks."""
+
+import cv2
+import numpy as np
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes (H, W, C) uint8 to size: by area mean when shrinking, else bilinear."""
+    if image.shape[:2] == tuple(size):
+        return image
+    shrinks = size[0] <= image.shape[0] and size[1] <= image.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (size[1], size[0]), interpolation=method)
+
+
+def size_of_height(height: int, photo: tuple[int, int], divisor: int = 32) -> tuple[int, int]:
+    """(height, width) of about a photo's aspect; the width is the nearest multiple of divisor."""
+    return height, max(1, round(height * photo[1] / photo[0] / divisor)) * divisor
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes (H, W) uint8 class ids to size by nearest neighbour at pixel centres."""
+    if mask.shape[:2] == tuple(size):
+        return mask
+    return cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)

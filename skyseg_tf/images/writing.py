@@ -1,0 +1,117 @@
+"""Files that are written whole or not at all, and pictures in them."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.files.places import is_remote, place, uploaded
+from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
+from skyseg_tf.images.png import find_chunk
+
+_JPEG_SEGMENT = 65_533  # most bytes that a JPEG holds in one piece
+_ASIDES: set[Path] = set()  # files that write_aside has begun
+_ASIDE_NUMBERS = itertools.count()
+
+
+@contextmanager
+def write_aside(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path` and renames it there when all went well.
+
+    The folder is created. After an error or a kill nothing is left under the final name. A URL (see
+    places) is written to when all went well.
+    """
+    if is_remote(path):
+        with uploaded(place(path)) as aside:
+            yield aside
+        return
+    path = place(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Short, since `path` itself may have as long a name as the disk allows.
+    aside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{next(_ASIDE_NUMBERS)}.tmp")
+    _ASIDES.add(aside)
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+        _ASIDES.discard(aside)
+
+
+def discard_asides() -> None:
+    """Removes what `write_aside` has begun, for a process that ends without its threads."""
+    for aside in tuple(_ASIDES):
+        aside.unlink(missing_ok=True)
+
+
+def check_folder(folder: str | Path) -> None:
+    """Refuses a folder that could not be written into, before hours of work for it.
+
+    Args:
+      folder: it need not exist; nothing is made.
+
+    Raises:
+      InputError: a file is in the way, or no permission to write there.
+    """
+    if is_remote(folder):
+        return  # what a storage allows is known when it is asked to
+    folder = Path(folder)
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise InputError(f"{folder}: a file is in the way ({there}); choose another folder")
+        effective = os.access in os.supports_effective_ids
+        may_write = os.access(there, os.W_OK | os.X_OK, effective_ids=effective)
+    except PermissionError:  # a folder above it may not even be looked into
+        there, may_write = folder.parent, False
+    if not may_write:
+        raise InputError(f"{folder}: no permission to write in {there}; choose another folder")
+
+
+def write_image(
+    path: str | Path,
+    image: np.ndarray,
+    metadata: PhotoMetadata = NO_METADATA,
+    software: str | None = None,
+) -> None:
+    """Writes (H, W), (H, W, 3) or (H, W, 4) as PNG or JPEG (by the suffix), whole or not at all.
+
+    Args:
+      path: the file.
+      image: uint8; of a PNG also uint16 grey.
+      metadata: of the photo that it was made of: its profile and EXIF block are written along.
+      software: what a PNG says of its maker, in the chunk that `software_of` reads.
+    """
+    suffix = place(path).suffix.lower().lstrip(".").replace("jpg", "jpeg")
+    exif = metadata.exif
+    if suffix == "jpeg" and exif and len(exif) > _JPEG_SEGMENT:  # as a PNG or TIFF may have it
+        exif = None
+    options = {"icc_profile": metadata.icc_profile, "exif": exif}
+    if software:
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_text("Software", software)
+    options = {key: value for key, value in options.items() if value}
+    with write_aside(path) as aside:
+        Image.fromarray(image).save(aside, format=suffix, quality=95, **options)
+
+
+def software_of(path: str | Path) -> str | None:
+    """What a PNG says first of its maker; None of all other files, and of what cannot be read.
+
+    Files of a URL are not asked, since that is a request each.
+    """
+    if is_remote(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            text = find_chunk(file, b"tEXt") or b""
+    except OSError:
+        return None
+    key, _, value = text.partition(b"\0")
+    return value.decode("latin1") if key == b"Software" else None

@@ -1,0 +1,104 @@
+"""HTTP connections whose clients must keep up: headers in time, and answers taken.
+
+Uvicorn waits for ever for the rest of a request's headers, and for a client that does not read its
+answer; each such client holds a connection, and its answer in memory.
+"""
+
+import asyncio
+import json
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from skyseg_tf.server.requests import error_body
+
+try:
+    import resource
+except ModuleNotFoundError:  # Windows counts no open files
+    resource = None
+
+HEADER_SECONDS = 10.0  # for all headers of a request
+READ_SECONDS = 20.0  # without one byte of the answer taken
+_FILES_BESIDE = 100  # open files that the process may need for other things
+_MOST = 1000
+
+
+def most_connections() -> int:
+    """How many clients may be connected: each takes an open file, of which a process has few."""
+    if resource is None:
+        return _MOST
+    return max(1, min(_MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _FILES_BESIDE))
+
+
+class PunctualConnection(H11Protocol):
+    """A connection that is closed where its client does not keep up."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Waits for the first headers, or refuses the client where there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > most_connections():
+            self._refuse(503, "busy", "too many connections; come again in 1 s", "Retry-After: 1")
+        else:
+            self._await_headers()
+
+    def data_received(self, data: bytes) -> None:
+        """Begins to wait for headers with their first byte, and ends with their last."""
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
+            self._wait_no_more()
+        elif self._deadline is None:
+            self._await_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends all waiting."""
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Watches how the client takes its answer, which by now is all in the buffer."""
+        super().on_response_complete()
+        self._watch_reader(self.transport.get_write_buffer_size())
+
+    def send_400_response(self, msg: str) -> None:
+        """The answer to what is no HTTP, as JSON like all others."""
+        self._refuse(400, "bad_request", "this is no HTTP request")
+
+    def _await_headers(self) -> None:
+        self._deadline = self.loop.call_later(HEADER_SECONDS, self._headers_missing)
+
+    def _wait_no_more(self) -> None:
+        if self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _headers_missing(self) -> None:
+        self._deadline = None
+        told = f"the request's headers took over {HEADER_SECONDS:g} s to arrive"
+        self._refuse(408, "too_slow", told)
+
+    def _watch_reader(self, left: int) -> None:
+        """Hangs up where nothing of what is left of the answer has been taken after a while."""
+        if left:
+            self.loop.call_later(READ_SECONDS, self._check_reader, left)
+
+    def _check_reader(self, before: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left >= before:
+            self.transport.abort()
+        else:
+            self._watch_reader(left)
+
+    def _refuse(self, status: int, code: str, message: str, *headers: str) -> None:
+        """Answers without the application, and closes the connection.
+
+        Where an answer has begun already, h11 has no room for another one: the client only sees
+        the connection end.
+        """
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = json.dumps(error_body(code, message)).encode()
+            lines = [f"HTTP/1.1 {status} ", "Content-Type: application/json", *headers]
+            lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
+            self.transport.write("\r\n".join(lines).encode() + body)
+        self.transport.close()
