@@ -49,8 +49,9 @@ data: env  ## draw the demo dataset: 900 street scenes in the format of Cityscap
 train: data  ## demo data, records, training, IoU plot
 	@$(RUN) -m skyseg_tf.train
 
+# Without restarts: xdist deals a crashed worker's file out again, and waits for ever if that crashes too.
 test: env-dev  ## the fast tests, a file per process at a time
-	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
 test-slow: env-dev  ## all tests
 	@$(RUN) -m pytest -m "slow or not slow"

@@ -47,6 +47,15 @@ def tiny():
 
 
 @pytest.fixture
+def undrawn(monkeypatch) -> None:
+    """Trainings end without their pictures, which take longer to draw than a tiny network to train.
+
+    A run that is a fixture of a wider scope is made before, with them.
+    """
+    monkeypatch.setattr("skyseg_tf.training.result._write_plots", lambda *_: None)
+
+
+@pytest.fixture
 def small_scenes(monkeypatch) -> None:
     """What an export without records is compared on is drawn small."""
     monkeypatch.setattr("skyseg_tf.exporters.export._DRAWN_SIZE", (64, 96))

@@ -15,7 +15,7 @@ from skyseg_tf.training import bad_records
 
 
 @pytest.fixture
-def config(tiny, records, tmp_path):
+def config(tiny, undrawn, records, tmp_path):
     return TrainConfig(
         records=shutil.copytree(records, tmp_path / "sky"), model="skynet", epochs=2, batch_size=2,
         ema=0.9, run=tmp_path / "run", plots=tmp_path / "plots", quiet=True,

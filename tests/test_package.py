@@ -98,6 +98,7 @@ def test_metadata(wheel):
     assert b"skyseg = skyseg_tf.console.cli:main" in scripts
 
 
+@pytest.mark.slow
 def test_a_wheel_of_the_sdist_is_the_same(source, wheel, tmp_path):
     sdist = build("sdist", source, tmp_path / "dist")
     inside = names(sdist)

@@ -1,5 +1,4 @@
 import importlib
-import os
 import re
 import signal
 import socket
@@ -28,6 +27,7 @@ from drawn_clips import (
     show,
     write_clip,
 )
+from signals import strike
 
 from skyseg_tf import predict
 from skyseg_tf.errors import InputError
@@ -365,7 +365,7 @@ def test_interrupt_finishes_the_file(tmp_path):
     def infer(images):
         calls.append(1)
         if len(calls) == 10:
-            os.kill(os.getpid(), signal.SIGINT)
+            strike()
         return bright_is_sky(images)
 
     report = run(write_clip(tmp_path / "clip.mp4", 200), tmp_path / "o.mp4", make_runtime(infer))

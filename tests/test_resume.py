@@ -22,6 +22,8 @@ from skyseg_tf.runs.folder import read_config, write_json
 from skyseg_tf.train import TrainConfig, main, train
 from skyseg_tf.training.resume import resumed
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 # The real command, which sends itself a signal after a given number of batches.
 STRUCK = """
 import os, sys

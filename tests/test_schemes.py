@@ -51,6 +51,7 @@ def write_dataset(root, values):
 @pytest.mark.parametrize(
     "name", ["sky_first", *(pytest.param(n, marks=pytest.mark.slow) for n in [*OWN][1:])]
 )
+@pytest.mark.usefixtures("tiny", "undrawn")
 def test_a_scheme_of_ones_own_goes_the_whole_way(tmp_path, name):
     values = OWN[name]
     source = write_dataset(tmp_path / "mine", values.values())
@@ -67,7 +68,7 @@ def test_a_scheme_of_ones_own_goes_the_whole_way(tmp_path, name):
     assert manifest.class_names == tuple(values)
     assert sum(manifest.splits["train"].class_pixels) == 32 * 64 * manifest.splits["train"].count
 
-    run = train(TrainConfig(records=records, model="skyline", epochs=1, batch_size=4, augment="light",
+    run = train(TrainConfig(records=records, model="skynet", epochs=1, batch_size=4, augment="light",
                             run=tmp_path / "run", plots=tmp_path / "plots", quiet=True))  # fmt: skip
     assert list(json.loads((run / "metrics.json").read_text())["iou"]) == list(values)
 

@@ -1,9 +1,9 @@
-import os
 import signal
 import threading
 import time
 
 import pytest
+from signals import strike
 
 from skyseg_tf.errors import Stuck
 from skyseg_tf.masking.stages import Stage, run_stages
@@ -163,7 +163,7 @@ def test_interrupt_finishes_what_is_under_way():
     def stage(item):
         time.sleep(0.005)
         if item == 10:
-            os.kill(os.getpid(), signal.SIGINT)
+            strike()
         return item
 
     times, stopped = run_stages(
@@ -176,9 +176,9 @@ def test_interrupt_finishes_what_is_under_way():
 
 def test_a_second_interrupt_gives_up():
     def stage(item):
-        time.sleep(0.001)
+        time.sleep(0.2 if item == 12 else 0.001)  # two that come at once are one
         if item in (10, 12):
-            os.kill(os.getpid(), signal.SIGINT)
+            strike()
         time.sleep(0.02)
         return item
 
@@ -196,13 +196,13 @@ def test_no_thread_is_left_at_work_when_an_exception_strikes_the_waiting(monkeyp
     """Who called closes the files then; a thread that still reads them takes the process along."""
     is_alive, struck = threading.Thread.is_alive, []
 
-    def strike(thread):
+    def interrupted(thread):
         if thread.name == "source" and not struck:
             struck.append(thread)
             raise KeyboardInterrupt
         return is_alive(thread)
 
-    monkeypatch.setattr(threading.Thread, "is_alive", strike)
+    monkeypatch.setattr(threading.Thread, "is_alive", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_stages(("source", range(10_000)), [Stage("a", lambda item: time.sleep(0.005))])
     assert not struck[0].is_alive()
@@ -217,7 +217,7 @@ def test_an_interrupt_beside_an_error_changes_nothing():
         yield 0
         failed.wait(5)
         time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+        strike()
         time.sleep(0.2)
         yield from range(100)
 
@@ -240,13 +240,13 @@ def test_a_stage_that_hangs_is_left_behind(number):
             begun.set()
             gate.wait(60)
 
-    def strike():
+    def end():
         begun.wait(5)
         time.sleep(0.1)
-        os.kill(os.getpid(), number)
+        strike(number)
 
     before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    threading.Thread(target=strike).start()
+    threading.Thread(target=end).start()
     start = time.monotonic()
     with pytest.raises(Stuck) as stop:
         run_stages(("source", range(1000)), [Stage("a", hang, 2), Stage("b", print)], patience=0.5)
@@ -263,7 +263,7 @@ def test_what_a_hanging_source_gave_is_kept():
     def source():
         yield from range(5)
         time.sleep(0.2)
-        os.kill(os.getpid(), signal.SIGINT)
+        strike()
         gate.wait(60)
         yield 5
 
@@ -284,7 +284,7 @@ def test_a_slow_stage_is_waited_for():
     def slow(item):
         time.sleep(0.4)
         if item == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+            strike()
         return item
 
     times, stopped = run_stages(

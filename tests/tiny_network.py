@@ -15,4 +15,10 @@ def tiny(num_classes, size):
     return keras.Model(image, {"logits": logits}, name="skynet")
 
 
-NETWORKS = MODELS | {"skynet": Network(tiny)}
+NETWORKS = MODELS | {"skynet": Network(tiny, divisor=4)}
+
+if __name__ == "__main__":
+    from skyseg_tf.train import main
+
+    MODELS.update(NETWORKS)
+    main()

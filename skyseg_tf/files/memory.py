@@ -2,12 +2,15 @@
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 EXTRA_BYTES = 900_000_000  # beside three times the file's own size
 _THREAD_BYTES = 16_000_000  # stack and buffers of one, of which the libraries start one per core
+_readers = SimpleNamespace(lock=threading.Lock(), allowed=0, taken=0, before=(-1, -1))
 
 
 @contextmanager
@@ -24,13 +27,29 @@ def bounded_memory(path: Path) -> Iterator[None]:
     import resource
 
     allowed = 3 * path.stat().st_size + EXTRA_BYTES + _THREAD_BYTES * (os.cpu_count() or 1)
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    limits = [_data_bytes() + allowed, *(n for n in before if n != resource.RLIM_INFINITY)]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), before[1]))
+    _change_limit(resource, allowed)
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, before)
+        _change_limit(resource, -allowed)
+
+
+def _change_limit(resource: ModuleType, by: int) -> None:
+    """Readers in several threads share one limit, and the last one takes it away.
+
+    Were each to restore what it found, one that began inside another and ended after it would leave
+    the process limited for ever.
+    """
+    with _readers.lock:
+        if not _readers.allowed:
+            _readers.before = resource.getrlimit(resource.RLIMIT_DATA)
+            _readers.taken = _data_bytes()
+        _readers.allowed += by
+        soft, hard = _readers.before
+        if _readers.allowed:
+            most = _readers.taken + _readers.allowed
+            soft = min([most, *(n for n in _readers.before if n != resource.RLIM_INFINITY)])
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def _data_bytes() -> int:
