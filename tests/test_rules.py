@@ -136,9 +136,10 @@ def test_imports_go_down(path):
 
 
 def test_the_root_holds_verbs_and_few_rooms():
-    entries = {path.name for path in PACKAGE.iterdir() if not path.name.startswith(".")}
-    entries -= {"__pycache__", "py.typed"}
-    assert len(entries - {f"{verb}.py" for verb in VERBS}) <= 20
+    entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__", "py.typed"}
+    rooms = entries - {f"{verb}.py" for verb in VERBS}
+    assert ".streamlit" in rooms  # no room, but Streamlit looks for it beside its script
+    assert len(rooms - {".streamlit"}) <= 20
 
 
 def test_light_modules_start_without_tensorflow():

@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
@@ -32,25 +33,26 @@ def import_ray():
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None, *, shows_output: bool = False) -> Iterator[None]:
     """Inside, this process may give tasks to a Ray cluster.
 
     Args:
       address: of one that runs, or "auto" for the one that this machine is part of; None: one is
         started on this machine and ends with the block, its files with it.
+      shows_output: what tasks print is printed here.
 
     Raises:
       InputError: Ray is not installed, or no such cluster.
     """
     ray = import_ray()
-    options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    options = {"log_to_driver": shows_output, "logging_level": "ERROR"}
     with TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         if address is None:
-            options |= {"address": "local", "_temp_dir": folder}
+            options |= {"address": "local", "include_dashboard": False, "_temp_dir": folder}
             # Ray would make a key of its own for it, and leave it in the home folder.
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         else:
-            options = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
+            options |= {"address": address}
         try:
             ray.init(**options)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -68,6 +70,47 @@ def connected(address: str | None) -> Iterator[None]:
 def cpus() -> int:
     """Of all machines of the cluster."""
     return max(1, int(import_ray().cluster_resources().get("CPU", 1)))
+
+
+def places(cpus: int, gpus: int = 0) -> int:
+    """How many tasks of so many processors and GPUs the cluster has room for at a time.
+
+    Raises:
+      InputError: for none.
+    """
+    wanted = {kind: count for kind, count in (("CPU", cpus), ("GPU", gpus)) if count}
+    nodes = [node["Resources"] for node in import_ray().nodes() if node["Alive"]]
+    found = sum(
+        int(min(node.get(kind, 0) // count for kind, count in wanted.items())) for node in nodes
+    )
+    if not found:
+        raise InputError(
+            f"no machine of the Ray cluster has {cpus} processors and {gpus} GPUs: ask for fewer"
+        )
+    return found
+
+
+def task_of(function: Callable, cpus: int, gpus: int = 0) -> Callable[..., Any]:
+    """What starts a function as a task of the cluster, and again where its process died.
+
+    The task works in the folder of this process, so that relative paths are the same there.
+
+    Args:
+      function: of a module, for it is sent by its name.
+      cpus, gpus: that it takes.
+
+    Returns:
+      The function's arguments -> the task's reference.
+    """
+    task = import_ray().remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(run_in)
+    return partial(task.remote, os.getcwd(), function)
+
+
+def run_in(folder: str, function: Callable, *args: Any) -> Any:
+    """Calls a function in a folder, where that is there: URLs need none."""
+    if os.path.isdir(folder):
+        os.chdir(folder)
+    return function(*args)
 
 
 def run_bounded(

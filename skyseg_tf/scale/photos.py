@@ -12,7 +12,7 @@ from skyseg_tf.masking.backends import Runtime
 from skyseg_tf.masking.photo_jobs import Done, load_model, mask_photos
 from skyseg_tf.masking.photo_stages import Job
 from skyseg_tf.masking.settings import PredictConfig
-from skyseg_tf.scale.cluster import RETRIES, cpus, import_ray, run_bounded
+from skyseg_tf.scale.cluster import import_ray, places, run_bounded, task_of
 
 _CPUS = 2  # of a task: the network runs in some threads while others read and write
 _MOST = 32  # photos of a task
@@ -33,15 +33,15 @@ def mask_on_ray(
       InputError: a model that cannot be used, or machines that died again and again.
       OSError: a full or failing disk.
     """
-    ray = import_ray()
-    size = max(config.batch_size, min(_MOST, -(-len(jobs) // (4 * _places()))))
+    cpus = min(_CPUS, _smallest())
+    size = max(config.batch_size, min(_MOST, -(-len(jobs) // (4 * places(cpus)))))
     parts = ((start, jobs[start : start + size]) for start in range(0, len(jobs), size))
-    task = ray.remote(num_cpus=min(_CPUS, _smallest()), max_retries=RETRIES)(_mask)
+    task = task_of(_mask, cpus)
 
     def begin(start: int, part: list[Job]):
-        return task.remote(config, part, few)
+        return task(config, part, few)
 
-    for _, done in run_bounded(begin, parts, lambda: 2 * _places()):
+    for _, done in run_bounded(begin, parts, lambda: 2 * places(cpus)):
         for one in done:
             tell(one)
 
@@ -50,10 +50,6 @@ def _smallest() -> int:
     """Processors of the smallest machine that has any."""
     nodes = [node["Resources"] for node in import_ray().nodes() if node["Alive"]]
     return int(min((node["CPU"] for node in nodes if node.get("CPU")), default=1))
-
-
-def _places() -> int:
-    return max(1, cpus() // min(_CPUS, _smallest()))
 
 
 def _mask(config: PredictConfig, jobs: list[Job], few: bool) -> list[Done]:

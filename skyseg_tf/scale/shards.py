@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
-from skyseg_tf.scale.cluster import RETRIES, cpus, import_ray, run_bounded
+from skyseg_tf.scale.cluster import cpus, import_ray, run_bounded, task_of
 
 
 class RayTasks:
@@ -32,11 +32,11 @@ class RayTasks:
     ) -> dict[str, Any]:
         """See data.shards.Engine; it is told of a shard's records when all of them are done."""
         ray = import_ray()
-        task = ray.remote(num_cpus=1, max_retries=RETRIES)(_run)
+        task = task_of(_run, 1)
         shared = ray.put(function)
 
         def start(shard: str, item: Any):
-            return task.remote(shared, shard, item)
+            return task(shared, shard, item)
 
         def limit() -> int:
             return self.workers or 2 * cpus()

@@ -17,6 +17,7 @@ from skyseg_tf.console.flags import (
     PRUNERS,
     RESULT,
     SAMPLERS,
+    SCALE,
     SCHEMES,
     SEARCH,
     TRACKERS,
@@ -130,6 +131,24 @@ class TrainConfig(TrainingSettings):
     a training of so many epochs has at that step; and --records, where these have moved."""
     plots: Annotated[Path, RESULT] = Path("plots")
     """Folder of the IoU plot, beside the run's own plots."""
+    coordinator: Annotated[str | None, SCALE, default_is("this process trains alone")] = None
+    """HOST:PORT of the first of several processes that share each batch, with KERAS_BACKEND=jax; all
+    are given the same flags but for --process-id, and see the records and the run under one path."""
+    num_processes: Annotated[int, SCALE] = 1
+    """How many there are."""
+    process_id: Annotated[int, SCALE] = 0
+    """Which of them this is; 0 alone writes the run."""
+    engine: Annotated[str, SCALE, Parameter(choices=("here", "ray"))] = "here"
+    """ray: a Ray cluster starts --workers such processes, and again from the last checkpoint where
+    one dies."""
+    workers: Annotated[int, SCALE] = 1
+    """Processes on the cluster."""
+    task_cpus: Annotated[int, SCALE] = 1
+    """Processors of each."""
+    task_gpus: Annotated[int, SCALE] = 0
+    """GPUs of each; give --devices as many."""
+    address: Annotated[str | None, SCALE, default_is("Ray is started here")] = None
+    """Of the Ray cluster: auto for the one that this machine is part of, or HOST:PORT."""
 
 
 @dataclass(frozen=True)
@@ -161,3 +180,14 @@ class SearchConfig(TrainingSettings):
     """Stop trials that fall behind."""
     trials: Annotated[int, SEARCH] = 20
     """How many, for random and tpe; a search that goes on may have more."""
+    storage: Annotated[str | None, SEARCH, default_is("study.db in --run")] = None
+    """Where the trials are noted, for machines whose common disk keeps no SQLite file: the URL of a
+    database (postgresql://..., mysql://...), as Optuna takes it, or journal for a file in --run."""
+    engine: Annotated[str, SCALE, Parameter(choices=("here", "ray"))] = "here"
+    """ray: trials are tasks of a Ray cluster, as many at a time as it has room for."""
+    task_cpus: Annotated[int, SCALE] = 1
+    """Processors of a trial there."""
+    task_gpus: Annotated[int, SCALE] = 0
+    """GPUs of a trial there; give --devices as many."""
+    address: Annotated[str | None, SCALE, default_is("Ray is started here")] = None
+    """Of the Ray cluster: auto for the one that this machine is part of, or HOST:PORT."""

@@ -36,7 +36,7 @@ def settle(config: TrainConfig) -> Job:
     extra = tuple(local_records(one, config.data, config.quiet) for one in config.extra_records)
     config = replace(config, extra_records=extra)
     check_settings(config, manifest, records)
-    run = config.resume or _new_run(config, manifest.scheme)
+    run = config.resume or (config.run if config.process_id else _new_run(config, manifest.scheme))
     augment = augment_of(config)
     config = replace(config, records=records, source=None, augment=augment, run=run)
     for folder in (run, config.plots):
