@@ -87,3 +87,37 @@ def measured_memory():
         assert taken < limit, f"{taken / 1e6:.0f} MB"
 
     return measured
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """Six photos in two folders, and a file that is none."""
+    from drawn_trees import write_photo
+
+    for number in range(6):
+        write_photo(tmp_path / f"photos/{number % 2}/{number}.png", number, (48, 64))
+    (tmp_path / "photos/0/torn.png").write_bytes(b"torn")
+    return tmp_path / "photos"
+
+
+@pytest.fixture(scope="module")
+def three_nodes():
+    """A cluster of three nodes, on this machine."""
+    pytest.importorskip("ray")
+    from ray_cluster import one_processor, with_this_package
+
+    from skyseg_tf.scale.cluster import import_ray
+
+    import_ray()
+    from ray.cluster_utils import Cluster
+
+    before, os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH"), with_this_package()
+    cluster = Cluster(True, head_node_args={"include_dashboard": False} | one_processor())
+    for _ in range(2):
+        cluster.add_node(**one_processor())
+    cluster.wait_for_nodes()
+    yield cluster
+    cluster.shutdown()
+    os.environ.pop("PYTHONPATH")
+    if before is not None:
+        os.environ["PYTHONPATH"] = before

@@ -1,22 +1,16 @@
 """Several machines: places that fsspec reaches, and work that a Ray cluster does."""
 
-import os
 import pickle
 import shutil
-import socket
 import subprocess
 import sys
-import threading
-import time
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_trees import add_scene, camvid, flat, write_mask, write_photo
+from drawn_trees import add_scene, camvid, flat, write_mask
 
-from skyseg_tf.build import build
 from skyseg_tf.data import building
 from skyseg_tf.data.copies import local_file, local_records
 from skyseg_tf.data.examples import STORAGES
@@ -149,7 +143,8 @@ def test_one_machine_imports_nothing_of_it(tree, tmp_path):
     code = (
         "import sys; from pathlib import Path; from skyseg_tf.build import build, BuildConfig; "
         "build(BuildConfig(out=Path(sys.argv[2]), source=Path(sys.argv[1]), image_size=(8, 16), "
-        "quiet=True)); import skyseg_tf.scale, skyseg_tf.predict, skyseg_tf.search; "
+        "quiet=True)); import skyseg_tf.scale, skyseg_tf.predict; "
+        "import skyseg_tf.training.story, skyseg_tf.training.search; "
         "print({'ray', 'fsspec', 'upath', 's3fs'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", code, tree, tmp_path / "r"]
@@ -194,14 +189,6 @@ def test_read_tfrecord_reads_a_url(tree, tmp_path, memory):
 
 
 # --- predict ---
-
-
-@pytest.fixture
-def photos(tmp_path):
-    for number in range(6):
-        write_photo(tmp_path / f"photos/{number % 2}/{number}.png", number, (48, 64))
-    (tmp_path / "photos/0/torn.png").write_bytes(b"torn")
-    return tmp_path / "photos"
 
 
 def masks(folder) -> dict:
@@ -253,138 +240,3 @@ def test_outputs_of_every_kind_are_known_to_be_whole(photos, tmp_path, suffix):
     out.write_bytes(out.read_bytes()[:-3])
     assert not is_whole(out)
     assert not is_whole(tmp_path / "missing.png")
-
-
-# --- Ray ---
-
-
-def with_this_package() -> str:
-    """A PYTHONPATH by which Ray's processes find what is tested."""
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), *given]))
-
-
-def one_processor() -> dict:
-    """What a node is made of. Ports are named, since Ray waits but 15 s for those of its agents."""
-    agents = ("metrics_agent", "metrics_export", "dashboard_agent_listen", "runtime_env_agent")
-    free = [socket.create_server(("127.0.0.1", 0)) for _ in agents]
-    ports = {f"{agent}_port": one.getsockname()[1] for agent, one in zip(agents, free, strict=True)}
-    for one in free:
-        one.close()
-    return {"num_cpus": 1} | ports
-
-
-@pytest.fixture(scope="module")
-def three_nodes():
-    """A cluster of three nodes, on this machine."""
-    pytest.importorskip("ray")
-    from skyseg_tf.scale.cluster import import_ray
-
-    import_ray()
-    from ray.cluster_utils import Cluster
-
-    before, os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH"), with_this_package()
-    cluster = Cluster(True, head_node_args={"include_dashboard": False} | one_processor())
-    for _ in range(2):
-        cluster.add_node(**one_processor())
-    cluster.wait_for_nodes()
-    yield cluster
-    cluster.shutdown()
-    os.environ.pop("PYTHONPATH")
-    if before is not None:
-        os.environ["PYTHONPATH"] = before
-
-
-@contextmanager
-def a_node_dies(cluster, when):
-    """Inside, a node is killed as soon as `when()` says so; another takes its place afterwards."""
-    killed = threading.Event()
-
-    def kill():
-        while not when():
-            time.sleep(0.01)
-        cluster.remove_node(sorted(cluster.worker_nodes, key=str)[0], allow_graceful=False)
-        killed.set()
-
-    thread = threading.Thread(target=kill, daemon=True)
-    thread.start()
-    yield
-    thread.join(10)
-    assert killed.is_set()
-    cluster.add_node(**one_processor())
-    cluster.wait_for_nodes()
-
-
-def left_behind(folder) -> list:
-    return list(folder.rglob(".*"))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("storage", STORAGES)
-def test_a_build_on_three_nodes_of_which_one_dies(three_nodes, tmp_path, storage):
-    tree, out = tmp_path / "tree", tmp_path / "there"
-    for seed in range(40):
-        add_scene(tree, "train" if seed % 4 else "val", f"city{seed % 3}", seed, size=(1024, 2048))
-    settings = replace(config(tree, tmp_path / "here", storage=storage), shards=12)
-    build(settings)
-
-    def some_are_done():
-        return len(list(out.glob("*.tfrecord")) + list(out.glob(".build/uint8/*.tfrecord"))) > 3
-
-    on_ray = replace(settings, out=out, engine="ray", address=three_nodes.address)
-    with a_node_dies(three_nodes, some_are_done):
-        build(on_ray)
-    assert content(out) == content(tmp_path / "here")
-    assert not left_behind(out)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_masks_of_three_nodes_of_which_one_dies(three_nodes, photos, tmp_path, capsys):
-    for number in range(6, 60):
-        write_photo(photos / f"{number % 2}/{number}.png", number, (480, 640))
-    out = tmp_path / "there"
-    settings = PredictConfig((str(photos),), tmp_path / "here", quiet=True)
-    assert predict(settings) == 1
-    on_ray = replace(settings, out=out, engine="ray", address=three_nodes.address, resume=True)
-    with a_node_dies(three_nodes, lambda: len(list(out.rglob("*.png"))) > 3):
-        assert predict(on_ray) == 1
-    assert capsys.readouterr().err.count("torn.png: not a readable image") == 2
-    assert masks(out) == masks(tmp_path / "here")
-    times = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
-    assert predict(on_ray) == 1
-    assert times == {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_everything_on_s3(tree, photos, tmp_path, monkeypatch):
-    """Ray is started by the commands themselves; moto answers for S3."""
-    for package in ("ray", "s3fs"):
-        pytest.importorskip(package)
-    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "drawn")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        monkeypatch.setenv("PYTHONPATH", with_this_package())
-        storage = place("s3://bucket").fs
-        storage.mkdir("bucket")
-        storage.put(str(tree), "bucket/tree", recursive=True)
-        storage.put(str(photos), "bucket/photos", recursive=True)
-        build(config(tree, tmp_path / "here"))
-        build(config(Path("s3://bucket/tree"), Path("s3://bucket/records"), engine="ray"))
-        assert content("s3://bucket/records") == content(tmp_path / "here")
-        assert not [name for name in storage.find("bucket/records") if "/." in name]
-        folder = local_records("s3://bucket/records", tmp_path / "copies", quiet=True)
-        assert read_manifest(folder) == read_manifest(tmp_path / "here")
-        predict(PredictConfig((str(photos),), tmp_path / "masks", quiet=True))
-        there = PredictConfig(("s3://bucket/photos",), Path("s3://bucket/masks"), quiet=True)
-        assert predict(replace(there, engine="ray")) == 1
-        assert masks("s3://bucket/masks") == masks(tmp_path / "masks")
-    finally:
-        server.stop()
