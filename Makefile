@@ -65,7 +65,7 @@ lint: env-dev  ## ruff, for code and notebooks
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .
 
 docs: env-docs  ## the documentation site, into build/site
-	@$(RUN) docs/make_commands.py && $(RUN) docs/make_choices.py && NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+	@$(RUN) docs/make_commands.py && $(RUN) docs/make_choices.py && $(RUN) docs/make_figures.py && NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 # Those that need photos with labels or another Python's PyTorch are run by hand; each says how.
 BY_HAND := $(addprefix benchmarks/,boxed_model.py training.py torch_peer.py torch_training.py \

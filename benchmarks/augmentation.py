@@ -25,14 +25,10 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from skyseg_tf.data.augment.presets import (
-    AUGMENTATIONS,
-    Augmentation,
-    Classes,
-    Range,
-    make_augment,
-    make_mix,
-)
+from skyseg_tf.data.augment.camera import make_augment
+from skyseg_tf.data.augment.mixing import make_mix
+from skyseg_tf.data.augment.presets import AUGMENTATIONS
+from skyseg_tf.data.augment.settings import Augmentation, Classes, Range
 from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.labels import LABEL_ID
 

@@ -1,19 +1,23 @@
-"""Scores of the boxed models by domain, at the photos' full size, with and without refinement.
+"""Scores of the packaged models by domain, at the photos' full size, with and without refinement.
 
     python benchmarks/boxed_model.py TREE... [--every 3] [--model skyline] [--long-sides 384 512]
                                      [--torch-python PATH] [--minutes 18] [--seed 0]
+                                     [--out docs/figures/packaged.json]
 
 Each TREE is a labeled dataset that `skyseg check` understands. Trees with a val split give that
 split; of plain folders every third photo in the order of their names is taken, which is what the
-trainings of the box left out.
+trainings of these models left out.
 
 --torch-python names a Python with what torch_training.py needs: it trains segmentation_models
 .pytorch's U-Net with EfficientNet-B2 from random weights for --minutes on the other photos of all
-trees, at 240x320 as the box was, and its masks are scored beside ours. Its best weights are chosen
+trees, at 240x320 as ours were, and its masks are scored beside ours. Its best weights are chosen
 by the very photos that are scored, which flatters it.
+
+--out keeps the rows, one list for each network, for docs/make_figures.py; others in the file stay.
 """
 
 import argparse
+import json
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
@@ -38,7 +42,7 @@ PEER_SIZE = (240, 320)
 
 
 def split_pairs(tree: Path, every: int) -> tuple[list, list]:
-    """Pairs that the box was trained with, and pairs that it has not seen."""
+    """Pairs that the packaged models were trained with, and pairs that they have not seen."""
     scan = scan_tree(tree)
     if scan.has_splits:
         train = [pair for pair in scan.pairs if pair.split == "train"]
@@ -76,8 +80,8 @@ def peer_probs(
     ]
 
 
-def print_row(label: str, photos: list[LabeledPhoto], preds: Iterable[np.ndarray]) -> None:
-    """IoU, boundary F and false sky of masks (H, W) bool over all photos."""
+def print_row(label: str, photos: list[LabeledPhoto], preds: Iterable[np.ndarray]) -> dict:
+    """Prints and returns IoU, boundary F and false sky of masks (H, W) bool over all photos."""
     matrix, counts, false, bare = np.zeros((2, 2), np.int64), 0, 0, 0
     for photo, pred in zip(photos, preds, strict=True):
         matrix += metrics.confusion_matrix(photo.truth, pred.astype(np.uint8), 2)
@@ -85,9 +89,14 @@ def print_row(label: str, photos: list[LabeledPhoto], preds: Iterable[np.ndarray
         if not (photo.truth == 1).any():
             valid = photo.truth != 255
             false, bare = false + pred[valid].sum(), bare + valid.sum()
-    edges = "".join(f"{metrics.boundary_f(row):>7.3f}" for row in counts)
+    f_scores = [metrics.boundary_f(row) for row in counts]
     share = f"{false / bare:>10.2%}" if bare else f"{'-':>10}"
-    print(f"{label}{metrics.iou(matrix)[1]:>7.4f} {edges}{share}", flush=True)
+    edges = "".join(f"{score:>7.3f}" for score in f_scores)
+    iou = metrics.iou(matrix)[1]
+    print(f"{label}{iou:>7.4f} {edges}{share}", flush=True)
+    scores = {"iou": iou} | dict(zip(("f_1px", "f_2px", "f_4px"), f_scores, strict=True))
+    rounded = {key: round(float(score), 3) for key, score in scores.items()}
+    return rounded | {"false_sky": round(float(false / bare), 4) if bare else None}
 
 
 def main() -> None:
@@ -103,7 +112,9 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=18)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="file of all rows, for docs/make_figures.py")
     flags = parser.parse_args()
+    rows = {}
     runtime = load_runtime(flags.model, flags.backend)
     sides = flags.long_sides or [runtime.facts.long_side]
     print(f"{runtime.name} on {runtime.backend}, threshold {runtime.threshold}")
@@ -121,16 +132,21 @@ def main() -> None:
                     for photo, probs in zip(photos, coarse, strict=True)
                 )
                 label = f"{tree.name:<20}{len(photos):>5}{side:>6}"
-                print_row(f"{label}  {('plain', 'refined')[refined]:<9}", photos, preds)
+                scores = print_row(f"{label}  {('plain', 'refined')[refined]:<9}", photos, preds)
+                row = {"photos": tree.name, "refined": refined, **scores}
+                rows.setdefault(runtime.name, []).append(row)
     if flags.torch_python:
         train = [photo for seen, _ in pairs.values() for photo in load(seen)]
         unseen = [photo for photos in held_out.values() for photo in photos]
         probs = iter(peer_probs(train, unseen, flags.torch_python, flags.minutes, flags.seed))
         for tree, photos in held_out.items():
             preds = (next(probs) >= 0.5 for _ in photos)
-            print_row(
-                f"{tree.name:<20}{len(photos):>5}{PEER_SIZE[1]:>6}  {'peer':<9}", photos, preds
-            )
+            label = f"{tree.name:<20}{len(photos):>5}{PEER_SIZE[1]:>6}  {'peer':<9}"
+            row = {"photos": tree.name, "refined": False, **print_row(label, photos, preds)}
+            rows.setdefault("smp_unet_efficientnet_b2", []).append(row)
+    if flags.out:
+        before = json.loads(flags.out.read_text()) if flags.out.is_file() else {}
+        flags.out.write_text(json.dumps(before | rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

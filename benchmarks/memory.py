@@ -22,7 +22,7 @@ import sys; from pathlib import Path; from skyseg_tf.build import BuildConfig, b
 build(BuildConfig(out=Path(sys.argv[2]), source=Path(sys.argv[1]), quiet=True))
 """
 STREAM = """
-import sys; from skyseg_tf.data.pipeline import make_dataset; from skyseg_tf.data.augment.presets import augment
+import sys; from skyseg_tf.data.pipeline import make_dataset; from skyseg_tf.data.augment.camera import augment
 for epoch in range(2):
     for batch in make_dataset(sys.argv[2], "train", 8, shuffle=True, epoch=epoch, augment=augment): pass
 """

@@ -1,6 +1,7 @@
 """Every network side by side: parameters, GMACs, ms of a forward pass and of a training step.
 
     python benchmarks/networks.py [--only NETWORK ...] [--size 256 512] [--batch-size 8]
+                                  [--out docs/figures/networks.json]
 
 One logit, random weights, float32, TensorFlow on all cores. Parameters: trainable, with auxiliary
 heads (those of resnet_lstm grow with the image and are of --size). GMACs: multiply-accumulates of a
@@ -21,8 +22,31 @@ from pathlib import Path
 
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for tools/
 GMAC_SIZE = (512, 1024)
+
+
+def count_gmacs(model, size: tuple[int, int]) -> float:
+    """Multiply-accumulates of one forward pass, in 1e9.
+
+    Args:
+      model: a Keras model of one image or clip input, of any size or of this one.
+      size: (height, width).
+
+    Returns:
+      Half of the floating-point operations that TensorFlow's profiler counts in the frozen graph.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+    from tensorflow.python.profiler.model_analyzer import profile
+    from tensorflow.python.profiler.option_builder import ProfileOptionBuilder
+
+    shape = (1, *model.input_shape[1:-3], *size, 3)
+    answer = tf.function(lambda images: model(images, training=False))
+    frozen = convert_variables_to_constants_v2(
+        answer.get_concrete_function(tf.TensorSpec(shape, tf.float32))
+    )
+    options = ProfileOptionBuilder(ProfileOptionBuilder.float_operation()).with_empty_output()
+    return profile(frozen.graph, options=options.build()).total_float_ops / 2e9
 
 
 def median_ms(call, repeats: int) -> float:
@@ -54,7 +78,6 @@ def measure(name: str, size: tuple[int, int], batch: int, repeats: int) -> dict:
 
     from skyseg_tf.models import MODELS
     from skyseg_tf.training.optimizer import compile_model
-    from tools.zoo import count_gmacs
 
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
@@ -83,6 +106,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8, help="of the training step")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--json", action="store_true", help="one line per network instead")
+    parser.add_argument("--out", type=Path, help="file of all figures, for docs/make_figures.py")
     arguments = parser.parse_args()
     settings = (tuple(arguments.size), arguments.batch_size, arguments.repeats)
     if arguments.json:
@@ -96,6 +120,7 @@ def main() -> None:
           f"forward, {height}x{width}, ms | training step of {arguments.batch_size}, "
           f"{height // 2}x{width // 2}, ms |")  # fmt: skip
     print("|---|---:|---:|---:|---:|", flush=True)
+    found = {}
     for name in arguments.only or MODELS:
         flags = ["--size", *map(str, arguments.size), "--batch-size", str(arguments.batch_size)]
         flags += ["--repeats", str(arguments.repeats), "--json", "--only", name]
@@ -103,8 +128,21 @@ def main() -> None:
         if done.returncode:
             sys.exit(f"{name}: {done.stderr[-2000:]}")
         row = json.loads(done.stdout.splitlines()[-1])
+        found[row.pop("network")] = {
+            "parameters": row["parameters"],
+            "gmacs": round(row["gmacs"], 2),
+            "forward_ms": round(row["forward_ms"]),
+            "step_ms": round(row["step_ms"]),
+        }
         print(f"| `{name}` | {row['parameters']:,} | {row['gmacs']:.2f} | {row['forward_ms']:.0f} "
               f"| {row['step_ms']:.0f} |", flush=True)  # fmt: skip
+    if arguments.out:
+        settings = {
+            "size": arguments.size,
+            "gmac_size": GMAC_SIZE,
+            "batch_size": arguments.batch_size,
+        }
+        arguments.out.write_text(json.dumps(settings | {"networks": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

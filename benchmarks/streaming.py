@@ -28,7 +28,9 @@ import cv2
 
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.console.cli import one_line_errors
-from skyseg_tf.data.augment.presets import Classes, make_augment, make_mix
+from skyseg_tf.data.augment.camera import make_augment
+from skyseg_tf.data.augment.mixing import make_mix
+from skyseg_tf.data.augment.settings import Classes
 from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.photos import photos_of_records
 from skyseg_tf.data.pipeline import make_dataset

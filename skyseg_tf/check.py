@@ -15,16 +15,19 @@ from skyseg_tf.console.flags import DATA, LAYOUTS, choices, default_is
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """Looks a dataset over and says what is wrong with it; writes nothing."""
+    """Look a dataset over and say what is wrong with it. Nothing is written.
+
+    Example: skyseg check --source ~/cityscapes
+    """
 
     source: Annotated[str | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
-    """The dataset's folder (a Cityscapes tree or its zips, or another known layout)."""
+    """Folder of the dataset: Cityscapes, its zips, or another known layout."""
     layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
-    """Of the folders and names."""
+    """How folders and files of the dataset are named."""
     json: bool = False
     """Print JSON instead of a table."""
     fast: bool = False
-    """Read headers and a few masks only: cut-off files go unnoticed."""
+    """Read only the headers of all files and a few masks; files that are cut off are not found."""
 
 
 def check(config: CheckConfig) -> int:

@@ -27,17 +27,21 @@ _ALL_ADDRESSES = ("0.0.0.0", "::", "")
 
 @dataclass(frozen=True)
 class DashboardConfig:
-    """Look at models, photos, trainings and runs in the browser. Needs the extra `dashboard`."""
+    """Look at models, photos, trainings and runs in the browser. It needs the extra `dashboard`.
+
+    Example: skyseg dashboard --runs runs --data ~/photos
+    """
 
     port: int = 8501
-    """0 takes a free one."""
+    """Port to listen on; 0 takes a free one."""
     host: str = "localhost"
     """Address to listen on; 0.0.0.0 opens it to the network, without a password."""
     allowed_hosts: Annotated[tuple[str, ...], default_is("localhost and --host")] = ()
-    """More names by which it may be opened, such as sky.example.org; a browser that asks for another
-    one has been led here by a page of somebody else. With --host 0.0.0.0 and none given: any."""
+    """More host names by which it may be opened, such as sky.example.org. Other names are refused,
+    since a page of somebody else may have led the browser here; with --host 0.0.0.0 and none given,
+    all are allowed."""
     browser: bool = True
-    """Open a browser."""
+    """Open it in the browser."""
     folders: Annotated[Folders, Parameter(name="*")] = field(default_factory=Folders)
 
 
@@ -118,15 +122,7 @@ def show() -> None:
     """Streamlit's script: the navigation, and the page that was asked for."""
     import streamlit as st
 
-    from skyseg_tf.dashboard_pages import (
-        all_runs,
-        figures,
-        inspect_photo,
-        session,
-        training,
-        worst_photos,
-        your_photo,
-    )
+    from skyseg_tf.dashboard_pages import figures, session
 
     st.set_page_config("skyseg", figures.page_icon(), layout="wide")
     if (
@@ -134,7 +130,30 @@ def show() -> None:
         and "folders" not in st.session_state
     ):
         st.session_state["folders"] = parse_flags(Folders, None, "dashboard")
-    pages = {
+    pages = st.session_state["pages"] = _pages()
+    page = st.navigation(list(pages.values()), position="hidden")
+    # Links of the page's own: Streamlit's navigation hides behind an arrow on a phone.
+    with st.container(horizontal=True, gap="small", key="pages"):
+        for one in pages.values():
+            st.page_link(one, width="content")
+    session.limit_pictures()
+    with session.explained():
+        page.run()
+
+
+def _pages() -> dict:
+    """The pages, of which the first opens."""
+    import streamlit as st
+
+    from skyseg_tf.dashboard_pages import (
+        all_runs,
+        inspect_photo,
+        training,
+        worst_photos,
+        your_photo,
+    )
+
+    return {
         "inspect": st.Page(
             inspect_photo.show, title="Inspect", icon=":material/visibility:", default=True
         ),
@@ -152,15 +171,6 @@ def show() -> None:
             url_path="worst",
         ),
     }
-    st.session_state["pages"] = pages
-    page = st.navigation(list(pages.values()), position="hidden")
-    # Links of the page's own: Streamlit's navigation hides behind an arrow on a phone.
-    with st.container(horizontal=True, gap="small", key="pages"):
-        for one in pages.values():
-            st.page_link(one, width="content")
-    session.limit_pictures()
-    with session.explained():
-        page.run()
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.dashboard") -> None:

@@ -28,10 +28,13 @@ EXTRAS = {
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    """Say which runtimes, extras and hardware are there and what is missing; changes nothing."""
+    """Say which runtimes, extras and hardware are there, and how to install what is missing.
+
+    Example: skyseg doctor
+    """
 
     json: bool = False
-    """Print JSON instead of a page."""
+    """Print JSON instead of text."""
 
 
 def examine() -> dict:
@@ -136,7 +139,7 @@ def doctor(config: DoctorConfig) -> int:
       config: see DoctorConfig.
 
     Returns:
-      0 if masks can be made: a runtime is there and no model in the box is damaged; else 1.
+      0 if masks can be made: a runtime is there and no packaged model is damaged; else 1.
     """
     facts = examine()
     print(json.dumps(facts, indent=2) if config.json else page(facts))
@@ -164,7 +167,7 @@ def page(facts: dict) -> str:
     for name, state in facts["box"].items():
         lines.append(_row("model", name, state))
     if not facts["box"]:
-        lines.append(_row("model", "-", "none in the box: name one with --model"))
+        lines.append(_row("model", "-", "none in the package: name one with --model"))
     return "\n".join(lines)
 
 

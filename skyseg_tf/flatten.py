@@ -7,24 +7,26 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from skyseg_tf.console.cli import run_command
-from skyseg_tf.console.flags import DATA, RESULT, default_is
+from skyseg_tf.console.flags import DATA, LAYOUTS, RESULT, choices, default_is
 
 
 @dataclass(frozen=True)
 class FlattenConfig:
-    """Puts all city folders into one folder of images and one of annotations per split.
+    """Put the photos of all city folders into one folder per split, and their masks into another.
 
-    The source is only read; files of the same content that are there already are kept.
+    Example: skyseg flatten --source ~/cityscapes --out data/flat
+
+    The source is not changed. Files that are there already with the same content are kept.
     """
 
     out: Annotated[str, RESULT]
-    """The folder to fill, outside the source."""
+    """Folder to fill, outside of --source."""
     source: Annotated[str | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
-    """The dataset's folder."""
-    layout: Annotated[str, RESULT] | None = None
-    """Of the folders and names."""
+    """Folder of the dataset."""
+    layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
+    """How folders and files of the dataset are named."""
     copy: Annotated[bool, RESULT] = False
-    """Copy instead of hard links."""
+    """Copy the files; by default they are linked (hard links), which takes no space."""
 
 
 def flatten(config: FlattenConfig) -> None:

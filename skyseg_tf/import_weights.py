@@ -6,30 +6,35 @@ from typing import Annotated
 
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
-from skyseg_tf.console.flags import MODELS, NETWORK, RESULT, choices
+from skyseg_tf.console.flags import MODELS, NETWORK, RESULT, choices, default_is
 from skyseg_tf.errors import InputError
 
 
 @dataclass(frozen=True)
 class ImportWeightsConfig:
-    """Turn a published checkpoint into a Keras network for `skyseg train --init`."""
+    """Turn a published PyTorch checkpoint into a Keras network for `skyseg train --init`.
+
+    Example: skyseg import_weights u2netp.pth --model u2netp --out u2netp.keras
+    """
 
     ARGUMENTS = ("file",)
 
     file: Path
-    """State dict: .safetensors, .npz, or .pth / .pt (these two need PyTorch installed). Of
-    mmsegmentation's, BiSeNetV2 and PSPNet are understood."""
+    """Checkpoint: .safetensors, .npz, or .pth and .pt, which need PyTorch. Checkpoints of
+    mmsegmentation are read for BiSeNetV2 and PSPNet."""
     model: Annotated[str, NETWORK, choices(MODELS)]
-    """Network."""
+    """Network that the checkpoint is of."""
     out: Annotated[Path, RESULT]
-    """The network as .keras: normalized images in, dict of logits out."""
-    num_classes: Annotated[int | None, NETWORK] = None
-    """Logits of the checkpoint's head: 1 for U2-Net, 19 for Cityscapes networks; default: 1, and
-    those that it has for a checkpoint of mmsegmentation."""
+    """File to write, .keras: normalized images in, a dict of logits out."""
+    num_classes: Annotated[
+        int | None, NETWORK, default_is("1; of mmsegmentation's checkpoints as they are")
+    ] = None
+    """Number of outputs of the checkpoint: 1 for U2-Net, 19 for networks trained on Cityscapes."""
     model_options: Annotated[tuple[str, ...], NETWORK] = ()
-    """The network's own, NAME=VALUE, such as depth=101 for pspnet; give them to `skyseg train` too."""
+    """Options of the network itself, as NAME=VALUE, such as depth=101 for pspnet; give the same to
+    `skyseg train`."""
     image_size: Annotated[tuple[int, int] | None, NETWORK] = None
-    """Height and width, for networks whose weights depend on them: resnet_lstm."""
+    """Height and width; only resnet_lstm needs them, whose weights depend on them."""
 
 
 def import_weights(config: ImportWeightsConfig) -> None:

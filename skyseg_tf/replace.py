@@ -14,24 +14,28 @@ LEAST_NEW_SKY = 0.02  # share of the other photo under which its sky would be a 
 
 @dataclass(frozen=True)
 class ReplaceConfig:
-    """Put another sky into a photo, and let its light color the rest a little."""
+    """Put another sky into a photo, and color the rest a little by its light.
+
+    Example: skyseg replace photo.jpg --sky sunset.jpg
+    """
 
     ARGUMENTS = ("photo",)
 
     photo: Path
-    """The photo whose sky goes."""
+    """Photo whose sky is replaced."""
     sky: Path
-    """Another photo; of what it shows, only sky comes in."""
+    """Photo that shows the new sky; only its sky is taken."""
     out: Annotated[Path | None, default_is("<photo>_sky.jpg")] = None
-    """PNG or JPEG."""
+    """File to write, .png or .jpg."""
     strength: float = 0.4
-    """How far the rest takes on the colors of the new sky, 0 (not at all) to 1."""
-    model: Annotated[str | None, NETWORK, default_is("the boxed one")] = None
-    """As for `skyseg predict`."""
+    """How much the rest is colored by the new sky, 0 (not at all) to 1."""
+    model: Annotated[str | None, NETWORK, default_is("skyline, which is packaged")] = None
+    """Model, as for `skyseg predict`."""
     backend: Annotated[str | None, NETWORK, choices(BACKENDS), default_is("the fastest")] = None
-    """As for `skyseg predict`."""
+    """Runtime, as for `skyseg predict`."""
     all_sky: bool = False
-    """--sky shows nothing but sky: take all of it. Models know a sky by what stands below it."""
+    """Take all of --sky, because it shows nothing but sky. Without ground in the picture a network
+    may not know it for a sky."""
 
 
 def replace(config: ReplaceConfig) -> Path:
@@ -53,14 +57,7 @@ def replace(config: ReplaceConfig) -> Path:
 
     if not 0 <= config.strength <= 1:
         raise InputError(f"--strength {config.strength}: must lie between 0 and 1")
-    out = config.out or Path(f"{config.photo.stem}_sky.jpg")
-    if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"{out}: the name must end in .png or .jpg")
-    for given in (config.photo, config.sky):
-        if out.resolve() == given.resolve():
-            raise InputError(
-                f"{out}: is {given} itself and would be overwritten; give another --out"
-            )
+    out = _output(config)
     photo, other = read_photo(config.photo), read_photo(config.sky)
     runtime = load_runtime(config.model, config.backend, quick=True)
     if runtime.sky_channel is None:
@@ -76,6 +73,19 @@ def replace(config: ReplaceConfig) -> Path:
     sky = in_profile(other.image, other.metadata.icc_profile, photo.metadata.icc_profile)
     write_image(out, compose(prediction, sky, sure, config.strength), photo.metadata)
     print(f"{out}: {100 * share:.1f} % of {config.photo} replaced; model {runtime.name}")
+    return out
+
+
+def _output(config: ReplaceConfig) -> Path:
+    """The file to write, which overwrites neither photo."""
+    out = config.out or Path(f"{config.photo.stem}_sky.jpg")
+    if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"{out}: the name must end in .png or .jpg")
+    for given in (config.photo, config.sky):
+        if out.resolve() == given.resolve():
+            raise InputError(
+                f"{out}: is {given} itself and would be overwritten; give another --out"
+            )
     return out
 
 

@@ -12,26 +12,28 @@ from skyseg_tf.console.flags import default_is
 
 @dataclass(frozen=True)
 class ScenesConfig:
-    """Draw street scenes with exact labels, in the folders and names of Cityscapes.
+    """Draw street scenes with exact labels, in folders and files named as in Cityscapes.
+
+    Example: skyseg scenes --out data/scenes --count 900 --size 128 256
 
     Running the same command again draws only what is missing; a larger count adds scenes.
     """
 
     out: Path
-    """Folder of the tree (leftImg8bit, gtFine, scenes.json)."""
+    """Folder for the scenes: leftImg8bit/, gtFine/ and scenes.json."""
     count: int
-    """Number of scenes, 80 % for train and 20 % for val."""
+    """Number of scenes; 80 % are for train, 20 % for val."""
     size: tuple[int, int] = (1024, 2048)
     """Height and width in pixels, at least 64 each."""
     seed: int = 0
-    """The same seed draws the same scenes; another seed draws others."""
+    """Seed of the drawing: the same one draws the same scenes."""
     sequence_frames: int = 0
-    """Frames of the snippet up to each labelled one in leftImg8bit_sequence, 0 to 20."""
+    """Number of frames before each labelled one, 0 to 20, drawn into leftImg8bit_sequence."""
     conditions: Annotated[str, Parameter(choices=("all", "cityscapes", "indoors"))] = "all"
-    """all: any weather, hour and place, indoors too; cityscapes: roads by day, as recorded there;
-    indoors: rooms, garages and tunnels, few with a window that shows sky."""
+    """What is drawn. all: any weather, hour and place, indoors too; cityscapes: roads by day, as that
+    dataset shows them; indoors: rooms, garages and tunnels, few of which show sky in a window."""
     workers: Annotated[int | None, default_is("one per core")] = None
-    """Processes."""
+    """Number of processes."""
 
 
 def draw(config: ScenesConfig) -> None:

@@ -18,26 +18,25 @@ from skyseg_tf.errors import InputError
 
 @dataclass(frozen=True)
 class VerifyConfig:
-    """Compare every byte of records with what their manifest says; repair them.
+    """Compare records with their manifest, byte by byte, and repair them.
 
-    Checksums, SHA-256, counts, shapes, class ids, duplicates, statistics: each
-    shard is read once. What is wrong is a table of shard, record and photo,
-    and the exit status is 1 then. With --repair the broken files are built
-    anew from the source, byte for byte, and verified again:
+    Example: skyseg verify data/sky --repair --source ~/cityscapes
 
-    skyseg verify data/cityscapes_sky --repair --source DIR
+    Checksums, counts, shapes, class ids, duplicates and statistics are compared. What is wrong is
+    printed with its file, record and photo, and the exit status is 1. With --repair damaged files
+    are built again from the source, equal to the byte, and verified again.
     """
 
     ARGUMENTS = ("records",)
 
     records: Annotated[Path, DATA]
-    """Folder of `skyseg build`."""
+    """Folder that `skyseg build` has written."""
     repair: Annotated[bool, RESULT] = False
-    """Build what is broken anew; needs the source, unchanged."""
+    """Build damaged files again; this needs the source, unchanged."""
     source: Annotated[Path | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
-    """What the records were built from."""
+    """Folder of the dataset that the records were built from."""
     quiet: Annotated[bool, RESULT] = False
-    """No progress bar."""
+    """Show no progress bar."""
 
 
 def verify(config: VerifyConfig) -> int:

@@ -58,7 +58,8 @@ def undrawn(monkeypatch) -> None:
 @pytest.fixture
 def small_scenes(monkeypatch) -> None:
     """What an export without records is compared on is drawn small."""
-    monkeypatch.setattr("skyseg_tf.exporters.export._DRAWN_SIZE", (64, 96))
+    for module in ("export", "photos"):
+        monkeypatch.setattr(f"skyseg_tf.exporters.{module}.DRAWN_SIZE", (64, 96))
 
 
 @pytest.fixture

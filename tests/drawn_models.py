@@ -19,15 +19,15 @@ def blue_probs(rgb: np.ndarray) -> np.ndarray:
 
 
 def blue_model(path: Path, *, scheme="sky", size=None, batch="batch", metadata=True, **facts):
-    """Writes an ONNX file: sigmoid for the sky scheme; else softmax, all but sky and class 0 at -99."""
+    """Writes an ONNX file: sigmoid for the sky scheme; else softmax, all but sky and one more at -99."""
     channels = SCHEMES[scheme].num_logits
     weight, bias = WEIGHT, BIAS
     if channels > 1:
         weight, bias = np.zeros((3, channels), np.float32), np.full(channels, -99, np.float32)
-        bias[0] = 0
-        if "sky" in SCHEMES[scheme].class_names:
-            weight[:, SCHEMES[scheme].class_names.index("sky")] = WEIGHT[:, 0]
-            bias[SCHEMES[scheme].class_names.index("sky")] = BIAS[0]
+        sky = SCHEMES[scheme].sky
+        bias[1 if sky == 0 else 0] = 0
+        if sky is not None:
+            weight[:, sky], bias[sky] = WEIGHT[:, 0], BIAS[0]
     height, width = size or ("height", "width")
     final = "Sigmoid" if channels == 1 else "Softmax"
     graph = helper.make_graph(

@@ -4,16 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from skyseg_tf.data.augment import camera
-from skyseg_tf.data.augment.presets import (
-    AUGMENTATIONS,
-    Augmentation,
-    Classes,
-    Range,
-    make_augment,
-    make_mix,
-)
-from skyseg_tf.data.augment.settings import RANGES
+from skyseg_tf.data.augment.camera import make_augment
+from skyseg_tf.data.augment.chances import draw_numbers, strengths_of
+from skyseg_tf.data.augment.mixing import make_mix
+from skyseg_tf.data.augment.presets import AUGMENTATIONS
+from skyseg_tf.data.augment.settings import RANGES, Augmentation, Classes, Range
 from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import IGNORE, LABEL_ID, SCHEMES
@@ -123,8 +118,8 @@ def test_image_and_mask_move_together():
 
 @pytest.mark.parametrize("name", ["gamma", "saturation"])
 def test_strengths_are_uniform_between_a_half_and_three_halves(name):
-    draws = (camera.draw_chances(np.int32([1, i])) for i in range(400))
-    drawn = np.sort([camera.strengths_of(draw, AUGMENTATIONS["default"])[name] for draw in draws])
+    draws = (draw_numbers(np.int32([1, i])) for i in range(400))
+    drawn = np.sort([strengths_of(draw, AUGMENTATIONS["default"])[name] for draw in draws])
     # Kolmogorov-Smirnov: 1.63 / sqrt(400) is passed by 99 % of uniform samples.
     assert np.abs(drawn - np.linspace(0.5, 1.5, 400)).max() < 1.63 / 20
     assert (drawn.min(), drawn.max()) == pytest.approx((0.5, 1.5), abs=0.02)
@@ -201,7 +196,7 @@ def test_crowns_are_opened_after_glare():
     image[10:20, 20:60], mask[10:20, 20:60] = 85, 2
     image[10:20, 30:50] = 20
     pair = tf.constant(image), tf.constant(mask)
-    classes, seed = Classes(sky=1, crowns=2), tf.constant([3, 4])
+    classes, seed = Classes(sky=1, trees=2), tf.constant([3, 4])
     _, dull = make_augment(Augmentation(), classes, open_trees=True)(*pair, seed)
     assert np.array_equal(dull, mask)
     settings = Augmentation(glare=1.0)

@@ -1,8 +1,7 @@
 import numpy as np
 
-from skyseg_tf.data.augment import presets as augment
 from skyseg_tf.data.augment.examples import SHOWN, effect_examples
-from skyseg_tf.data.augment.settings import RANGES
+from skyseg_tf.data.augment.settings import RANGES, Classes
 from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.labels import LABEL_ID
 from skyseg_tf.scoring.plots import plot_augmentations, save_figure
@@ -12,9 +11,7 @@ def test_the_sheet_shows_every_effect(tmp_path):
     scenes = [draw_scene(seed, (64, 96)) for seed in (5, 8)]
     image, other = (scene.image for scene in scenes)
     mask, other_mask = ((x.label_ids == LABEL_ID["sky"]).astype(np.uint8) for x in scenes)
-    panels = effect_examples(
-        image, mask, augment.Classes(1, 0, 0), others=(other[None], other_mask[None])
-    )
+    panels = effect_examples(image, mask, Classes(1, 0, 0), others=(other[None], other_mask[None]))
     assert {field for _, field, _ in SHOWN} == set(RANGES)
     assert {"pale wall 2", "bare trees 2", "glare"} <= {name for name, _, _ in panels}
     assert np.array_equal(panels[0][1], image)
@@ -29,9 +26,7 @@ def test_the_sheet_shows_every_effect(tmp_path):
 
 def test_without_a_sky_its_effects_are_left_out():
     image = draw_scene(5, (64, 96)).image
-    panels = effect_examples(
-        image, np.zeros((64, 96), np.uint8), augment.Classes(), others=((), ())
-    )
+    panels = effect_examples(image, np.zeros((64, 96), np.uint8), Classes(), others=((), ()))
     names = [name for name, _, _ in panels]
     assert "flip" in names
     assert "preset strong 4" in names

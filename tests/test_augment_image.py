@@ -4,8 +4,9 @@ import pytest
 import tensorflow as tf
 from PIL import ExifTags, Image
 
+from skyseg_tf.data.augment.camera import augment
 from skyseg_tf.data.augment.photo import augment_image
-from skyseg_tf.data.augment.presets import Augmentation, Range, augment
+from skyseg_tf.data.augment.settings import Augmentation, Range
 from skyseg_tf.errors import InputError
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.data import rgb_stats as rs
-from skyseg_tf.data.building import _sha256_of_sizes
+from skyseg_tf.data.identity import sha256_of_sizes
 from skyseg_tf.data.records import extract_cityscape_data_info, read_manifest, read_tfrecord
 from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError
@@ -264,7 +264,7 @@ def test_records_of_before_contents_counted_are_kept(tmp_path):
     build(small(root, out))
     infos = extract_cityscape_data_info(root)
     manifest = json.loads((out / "dataset.json").read_text())
-    manifest["source_sha256"] = _sha256_of_sizes(infos)
+    manifest["source_sha256"] = sha256_of_sizes(infos)
     (out / "dataset.json").write_text(json.dumps(manifest))
     settings = json.loads((out / "build.json").read_text())
     (out / "build.json").write_text(json.dumps(settings | {"source_sha256": "x"}))

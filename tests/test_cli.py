@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -39,6 +40,8 @@ def test_overview_and_version(capsys):
             "--size takes INT INT, not '64'",
         ),
         (["train", "--image-size", "64", "x"], "--image-size takes INT INT, not '64 x'"),
+        (["train", "--image-size", "64", "9.5"], "--image-size takes INT INT, not '64 9.5'"),
+        (["train", "--epochs", "1.5"], "--epochs takes INT, not '1.5'"),
         (["predict", "a.jpg", "--threshold"], "--threshold takes .*, and none is given"),
         (["predict", "a.jpg", "--threshold", "x"], "--threshold takes FLOAT, not 'x'"),
         (
@@ -47,7 +50,14 @@ def test_overview_and_version(capsys):
         ),
         (["predict", "a.jpg", "--batch_size", "x"], "--batch-size takes INT, not 'x'"),
         (["check", "tree"], "not understood: tree: perhaps a flag is missing before it"),
+        (["check", str(Path(__file__).parent)], "not understood: .*tests: write --source .*tests;"),
+        (["train", "--dropout", "0.5"], "no option --dropout; `skyseg"),  # not --plots
+        (["scenes", "--c", "5"], "no option --c; `skyseg"),
         # Words of other tools.
+        (["predict", "a.jpg", "--amp"], "no option --amp; `skyseg export --precision` writes"),
+        (["evaluate", "--conf", "0.3"], "no option --conf; `skyseg"),  # not --encoding
+        (["build", "--records", "x"], "no option --records; did you mean --out?"),
+        (["scenes", "--num", "3"], "no option --num; did you mean --count?"),
         (["train", "--amp"], "no option --amp; did you mean --precision?"),
         (["train", "--lr", "1e-3"], "no option --lr; did you mean --learning-rate?"),
         (["train", "--lr0=1e-3"], "no option --lr0; did you mean --learning-rate?"),

@@ -22,7 +22,7 @@ if not jax:
 import keras
 from skyseg_tf.training.devices import use_devices
 from skyseg_tf.models import blocks
-from skyseg_tf.networks import Recipe
+from skyseg_tf.models.networks import Recipe
 from skyseg_tf.training.optimizer import compile_model
 
 def trained(devices):

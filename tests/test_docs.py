@@ -123,6 +123,15 @@ def check_command(verb: str, flags: list[str], where: str) -> None:
     assert set(flags) <= known, f"{where}: skyseg {verb} has no {set(flags) - known}"
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_help_shows_one_example(verb):
+    examples = re.findall(r"^ *Example: (.+)$", config_of(verb).__doc__, re.M)
+    (line,) = examples
+    ((told, *flags),) = commands_in(line)
+    assert told == verb
+    check_command(told, flags, verb)
+
+
 def test_commands_are_found():
     line = "A=1 skyseg train --epochs 2 --run=x | head; python -m skyseg_tf.build --out a  # --no"
     assert commands_in(line) == [["train", "--epochs", "--run"], ["build", "--out"]]
@@ -334,6 +343,35 @@ def test_tables_by_hand_say_what_the_registries_say():
     assert rest[1][1].startswith("upright")
     others = set(MASK_FORMATS) - {name for name, _ in known}
     assert all(getattr(MASK_FORMATS[name], "pixels", "upright") == "upright" for name in others)
+
+
+def told_in_code() -> list[str]:
+    """Every text in the package, with … for what is filled in."""
+    texts = []
+    for path in (ROOT / "skyseg_tf").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+            elif isinstance(node, ast.JoinedStr):
+                parts = (getattr(part, "value", None) for part in node.values)
+                texts.append("".join(part if isinstance(part, str) else "…" for part in parts))
+    return texts
+
+
+def test_troubleshooting_quotes_messages_that_the_program_writes():
+    told = told_in_code()
+    page = (DOCS / "howto" / "troubleshooting.md").read_text()
+    messages = re.findall(r"^\| `([^`]+)` \|", page, re.M)
+    assert len(messages) > 20
+    for message in messages:
+        assert any(message in text for text in told), message
+
+
+def test_every_how_to_says_what_one_has_and_what_one_gets():
+    for page in (DOCS / "howto").glob("*.md"):
+        opening = " ".join(page.read_text().split("\n\n")[1].split())
+        assert opening.startswith("You have "), page.name
+        assert "You get " in opening or "You find " in opening, page.name
 
 
 def test_helps_name_every_kind_of_model_file_and_format():

@@ -314,7 +314,7 @@ def test_a_model_file_is_scored_on_records(records, tmp_path):
         evaluate(EvaluateConfig(model=str(streets), records=records, quiet=True))
 
 
-def test_a_boxed_model_is_scored_by_its_name(tree, tmp_path, monkeypatch):
+def test_a_packaged_model_is_scored_by_its_name(tree, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = EvaluateConfig(
         model="skyline", source=tree, backend="onnxruntime", name="here", worst=0, quiet=True

@@ -219,7 +219,11 @@ def test_classes_json_is_found_from_a_relative_path(tmp_path, monkeypatch):
     [
         ('{"256": "sky"}', "'256': \"sky\"; give each mask value 0-255 a name"),
         ('{"0": ["sky"]}', r"'0': \[\"sky\"\]; give each"),
-        ("[1]", "not a table"),
+        ("[1]", "no JSON object; give a table such as"),
+        ("{}", "empty; give a table such as"),
+        ('{"0": "other", "0": "sky"}', "'0' stands there twice"),
+        ('{"0": "other", "6": "sky", "06": "road"}', "'06': \"road\"; give each"),
+        ('{"0": "other", "1_0": "sky"}', "'1_0': \"sky\"; give each"),
         ('{"0": "sky"}', "has the values 4, 6"),
     ],
 )
@@ -228,6 +232,12 @@ def test_bad_classes_json(tmp_path, text, message):
     (root / "classes.json").write_text(text)
     with pytest.raises(InputError, match=message):
         guess_mask_encoding(find_pairs(root), "flat")
+
+
+@pytest.mark.parametrize("charset", ["utf-8-sig", "utf-16"])
+def test_classes_json_of_windows_programs(tmp_path, charset):
+    (tmp_path / "classes.json").write_text('{"0": "other", "6": "sky"}', encoding=charset)
+    assert labels.read_classes(tmp_path / "classes.json") == ((0, "other"), (6, "sky"))
 
 
 def test_black_colour_masks_are_colour_masks(tmp_path):
@@ -283,6 +293,7 @@ def test_values_that_tell_their_encoding(tmp_path, values, encoding):
     [
         ((0,), "hold the values 0, which tell no encoding"),
         ((0, 1, 2), 'put a classes.json beside .*"1": "sky"'),
+        ((0, 2, 253, 255), "JPEG noise, export them as PNG"),
         ((1, 2), "hold the values 1, 2"),
         ((0, 2), "hold the values 0, 2"),
         ((0, 1, 2, 255), "hold the values 0, 1, 2, 255"),
@@ -325,6 +336,37 @@ def test_binary_masks_with_an_ignored_value(encoding, values, wanted):
     if encoding == "binary255_void":  # drawing programs save it as RGB
         rgb = np.repeat(stored[..., None], 3, axis=-1)
         assert labels.decode_mask(rgb, encoding, sky, "x").tolist() == [wanted]
+
+
+def test_binary_masks_of_two_kinds(tmp_path):
+    """Read as one kind, the sky of half of the masks was ignored."""
+    root = trees.flat(tmp_path, ["a", "b"], values=(0, 1))
+    trees.write_mask(root / "masks/b.png", (0, 255))
+    with pytest.raises(InputError, match=r"a\.png holds 0 and 1, .*b\.png 0 and 255: .*two kinds"):
+        guess_mask_encoding(find_pairs(root))
+    trees.write_mask(root / "masks/b.png", (0, 1, 255))
+    assert guess_mask_encoding(find_pairs(root)) == "binary1_void"
+
+
+@pytest.mark.parametrize(("sky", "encoding"), [(1, "binary1"), (255, "binary255")])
+def test_palettes_that_show_the_lower_value_in_white(tmp_path, sky, encoding):
+    """Such a mask shows its sky in white, and stores it as 0: all ground became sky."""
+    root = trees.flat(tmp_path, values=(0, sky))
+
+    def save_with(colors):
+        for path in (root / "masks").iterdir():
+            with Image.open(path) as picture:
+                mask = Image.fromarray(np.asarray(picture))
+            mask.putpalette(colors)
+            mask.save(path)
+
+    save_with([0, 0, 0] + [255] * 765)
+    assert guess_mask_encoding(find_pairs(root)) == encoding
+    save_with([255, 255, 255] + [0] * 765)
+    with pytest.raises(InputError, match=rf"png: its palette shows 0 in white and {sky} in black"):
+        guess_mask_encoding(find_pairs(root))
+    (root / "classes.json").write_text(json.dumps({"0": "sky", str(sky): "road"}))
+    assert guess_mask_encoding(find_pairs(root)) == ((0, "sky"), (sky, "road"))
 
 
 @pytest.mark.parametrize(

@@ -99,10 +99,10 @@ def reference(key: str):
 
 @functools.cache
 def loaded_model(key: str) -> keras.Model:
-    """The model of a reference file with its weights; the project's own Skylines with fresh ones."""
-    if key.startswith("skyline"):
+    """The model of a reference file with its weights; a network that has none with fresh ones."""
+    if key not in REFERENCE_MODELS:
         keras.utils.set_random_seed(0)
-        return build_model(key, 1)
+        return build_model(key, 1, **default_options(key))
     name, classes, options = REFERENCE_MODELS[key]
     model = build_model(name, classes, **options)
     load_torch_weights(model, reference(key)[1])

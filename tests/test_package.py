@@ -113,7 +113,7 @@ def test_a_wheel_of_the_sdist_is_the_same(source, wheel, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # pip installs TensorFlow: minutes, more beside other work
 def test_the_wheel_works_in_an_empty_environment(wheel, tmp_path):
-    """Base dependencies alone: the console command predicts with the boxed model."""
+    """Base dependencies alone: the console command predicts with the packaged model."""
     env = tmp_path / "env"
     python = str(env / "bin" / "python")
     if uv := shutil.which("uv"):

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from skyseg_tf.build import BuildConfig, build
-from skyseg_tf.data.augment.presets import Classes, augment, make_augment, make_mix
+from skyseg_tf.data.augment.camera import augment, make_augment
+from skyseg_tf.data.augment.mixing import make_mix
+from skyseg_tf.data.augment.settings import Classes
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import STORAGES, read_manifest
 from skyseg_tf.errors import InputError

@@ -36,6 +36,7 @@ from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking import runtime
 from skyseg_tf.video import predict as module
 from skyseg_tf.video import read as video
+from skyseg_tf.video.addresses import is_video
 from skyseg_tf.video.camera import Camera
 from skyseg_tf.video.encoders import CONTAINERS
 from skyseg_tf.video.frames import Moment, VideoInfo
@@ -647,6 +648,13 @@ def test_streams_that_cannot_be_reached_are_told_in_one_line(tmp_path, server, m
         assert re.search(told, lines[0]), lines
         assert "secret" not in lines[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_is_no_video_whatever_its_name(tmp_path):
+    (tmp_path / "trip.mp4").mkdir()
+    (tmp_path / "clip.mp4").touch()
+    assert not is_video(str(tmp_path / "trip.mp4"))
+    assert is_video(str(tmp_path / "clip.mp4"))
 
 
 def test_names_of_streams():

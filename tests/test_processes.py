@@ -28,7 +28,8 @@ from skyseg_tf.training.settings_check import check_flags
 @pytest.mark.parametrize("skip", [0, 1])
 def test_shares_make_the_batches_of_one_process(records, skip):
     """Also where the last batch is not full, and their pictures are changed by their numbers."""
-    from skyseg_tf.data.augment.presets import Classes, make_augment
+    from skyseg_tf.data.augment.camera import make_augment
+    from skyseg_tf.data.augment.settings import Classes
     from skyseg_tf.labels import get_scheme
 
     options = {

@@ -34,7 +34,7 @@ if tiny:
     sys.path.insert(0, tiny)
     import tiny_network
     models.MODELS.update(tiny_network.NETWORKS)
-keep, done = fitting.Keeping.on_train_batch_end, []
+keep, done = fitting.Checkpointing.on_train_batch_end, []
 def then_strike(self, batch, logs=None):
     done.append(batch)
     if signal != 9 and len(done) == wanted:
@@ -42,7 +42,7 @@ def then_strike(self, batch, logs=None):
     keep(self, batch, logs)
     if signal == 9 and len(done) == wanted:
         os.kill(os.getpid(), signal)
-fitting.Keeping.on_train_batch_end = then_strike
+fitting.Checkpointing.on_train_batch_end = then_strike
 train.main(argv)
 """
 
@@ -232,7 +232,7 @@ def test_patience_ends_a_training(config, tmp_path, monkeypatch):
     assert [row["epoch"] for row in rows(run)] == ["1", "2", "3"]
 
 
-def _worse_and_worse(model, batches, progress, keeping):
+def _worse_and_worse(model, batches, progress, checkpointing):
     epoch = progress.epoch + 1
     return {"epoch": epoch, "loss": 1.0, "iou": 0.5, "val_loss": 1.0, "val_iou": 1 / epoch,
             "seconds": 1.0, "waiting": 0.0}  # fmt: skip

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from drawn_models import blue_model, blue_photo
 
 from skyseg_tf import predict as predict_verb
 from skyseg_tf.build import BuildConfig, build
@@ -177,8 +178,16 @@ def test_schemes_survive_being_stored(scheme):
     assert parse_scheme(json.loads(json.dumps(scheme.as_dict())), "x") == scheme
 
 
-def test_masks_that_predict_writes_of_a_sky_first_scheme_mark_the_sky(tmp_path):
-    photo = tmp_path / "a.png"
-    write_image(photo, np.full((*SIZE, 3), 200, np.uint8))
-    predict_verb.predict(predict_verb.PredictConfig(inputs=(str(photo),), out=tmp_path / "masks"))
-    assert set(np.unique(read_mask(tmp_path / "masks/a.png"))) <= {0, 255}
+def test_masks_that_predict_writes_of_a_sky_first_scheme_mark_the_sky(tmp_path, monkeypatch):
+    first = parse_scheme({"classes": [{"name": "sky"}, {"name": "rest", "labels": ["road"]}]}, "x")
+    monkeypatch.setitem(SCHEMES, "sky_first", first)
+    model = blue_model(tmp_path / "m.onnx", scheme="sky_first", long_side=96)
+    write_image(tmp_path / "a.png", blue_photo())
+    predict_verb.predict(
+        predict_verb.PredictConfig(
+            inputs=(str(tmp_path / "a.png"),), out=tmp_path / "m.png", model=str(model)
+        )
+    )
+    mask = read_mask(tmp_path / "m.png")
+    assert (mask[:18] == 255).all()
+    assert (mask[22:] == 0).all()

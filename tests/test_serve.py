@@ -204,7 +204,21 @@ def test_health_metrics_page_and_openapi(client):
     assert {"200", "400", "413", "415", "422", "503"} <= set(schema["responses"])
     assert "multipart/form-data" in schema["requestBody"]["content"]
     assert schema["parameters"][0]["schema"]["enum"] == list(FORMATS)
-    assert client.get("/docs").status_code == 200
+
+
+def test_the_page_of_calls_says_what_openapi_says_and_loads_nothing(client):
+    text = client.get("/docs").text
+    schema = client.get("/openapi.json").json()
+    for path, calls in schema["paths"].items():
+        for method, call in calls.items():
+            assert f"<h2>{method.upper()} {path}</h2>" in text
+            for parameter in call.get("parameters", ()):
+                assert f"<td>{parameter['name']}</td>" in text
+            for status in call["responses"]:
+                assert f"<td>{status}</td>" in text
+    assert "too many photos are waiting already" in text  # examples of errors
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", text)
+    assert "<script" not in text
 
 
 def test_metrics_come_in_the_format_that_is_asked_for_and_count_one_app(client):

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from skyseg_tf.data.augment import skies
-from skyseg_tf.data.augment.presets import Augmentation, make_mix
+from skyseg_tf.data.augment import foreground, skies
+from skyseg_tf.data.augment.mixing import make_mix, mix_skies
+from skyseg_tf.data.augment.settings import Augmentation
 
 SIZE = (48, 64)
 STREET = np.float32([60, 70, 50])
@@ -105,7 +106,7 @@ def batch(scene):
 def mix(images, masks, **options):
     """Of photos (B, H, W, 3) or clips."""
     clips = images if images.ndim == 5 else images[:, None]
-    return skies.mix_skies(clips, masks, rng(), **options).reshape(images.shape)
+    return mix_skies(clips, masks, rng(), **options).reshape(images.shape)
 
 
 def test_mixed_skies_are_those_of_other_pictures(batch):
@@ -169,14 +170,14 @@ def test_open_crowns_gives_the_sky_what_shines_through_trees(scene):
     image, sky = (x.copy() for x in scene)
     masks = np.where(sky, 10, 8).astype(np.uint8)
     image[-4:, 10:20] = [150, 180, 230]
-    opened = skies.open_crowns(image, masks, sky_class_id=10, crown_class_id=8)
+    opened = foreground.label_sky_through_trees(image, masks, sky_class_id=10, tree_class_id=8)
     assert (opened[8:16, 41:47:2] == 10).all()
     assert (opened[8:16, 42:46:2] == 8).all()
     assert (opened[-4:] == 8).all()
     assert (opened[masks == 10] == 10).all()
     built = np.full_like(masks, 2)
     built[masks == 10] = 10
-    unchanged = skies.open_crowns(image, built, sky_class_id=10, crown_class_id=8)
+    unchanged = foreground.label_sky_through_trees(image, built, sky_class_id=10, tree_class_id=8)
     assert np.array_equal(unchanged, built)
 
 
@@ -187,8 +188,8 @@ def test_bare_trees_are_drawn_before_the_sky_and_marked():
     mask = np.where(sky, 10, 2).astype(np.uint8)
     changed = 0
     for number in range(8):
-        made = skies.draw_bare_trees(
-            image, mask, np.random.default_rng((1, number)), sky_class_id=10, crown_class_id=8
+        made = foreground.draw_bare_trees(
+            image, mask, np.random.default_rng((1, number)), sky_class_id=10, tree_class_id=8
         )
         pictures, marked = made
         assert np.array_equal(pictures[0], pictures[1])
@@ -208,7 +209,7 @@ def test_a_pale_wall_stands_before_the_sky_under_a_roof():
     mask = np.where(sky, 10, 8).astype(np.uint8)
     seen = []
     for number in range(12):
-        made = skies.draw_pale_wall(
+        made = foreground.draw_pale_wall(
             image, mask, np.random.default_rng((1, number)), sky_class_id=10, wall_class_id=2
         )
         pictures, marked = made

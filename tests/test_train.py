@@ -359,6 +359,10 @@ def test_data_that_is_a_dataset_is_not_trained_beside(tree, records, tmp_path):
         with pytest.raises(InputError, match=f"give this dataset by {flag} {data}"):
             train(TrainConfig(data=data, run=tmp_path / "run"))
     assert not (tree / "demo_scenes").exists()
+    (tmp_path / "data.yaml").touch()  # as Ultralytics has it
+    for name in ("data.yaml", "gone.yml"):
+        with pytest.raises(InputError, match=rf"--data .*{name}: .*folder by --source"):
+            train(TrainConfig(data=tmp_path / name, run=tmp_path / "run"))
 
 
 def test_options_of_the_network_are_kept_in_the_run(records, tmp_path, monkeypatch):
@@ -468,7 +472,7 @@ def test_init_takes_the_weights_and_leaves_a_head_that_does_not_fit(run, capsys)
         load_initial_weights(run / "plots", same)
 
 
-def test_init_takes_a_boxed_model_by_its_name(
+def test_init_takes_a_packaged_model_by_its_name(
     run, records, tmp_path, monkeypatch, capsys, small_scenes
 ):
     """Its network is trained, and it is as good as it was before the first step."""

@@ -1,31 +1,30 @@
-"""The model zoo page: what each run is, what it scores, what it costs, made from run folders alone.
+"""The model zoo page: what each run is and what it scores, made from run folders alone.
 
     python tools/zoo.py --runs runs/skyline_sky runs/bisenetv2 --out docs/zoo.md
 
-Runs that were scored under one protocol share a table; unlike protocols never do.
+Runs that were scored under one protocol share a table; unlike protocols never do. What a network
+costs is measured by benchmarks/networks.py, for all of them alike.
 """
 
 import csv
 import json
-import os
-import platform
-import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.dashboard_pages.run_facts import Group, ScoredRun, group_scores
-from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.errors import InputError
 from skyseg_tf.files import sha256_of
 from skyseg_tf.images import write_aside
-from skyseg_tf.masking.runtime import BACKENDS, Runtime, load_runtime
 
 _LOG_ROWS = 8  # epochs that a page shows of a training
-_COLUMNS = ("network", "parameters", "GMACs", "latency", "sky IoU", "mean IoU", "run")
+_HEAD = (
+    "# Model zoo\n\n"
+    "Made by `python tools/zoo.py` from run folders. What each network costs: "
+    "[Results](results.md#networks). Scores stand in one table only if they were made alike."
+)
+_COLUMNS = ("network", "sky IoU", "mean IoU", "run")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,91 +35,10 @@ class ZooConfig:
     """Run folders of `skyseg train`; each needs model.keras and metrics.json."""
     out: Path = Path("docs/zoo.md")
     """The page."""
-    image_size: tuple[int, int] = (256, 512)
-    """Height and width at which GMACs and latency are taken, where the network takes any size."""
-    backend: str | None = None
-    """Runtime of the latency; default: the fastest that is there and has a file of the run."""
-    repeats: int = 20
-    """Photos, one at a time, of which the median is taken."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a network takes.
-
-    Attributes:
-      parameters: weights of what model.keras holds, batch statistics included.
-      gmacs: 1e9 multiply-accumulates for one photo (or clip) of `size`.
-      latency_ms: median for one photo of `size`, batch 1.
-      backend: runtime of the latency.
-      size: (height, width).
-    """
-
-    parameters: int
-    gmacs: float
-    latency_ms: float
-    backend: str
-    size: tuple[int, int]
-
-
-def count_gmacs(model, size: tuple[int, int]) -> float:
-    """Multiply-accumulates of one forward pass, in 1e9.
-
-    Args:
-      model: a Keras model of one image or clip input, of any size or of this one.
-      size: (height, width).
-
-    Returns:
-      Half of the floating-point operations that TensorFlow's profiler counts in the frozen graph.
-    """
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-    from tensorflow.python.profiler.model_analyzer import profile
-    from tensorflow.python.profiler.option_builder import ProfileOptionBuilder
-
-    shape = (1, *model.input_shape[1:-3], *size, 3)
-    answer = tf.function(lambda images: model(images, training=False))
-    frozen = convert_variables_to_constants_v2(
-        answer.get_concrete_function(tf.TensorSpec(shape, tf.float32))
-    )
-    options = ProfileOptionBuilder(ProfileOptionBuilder.float_operation()).with_empty_output()
-    return profile(frozen.graph, options=options.build()).total_float_ops / 2e9
-
-
-def measure_latency(runtime: Runtime, size: tuple[int, int], repeats: int) -> float:
-    """Median milliseconds of one photo (or clip) of noise, after two that are not counted."""
-    frames = () if runtime.frames == 1 else (runtime.frames,)
-    photo = np.random.default_rng(0).integers(0, 256, (1, *frames, *size, 3), np.uint8)
-    times = []
-    for _ in range(repeats + 2):
-        started = time.perf_counter()
-        runtime(photo)
-        times.append(1e3 * (time.perf_counter() - started))
-    return statistics.median(times[2:])
-
-
-def measure_cost(run: Path, config: ZooConfig) -> Cost:
-    """What the network of a run takes.
-
-    Raises:
-      InputError: no model in the run, or none for the runtime.
-    """
-    from skyseg_tf.console.dependencies import import_tensorflow_quietly
-
-    import_tensorflow_quietly()
-    import keras
-
-    runtime = load_runtime(run, config.backend)
-    model = keras.models.load_model(run / "model.keras", compile=False)
-    fixed = model.input_shape[-3:-1]
-    size = runtime.working_size or (config.image_size if None in fixed else fixed)
-    gmacs = count_gmacs(model, size)
-    latency = measure_latency(runtime, size, config.repeats)
-    return Cost(model.count_params(), gmacs, latency, runtime.backend, tuple(size))
 
 
 def zoo(config: ZooConfig) -> Path:
-    """Measures every run and writes the page.
+    """Writes the page.
 
     Args:
       config: see ZooConfig.
@@ -135,12 +53,7 @@ def zoo(config: ZooConfig) -> Path:
     groups, damaged = group_scores(list(config.runs))
     if damaged:
         raise InputError("; ".join(damaged))
-    load = os.getloadavg()[0]
-    costs = {run: measure_cost(run, config) for run in config.runs}
-    parts = [_head(config, load)]
-    for group in groups:
-        parts.append(_table(group, costs))
-    parts.append("## Runs")
+    parts = [_HEAD, *(_table(group) for group in groups), "## Runs"]
     parts += [_run_section(run) for run in config.runs]
     with write_aside(config.out) as aside:
         aside.write_text("\n\n".join(parts) + "\n")
@@ -151,10 +64,6 @@ def zoo(config: ZooConfig) -> Path:
 def _check(config: ZooConfig) -> None:
     if not config.runs:
         raise InputError("no run given: name run folders by --runs")
-    if config.backend is not None and config.backend not in BACKENDS:
-        raise InputError(not_among("backend", config.backend, BACKENDS))
-    if config.repeats < 1 or min(config.image_size) < 1:
-        raise InputError("--repeats and --image-size must be at least 1")
     for run in config.runs:
         for name in ("config.json", "metrics.json", "model.keras"):
             if not (run / name).is_file():
@@ -168,45 +77,20 @@ def _name(run: Path) -> str:
     return run.resolve().name
 
 
-def device() -> str:
-    """The processor in words: cores and model."""
-    model = platform.processor() or platform.machine()
-    cpu = Path("/proc/cpuinfo")
-    if cpu.is_file():
-        lines = (line.split(":", 1) for line in cpu.read_text().splitlines() if ":" in line)
-        model = next((v.strip() for k, v in lines if k.strip() == "model name"), model)
-    return f"{os.cpu_count()} cores of {model}"
-
-
 # --- the page ---
 
 
-def _head(config: ZooConfig, load: float) -> str:
-    return (
-        "# Model zoo\n\n"
-        "Made by `python tools/zoo.py` from run folders. Parameters are those of `model.keras` "
-        "without auxiliary heads, batch statistics included. GMACs are half the floating-point "
-        "operations that TensorFlow's profiler counts. Latency: median of "
-        f"{config.repeats} photos, one at a time, on {device()}, with a load of {load:.1f} of other work "
-        "(1-minute average before the start); the runtime stands beside it. "
-        "Scores stand in one table only if they were made alike."
-    )
-
-
-def _table(group: Group, costs: dict[Path, Cost]) -> str:
-    rows = [_row(scored, costs[scored.run]) for scored in group.runs]
+def _table(group: Group) -> str:
+    rows = [_row(scored) for scored in group.runs]
     lines = [f"| {' | '.join(cells)} |" for cells in (_COLUMNS, ["---"] * len(_COLUMNS), *rows)]
     return "\n".join([f"## {group.protocol}", "", *lines])
 
 
-def _row(scored: ScoredRun, cost: Cost) -> Sequence[str]:
+def _row(scored: ScoredRun) -> Sequence[str]:
     settings = json.loads((scored.run / "config.json").read_text())
-    size, name = "x".join(map(str, cost.size)), _name(scored.run)
+    name = _name(scored.run)
     return (
         f"`{settings.get('model')}`",
-        f"{cost.parameters:,}",
-        f"{cost.gmacs:.2f} at {size}",
-        f"{cost.latency_ms:.1f} ms, {cost.backend}, {size}",
         _score(scored.scores["iou"].get("sky")),
         _score(scored.scores["mean_iou"]),
         f"[{name}](#{_anchor(name)})",

@@ -4,6 +4,7 @@ scheme: Annotated[str, DATA, choices(SCHEMES)] = "sky"
 """
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -45,21 +46,22 @@ def names(file: str, registry: str) -> tuple[str, ...]:
       file: in this package.
       registry: a dict or tuple that is written out there.
     """
-    for node in _statements(file):
-        targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
-        for target in targets:
-            if isinstance(target, ast.Name) and target.id == registry:
-                return _names(node.value)
-            if isinstance(target, ast.Tuple):  # A, B = (...), (...)
-                for one, value in zip(target.elts, getattr(node.value, "elts", ()), strict=False):
-                    if one.id == registry:
-                        return _names(value)
-    raise LookupError(f"{file} has no {registry}")
+    node = _statement(file, registry)
+    target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+    if isinstance(target, ast.Tuple):  # A, B = (...), (...)
+        values = zip(target.elts, node.value.elts, strict=True)
+        return next(_names(value) for one, value in values if one.id == registry)
+    return _names(node.value)
 
 
 @cache
-def _statements(file: str) -> list[ast.stmt]:
-    return ast.parse((_PACKAGE / file).read_text()).body
+def _statement(file: str, name: str) -> ast.Assign | ast.AnnAssign:
+    """What sets a name of a module. The rest is not parsed: it would be half the time of a help."""
+    source = (_PACKAGE / file).read_text()
+    found = re.search(rf"^(\w+, )*{name}\b[^=\n]*=.*(\n([ )}}\]].*)?$)*", source, re.MULTILINE)
+    if not found:
+        raise LookupError(f"{file} has no {name}")
+    return ast.parse(found[0]).body[0]
 
 
 def _names(node: ast.expr) -> tuple[str, ...]:
@@ -72,12 +74,8 @@ def _names(node: ast.expr) -> tuple[str, ...]:
 @cache
 def model_suffixes() -> tuple[str, ...]:
     """Those of the model files that some backend runs, read from the sources of BACKENDS."""
-    records = [
-        node.value
-        for backend in names(*BACKENDS)
-        for node in _statements(f"masking/backends/{backend}.py")
-        if isinstance(node, ast.Assign) and node.targets[0].id == "BACKEND"
-    ]
+    files = (f"masking/backends/{backend}.py" for backend in names(*BACKENDS))
+    records = [_statement(file, "BACKEND").value for file in files]
     told = [keyword for record in records for keyword in record.keywords]
     lists = [keyword.value.elts for keyword in told if keyword.arg == "suffixes"]
     return tuple(dict.fromkeys(item.value for items in lists for item in items))

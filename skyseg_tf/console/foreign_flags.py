@@ -7,7 +7,7 @@ _ROWS = (
     ("lr lr0 base-lr init-lr initial-lr max-lr", "--learning-rate"),
     ("amp fp16 fp32 bf16 half mixed-precision autocast dtype int8 quantize", "--precision"),
     ("b batch bs batchsize train-batch-size samples-per-gpu imgs-per-gpu", "--batch-size"),
-    ("imgsz img-size img input-size crop-size resolution resize height width", "--image-size"),
+    ("imgsz img-size size img input-size crop-size resolution resize height width", "--image-size"),
     ("device gpus gpu gpu-id gpu-ids num-gpus ngpu cuda", "--devices --backend"),
     ("e epoch num-epochs n-epochs max-epochs iters max-iters max-steps", "--epochs"),
     ("wd decay l2", "--weight-decay"),
@@ -27,7 +27,8 @@ _ROWS = (
     ("resume-from continue auto-resume", "--resume"),
     ("classes nc n-classes num-labels", "--num-classes --scheme"),
     ("num-classes", "--scheme"),
-    ("tfrecords tfrecord tfrecord-dir records-dir", "--records"),
+    ("records tfrecords tfrecord tfrecord-dir records-dir", "--records --out"),
+    ("num number num-images num-scenes", "--count"),
     ("dataset dataset-dir data data-dir data-root data-path dataroot", "--source --records"),
     ("arch architecture network net backbone encoder", "--model"),
     ("w weights pretrained checkpoint ckpt checkpoint-path load-from finetune", "--init --model"),
@@ -48,6 +49,11 @@ _FLAGS = {word: flags.split() for words, flags in _ROWS for word in words.split(
 
 _THERE_IS_NONE = (
     ("j workers num-workers n-workers jobs n-jobs num-threads threads", "all cores are taken"),
+    (
+        "amp fp16 bf16 half int8 quantize",
+        "`skyseg export --precision` writes models that compute so",
+    ),
+    ("iou miou metrics metric", "all scores are written"),
     ("ignore-index", "void, 255, is ignored everywhere"),
     ("momentum", "sgd has 0.9"),
     ("opset", "it is chosen for the format"),
@@ -57,7 +63,7 @@ _THERE_IS_NONE = (
 _SAID = {word: said for words, said in _THERE_IS_NONE for word in words.split()}
 
 
-def meant_by(flag: str, known: Container[str]) -> str:
+def meant_by(flag: str, known: Container[str]) -> str | None:
     """What to tell somebody who typed a flag of another tool.
 
     Args:
@@ -65,8 +71,11 @@ def meant_by(flag: str, known: Container[str]) -> str:
       known: the flags of the command.
 
     Returns:
-      "did you mean --learning-rate?", why there is no such flag, or "" for an unknown word.
+      "did you mean --learning-rate?", why there is no such flag, "" for a word that means none of
+      the command's, or None for an unknown word.
     """
     word = flag.lstrip("-").lower().replace("_", "-").removeprefix("no-")
     meant = next((name for name in _FLAGS.get(word, ()) if name in known), None)
-    return f"did you mean {meant}?" if meant else _SAID.get(word, "")
+    if meant:
+        return f"did you mean {meant}?"
+    return _SAID.get(word, "" if word in _FLAGS else None)

@@ -6,9 +6,10 @@ import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
-from cyclopts import App, Argument, Group, Parameter
+from cyclopts import App, Argument, ArgumentCollection, Group, Parameter
 from cyclopts.exceptions import (
     CoercionError,
     CycloptsError,
@@ -21,6 +22,7 @@ from cyclopts.exceptions import (
 from skyseg_tf.console.foreign_flags import meant_by
 from skyseg_tf.errors import InputError, nearest, not_among
 
+_OF_PLACES = ("--source", "--records", "--model")  # what a file or folder without a flag is
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -34,7 +36,7 @@ def command_app(config: type, prog: str) -> App:
     Returns:
       What makes a config of flags.
     """
-    app = App(
+    app = _Command(
         name=prog,
         help=_paragraphs(config.__doc__),
         help_format="plaintext",
@@ -50,6 +52,25 @@ def command_app(config: type, prog: str) -> App:
     config.__signature__ = _signature(config)
     app.default(config)
     return app
+
+
+class _Command(App):
+    """Cyclopts' own, whose help page reads the flags once, not for its first line once more.
+
+    Reading them takes a sixth of the page's time.
+    """
+
+    asks_for_help: bool = False
+    _flags_for_help: ArgumentCollection | None = None
+
+    def assemble_argument_collection(self, *, parse_docstring: bool = False, **options):
+        """The flags; fresh ones for a command line, whose words are put into them."""
+        if not self.asks_for_help:
+            return super().assemble_argument_collection(parse_docstring=parse_docstring, **options)
+        if self._flags_for_help is None:
+            flags = super().assemble_argument_collection(parse_docstring=True, **options)
+            self._flags_for_help = flags
+        return self._flags_for_help
 
 
 class _HelpPage:
@@ -115,6 +136,7 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
     """
     app, given = command_app(config, prog), []
     if _asks_for_help(argv):  # cyclopts would read all flags once more before it sees that
+        app.asks_for_help = True
         app.help_print([])
         sys.exit(0)
     app.config = lambda app, commands, arguments: given.extend(a for a in arguments if a.tokens)
@@ -123,14 +145,25 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
     except CycloptsError as error:
         raise InputError(_in_one_line(error, app, given, argv)) from None
     _refuse_swallowed(given, argv, _flags(app))
-    for argument in given:  # cyclopts reads the word none as None
-        if argument.value is None:
+    for argument in given:  # cyclopts reads the word none as None, and rounds
+        if argument.value is None or _was_rounded(argument):
             values = [token.value for token in argument.tokens]
             raise InputError(_wrong_value(argument.tokens[0].keyword, argument, values))
     if default is None:
         return parsed
     names = [argument.field_info.name for argument in given]
     return replace(default, **{name: getattr(parsed, name) for name in names})
+
+
+def _was_rounded(argument: Argument) -> bool:
+    """Whether a fraction was given where whole numbers are taken."""
+    values = argument.value if isinstance(argument.value, tuple) else (argument.value,)
+    if not all(isinstance(value, int) for value in values):
+        return False
+    fractions = [
+        token.value for token in argument.tokens if re.fullmatch(r"-?\d*\.\d+", token.value)
+    ]
+    return any(not float(fraction).is_integer() for fraction in fractions)
 
 
 def _asks_for_help(argv: Sequence[str]) -> bool:
@@ -212,8 +245,10 @@ def _in_one_line(error: CycloptsError, app: App, given: list[Argument], argv: Se
 
 def _unknown(word: str, flags: Collection[str]) -> str:
     name = _dashed(word.partition("=")[0])
-    near = nearest(name, flags)
-    hint = meant_by(name, flags) or (f"did you mean {near}?" if near else "")
+    hint = meant_by(name, flags)
+    if hint is None:  # without the dashes, in which all flags are alike
+        near = nearest(name.lstrip("-"), [flag.lstrip("-") for flag in flags])
+        hint = f"did you mean --{near}?" if near else ""
     return f"no option {name}" + (f"; {hint}" if hint else "")
 
 
@@ -224,6 +259,9 @@ def _not_understood(words: Sequence[str], flags: Collection[str]) -> str:
         if flag not in flags:
             return _unknown(flag, flags)
         return f"not understood: {name}={value}: write {flag} {value}"
+    flag = next((flag for flag in _OF_PLACES if flag in flags), None)
+    if flag and Path(words[0]).exists():
+        return f"not understood: {words[0]}: write {flag} {words[0]}"
     return f"not understood: {' '.join(words)}: perhaps a flag is missing before it, or a quote"
 
 

@@ -13,11 +13,11 @@ class Folders:
     """Where the dashboard looks; nobody who only visits it can name another place."""
 
     runs: Path = Path("runs")
-    """Run folders of `skyseg train`."""
+    """Folder of the run folders of `skyseg train`."""
     models: Path = Path("models_display")
-    """More models: run folders, and model files of any backend."""
+    """Folder of more models: run folders, and model files of any runtime."""
     data: Path = Path("data_display")
-    """Samples: gtFine, leftImg8bit and leftImg8bit_sequence as in Cityscapes, or plain photos."""
+    """Folder of photos: leftImg8bit, gtFine and leftImg8bit_sequence as in Cityscapes, or plain ones."""
 
     def without_places(self, text: str) -> str:
         """A text for visitors, who need not learn how the machine's folders are named.

@@ -33,7 +33,7 @@ class ModelChoice:
 
 
 def find_models(folders: Folders) -> list[ModelChoice]:
-    """All models: of the box, of run folders, and of the folder for more of them."""
+    """All models: of the package, of run folders, and of the folder for more of them."""
     index = read_packaged()
     names = sorted(index["models"], key=lambda name: name != index["default"])
     found = [

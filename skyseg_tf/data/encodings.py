@@ -12,7 +12,7 @@ import numpy as np
 from skyseg_tf.data.layouts import LAYOUTS, MASK_KINDS, Pair
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.places import is_remote, place
-from skyseg_tf.images import read_mask
+from skyseg_tf.images import palette_colors, read_mask
 from skyseg_tf.labels import (
     ENCODINGS,
     IGNORE,
@@ -189,7 +189,36 @@ def guess_encoding_of(
     claimed = read_classes(classes) if classes else next(iter(by_kind))
     if claimed and strict:
         _refuse_strangers(seen, claimed)
-    return _agreed(seen, claimed, usual)
+    encoding = _agreed(seen, claimed, usual)
+    if not claimed:
+        _refuse_two_meanings(seen, encoding)
+    return encoding
+
+
+def _refuse_two_meanings(seen: dict[str, set[int] | None], encoding: Encoding) -> None:
+    """Refuses binary masks of which some mean by a value what others do not, or a palette does not.
+
+    Drawing programs number the colours of a black and white picture as they please.
+    """
+    if encoding == "binary1_void" and not any(values >= {1, IGNORE} for values in seen.values()):
+        ones, full = (
+            next((p for p, v in seen.items() if value in v), None) for value in (1, IGNORE)
+        )
+        if ones and full:
+            raise InputError(
+                f"{ones} holds 0 and 1, {full} 0 and 255: masks of two kinds; bring them to one, or "
+                f"name their --encoding if 255 is what is ignored ({encoding})"
+            )
+    if encoding in ("binary1", "binary255"):
+        sky = 1 if encoding == "binary1" else IGNORE
+        for path in seen:
+            colors = dict(enumerate(palette_colors(path)))
+            if (colors.get(0), colors.get(sky)) == ((255,) * 3, (0,) * 3):
+                raise InputError(
+                    f"{path}: its palette shows 0 in white and {sky} in black, so that nothing tells "
+                    f"which is the sky; export it as grey, or name its --encoding ({encoding}: {sky} "
+                    "is sky)"
+                )
 
 
 def _agreed(
@@ -228,7 +257,8 @@ def _is_plausible(values: set[int], usual: str) -> bool:
 def _advice(values: set[int]) -> str:
     table = 'name it, or put a classes.json beside the masks\' folder: {"0": "other", "1": "sky"}'
     between = len(values - {0, IGNORE})
-    if {0, IGNORE} <= values and between > 20:
+    noise = between > 1 and all(min(value, IGNORE - value) < 32 for value in values)
+    if {0, IGNORE} <= values and (between > 20 or noise):
         return (
             "if they are black and white with soft edges or JPEG noise, export them as PNG of 0 "
             f"and 255 alone; else {table}"

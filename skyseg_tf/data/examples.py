@@ -101,10 +101,15 @@ def encode_record(
         "name": [name.encode()],
     }
     numbers = dict(zip(("frames", "height", "width", "image_depth"), image.shape, strict=True))
+    return _serialized_example(values, numbers | {"mask_depth": 1})
+
+
+def _serialized_example(values: dict[str, list[bytes]], numbers: dict[str, int]) -> bytes:
+    """A tf.train.Example; deterministic, since protobuf's maps have no order of their own."""
     feature = {
         k: tf.train.Feature(bytes_list=tf.train.BytesList(value=v)) for k, v in values.items()
     }
-    for key, number in (numbers | {"mask_depth": 1}).items():
+    for key, number in numbers.items():
         feature[key] = tf.train.Feature(int64_list=tf.train.Int64List(value=[number]))
     example = tf.train.Example(features=tf.train.Features(feature=feature))
     return example.SerializeToString(deterministic=True)

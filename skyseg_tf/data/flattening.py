@@ -93,12 +93,7 @@ def flatten_dataset(
     missing = {target: path for target, path in plan.items() if not _is_there(path, target)}
     new_classes = classes is not None and not _holds(out / "classes.json", classes, layout)
     done = Counter(present=len(plan) - len(missing))
-    for folder in {target.parent for target in missing}:
-        folder.mkdir(parents=True, exist_ok=True)
-    for target, path in tqdm(
-        missing.items(), "flattening", unit=" files", disable=None if progress else True
-    ):
-        done[_put(path, target, copy)] += 1
+    done.update(_put_all(missing, copy, progress))
     if new_classes:
         with write_aside(out / "classes.json") as aside:
             aside.write_bytes(classes)
@@ -110,6 +105,14 @@ def flatten_dataset(
         copied=done["copied"],
         present=done["present"],
     )
+
+
+def _put_all(missing: dict[Path, str], copy: bool, progress: bool) -> Counter:
+    """Puts files where they are missing, and counts how."""
+    for folder in {target.parent for target in missing}:
+        folder.mkdir(parents=True, exist_ok=True)
+    bar = tqdm(missing.items(), "flattening", unit=" files", disable=None if progress else True)
+    return Counter(_put(path, target, copy) for target, path in bar)
 
 
 def _plan(pairs: list[Pair], out: Path, by_city: bool) -> dict[Path, str]:

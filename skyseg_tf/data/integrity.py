@@ -39,6 +39,7 @@ class DamagedRecords(InputError):
 # --- before streaming ---
 
 
+# Once per process, since each epoch opens the files; one that was changed is read again.
 @lru_cache(maxsize=65536)
 def _digest(path: str, size: int, modified: int) -> str:
     with open(path, "rb") as file:

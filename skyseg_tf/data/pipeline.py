@@ -5,7 +5,7 @@ a resumed training asks for the epoch that it was in and skips the batches that 
 """
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,14 +19,13 @@ from skyseg_tf.data.examples import (
     parse_record,
 )
 from skyseg_tf.data.framing import read_at, whole_offsets
-from skyseg_tf.data.integrity import NamingDataset, verify_files
-from skyseg_tf.data.manifest import Manifest, read_manifest
-from skyseg_tf.data.scanning import RecordFile, record_files
-from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.data.manifest import Manifest
+from skyseg_tf.data.opening import LeftOut, OpenSplit, open_split
+from skyseg_tf.data.scanning import RecordFile
+from skyseg_tf.errors import InputError
 from skyseg_tf.labels import IGNORE
 
 SHUFFLE_BYTES = 256_000_000  # of encoded records held in memory
-LeftOut = Mapping[str, Collection[int]]  # by a file's path: the numbers of records
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
@@ -74,9 +73,9 @@ def make_dataset(
       epoch: counts from 0; every epoch has an order of its own.
       augment: (image float32 0-255 (H, W, 3), mask uint8 (H, W), seed int32 (2,)) -> the same
         two; of clips (T, H, W, 3) all frames go through one call. One with an attribute `dtype`,
-        as augment.make_augment gives, takes images of that type.
+        as camera.make_augment gives, takes images of that type.
       mix: the same for a whole batch, (B, H, W, 3) or (B, T, H, W, 3) and (B, H, W), such as
-        augment.make_mix gives; comes after `augment`.
+        mixing.make_mix gives; comes after `augment`.
       extra: further folders whose records of this split are mixed in; they are normalized by the
         statistics of `records`.
       classes: class ids that the masks keep, pixels of others are ignored; default: all.
@@ -96,13 +95,14 @@ def make_dataset(
       InputError: not a finished folder of records, no such split, a damaged file, fewer records
         than a batch that must be full, or `extra` records of another scheme, size or storage.
     """
-    folder = Path(records)
-    manifest = read_manifest(folder, shards_are_there=left_out is None)
-    folders = [folder, *map(Path, extra)]
-    files, count, buffer = _plan(folders, split, batch_size, drop_remainder, digests, left_out)
+    folders = [Path(records), *map(Path, extra)]
+    source = open_split(folders, split, digests=digests, left_out=left_out)
+    manifest = source.manifest
+    batches = _batch_count(source, batch_size, drop_remainder, f"{records}: split '{split}'")
     order = np.random.default_rng([seed, epoch])
-    dataset = _read(files, order, buffer if shuffle else None, left_out or {}, share)
-    batches = count // batch_size if drop_remainder else -(-count // batch_size)
+    # Of a share the places come first, alone: most records are some other process' to read.
+    stream = _serialized if share.count == 1 else _places
+    dataset = _shuffled(source, order, 4 * batch_size, stream) if shuffle else stream(source)
     # An epoch whose records were damaged meanwhile is shorter: its last batch is left then.
     skip_batches = min(skip_batches, batches - 1)
     # Skipping before decoding costs reading alone.
@@ -121,11 +121,12 @@ def make_dataset(
         return normalize_tensor(images, manifest.rgb_stats), masks
 
     cores = os.cpu_count() or 1
+    # Deterministic: threads finish in any order, but a resumed training must get the same batches.
     dataset = dataset.map(prepare, num_parallel_calls=cores, deterministic=True)
     dataset = dataset.batch(batch_size // share.count, drop_remainder=drop_remainder)
     if not as_stored:  # normalized last: until then a picture is a quarter of the bytes
         dataset = dataset.enumerate(skip_batches).map(finish, cores, deterministic=True)
-    return NamingDataset(_finished(dataset, batches - skip_batches), files)
+    return source.naming_damage(_finished(dataset, batches - skip_batches))
 
 
 def _preparing(
@@ -159,24 +160,32 @@ def _preparing(
     return prepare
 
 
-def _read(
-    files: list[RecordFile],
-    order: np.random.Generator,
-    buffer: int | None,
-    left_out: LeftOut,
-    share: Share,
-) -> tf.data.Dataset:
-    """Serialized records, in the files' order; where there is a buffer to shuffle in, in another.
+def _batch_count(source: OpenSplit, batch_size: int, drop_remainder: bool, where: str) -> int:
+    """Batches of an epoch."""
+    if not drop_remainder:
+        return -(-source.count // batch_size)
+    if source.count < batch_size:
+        raise InputError(
+            f"{where} has {source.count} records, fewer than one batch of {batch_size}; use "
+            f"--batch-size {source.count}"
+        )
+    return source.count // batch_size
 
-    Of a share of them the places alone, since most are some other process' to read. They are in the
-    same order, which hangs on numbers and not on content.
+
+def _shuffled(
+    source: OpenSplit,
+    order: np.random.Generator,
+    at_least: int,
+    stream: Callable[[OpenSplit], tf.data.Dataset],
+) -> tf.data.Dataset:
+    """A stream of records, or of their places, in another order: of files, then within a buffer.
+
+    The order hangs on numbers and not on content, so both streams get the same.
     """
-    stream = _serialized if share.count == 1 else _places
-    if not buffer:
-        return stream(files, left_out)
-    order.shuffle(files)
+    order.shuffle(source.files)  # in place: damage is looked for in the order of reading
+    buffer = min(source.count, max(SHUFFLE_BYTES * source.count // source.bytes, at_least))
     seed = int(order.integers(2**62))
-    return stream(files, left_out).shuffle(buffer, seed, reshuffle_each_iteration=False)
+    return stream(source).shuffle(buffer, seed, reshuffle_each_iteration=False)
 
 
 def _own(places: tf.data.Dataset, share: Share, batch_size: int) -> tf.data.Dataset:
@@ -198,25 +207,28 @@ def _finished(dataset: tf.data.Dataset, batches: int) -> tf.data.Dataset:
     """Read ahead of the training, and of a length that Keras can know."""
     options = tf.data.Options()
     options.autotune.enabled = False  # it can stall for seconds when an iterator is destroyed
+    # Two: one for the next step, and one against a batch that takes longer than a step.
     dataset = dataset.prefetch(2).with_options(options)
     return dataset.apply(tf.data.experimental.assert_cardinality(batches))
 
 
-def _serialized(files: list[RecordFile], left_out: LeftOut) -> tf.data.Dataset:
-    """The records of some files, four files at a time, one by one."""
-    paths = [file.path for file in files]
-    if not left_out.keys() & set(paths):
+def _serialized(source: OpenSplit) -> tf.data.Dataset:
+    """The records in the order of the files, four files at a time, one by one."""
+    paths = [file.path for file in source.files]
+    if not source.left_out.keys() & set(paths):
+        # 4 MB at once: of the default, 256 kB, a record would need several reads.
         return tf.data.Dataset.from_tensor_slices(paths).interleave(
-            lambda file: tf.data.TFRecordDataset(file, buffer_size=4 << 20), **_four_of(files)
+            lambda file: tf.data.TFRecordDataset(file, buffer_size=4 << 20),
+            **_four_of(source.files),
         )
     # TensorFlow leaves a file at its first damaged record: the whole ones are read by their places.
     cores = os.cpu_count() or 1
-    places = _places(files, left_out)
-    return places.map(_record_at, num_parallel_calls=cores, deterministic=True)
+    return _places(source).map(_record_at, num_parallel_calls=cores, deterministic=True)
 
 
-def _places(files: list[RecordFile], left_out: LeftOut) -> tf.data.Dataset:
+def _places(source: OpenSplit) -> tf.data.Dataset:
     """(path, offset) of the records, in the order of `_serialized`."""
+    files, left_out = source.files, source.left_out
     offsets = tf.ragged.constant(
         [whole_offsets(f.path, f.count, left_out.get(f.path, ())) for f in files],
         tf.int64,
@@ -260,57 +272,3 @@ def _dtype(augment: Augment | None) -> tf.DType:
 
 def _seed(number: int, index: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.constant(number), tf.cast(index, tf.int32)])
-
-
-def _check_alike(folder: Path, manifest: Manifest, folders: list[Path], first: Manifest) -> None:
-    """Refuses records that cannot be mixed with those of the first folder."""
-    for fact in ("scheme", "image_size", "frames", "storage"):
-        here, there = getattr(manifest, fact), getattr(first, fact)
-        if here != there:
-            if fact == "scheme":
-                here, there = str(here), str(there)
-            raise InputError(
-                f"{folder}: {fact} is {here}, but {there} in {folders[0]}; build both alike"
-            )
-    if len(folders) > 1 and manifest.storage == "normalized":
-        raise InputError(
-            f"{folder}: normalized by statistics of its own; records that are to be mixed need "
-            "--storage uint8, png or jpeg"
-        )
-
-
-def _plan(
-    folders: list[Path],
-    split: str,
-    batch_size: int,
-    drop_remainder: bool,
-    digests: bool,
-    left_out: LeftOut | None,
-) -> tuple[list[RecordFile], int, int]:
-    """Verified files, number of records, and shuffle buffer in records."""
-    files, count, size = [], 0, 0
-    strict = left_out is None
-    first = read_manifest(folders[0], shards_are_there=strict)
-    for folder in folders:
-        manifest = read_manifest(folder, shards_are_there=strict)
-        if split not in manifest.splits:
-            raise InputError(f"{folder}: {not_among('split', split, manifest.splits)}")
-        _check_alike(folder, manifest, folders, first)
-        part = manifest.splits[split]
-        if strict:
-            verify_files(folder, manifest, split, digests=digests)
-        here = record_files(folder, manifest, split)
-        files += here
-        count += part.count - sum(len((left_out or {}).get(file.path, ())) for file in here)
-        size += sum(shard.bytes for shard in part.shards)
-    if not count:
-        raise InputError(
-            f"{folders[0]}: split '{split}' has no whole record left; repair it: `skyseg verify "
-            f"{folders[0]} --repair --source DIR`"
-        )
-    if drop_remainder and count < batch_size:
-        raise InputError(
-            f"{folders[0]}: split '{split}' has {count} records, fewer than one batch of "
-            f"{batch_size}; use --batch-size {count}"
-        )
-    return files, count, min(count, max(SHUFFLE_BYTES * count // size, 4 * batch_size))

@@ -22,7 +22,8 @@ from skyseg_tf.data.records import (
 )
 from skyseg_tf.data.rgb_stats import write_rgb_stats
 from skyseg_tf.data.scan import source_root
-from skyseg_tf.data.verification import RGB_STATS, Report
+from skyseg_tf.data.verification import RGB_STATS
+from skyseg_tf.data.verification_report import Report
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import write_aside
 

@@ -42,7 +42,7 @@ class RgbSums:
 
 def sum_image(image: np.ndarray) -> RgbSums:
     """RgbSums of one (..., 3) uint8 array."""
-    channels = image.reshape(-1, 3).T.astype(np.uint32)
+    channels = image.reshape(-1, 3).T.astype(np.uint32)  # a byte's square is none
     values = tuple(int(channel.sum(dtype=np.uint64)) for channel in channels)
     squares = tuple(int((channel * channel).sum(dtype=np.uint64)) for channel in channels)
     return RgbSums(channels.shape[1], values, squares)

@@ -20,38 +20,42 @@ from skyseg_tf.console.flags import (
 
 @dataclass(frozen=True)
 class BuildConfig:
-    """Turn a dataset into TFRecords and rgb_stats.json."""
+    """Turn a dataset into TFRecords and rgb_stats.json.
+
+    Example: skyseg build --source ~/cityscapes --out data/sky --image-size 256 512
+    """
 
     out: Annotated[Path, RESULT]
-    """Folder of the records, or a URL such as s3://bucket/records; made if absent."""
+    """Folder for the records, or a URL such as s3://bucket/records; it is made if it is not there."""
     source: Annotated[Path | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
-    """Dataset tree (Cityscapes, its zips or Kaggle copy, IDD-lite, CamVid, images/ + masks/, ...),
-    or a URL of one."""
+    """Folder of the dataset, or a URL of one: Cityscapes, its zips or its Kaggle copy, IDD-lite, CamVid,
+    images/ with masks/, and others."""
     scheme: Annotated[str, DATA, or_file(SCHEMES)] = "sky"
-    """Classes; a JSON file tells of your own."""
+    """Set of classes, or a JSON file with your own."""
     image_size: Annotated[tuple[int, int], DATA] = (256, 512)
-    """Height and width of the records; photos are brought there by area mean."""
+    """Height and width to which photos and masks are resized."""
     storage: Annotated[str, RESULT, choices(STORAGES)] = "normalized"
-    """How pixels are stored; normalized: as float32."""
+    """How pixels are stored. normalized: float32, ready for the network; uint8: exact, a quarter of
+    the size; png, jpeg: smaller and slower to read."""
     rgb_stats: Annotated[Path | None, DATA, default_is("the train split's")] = None
-    """Use these statistics instead of the train split's own."""
+    """File of color statistics to normalize by, such as rgb_stats.json of other records."""
     frames: Annotated[int, DATA] = 1
-    """Pictures per record: above 1, clips from leftImg8bit_sequence with the labeled photo last."""
+    """Photos per record. More than 1 takes clips from leftImg8bit_sequence that end with the labeled
+    photo."""
     layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
-    """Layout of the tree."""
+    """How folders and files of the dataset are named."""
     encoding: Annotated[
         str | None, DATA, choices(ENCODINGS), default_is("found by names and values")
     ] = None
-    """How masks store classes: labelIds, trainIds, camvid11, idd7, color, binary255, binary1,
-    binary255_void or binary1_void; default: found by their names and values."""
+    """What the values of the masks mean."""
     seed: Annotated[int, RESULT] = 0
-    """Of the order of the records."""
+    """Seed of the order of the records."""
     shards: Annotated[int | None, RESULT, default_is("by size")] = None
-    """Files per split."""
+    """Number of files per split."""
     workers: Annotated[int | None, RESULT, default_is("all cores")] = None
-    """Threads; with ray tasks at a time."""
+    """Number of threads; with --engine ray, of tasks at a time."""
     quiet: Annotated[bool, RESULT] = False
-    """No progress bar."""
+    """Show no progress bar."""
     engine: Annotated[Literal["threads", "ray"], SCALE] = "threads"
     """Who works: threads of this process, or a Ray cluster, a task for each shard. The records are
     the same to the byte."""

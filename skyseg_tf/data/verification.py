@@ -6,7 +6,6 @@ holds, its name, and its pixels' sums, of which the manifest holds statistics.
 
 import os
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -27,12 +26,12 @@ from skyseg_tf.data.rgb_stats import (
     sum_image,
 )
 from skyseg_tf.data.scanning import RecordFile, record_files, scan_file
-from skyseg_tf.errors import InputError, printable
+from skyseg_tf.data.verification_report import Report
+from skyseg_tf.errors import InputError
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.labels import IGNORE
 
 RGB_STATS, SETTINGS = "rgb_stats.json", "build.json"
-_SHOWN = 20  # faults of one file in the table
 
 
 @dataclass(frozen=True)
@@ -61,57 +60,6 @@ class ScannedShard:
         every = set(range(self.count))
         bad = {fault.record for fault in self.faults} | (every - set(range(len(self.names))))
         return every if None in bad else bad & every
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was found in a folder of records.
-
-    Attributes:
-      folder: of the records.
-      faults: in the order of the files; empty where all is well.
-      shards, records, size: what the manifest speaks of, size in bytes.
-      seconds: that it took.
-    """
-
-    folder: Path
-    faults: tuple[Fault, ...]
-    shards: int = 0
-    records: int = 0
-    size: int = 0
-    seconds: float = 0.0
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.faults
-
-    def __str__(self) -> str:
-        """A table of what is wrong, and a line about the whole."""
-        rows, counts = [("shard", "record", "photo", "what is wrong")], Counter()
-        for fault in self.faults:
-            counts[fault.path] += 1
-            if counts[fault.path] <= _SHOWN:
-                number = "-" if fault.record is None else str(fault.record)
-                photo = printable(fault.photo[:60]) or "-"
-                rows.append((Path(fault.path).name, number, photo, fault.what))
-        rows += [
-            (Path(path).name, "-", "-", f"and {count - _SHOWN:,} faults more")
-            for path, count in counts.items()
-            if count > _SHOWN
-        ]
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = [
-            "  ".join((*map(str.ljust, row[:3], widths), row[3]))
-            for row in (rows if self.faults else ())
-        ]
-        found = f"{len(self.faults):,} faults" if self.faults else "all well"
-        speed = self.size / 1e6 / max(self.seconds, 1e-9)
-        total = (
-            f"{self.folder}: {self.records:,} records in {self.shards:,} shards, "
-            f"{self.size / 1e6:,.1f} MB, read at {speed:,.0f} MB/s: {found}"
-        )
-        return "\n".join([*lines, total])
 
 
 def verify_records(folder: str | Path, quiet: bool = False) -> Report:

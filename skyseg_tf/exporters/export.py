@@ -5,32 +5,28 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import keras
-import numpy as np
 
-from skyseg_tf.data.drawing.scenes import FPS, draw_scene
-from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import Manifest, read_manifest
-from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.exporters.agreement import LIMITS, Agreement, agreement, check_agreement
 from skyseg_tf.exporters.formats import FORMATS, Format
 from skyseg_tf.exporters.job import ExportJob
+from skyseg_tf.exporters.photos import DRAWN_SIZE, Photos
 from skyseg_tf.exporters.settings import ExportConfig
 from skyseg_tf.files.locks import lock
 from skyseg_tf.files.room import check_memory, check_picture_size, largest_size
-from skyseg_tf.images import check_folder, resize_image
+from skyseg_tf.images import check_folder
 from skyseg_tf.masking.model_facts import ModelFacts
 from skyseg_tf.masking.runtime import Runtime, load_runtime
 from skyseg_tf.models import MODELS, check_size
 from skyseg_tf.runs.folder import read_json, read_run_data
 from skyseg_tf.runs.model_folders import exports_of, run_of
 
-_DRAWN_SIZE = (288, 512)
 _LOCK = ".lock"
 _BYTES_PER_PIXEL = 300  # a guess at the least that both networks take
 
@@ -52,7 +48,7 @@ def export(config: ExportConfig) -> Agreement:
     records, manifest = _records(config, settings, runtime)
     data = (run and read_run_data(run)) or manifest
     size = _size(config, form, runtime, settings.get("model"), data and data.image_size)
-    photos = _Photos(runtime, size, records, manifest)
+    photos = Photos(runtime, size, records, manifest)
     name = run.resolve().name if run else runtime.name
     facts = replace(runtime.facts, name=name, working_size=size)
     out = _find_out(config, form, size)
@@ -73,37 +69,18 @@ def export(config: ExportConfig) -> Agreement:
     return measured
 
 
-@dataclass(frozen=True)
-class _Photos:
-    """Where the photos come from that a model is run on, and how large it sees them."""
-
-    runtime: Runtime
-    size: tuple[int, int] | None
-    records: Path | None
-    manifest: Manifest | None
-
-    def __call__(self, split: str, count: int) -> list[np.ndarray]:
-        """(1, H, W, 3) or (1, T, H, W, 3) uint8 each."""
-        if self.records:
-            found = _photos(self.records, self.manifest, split, count)
-        else:
-            found = _drawn_photos(self.runtime.frames, count)
-        size_for = self.runtime.size_for
-        return [_resize(photo, self.size or size_for(*photo.shape[-3:-1])) for photo in found]
-
-
 def _compare(
     config: ExportConfig,
     exported: Runtime,
     runtime: Runtime,
     facts: ModelFacts,
-    photos: _Photos,
+    photos: Photos,
     out: Path,
 ) -> Agreement:
     """Runs both, prints how far they are apart, and refuses what is too far."""
     if exported.facts != facts:
         raise InputError(f"{out}: gives {exported.facts} instead of {facts}; was not kept")
-    batches = _batches(photos("val", config.photos), photos.size)
+    batches = photos.batches("val", config.photos)
     pairs = ((runtime(batch), exported(batch)) for batch in batches)
     measured = agreement(pairs, facts.threshold)
     limits = LIMITS[config.precision]
@@ -146,7 +123,7 @@ def _check(config: ExportConfig) -> Format:
 
 def _check_room(config: ExportConfig, runtime: Runtime, size: tuple[int, int] | None) -> None:
     """Refuses a size at which no machine like this one can run the network, and too many photos."""
-    size = size or runtime.size_for(*_DRAWN_SIZE)
+    size = size or runtime.size_for(*DRAWN_SIZE)
     pixels = size[0] * size[1] * runtime.frames
     check_memory(
         pixels * _BYTES_PER_PIXEL,
@@ -170,7 +147,7 @@ def _check_source(model: str) -> None:
         raise InputError(f"{run}: no model.keras in it; is it a run folder?")
     if Path(model).is_file() and Path(model).suffix != ".keras":
         raise InputError(
-            f"{model}: is an export itself; give the run, .keras file or boxed model behind it"
+            f"{model}: is an export itself; give the run, .keras file or packaged model behind it"
         )
 
 
@@ -234,38 +211,10 @@ def _size(
             "--image-size out"
         )
     if size is None and config.precision in form.fixed:
-        size = trained_at or keras_runtime.size_for(*_DRAWN_SIZE)
+        size = trained_at or keras_runtime.size_for(*DRAWN_SIZE)
     if size and network in MODELS:
         check_size(network, size)
     return size
-
-
-def _photos(records: Path, manifest: Manifest, split: str, count: int) -> Iterator[np.ndarray]:
-    """(H, W, 3) or (T, H, W, 3) uint8, from all over the split."""
-    for image, _ in make_dataset(records, split, 1, shuffle=True).take(count):
-        yield denormalize(image[0].numpy(), manifest.rgb_stats)
-
-
-def _drawn_photos(frames: int, count: int) -> Iterator[np.ndarray]:
-    """Scenes for models that come without photos, shaped as `_photos` gives them."""
-    for seed in range(count):
-        clip = [draw_scene(seed, _DRAWN_SIZE, frame / FPS).image for frame in range(frames)]
-        yield np.stack(clip) if frames > 1 else clip[0]
-
-
-def _resize(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """As a batch of one, (1, H, W, 3) or (1, T, H, W, 3)."""
-    frames = photo.reshape(-1, *photo.shape[-3:])
-    resized = np.stack([resize_image(frame, size) for frame in frames])
-    return resized if photo.ndim == 3 else resized[None]
-
-
-def _batches(photos: list[np.ndarray], size: tuple[int, int] | None) -> Iterator[np.ndarray]:
-    """The photos one by one; then, where the size is free, two at once and the first turned."""
-    yield from photos
-    if size is None:
-        yield np.concatenate([photos[0], photos[-1]])
-        yield photos[0].swapaxes(-3, -2)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Reads small JSON files that people may have edited, cut off or exchanged."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from skyseg_tf.errors import InputError
@@ -21,7 +22,8 @@ def read_object(path: str | Path, advice: str) -> dict:
 
     Raises:
       FileNotFoundError: no such file.
-      InputError: not JSON, nested too deep, no object, or larger than MAX_BYTES.
+      InputError: not JSON, nested too deep, no object, an entry that stands there twice, or larger
+        than MAX_BYTES.
     """
     with place(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
@@ -30,11 +32,20 @@ def read_object(path: str | Path, advice: str) -> dict:
             f"{path}: larger than {MAX_BYTES >> 20} MB, which no such file is; {advice}"
         )
     try:
-        value = json.loads(content)
+        value = json.loads(content, object_pairs_hook=_each_once)
     except RecursionError:
         raise InputError(f"{path}: nested too deep; {advice}") from None
     except ValueError as error:
         raise InputError(f"{path}: damaged, not JSON ({error}); {advice}") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds no JSON object; {advice}")
+    return value
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict:
+    """An object whose entries differ: of two of one name nobody knows which one is meant."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        ((double, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"'{double}' stands there twice")
     return value

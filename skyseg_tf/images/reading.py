@@ -200,6 +200,17 @@ def _refuse_alpha_masks(picture: Image.Image, where: str | Path) -> None:
         )
 
 
+def palette_colors(path: str | Path) -> list[tuple[int, ...]]:
+    """The colours (R, G, B) in which a palette picture shows its values 0, 1, 2, ..., from its head.
+
+    Raises:
+      InputError: no image.
+    """
+    with _opened(path) as file, open_picture(file, path) as picture:
+        numbers = (picture.getpalette() or []) if picture.mode == "P" else []
+    return list(zip(*[iter(numbers)] * 3, strict=False))
+
+
 def decode_mask_file(content: bytes, where: str | Path) -> np.ndarray:
     """Decodes a mask of class ids or colours: see `decode_values`.
 

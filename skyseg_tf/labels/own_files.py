@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.files.places import place
+from skyseg_tf.files.json_file import read_object
 from skyseg_tf.labels.cityscapes import BY_NAME, UNKNOWN
 from skyseg_tf.labels.encodings import Encoding
 from skyseg_tf.labels.schemes import SCHEMES, LabelScheme
 from skyseg_tf.labels.words import label_of, meant, normal
+
+_TABLE = 'give a table such as {"0": "other", "1": "sky"}'
 
 
 def get_scheme(given: str | Path) -> LabelScheme:
@@ -178,11 +180,8 @@ def read_classes(path: str | Path) -> Encoding:
     """
     rows = {}
     for value, given in _read_table(path).items():
-        try:
-            number = int(value)
-        except ValueError:
-            number = -1
-        if not isinstance(given, str) or not 0 <= number <= 255:
+        number = int(value) if value.isdecimal() and value.isascii() else -1
+        if not isinstance(given, str) or not 0 <= number <= 255 or str(number) != value:
             raise InputError(
                 f"{path}: '{value}': {json.dumps(given)[:60]}; give each mask value 0-255 a name, "
                 'such as {"0": "other", "1": "sky"}'
@@ -192,14 +191,11 @@ def read_classes(path: str | Path) -> Encoding:
 
 
 def _read_table(path: str | Path) -> dict:
-    """The object in a JSON file."""
+    """The object in a JSON file, not empty."""
     try:
-        content = json.loads(place(path).read_text())
+        content = read_object(path, _TABLE)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of classes; check the path") from None
-    except (ValueError, RecursionError) as error:
-        content = error
-    if not isinstance(content, dict) or not content:
-        said = content if isinstance(content, Exception) else "no object with entries"
-        raise InputError(f'{path}: not a table such as {{"0": "other", "1": "sky"}} ({said})')
+    if not content:
+        raise InputError(f"{path}: not a table but empty; {_TABLE}")
     return content

@@ -1,1 +1,1 @@
-"""The road from a photo to classes and probabilities: runtimes, views, refinement, formats."""
+"""The way from a photo to classes and probabilities: runtimes, views, refinement, formats."""

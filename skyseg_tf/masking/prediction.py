@@ -1,4 +1,4 @@
-"""The road from a photo to classes: everything that answers for a photo takes it.
+"""The way from a photo to classes: everything that answers for a photo goes it.
 
     photo -> infer: the network's answer, over one or several views of the photo
           -> enlarge: the sky's edges along the photo's own, probabilities at its own size
@@ -141,7 +141,7 @@ def enlarge(
 def predict_image(
     runtime: Runtime, image: np.ndarray, views: Views | None = None, **options
 ) -> Prediction:
-    """The whole road of one photo, or of a clip whose last frame is wanted.
+    """The whole way of one photo, or of a clip whose last frame is wanted.
 
     Args:
       runtime: the model.

@@ -65,8 +65,20 @@ def refine(image: np.ndarray, probs: np.ndarray) -> np.ndarray:
     guess, covered = _evaluate(coefficients, small)
     out = cv2.resize(guess, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
     out = np.ascontiguousarray(out[:height, :width])
-    if factor == 1:
-        return out
+    if factor > 1:
+        _sharpen(out, image, coefficients, factor, _doubtful_tiles(guess, limit, covered))
+    return out
+
+
+def _sharpen(
+    out: np.ndarray,
+    image: np.ndarray,
+    coefficients: np.ndarray,
+    factor: int,
+    tiles: list[tuple[int, int]],
+) -> None:
+    """Computes tiles of the answer from the photo's own pixels, in place."""
+    height, width = out.shape
     padded = cv2.copyMakeBorder(coefficients, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
 
     def sharpen(tile: tuple[int, int]) -> None:
@@ -80,8 +92,7 @@ def refine(image: np.ndarray, probs: np.ndarray) -> np.ndarray:
         out[rows, columns] = _evaluate(patch, image[rows, columns])[0]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(sharpen, _doubtful_tiles(guess, limit, covered)))
-    return out
+        list(pool.map(sharpen, tiles))
 
 
 def _shrink(image: np.ndarray, probs: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:

@@ -135,18 +135,22 @@ def load_torch_weights(model: keras.Model, state: Mapping[str, np.ndarray]) -> N
             if value is None or value.shape != tuple(variable.shape)
         ],
     }
-    if any(differences.values()):
-        told = [
-            f"{len(names)} {what} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
-            for what, names in differences.items()
-            if names
-        ]
-        raise InputError(
-            f"{model.name}: the weights do not fit: {'; '.join(told)}; give a checkpoint of this "
-            "network"
-        )
+    _refuse_differences(model.name, differences)
     for (_, variable, _), value in zip(complete, values, strict=True):
         variable.assign(value)
+
+
+def _refuse_differences(name: str, differences: dict[str, list[str]]) -> None:
+    """Raises InputError, if there are any; of each kind it names three."""
+    told = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
+        for what, names in differences.items()
+        if names
+    ]
+    if told:
+        raise InputError(
+            f"{name}: the weights do not fit: {'; '.join(told)}; give a checkpoint of this network"
+        )
 
 
 def _converted(convert: Callable, arrays: list) -> np.ndarray | None:

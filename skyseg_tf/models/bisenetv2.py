@@ -120,8 +120,6 @@ def bisenetv2(
 ) -> keras.Model:
     """Builds BiSeNetV2: 3,340,177 parameters for one class, 5,188,485 with the auxiliary heads.
 
-    24.45 GMACs at 512x1024, 35.26 with the heads (19 classes: 24.60 and 35.56).
-
     Args:
       num_classes: logit channels.
       size: (height, width), any, or None. The reference takes multiples of 32 only.

@@ -83,8 +83,7 @@ def pspnet(
 ) -> keras.Model:
     """Builds PSPNet on ResNet-50: 46,715,347 parameters for 19 classes, 49,080,038 with aux.
 
-    376.6 GMACs at 513x1025, 396.4 with the auxiliary head. On ResNet-101: 65,707,475 and
-    68,072,166 parameters, 535.4 and 555.2 GMACs.
+    On ResNet-101: 65,707,475 and 68,072,166 parameters.
 
     Args:
       num_classes: logit channels.

@@ -89,7 +89,7 @@ def decode(skips: list, image, num_classes: int):
 
 
 def skyline(num_classes: int, size: tuple[int | None, int | None]) -> keras.Model:
-    """Builds Skyline: 1,724,225 parameters for one class, 3.67 GMACs at 512x1024.
+    """Builds Skyline: 1,724,225 parameters for one class.
 
     Args:
       num_classes: logit channels.
@@ -165,7 +165,7 @@ def inverted_residual(x, filters: int, kernel: int, stride: int, expand: int, na
 
 
 def skyline_lite0(num_classes: int, size: tuple[int | None, int | None]) -> keras.Model:
-    """Builds Skyline on EfficientNet-Lite0: 2,559,745 parameters for one class, 4.64 GMACs at 512x1024.
+    """Builds Skyline on EfficientNet-Lite0: 2,559,745 parameters for one class.
 
     Args:
       num_classes: logit channels.

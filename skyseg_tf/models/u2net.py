@@ -92,7 +92,7 @@ def _build(name: str, stages: dict, num_classes: int, size) -> keras.Model:
 
 
 def u2net(num_classes: int, size: tuple[int | None, int | None]) -> keras.Model:
-    """Builds the full U2-Net: 44,009,869 parameters for one class, 300.0 GMACs at 512x1024.
+    """Builds the full U2-Net: 44,009,869 parameters for one class.
 
     Args:
       num_classes: logit channels.
@@ -111,7 +111,7 @@ def u2net(num_classes: int, size: tuple[int | None, int | None]) -> keras.Model:
 
 
 def u2netp(num_classes: int, size: tuple[int | None, int | None]) -> keras.Model:
-    """Builds the small U2-Net: 1,131,181 parameters for one class, 101.2 GMACs at 512x1024.
+    """Builds the small U2-Net: 1,131,181 parameters for one class.
 
     All blocks have 16 middle and 64 output channels; the rest, arguments and result are those of
     `u2net`.

@@ -103,7 +103,7 @@ def encoder(image):
 def unet_efficientnet_b2(num_classes: int, size: tuple[int | None, int | None]) -> keras.Model:
     """Builds a U-Net on EfficientNet-B2: 9,547,859 parameters for one class.
 
-    26.72 GMACs at 512x1024. The published state dict holds 498,432 more, which never run.
+    The published state dict holds 498,432 more, which never run.
 
     Args:
       num_classes: logit channels.

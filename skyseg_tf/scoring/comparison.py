@@ -29,7 +29,7 @@ def read_evaluation(run: str | Path, name: str) -> dict:
     """The metrics.json of an evaluation.
 
     Args:
-      run: run folder, model file, or name of a boxed model.
+      run: run folder, model file, or name of a packaged model.
       name: of the evaluation in `evaluations_of` it.
 
     Raises:
@@ -71,7 +71,7 @@ def compare_evaluations(runs: Sequence[str | Path], name: str) -> str:
     """A table of scores by run.
 
     Args:
-      runs: run folders, model files or names of boxed models, two or more.
+      runs: run folders, model files or names of packaged models, two or more.
       name: of the evaluation in each.
 
     Returns:

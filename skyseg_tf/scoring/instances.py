@@ -103,9 +103,7 @@ def instance_counts(
             f"instanceIds: no Cityscapes label {unknown[0]} (label * 1000 + number); mend the file"
         )
     classes = class_id_table("labelIds", scheme)[ids // 1000]  # (n,) class of each instance
-    category = np.full(256, IGNORE, np.uint8)  # class id -> number of its category
-    for number, group in enumerate(scheme.categories.values()):
-        category[group] = number
+    category = _category_of_class(scheme)
     found_pred, true = pred[inside], classes[place]
     found = np.bincount(place, found_pred == true)
     found_category = np.bincount(place, category[found_pred] == category[true])
@@ -116,6 +114,14 @@ def instance_counts(
         for counts, hit in ((by_class, found[i]), (by_category, found_category[i])):
             counts[class_id] += (hit, sizes[i] - hit, hit * weight, (sizes[i] - hit) * weight)
     return by_class, by_category
+
+
+def _category_of_class(scheme: LabelScheme) -> np.ndarray:
+    """(256,) uint8: class id -> number of its category."""
+    category = np.full(256, IGNORE, np.uint8)
+    for number, group in enumerate(scheme.categories.values()):
+        category[group] = number
+    return category
 
 
 def instance_iou(

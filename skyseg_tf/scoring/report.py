@@ -26,7 +26,7 @@ def write_report(run: str | Path, name: str) -> Path:
     """Writes report.html into an evaluation.
 
     Args:
-      run: run folder, model file, or name of a boxed model.
+      run: run folder, model file, or name of a packaged model.
       name: of an evaluation in it.
 
     Returns:

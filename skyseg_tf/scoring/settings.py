@@ -21,58 +21,62 @@ from skyseg_tf.console.flags import (
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Score what `skyseg predict` writes for the photos of --source, or a model on its records."""
+    """Score the masks that `skyseg predict` writes of a dataset's photos, or a model on its records.
+
+    Example: skyseg evaluate --model runs/u2netp --source ~/cityscapes --split val
+    """
 
     model: Annotated[str, NETWORK, any_model(), Parameter(alias="--run")]
     source: Annotated[Path | None, DATA] = None
-    """Dataset tree; predictions are scored at its labels' own size, as Cityscapes does."""
+    """Folder of the dataset. Masks are scored at the size of its labels, as Cityscapes does."""
     protocol: Annotated[
         str | None,
         DATA,
         Parameter(choices=("photo", "records")),
         default_is("photo with --source, else records"),
     ] = None
-    """photo: exactly the masks that `skyseg predict` writes by default. records: as training scores
-    itself, squashed to the records' size and not refined."""
+    """What is scored. photo: exactly the masks that `skyseg predict` writes. records: as training
+    does, photos resized to the records' size whatever their aspect, masks not refined."""
     split: Annotated[str, DATA, Parameter(choices=("train", "val", "test"))] = "val"
-    """Which photos."""
+    """Part of the dataset."""
     name: Annotated[str | None, RESULT, default_is("by source, split and options")] = None
-    """Folder in RUN/evaluation, FILE.evaluation or, of a boxed model, runs/evaluation/<model>."""
+    """Name of the folder for the results. It lies in RUN/evaluation, in FILE.evaluation, or, of a
+    packaged model, in runs/evaluation/<model>."""
     image_size: Annotated[tuple[int, int] | None, NETWORK, default_is("as skyseg predict does")] = (
         None
     )
-    """Height and width that a photo of --source is brought to first; by the records' protocol the
-    records'."""
+    """Height and width at which the network sees a photo of --source; with --protocol records the
+    size of the records."""
     multi_scale: Annotated[tuple[float, ...], NETWORK] = (1.0,)
-    """Factors of that size; the probabilities of all are averaged."""
+    """Factors by which that size is scaled; the probabilities at all scales are averaged."""
     flip: Annotated[bool, NETWORK] = False
-    """Average with the mirrored photo as well."""
+    """Average the probabilities with those of the mirrored photo."""
     window: Annotated[tuple[int, int] | None, NETWORK] = None
-    """Height and width of a window that slides over the photo."""
+    """Height and width of a window that slides over the photo; the network sees its parts."""
     overlap: Annotated[float, NETWORK] = 1 / 3
-    """Share of a window that neighbours have in common, at least."""
+    """Least share of a window that it has in common with the next one."""
     refine: Annotated[bool, NETWORK] = True
-    """Let the sky's edges follow the full-size photo, as `skyseg predict` does."""
+    """Fit the edges of the mask to the full-size photo, as `skyseg predict` does."""
     bootstrap: Annotated[int, RESULT] = 0
-    """Resamples for 95 % confidence intervals, such as 1000."""
+    """Number of random resamples of the photos, such as 1000, that give 95 % confidence intervals."""
     worst: Annotated[int, RESULT] = 8
-    """Photos on the sheet of the worst."""
+    """Number of photos in the picture of the worst ones."""
     submission: Annotated[Path | None, RESULT] = None
-    """Folder for the predictions as labelIds PNGs in the benchmark's naming; needs --source."""
+    """Folder for predictions as the Cityscapes benchmark wants them (labelIds PNGs); needs --source."""
     compare: Annotated[tuple[str, ...], RESULT] = ()
-    """Other models: print their evaluations of this name beside that of --model; nothing is
-    scored."""
+    """Other models, whose finished evaluations are printed beside that of --model; nothing is scored
+    anew."""
     backend: Annotated[str | None, NETWORK, choices(BACKENDS), default_is("as skyseg predict")] = (
         None
     )
-    """Runtime; by the records' protocol keras for a run."""
+    """Runtime that computes the network; with --protocol records it is keras for a run."""
     records: Annotated[Path | None, DATA, default_is("the run's")] = None
     """Records to score on, or a URL of them, which are copied into --data first."""
     data: Annotated[Path, DATA] = Path("data")
-    """Where copies of records of a URL are put."""
+    """Folder for copies of records of a URL."""
     layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
-    """Layout of --source."""
+    """How folders and files of --source are named."""
     encoding: Annotated[str | None, DATA, choices(ENCODINGS), default_is("by their values")] = None
-    """Encoding of its masks."""
+    """What the values of its masks mean."""
     quiet: Annotated[bool, RESULT] = False
-    """No progress bar."""
+    """Show no progress bar."""

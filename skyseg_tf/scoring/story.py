@@ -1,6 +1,6 @@
 """What `skyseg evaluate` does: the scores of what `skyseg predict` writes, or of a model on its records.
 
-Two protocols. `photo`: each photo of a dataset tree goes the road of `skyseg predict` (see
+Two protocols. `photo`: each photo of a dataset tree goes the way of `skyseg predict` (see
 masking.prediction) with its defaults, and the ids that it would write are scored at the label's own
 size. `records`: as training scores itself, squashed to the records' size and never refined; the
 records themselves, or with a dataset tree its photos, enlarged to the labels' size again.

@@ -35,7 +35,7 @@ except ModuleNotFoundError:
     ) from None
 
 
-_PAGE = Path(__file__).with_name("page.html")
+_PAGE, _DOCS = (Path(__file__).with_name(name) for name in ("page.html", "docs.html"))
 _PATHS = ("/", "/mask", "/health", "/metrics", "/openapi.json", "/docs")
 _STOP_SECONDS = 30  # for the photos under way, after Ctrl-C or SIGTERM
 _BYTES = {"type": "string", "format": "binary"}
@@ -71,6 +71,7 @@ def make_app(config: ServeConfig, runtime: Runtime) -> FastAPI:
         f"{', '.join(runtime.class_names)}. Every error is a JSON object: "
         '`{"error": {"code": "bad_image", "message": "what is wrong"}}`.',
         lifespan=life,
+        docs_url=None,  # FastAPI's own pages load scripts from elsewhere
         redoc_url=None,
     )
     app.state.queue = queue
@@ -200,6 +201,10 @@ def _add_pages(app: FastAPI, queue: PhotoQueue) -> None:
         return render_html(
             _PAGE, runtime=runtime, formats=FORMATS, url=str(request.base_url).rstrip("/")
         )
+
+    @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+    async def docs() -> str:
+        return render_html(_DOCS, schema=app.openapi())
 
 
 def serve(config: ServeConfig) -> None:

@@ -14,26 +14,31 @@ from skyseg_tf.console.flags import (
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """Serve masks over HTTP: POST /mask, GET /health, /metrics, /docs."""
+    """Serve masks over HTTP: POST /mask, GET /health, /metrics, /docs.
 
-    model: Annotated[str | None, NETWORK, any_model(), default_is("the packaged one")] = None
+    Example: skyseg serve --port 8000 --max-megapixels 25
+    """
+
+    model: Annotated[str | None, NETWORK, any_model(), default_is("skyline, which is packaged")] = (
+        None
+    )
     backend: Annotated[str | None, NETWORK, choices(BACKENDS), default_is("the fastest")] = None
-    """Runtime."""
+    """Runtime that computes the network."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 opens the server to the network. It asks for no password."""
     port: int = 8000
-    """0 takes a free one."""
+    """Port to listen on; 0 takes a free one."""
     threads: Annotated[int | None, NETWORK, default_is("one per core")] = None
-    """Of the network."""
+    """Threads of the network."""
     max_megabytes: float = 32.0
-    """Larger requests are refused."""
+    """Requests of more megabytes are refused."""
     max_megapixels: float = 50.0
-    """Larger photos are refused, before they are decoded."""
+    """Photos of more megapixels are refused before they are decoded."""
     workers: int = 2
-    """Photos in work at once: one in the network, the others being decoded or encoded."""
+    """Photos worked on at once: one in the network, the others being decoded or encoded."""
     queue: int = 8
-    """Photos that may wait beside them; then the answer is 503 with Retry-After. A photo waits from
-    when it is here whole."""
+    """Photos that may wait, once they have arrived whole; a further one is answered by 503 with
+    Retry-After."""
     upload_seconds: float = 30.0
-    """Time that a client may take to send its photo; one that sends nothing for 5 s is cut off
-    before."""
+    """Seconds that a client may take to send its photo. One that sends nothing for 5 s is cut off
+    earlier."""

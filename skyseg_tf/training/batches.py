@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from skyseg_tf.data.augment.presets import Classes, make_augment, make_mix
+from skyseg_tf.data.augment.camera import make_augment
+from skyseg_tf.data.augment.mixing import make_mix
+from skyseg_tf.data.augment.settings import Classes
 from skyseg_tf.data.pipeline import Share, make_dataset
 from skyseg_tf.data.records import Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
@@ -53,12 +55,7 @@ def make_batches(
         augment = make_augment(settings.augment, classes, open_trees=settings.open_crowns)
         mix = make_mix(settings.augment, classes.sky)
 
-    known = None
-    if settings.extra_classes == "known":
-        manifest = read_manifest(settings.records, shards_are_there=False)
-        shown = manifest.splits["train"].class_pixels
-        known = [class_id for class_id, pixels in enumerate(shown) if pixels]
-
+    known = _known_classes(settings)
     # A run that goes on has had its records' digests compared when it began.
     checks = {"digests": not settings.resume, "left_out": skipped}
 
@@ -81,6 +78,15 @@ def make_batches(
         )
 
     return Batches(train, make_dataset(settings.records, "val", settings.batch_size, **checks))
+
+
+def _known_classes(settings: TrainConfig) -> list[int] | None:
+    """Those that the records' own masks show; None: all count, also what extra records show."""
+    if settings.extra_classes != "known":
+        return None
+    manifest = read_manifest(settings.records, shards_are_there=False)
+    shown = manifest.splits["train"].class_pixels
+    return [class_id for class_id, pixels in enumerate(shown) if pixels]
 
 
 def pick_photos(

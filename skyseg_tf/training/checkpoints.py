@@ -146,7 +146,7 @@ def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
     if not path.is_file():
         raise InputError(
             f"{run}: no run to start from ({path.name} is missing); give a run of `skyseg train`, "
-            "a file of `skyseg import_weights` or the name of a boxed model"
+            "a file of `skyseg import_weights` or the name of a packaged model"
         )
     if path.suffix not in (".keras", ".npz"):
         raise InputError(

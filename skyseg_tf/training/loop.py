@@ -69,10 +69,10 @@ def fit(
     if progress.history:
         write_history(run / "history.csv", progress.history)
     with _divergence_told(model, run, progress, schedule), _sigterm() as terminated:
-        keeping = Keeping(
+        checkpointing = Checkpointing(
             run / "checkpoints", schedule, progress, lambda: agree(terminated.is_set())
         )
-        callbacks = [keeping] if quiet else [keeping, ProgressBar(schedule, progress)]
+        callbacks = [checkpointing] if quiet else [checkpointing, ProgressBar(schedule, progress)]
         try:
             while not is_over(progress, schedule):
                 watching.on_epoch_begin(progress.epoch)
@@ -80,16 +80,16 @@ def fit(
                     rest = batches.train(progress.epoch, progress.step)
                     progress.trained = _train_epoch(model, rest, progress.epoch, callbacks)
                 with model.averaged():
-                    row = _validate(model, batches.val, progress, keeping)
+                    row = _validate(model, batches.val, progress, checkpointing)
                     _keep_best(run / "checkpoints" / "best.npz", model, row, progress, on_best)
                     progress.finish_epoch(row)
                     watching.on_epoch_end(progress.epoch - 1, row)
-                keeping.save()
+                checkpointing.save()
                 write_history(run / "history.csv", progress.history)
                 yield row
-                keeping.leave_if_terminated()
+                checkpointing.leave_if_terminated()
         except Terminated:
-            keeping.save()
+            checkpointing.save()
             raise
     watching.on_train_end()
 
@@ -118,11 +118,13 @@ def _train_epoch(model, batches, epoch: int, callbacks: list) -> dict[str, float
     return {key: values[0] for key, values in done.history.items()}
 
 
-def _validate(model, batches, progress: Progress, keeping: "Keeping") -> dict[str, float]:
+def _validate(
+    model, batches, progress: Progress, checkpointing: "Checkpointing"
+) -> dict[str, float]:
     """The epoch's row of the history."""
     started = time.monotonic()
     with whole_batches():
-        val = model.evaluate(batches, verbose=0, return_dict=True, callbacks=[keeping])
+        val = model.evaluate(batches, verbose=0, return_dict=True, callbacks=[checkpointing])
     row = {"epoch": progress.epoch + 1}
     for prefix, measured in (("", progress.trained), ("val_", val)):
         row |= {f"{prefix}{name}": measured[name] for name in ("loss", "iou")}
@@ -131,8 +133,8 @@ def _validate(model, batches, progress: Progress, keeping: "Keeping") -> dict[st
     return row
 
 
-class Keeping(keras.callbacks.Callback):
-    """Keeps the progress, saves it where it is time to, and ends the training after SIGTERM."""
+class Checkpointing(keras.callbacks.Callback):
+    """Notes the progress, saves it where it is time to, and ends the training after SIGTERM."""
 
     def __init__(
         self,

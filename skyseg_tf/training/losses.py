@@ -30,6 +30,7 @@ def _pixel_losses(mask, logits):
         truth, x = ops.cast(ops.equal(mask, 1), "float32"), logits[..., 0]
         # max(x, 0) - x*t + log(1 + exp(-|x|)) neither overflows nor saturates.
         return (ops.relu(x) - x * truth + ops.log1p(ops.exp(-ops.abs(x)))) * valid
+    # 255 is no channel, of which TensorFlow makes NaN or an error: as class 0 it weighs nothing.
     class_id = ops.where(ops.equal(mask, IGNORE), ops.zeros_like(mask), mask)
     class_id = ops.cast(class_id, "int32")
     return ops.sparse_categorical_crossentropy(class_id, logits, from_logits=True) * valid
@@ -162,7 +163,7 @@ def weighted_cross_entropy(weights: np.ndarray):
     """
 
     def weighted(mask, logits):
-        table = np.zeros(256, np.float32)
+        table = np.zeros(256, np.float32)  # ignored pixels look up 0
         table[: len(weights)] = weights
         weight = ops.take(table, ops.cast(mask, "int32"))
         return _mean(_pixel_losses(mask, logits), weight)

@@ -46,7 +46,7 @@ def start_network(
 def build_network(job: Job, precision: str) -> keras.Model:
     """The network with fresh weights, computing in `precision`."""
     settings, manifest = job.settings, job.manifest
-    keras.config.set_dtype_policy(precision)
+    keras.config.set_dtype_policy(precision)  # layers take the one that holds when they are made
     options = parse_model_options(settings.model, settings.model_options)
     if MODELS[settings.model].sequence:  # the others need not know the size, and then take any
         options |= {"size": manifest.image_size, "frames": manifest.frames}

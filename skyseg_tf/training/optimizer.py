@@ -84,20 +84,28 @@ def compile_model(
       What is to be trained, on batches of images and masks (B, H, W); it shares the network's
       layers.
     """
-    for variable in network.trainable_variables if recipe.weight_decay else ():
-        if variable.name.endswith("kernel"):
-            variable.regularizer = keras.regularizers.L2(recipe.weight_decay / 2)
+    _penalize_kernels(network, recipe.weight_decay)
     loss = loss or LOSSES[recipe.loss[0 if network.output["logits"].shape[-1] == 1 else 1]]
     model = TrainedModel(network, loss, MODELS[network.name].aux_weights)
-    updates = max(steps // accumulate, 1)
-    schedule = schedule or WarmupPolynomial(
-        recipe.learning_rate, updates, recipe.power, recipe.warmup_steps, accumulate
-    )
-    optimizer = OPTIMIZERS[recipe.optimizer](
-        schedule, gradient_accumulation_steps=accumulate if accumulate > 1 else None
-    )
+    schedule = schedule or _schedule(recipe, steps, accumulate)
+    batches = accumulate if accumulate > 1 else None  # Keras refuses 1
+    optimizer = OPTIMIZERS[recipe.optimizer](schedule, gradient_accumulation_steps=batches)
     model.compile(optimizer, jit_compile=xla or keras.backend.backend() == "jax")
     model.optimizer.build(model.trainable_variables)  # its variables take those of a checkpoint
     if ema:
         model.average_weights(ema, accumulate)
     return model
+
+
+def _schedule(recipe: Recipe, steps: int, accumulate: int) -> WarmupPolynomial:
+    updates = max(steps // accumulate, 1)
+    return WarmupPolynomial(
+        recipe.learning_rate, updates, recipe.power, recipe.warmup_steps, accumulate
+    )
+
+
+def _penalize_kernels(network: keras.Model, decay: float) -> None:
+    for variable in network.trainable_variables if decay else ():
+        if variable.name.endswith("kernel"):
+            # Half: PyTorch adds decay x w to the gradient, and that of c x w^2 is 2 c w.
+            variable.regularizer = keras.regularizers.L2(decay / 2)

@@ -13,7 +13,7 @@ from skyseg_tf.training.job import Job
 from skyseg_tf.training.network import start_network
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-_WARM_UP, _STEPS = 2, 5
+_WARM_UP, _STEPS = 2, 5  # the first step traces and compiles, the second still allocates
 
 
 class Arithmetic(NamedTuple):

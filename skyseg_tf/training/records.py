@@ -50,6 +50,11 @@ def _check_no_dataset(config: TrainConfig) -> None:
     """Refuses --data that holds what somebody wants to train on: elsewhere that flag means this."""
     if config.source or config.data == TrainConfig.data:
         return
+    if config.data.suffix in (".yaml", ".yml") or config.data.is_file():
+        raise InputError(
+            f"--data {config.data}: that flag is a folder where the demo is put; give a dataset's "
+            "folder by --source, or records by --records"
+        )
     flag = "--records" if (config.data / MANIFEST).is_file() else "--source"
     try:
         if flag == "--source":

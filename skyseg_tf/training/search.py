@@ -115,12 +115,16 @@ def search(
     with stoppable():
         run_trials(trials, partial(_objective, base, train), after_each)
     best = write_report(folder, trials.rows(), space)
-    settings = read_config(trial_folder(folder, best.number), TrainConfig)
-    line = command_line(replace(settings, run=None, plots=Path("plots")))
+    _tell_command(folder, trial_folder(folder, best.number))
+    return folder
+
+
+def _tell_command(folder: Path, run: Path) -> None:
+    """Prints and keeps the command that trains as the best trial did."""
+    line = command_line(replace(read_config(run, TrainConfig), run=None, plots=Path("plots")))
     with write_aside(folder / "best_command.txt") as aside:
         aside.write_text(line + "\n")
     print(line)
-    return folder
 
 
 def _objective(

@@ -35,39 +35,42 @@ class TrainingSettings:
     records: Annotated[Path | None, DATA, default_is("the demo, drawn and built")] = None
     """Folder of `skyseg build`, or a URL of one, which is copied into --data first."""
     extra_records: Annotated[tuple[Path, ...], DATA] = ()
-    """Folders whose train splits are mixed in, such as drawn scenes beside photos."""
+    """More record folders, whose train splits are added, such as drawn scenes to photos."""
     extra_classes: Annotated[str, DATA, Parameter(choices=("all", "known"))] = "all"
-    """Classes that the extra records teach; known: those that the train split of the records shows
-    too. Pixels of others are ignored."""
+    """Which classes the extra records teach. all: every one; known: only those that also occur in the
+    train split of --records, the pixels of others being ignored."""
     on_bad_record: Annotated[str, DATA, Parameter(choices=("stop", "skip"))] = "stop"
-    """At damaged records: stop with a line that names one, or skip them all, and count them."""
+    """What to do at a damaged record: stop and name it, or skip all such records and count them."""
     source: Annotated[Path | None, DATA] = None
-    """Dataset tree: its records are built first, beside it in --data."""
+    """Dataset folder to build the records from first; they are put below --data."""
     data: Annotated[Path, DATA] = Path("data")
-    """Where the demo dataset, the records of --source, and copies of those of a URL are put."""
+    """Folder for the demo dataset, for records built from --source, and for copies of those of a
+    URL."""
     scheme: Annotated[
         str | None, DATA, or_file(SCHEMES), default_is("those of the records, else sky")
     ] = None
-    """Classes; a JSON file tells of your own."""
-    image_size: Annotated[tuple[int, int] | None, DATA, default_is("of the records")] = None
-    """Height and width of the records; 128 256 of the demo and 256 512 of --source by default."""
+    """Set of classes, or a JSON file with your own."""
+    image_size: Annotated[tuple[int, int] | None, DATA, default_is("that of the records")] = None
+    """Height and width of the records. Where they are built first: 128 256 for the demo, 256 512 for
+    --source."""
     model: Annotated[str, NETWORK, choices(MODELS)] = "skyline"
-    """The default learns most per minute on a CPU."""
+    """Network to train; the default learns most per minute on a CPU."""
     model_options: Annotated[tuple[str, ...], NETWORK] = ()
-    """The network's own, NAME=VALUE, such as depth=101 for pspnet, output_stride=8 for deeplabv3_xception,
-    psp=true and recurrent=conv for resnet_lstm (its frames are those of the records), variant=mmseg
-    for bisenetv2 and pspnet: as mmsegmentation builds them. An unknown name is answered by all that
-    the network has."""
+    """Options of the network itself, as NAME=VALUE: depth=101 for pspnet, output_stride=8 for
+    deeplabv3_xception, psp=true or recurrent=conv for resnet_lstm, variant=mmseg (as mmsegmentation
+    builds it) for bisenetv2 and pspnet. An unknown name prints those that the network has."""
     init: Annotated[Path | None, NETWORK] = None
-    """Run of the same network to start from, a file of import_weights, or the name of a boxed
-    model; its head is left out where the classes differ. Without --model, its network is trained.
-    `imagenet`: an encoder trained on ImageNet, for the networks that have one."""
+    """Weights to start from: a run folder, a file of `skyseg import_weights`, the name of a packaged
+    model, or `imagenet` for an encoder trained on ImageNet, where the network has one. Where the
+    classes differ, the last layer starts anew. Without --model the network of these weights is
+    trained."""
     precision: Annotated[str, NETWORK, choices(PRECISIONS, "auto")] = "float32"
-    """mixed_float16 is for GPUs alone; auto: what trains fastest here, by a few steps."""
+    """Numbers to compute in. mixed_float16 needs a GPU; auto times a few training steps of each and
+    takes the fastest."""
     xla: Annotated[bool, NETWORK] = False
-    """Compile the training step with XLA; auto decides this too. JAX always does."""
+    """Compile the training step with XLA. JAX always does, and --precision auto decides it too."""
     devices: Annotated[int, NETWORK] = 1
-    """GPUs of this machine that share each batch."""
+    """Number of GPUs of this machine that share each batch."""
     epochs: Annotated[int, TRAINING] = 14
     """Passes over the train split."""
     batch_size: Annotated[int, TRAINING] = 8
@@ -75,62 +78,66 @@ class TrainingSettings:
     optimizer: Annotated[str | None, TRAINING, choices(OPTIMIZERS), default_is("the network's")] = (
         None
     )
-    """The momentum of sgd is 0.9."""
+    """Optimizer; sgd has a momentum of 0.9."""
     learning_rate: Annotated[float | None, TRAINING, default_is("the network's")] = None
-    """At the start, after the warm-up."""
+    """Learning rate after the warm-up, from where it falls (--power)."""
     power: Annotated[float | None, TRAINING, default_is("the network's")] = None
-    """The rate falls to 0 as (1 - step / steps) ** power; 0 keeps it."""
+    """The learning rate falls to 0 as (1 - step / steps) ** power; 0 keeps it constant."""
     warmup_steps: Annotated[int | None, TRAINING, default_is("the network's")] = None
-    """Steps in which the rate rises first."""
+    """Number of first steps in which the learning rate rises from 0."""
     weight_decay: Annotated[float | None, TRAINING, default_is("the network's")] = None
-    """L2 penalty on kernels; batch normalization and biases are spared."""
+    """L2 penalty on kernels, not on biases or batch normalization."""
     loss: Annotated[str | None, TRAINING, choices(LOSSES), default_is("the network's")] = None
-    """Cross-entropy by default, with Dice, of the hardest pixels (ohem), focal, or Lovasz-softmax."""
+    """Loss: cross-entropy, cross-entropy plus Dice, cross-entropy of the hardest pixels (ohem), focal,
+    or Lovasz-softmax."""
     class_weights: Annotated[bool, TRAINING] = False
-    """Cross-entropy weighted by 1 / ln(1.02 + share of the class in the train split)."""
+    """Weigh each class by 1 / ln(1.02 + its share of the train split)."""
     ema: Annotated[float, TRAINING] = 0.998
-    """Decay of an exponential moving average of the weights, such as 0.999; what is validated and
-    saved is then the average. 0: none."""
+    """Decay of a moving average of the weights, such as 0.999; the average is what is validated and
+    saved. 0 turns it off."""
     augment: Annotated[
-        str | None, TRAINING, choices(AUGMENTATIONS), default_is("light; of the demo flip")
+        str | None, TRAINING, choices(AUGMENTATIONS), default_is("light, for the demo flip")
     ] = None
-    """How much geometry, light and weather of the training photos are changed: light for minutes of
-    training, geometric for several classes; flip for the demo, whose scenes are drawn in every
-    light."""
+    """How much the training photos are changed, from none to strong in geometry, light and weather.
+    light suits minutes of training, geometric several classes, flip (mirroring alone) the demo."""
     open_crowns: Annotated[bool, TRAINING] = False
-    """Train as sky what shines through trees: pixels labeled vegetation that lie next to the sky
-    and have its color; with geometric augmentation also draw bare trees before the sky of every
-    fifth photo. For labels that draw bare trees as blobs, such as CamVid's."""
+    """For labels in which bare trees are filled areas, such as CamVid's: train pixels that are
+    labeled vegetation, lie next to the sky and have its color as sky. With --augment geometric bare
+    trees are also drawn before the sky of every fifth photo."""
     accumulate: Annotated[int, TRAINING] = 1
-    """Batches whose gradients make one step: for a batch that memory does not hold."""
+    """Number of batches whose gradients are summed to one step, where memory is too small for a
+    larger batch."""
     patience: Annotated[int, TRAINING] = 0
-    """Stop after so many epochs without a better val IoU; 0: never."""
+    """Stop after this many epochs without a better val IoU; 0 never stops early."""
     seed: Annotated[int, TRAINING] = 0
-    """Of weights, order and augmentation."""
+    """Seed of the first weights, the order of the records and the augmentation."""
     checkpoint_steps: Annotated[int, RESULT] = 0
-    """Also save after every so many batches, beside after every epoch."""
+    """Save a checkpoint after this many batches too, not only after each epoch."""
     track: Annotated[str | None, RESULT, choices(TRACKERS)] = None
-    """Report there, too, as its own environment variables say."""
+    """Report to this service too, which is set up by its own environment variables."""
     quiet: Annotated[bool, RESULT] = False
-    """No progress bar."""
+    """Show no progress bar."""
 
 
 @dataclass(frozen=True)
 class TrainConfig(TrainingSettings):
-    """Train a network on records and plot its IoU."""
+    """Train a network on records and plot its IoU.
+
+    Example: skyseg train --records data/sky --model u2netp --epochs 30 --run runs/u2netp
+    """
 
     seeds: Annotated[int, TRAINING] = 1
-    """Train so many times, with seed, seed + 1, ..., and report mean and spread."""
+    """Train this many times, with seed, seed + 1, ..., and report mean and spread."""
     find_lr: Annotated[bool, TRAINING] = False
-    """Only look for a learning rate: a short training at rising rates, a plot and a suggestion."""
+    """Only look for a learning rate: train shortly at rising rates, plot the loss, suggest a rate."""
     run: Annotated[Path | None, RESULT, default_is("runs/<model>_<scheme>")] = None
-    """Run folder."""
+    """Folder that keeps the training: network, checkpoints, scores, plots."""
     resume: Annotated[Path | None, RESULT] = None
-    """Run to go on with from its last checkpoint, under its own settings. Others are not taken but
-    for --epochs: with more, a finished run goes on too, and the learning rate is from there on what
-    a training of so many epochs has at that step; and --records, where these have moved."""
+    """Run folder to go on with from its last checkpoint, with its own settings. Only two flags may be
+    given beside it: --records, if the records have moved, and --epochs, to train longer; from there
+    on the learning rate is what a training of that many epochs has."""
     plots: Annotated[Path, RESULT] = Path("plots")
-    """Folder of the IoU plot, beside the run's own plots."""
+    """Folder for a copy of the IoU plot; all plots are in the run folder."""
     coordinator: Annotated[str | None, SCALE, default_is("this process trains alone")] = None
     """HOST:PORT of the first of several processes that share each batch, with KERAS_BACKEND=jax; all
     are given the same flags but for --process-id, and see the records and the run under one path."""
@@ -153,33 +160,37 @@ class TrainConfig(TrainingSettings):
 
 @dataclass(frozen=True)
 class SearchConfig(TrainingSettings):
-    """Search for the best settings: many trainings, of which all other settings are the same."""
+    """Search for the best settings: many trainings that differ only in the settings of --space.
+
+    Example: skyseg search --records data/sky --space batch_size=4,8 learning_rate=1e-3,3e-3
+    """
 
     epochs: Annotated[int, TRAINING] = 10
-    """Passes over the train split, of each trial."""
+    """Passes over the train split in each trial."""
     run: Annotated[Path | None, RESULT, default_is("runs/search")] = None
-    """The search's folder, below which each trial is a run. Where there is
-    one already, it goes on; several processes may work on it at once."""
+    """Folder of the search; each trial is a run folder in it. A search that is there goes on, and
+    several processes may work on it at once."""
     space: Annotated[tuple[str, ...], SEARCH] = (
         "batch_size=8,16,32",
         "learning_rate=1e-3,5e-3,1e-4,5e-4",
     )
-    """What is varied, NAME=A,B,C or NAME=uniform:LOW:HIGH (loguniform:, int:), such as
-    model=skynet,u2netp learning_rate=loguniform:1e-4:1e-2 ema=0,0.999; also the network's own
-    options: output_stride=8,16."""
+    """Settings to vary, as NAME=A,B,C or NAME=uniform:LOW:HIGH (also loguniform and int):
+    model=skynet,u2netp learning_rate=loguniform:1e-4:1e-2. Options of the network itself may vary
+    too: output_stride=8,16."""
     sampler: Annotated[
         str | None,
         SEARCH,
         choices(SAMPLERS),
         default_is("grid where all values are listed, else tpe"),
     ] = None
-    """grid: every combination; tpe learns from the trials so far."""
+    """How settings are chosen. grid: every combination; random; tpe: by what the trials so far have
+    taught."""
     pruner: Annotated[
-        str | None, SEARCH, choices(PRUNERS), default_is("median, of a grid none")
+        str | None, SEARCH, choices(PRUNERS), default_is("none for a grid, else median")
     ] = None
-    """Stop trials that fall behind."""
+    """Rule by which trials that fall behind are stopped early."""
     trials: Annotated[int, SEARCH] = 20
-    """How many, for random and tpe; a search that goes on may have more."""
+    """Number of trainings for random and tpe; it may be raised when a search goes on."""
     storage: Annotated[str | None, SEARCH, default_is("study.db in --run")] = None
     """Where the trials are noted, for machines whose common disk keeps no SQLite file: the URL of a
     database (postgresql://..., mysql://...), as Optuna takes it, or journal for a file in --run."""

@@ -3,7 +3,8 @@
 import math
 from pathlib import Path
 
-from skyseg_tf.data.augment.presets import AUGMENTATIONS, Classes
+from skyseg_tf.data.augment.presets import AUGMENTATIONS
+from skyseg_tf.data.augment.settings import Classes
 from skyseg_tf.data.records import Manifest
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.labels import get_scheme
@@ -119,12 +120,17 @@ def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> No
             f"build them with --scheme {config.scheme} or leave --scheme out"
         )
     classes = Classes.of(scheme)
-    if config.open_crowns and None in (classes.sky, classes.crowns):
+    if config.open_crowns and None in (classes.sky, classes.trees):
         raise InputError(
             f"{records}: --open-crowns needs classes of the sky and of vegetation, "
             f"the records' scheme is {scheme}; build them with "
             "--scheme cityscapes19, or leave it out"
         )
+    _check_shapes(config, manifest, records)
+
+
+def _check_shapes(config: TrainConfig, manifest: Manifest, records: Path) -> None:
+    """Refuses records whose size, splits or frames the training cannot use."""
     if config.image_size and tuple(config.image_size) != manifest.image_size:
         raise InputError(
             f"{records}: records of {manifest.image_size[0]}x{manifest.image_size[1]}, not "

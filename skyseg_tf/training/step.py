@@ -188,6 +188,7 @@ class TrainedModel(keras.Model):
         self._batches.variable.assign(batches)
         step = ops.cast(batches // self._every, "float32") - 1.0
         decay = ops.minimum(self._decay, (1.0 + step) / (10.0 + step))
+        # Amid an accumulation nothing moves.
         decay = ops.where(ops.equal(batches % self._every, 0), decay, 1.0)
         for pair in self._averages:
             average = ops.convert_to_tensor(pair.average)
@@ -200,7 +201,7 @@ class TrainedModel(keras.Model):
         """Inside, the model holds the averaged weights (where there are any); then its own again."""
         own = [ops.convert_to_numpy(pair.weight) for pair in self._averages]
         for pair in self._averages:
-            pair.weight.assign(ops.copy(pair.average))
+            pair.weight.assign(ops.copy(pair.average))  # see _add_average
         try:
             yield
         finally:

@@ -1,5 +1,6 @@
 """Pictures of a search: a heat map over two settings, and all settings side by side."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -64,6 +65,9 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+_ON_THE_WAY = {"pruned": "stopped early", "running": "still running"}
+
+
 def plot_heat_map(
     rows: Sequence[TrialRow], down: Parameter, across: Parameter, title: str, subtitle: str
 ) -> Figure:
@@ -77,14 +81,11 @@ def plot_heat_map(
       subtitle: the protocol of the scores.
     """
     (rows_labels, row_of), (column_labels, column_of) = cells(down), cells(across)
-    best: dict[tuple[int, int], TrialRow] = {}
-    counts = np.zeros((len(rows_labels), len(column_labels)), int)
+    in_cell = defaultdict(list)
     for trial in (row for row in rows if row.score is not None):
-        cell = row_of(trial.params[down.name]), column_of(trial.params[across.name])
-        counts[cell] += 1
-        if cell not in best or _rank(trial) > _rank(best[cell]):
-            best[cell] = trial
-    scores = np.full(counts.shape, np.nan)
+        in_cell[row_of(trial.params[down.name]), column_of(trial.params[across.name])].append(trial)
+    best = {cell: max(trials, key=_rank) for cell, trials in in_cell.items()}
+    scores = np.full((len(rows_labels), len(column_labels)), np.nan)
     for cell, trial in best.items():
         if trial.state == "finished":  # the color scale is theirs alone
             scores[cell] = trial.score
@@ -97,10 +98,7 @@ def plot_heat_map(
     picture = axes.imshow(scores, cmap=_COLORS, aspect="auto")
     for (row, column), trial in best.items():
         light = trial.state != "finished" or picture.norm(trial.score) > 0.55
-        text = f"{trial.score:.4f}"
-        text += "\nstopped early" if trial.state == "pruned" else ""
-        text += "\nstill running" if trial.state == "running" else ""
-        text += f"\nbest of {counts[row, column]}" if counts[row, column] > 1 else ""
+        text = _cell_text(trial, len(in_cell[row, column]))
         color = "#111111" if light else "white"
         axes.text(column, row, text, ha="center", va="center", fontsize=9, color=color)
     if best:
@@ -115,6 +113,16 @@ def plot_heat_map(
     figure.colorbar(picture, ax=axes, label="mean IoU on val")
     _framed(figure, f"{title}: red is the best; grey: none trained to the end", subtitle)
     return figure
+
+
+def _cell_text(trial: TrialRow, of: int) -> str:
+    """What stands in a cell of the heat map, whose best trial of so many this is."""
+    lines = [f"{trial.score:.4f}"]
+    if trial.state in _ON_THE_WAY:
+        lines.append(_ON_THE_WAY[trial.state])
+    if of > 1:
+        lines.append(f"best of {of}")
+    return "\n".join(lines)
 
 
 def plot_parallel_coordinates(

@@ -20,8 +20,9 @@ def is_stream(text: str) -> bool:
 
 
 def is_video(text: str) -> bool:
-    """Whether an input is a video by its name, in a folder or in a network."""
-    return is_stream(text) or Path(text).suffix.lower() in VIDEO_SUFFIXES
+    """Whether an input is a video by its name, in a folder or in a network; a folder is none."""
+    path = Path(text)
+    return is_stream(text) or (path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir())
 
 
 def video_name(text: str) -> str:

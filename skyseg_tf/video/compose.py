@@ -166,7 +166,7 @@ class Composer:
     def _class_ids(self, small: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """(h, w, C) uint8 probabilities to (height, width) uint8 class ids.
 
-        The rule is LabelScheme.class_ids; the road of photos (masking.prediction) is not taken,
+        The rule is LabelScheme.class_ids; the way of photos (masking.prediction) is not taken,
         since enlarging floats and refining edges takes longer than all the rest of a frame. In
         bytes a class may change where two are within 1 / 255 of each other, or the threshold.
         Probabilities are enlarged, not ids: edges then run through the pixels of the small mask.

@@ -1,77 +1,81 @@
-"""The story of a picture's augmentation: draws, street, camera, weather, lens, sensor, file.
+"""Augmentation: (image, mask, seed) -> (image, mask), stateless.
 
-The order is a camera's: what there is (walls, trees), where it stands (warp), what it sees (sky,
-fog, night), lens (blur), sensor (exposure, noise), and its picture processing (gamma, colors,
-JPEG). What costs much runs only for the pictures that draw it, tones are one table and all of color
-is one matrix: most of the training's cores belong to the network.
+Images are on 0-255, (H, W, 3) or for clips (T, H, W, 3), whose frames are all treated alike; masks
+uint8 (H, W). The same seed gives the same result, in a dataset or not, on any number of threads. To
+TensorFlow a picture's augmentation is one op, which OpenCV and numpy compute without holding
+Python's lock.
+
+What costs much runs only for the pictures that draw it, tones are one table and all of color is one
+matrix: most of the training's cores belong to the network.
 """
 
 from collections.abc import Callable
-from functools import lru_cache, partial
-from typing import NamedTuple
+from functools import partial
 
 import cv2
 import numpy as np
+import tensorflow as tf
 
-from skyseg_tf.data.augment import effects, skies
-from skyseg_tf.data.augment.settings import RANGES, Augmentation, Classes
+from skyseg_tf.data.augment import effects, foreground, skies
+from skyseg_tf.data.augment.chances import Parameters, draw_parameters
+from skyseg_tf.data.augment.presets import AUGMENTATIONS, get_augmentation
+from skyseg_tf.data.augment.settings import Augmentation, Classes
+
+_NO_CLASSES = Classes()
 
 
-class Draws(NamedTuple):
-    """The random numbers of one picture's augmentation, uniform in 0-1.
+def augment(
+    image: tf.Tensor,
+    mask: tf.Tensor,
+    seed: tf.Tensor,
+    *,
+    settings: Augmentation = AUGMENTATIONS["light"],
+    classes: Classes = _NO_CLASSES,
+    open_trees: bool = False,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """One picture's augmentation.
 
-    Attributes:
-      happens: (ranges,) whether each effect does.
-      where: (ranges,) in its range.
-      place: of crop and camera, and the flip.
-      weather: of the sky and the light.
-      lens: direction of the motion, tints.
-      glare: whether it does, and its level.
-      stands: whether a wall does and trees do.
-      rng: (purpose) -> the generator of what needs many numbers; asked again, the same again.
+    Args:
+      image: (H, W, 3) or (T, H, W, 3) on 0-255, uint8 or float32, which is rounded first.
+      mask: (H, W) uint8.
+      seed: (2,) int32.
+      settings: what may happen.
+      classes: of the mask; without the sky's the effects on the sky are left out. All frames of a
+        clip take the mask's sky.
+      open_trees: look through bare trees: settings.bare_trees, and label_sky_through_trees at the end.
+
+    Returns:
+      Image and mask of the same shapes and types; the mask holds ids of the given one, and 255.
     """
-
-    happens: np.ndarray
-    where: np.ndarray
-    place: list[float]
-    weather: list[float]
-    lens: list[float]
-    glare: list[float]
-    stands: list[float]
-    rng: Callable[[str], np.random.Generator]
+    image, mask = tf.convert_to_tensor(image), tf.convert_to_tensor(mask)
+    if settings == AUGMENTATIONS["none"] and not open_trees:
+        return image, mask
+    change = partial(photograph, settings=settings, classes=classes, open_trees=open_trees)
+    # Without a state: what follows from the seed may be computed whenever it is wanted.
+    made = tf.numpy_function(change, (image, mask, seed), (image.dtype, mask.dtype), stateful=False)
+    return tf.ensure_shape(made[0], image.shape), tf.ensure_shape(made[1], mask.shape)
 
 
-_PURPOSES = ("chances", "wall", "trees", "clouds", "fog", "lamps", "grain", "mix")
+def make_augment(
+    preset: str | Augmentation, classes: Classes = _NO_CLASSES, *, open_trees: bool = False
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """The augmentation of a training.
 
+    Args:
+      preset: key of AUGMENTATIONS, or settings of your own.
+      classes: of the masks (`Classes.of(scheme)`); those that are None leave their effects out.
+      open_trees: label as sky what shines through trees, see `augment`.
 
-def generator(seed: np.ndarray, purpose: str) -> np.random.Generator:
-    """Of a seed (2,) int32: no purpose depends on the numbers that others take."""
-    return np.random.default_rng((*np.asarray(seed).astype(np.uint32), _PURPOSES.index(purpose)))
+    Returns:
+      (image, mask, seed) -> (image, mask), see `augment`.
 
-
-def draw_chances(seed: np.ndarray) -> Draws:
-    """All that may be needed is drawn, so that no effect's numbers depend on other settings."""
-    rng, number = generator(seed, "chances"), len(RANGES)
-    lists = [rng.random(count).tolist() for count in (5, 6, 4, 2, 2)]
-    return Draws(rng.random(number), rng.random(number), *lists, partial(generator, seed))
-
-
-@lru_cache
-def _bounds(settings: Augmentation) -> np.ndarray:
-    """(3, ranges) low, high and chance of each range."""
-    scales = settings.scales._replace(
-        low=float(np.log(settings.scales.low)), high=float(np.log(settings.scales.high))
-    )  # as often half the size as twice
-    ranges = [scales if name == "scales" else getattr(settings, name) for name in RANGES]
-    return np.array(ranges).T
-
-
-def strengths_of(draws: Draws, settings: Augmentation) -> dict[str, float]:
-    """Of the effects that happen; the logarithm of the scale."""
-    low, high, chance = _bounds(settings)
-    values = (low + draws.where * (high - low)).tolist()
-    chosen = np.flatnonzero(draws.happens < chance)
-    return {RANGES[i]: values[i] for i in chosen}
+    Raises:
+      InputError: no such preset.
+    """
+    options = {"classes": classes, "open_trees": open_trees}
+    change = partial(augment, settings=get_augmentation(preset), **options)
+    change.dtype = tf.uint8  # tells pipeline.make_dataset that images may stay bytes
+    return change
 
 
 def photograph(
@@ -82,20 +86,11 @@ def photograph(
     classes: Classes,
     open_trees: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`presets.augment` of arrays."""
-    draws, clip = draw_chances(seed), effects.as_bytes(image if image.ndim == 4 else image[None])
-    strength = strengths_of(draws, settings)
-    clip, mask = _build_and_plant(clip, mask, draws, settings, classes, open_trees)
-    clip, mask = _move(clip, mask, draws, settings, strength)
-    sky = None if classes.sky is None else mask == classes.sky
-    if sky is not None:
-        clip = _each(clip, lambda frame: _weather(frame, sky, draws, settings, strength))
-    clip = _each(clip, lambda frame: _blur(frame, draws, strength))
-    clip = _expose(clip, sky, draws, settings, strength)
-    clip = _process(clip, draws, strength)
-    if open_trees:  # last, so that glare shows what lies behind twigs
-        names = {"sky_class_id": classes.sky, "crown_class_id": classes.crowns}
-        mask = skies.open_crowns(clip[-1], mask, **names)
+    """`augment` of arrays: the picture goes through STAGES."""
+    parameters = draw_parameters(seed, settings, classes, open_trees)
+    clip = effects.as_bytes(image if image.ndim == 4 else image[None])
+    for stage in STAGES:
+        clip, mask = stage(clip, mask, parameters)
     return clip.reshape(image.shape).astype(image.dtype, copy=False), mask
 
 
@@ -104,32 +99,13 @@ def _each(clip: np.ndarray, effect: Callable[[np.ndarray], np.ndarray]) -> np.nd
     return effects.stacked([effect(frame) for frame in clip])
 
 
-def _build_and_plant(
-    clip: np.ndarray,
-    mask: np.ndarray,
-    draws: Draws,
-    settings: Augmentation,
-    classes: Classes,
-    open_trees: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """What stands before the sky."""
-    wall, tree = draws.stands
-    if wall < settings.pale_walls and None not in (classes.sky, classes.walls):
-        ids = {"sky_class_id": classes.sky, "wall_class_id": classes.walls}
-        clip, mask = skies.draw_pale_wall(clip, mask, draws.rng("wall"), **ids)
-    planted = settings.bare_trees * open_trees
-    if tree < planted and None not in (classes.sky, classes.crowns):
-        ids = {"sky_class_id": classes.sky, "crown_class_id": classes.crowns}
-        clip, mask = skies.draw_bare_trees(clip, mask, draws.rng("trees"), **ids)
-    return clip, mask
-
-
 def _move(
-    clip: np.ndarray, mask: np.ndarray, draws: Draws, settings: Augmentation, strength: dict
+    clip: np.ndarray, mask: np.ndarray, parameters: Parameters
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where the camera stands."""
-    down, right, pan, tilt, turn = draws.place
-    flip = turn < settings.flip
+    strength = parameters.strength
+    down, right, pan, tilt, turn = parameters.draws.place
+    flip = turn < parameters.settings.flip
     if not strength.keys() & {"scales", "angle", "perspective"}:
         if not flip:
             return clip, mask
@@ -151,44 +127,38 @@ def _move(
     return effects.warp(clip, mask, matrix)
 
 
-def _weather(
-    image: np.ndarray, sky: np.ndarray, draws: Draws, settings: Augmentation, strength: dict
-) -> np.ndarray:
+def _change_weather(
+    clip: np.ndarray, mask: np.ndarray, parameters: Parameters
+) -> tuple[np.ndarray, np.ndarray]:
     """What happens to the sky and the light."""
-    other, spill, bloom, bright, blue, town = draws.weather
-    if other < settings.new_sky:
-        new = skies.synthetic_sky(draws.rng("clouds"), sky.shape)
-        image = skies.replace_sky(image, skies.sky_matte(image, sky), new, 0.2 * spill)
-    if "overexposed_sky" in strength:
-        level = strength["overexposed_sky"]
-        image = skies.overexpose_sky(image, sky, level=level, bloom=0.35 * bloom)
-    if "fog" in strength:
-        light = tuple((170 + 70 * bright) * np.array([1, 1, 1 + 0.06 * blue]))
-        image = skies.fog(image, sky, draws.rng("fog"), density=strength["fog"], light=light)
-    if "night" in strength:
-        options = {"light": strength["night"], "glow": 10 + 50 * town}
-        image = skies.night(image, sky, draws.rng("lamps"), **options)
-    return image
+    if parameters.classes.sky is None:
+        return clip, mask
+    sky = mask == parameters.classes.sky
+    return _each(clip, lambda frame: skies.weather(frame, sky, parameters)), mask
 
 
-def _blur(image: np.ndarray, draws: Draws, strength: dict) -> np.ndarray:
+def _blur(
+    clip: np.ndarray, mask: np.ndarray, parameters: Parameters
+) -> tuple[np.ndarray, np.ndarray]:
     """What the lens and the exposure's time leave."""
-    height = len(image)
+    strength, height = parameters.strength, len(mask)
     if "defocus" in strength:
-        image = effects.defocus(image, strength["defocus"] * height)
+        clip = _each(clip, partial(effects.defocus, sigma=strength["defocus"] * height))
     if "motion" in strength:
-        angle = np.pi * draws.lens[0]
-        image = effects.motion_blur(image, strength["motion"] * height, angle)
-    return image
+        length, angle = strength["motion"] * height, np.pi * parameters.draws.lens[0]
+        clip = _each(clip, partial(effects.motion_blur, length=length, angle=angle))
+    return clip, mask
 
 
 def _expose(
-    clip: np.ndarray, sky: np.ndarray | None, draws: Draws, settings: Augmentation, strength: dict
-) -> np.ndarray:
+    clip: np.ndarray, mask: np.ndarray, parameters: Parameters
+) -> tuple[np.ndarray, np.ndarray]:
     """What the sensor sees, with the gamma of its processing, which is the same table."""
+    strength, draws = parameters.strength, parameters.draws
     gain, exponent = np.exp(strength.get("exposure", 0.0)), strength.get("gamma", 1.0)
     chance, level = draws.glare
-    if sky is not None and chance < settings.glare:
+    if parameters.classes.sky is not None and chance < parameters.settings.glare:
+        sky = mask == parameters.classes.sky
         gain = skies.glare(clip[-1], sky, level=255 + 120 * level, gain=gain)
     if "noise" in strength:
         grain = draws.rng("grain")  # goes on from frame to frame
@@ -196,14 +166,17 @@ def _expose(
         noisy = [effects.sensor_noise(frame, grain, strength["noise"]) for frame in lit]
         clip, gain = effects.as_bytes(effects.stacked(noisy)), 1.0
     if gain == exponent == 1.0:
-        return clip
-    return _each(clip, partial(cv2.LUT, lut=effects.tone_table(gain, exponent)))
+        return clip, mask
+    return _each(clip, partial(cv2.LUT, lut=effects.tone_table(gain, exponent))), mask
 
 
-def _process(clip: np.ndarray, draws: Draws, strength: dict) -> np.ndarray:
+def _process(
+    clip: np.ndarray, mask: np.ndarray, parameters: Parameters
+) -> tuple[np.ndarray, np.ndarray]:
     """What the camera makes of it."""
+    strength = parameters.strength
     if strength.keys() & {"saturation", "hue", "contrast", "brightness", "tint"}:
-        gains = 2 * np.array(draws.lens[1:]) - 1
+        gains = 2 * np.array(parameters.draws.lens[1:]) - 1
         clip = effects.adjust_colors(
             clip,
             saturation=strength.get("saturation", 1.0),
@@ -214,4 +187,17 @@ def _process(clip: np.ndarray, draws: Draws, strength: dict) -> np.ndarray:
         )
     if "jpeg" in strength:
         clip = _each(clip, lambda frame: effects.jpeg(frame, int(strength["jpeg"])))
-    return clip
+    return clip, mask
+
+
+# (clip, mask, parameters) -> clip, mask. The order is a camera's: what there is, where it stands,
+# what of it is seen, lens, sensor, and the processing of the picture.
+STAGES = (
+    foreground.build_and_plant,
+    _move,
+    _change_weather,
+    _blur,
+    _expose,
+    _process,
+    foreground.look_through_trees,  # last, so that glare shows what lies behind twigs
+)

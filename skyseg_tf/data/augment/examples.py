@@ -1,15 +1,13 @@
 """What each effect of the augmentation does to one photo."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from skyseg_tf.data.augment.presets import (
-    AUGMENTATIONS,
-    Augmentation,
-    Classes,
-    Range,
-    augment,
-)
-from skyseg_tf.data.augment.skies import mix_skies
+from skyseg_tf.data.augment.camera import augment
+from skyseg_tf.data.augment.mixing import mix_skies
+from skyseg_tf.data.augment.presets import AUGMENTATIONS
+from skyseg_tf.data.augment.settings import Augmentation, Classes, Range
 
 # Caption, field of Augmentation, strengths to show.
 SHOWN = (
@@ -62,24 +60,8 @@ def effect_examples(
         made = augment(photo, labels, (seed, number), settings=settings, **options)
         panels.append((name, *(part.numpy() for part in made)))
 
-    add("flip", Augmentation(flip=1.0), 0)
-    before_the_sky = (
-        ("pale wall", "pale_walls", classes.walls),
-        ("bare trees", "bare_trees", classes.crowns),
-    )
-    for caption, field, class_id in before_the_sky:
-        for number in range(0 if None in (classes.sky, class_id) else 2):
-            add(f"{caption} {number + 1}", Augmentation(**{field: 1.0}), number + 2)
-    for caption, field, strengths in SHOWN:
-        if classes.sky is None and field in _OF_THE_SKY:
-            continue
-        for strength in strengths:
-            settings = Augmentation(**{field: Range(strength, strength)})
-            add(caption.format(strength), settings, 2)
-    for number in range(0 if classes.sky is None else 3):
-        add(f"drawn sky {number + 1}", Augmentation(new_sky=1.0), number)
-    if classes.sky is not None:
-        add("glare", Augmentation(glare=1.0), 0)
+    for name, settings, number in _effects(classes):
+        add(name, settings, number)
     others = ((), ()) if classes.sky is None else others
     for number, (other, other_mask) in enumerate(zip(*others, strict=True)):
         pair = np.stack([photo, other])[:, None], np.stack([labels, other_mask])
@@ -90,3 +72,25 @@ def effect_examples(
         for number in range(4):
             add(f"preset {preset} {number + 1}", AUGMENTATIONS[preset], 10 * (first + 1) + number)
     return panels
+
+
+def _effects(classes: Classes) -> Iterator[tuple[str, Augmentation, int]]:
+    """Every effect that these classes allow, alone: caption, settings, number of the seed."""
+    yield "flip", Augmentation(flip=1.0), 0
+    before_the_sky = (
+        ("pale wall", "pale_walls", classes.walls),
+        ("bare trees", "bare_trees", classes.trees),
+    )
+    for caption, field, class_id in before_the_sky:
+        for number in range(0 if None in (classes.sky, class_id) else 2):
+            yield f"{caption} {number + 1}", Augmentation(**{field: 1.0}), number + 2
+    for caption, field, strengths in SHOWN:
+        if classes.sky is None and field in _OF_THE_SKY:
+            continue
+        for strength in strengths:
+            yield caption.format(strength), Augmentation(**{field: Range(strength, strength)}), 2
+    if classes.sky is None:
+        return
+    for number in range(3):
+        yield f"drawn sky {number + 1}", Augmentation(new_sky=1.0), number
+    yield "glare", Augmentation(glare=1.0), 0

@@ -1,20 +1,6 @@
-"""Augmentation: (image, mask, seed) -> (image, mask), stateless.
+"""The presets of `--augment`, as a table."""
 
-Images are on 0-255, (H, W, 3) or for clips (T, H, W, 3), whose frames are all treated alike; masks
-uint8 (H, W). The same seed gives the same result, in a dataset or not, on any number of threads. To
-TensorFlow a picture's augmentation (camera.py) is one op, which OpenCV and numpy compute without
-holding Python's lock.
-"""
-
-from collections.abc import Callable
-from functools import partial
-
-import numpy as np
-import tensorflow as tf
-
-from skyseg_tf.data.augment import skies
-from skyseg_tf.data.augment.camera import generator, photograph
-from skyseg_tf.data.augment.settings import Augmentation, Classes, Range
+from skyseg_tf.data.augment.settings import Augmentation, Range
 from skyseg_tf.errors import InputError, not_among
 
 _LIGHT = {  # for trainings of minutes, which have no time for much variety
@@ -91,100 +77,17 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "default": Augmentation(**_DEFAULT),
     "strong": Augmentation(**_STRONG),
 }
-_NO_CLASSES = Classes()
 
 
-def augment(
-    image: tf.Tensor,
-    mask: tf.Tensor,
-    seed: tf.Tensor,
-    *,
-    settings: Augmentation = AUGMENTATIONS["light"],
-    classes: Classes = _NO_CLASSES,
-    open_trees: bool = False,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """One picture's augmentation.
+def get_augmentation(preset: str | Augmentation) -> Augmentation:
+    """The settings of a preset.
 
     Args:
-      image: (H, W, 3) or (T, H, W, 3) on 0-255, uint8 or float32, which is rounded first.
-      mask: (H, W) uint8.
-      seed: (2,) int32.
-      settings: what may happen.
-      classes: of the mask; without the sky's the effects on the sky are left out. All frames of a
-        clip take the mask's sky.
-      open_trees: look through bare trees: settings.bare_trees, and skies.open_crowns at the end.
-
-    Returns:
-      Image and mask of the same shapes and types; the mask holds ids of the given one, and 255.
-    """
-    image, mask = tf.convert_to_tensor(image), tf.convert_to_tensor(mask)
-    if settings == AUGMENTATIONS["none"] and not open_trees:
-        return image, mask
-    change = partial(photograph, settings=settings, classes=classes, open_trees=open_trees)
-    # Without a state: what follows from the seed may be computed whenever it is wanted.
-    made = tf.numpy_function(change, (image, mask, seed), (image.dtype, mask.dtype), stateful=False)
-    return tf.ensure_shape(made[0], image.shape), tf.ensure_shape(made[1], mask.shape)
-
-
-def make_augment(
-    preset: str | Augmentation, classes: Classes = _NO_CLASSES, *, open_trees: bool = False
-) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """The augmentation of a training.
-
-    Args:
-      preset: key of AUGMENTATIONS, or settings of your own.
-      classes: of the masks (`Classes.of(scheme)`); those that are None leave their effects out.
-      open_trees: label as sky what shines through trees, see `augment`.
-
-    Returns:
-      (image, mask, seed) -> (image, mask), see `augment`.
+      preset: key of AUGMENTATIONS, or settings of your own, which are given back.
 
     Raises:
       InputError: no such preset.
     """
-    options = {"classes": classes, "open_trees": open_trees}
-    return _of_bytes(partial(augment, settings=_settings(preset), **options))
-
-
-def make_mix(preset: str | Augmentation, sky_class_id: int | None) -> Callable | None:
-    """The part of a training's augmentation that needs a whole batch: mix_skies.
-
-    Args:
-      preset: key of AUGMENTATIONS, or settings of your own.
-      sky_class_id: of the sky (`Classes.of(scheme).sky`).
-
-    Returns:
-      (images, masks, seed) -> (images, masks), see skies.mix_skies; None where there is nothing
-      to mix.
-
-    Raises:
-      InputError: no such preset.
-    """
-    chance = _settings(preset).mix_skies
-    if sky_class_id is None or chance <= 0:
-        return None
-
-    def mixed(images: np.ndarray, masks: np.ndarray, seed: np.ndarray) -> np.ndarray:
-        clips = images if images.ndim == 5 else images[:, None]
-        rng = generator(seed, "mix")
-        options = {"sky_class_id": sky_class_id, "chance": chance}
-        return skies.mix_skies(clips, masks, rng, **options).reshape(images.shape)
-
-    def mix(images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images = tf.convert_to_tensor(images)
-        made = tf.numpy_function(mixed, (images, masks, seed), images.dtype, stateful=False)
-        return tf.ensure_shape(made, images.shape), masks
-
-    return _of_bytes(mix)
-
-
-def _of_bytes(effect: Callable) -> Callable:
-    """Tells pipeline.make_dataset that the images may stay bytes."""
-    effect.dtype = tf.uint8
-    return effect
-
-
-def _settings(preset: str | Augmentation) -> Augmentation:
     if not isinstance(preset, str):
         return preset
     if preset not in AUGMENTATIONS:

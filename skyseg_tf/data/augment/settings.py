@@ -25,7 +25,7 @@ class Augmentation:
 
     Attributes:
       pale_walls: chance of a pale building before the sky (needs the classes of both).
-      bare_trees: chance of bare trees before the sky, where crowns are opened (needs both classes).
+      bare_trees: chance of bare trees before the sky, where trees are opened (needs both classes).
       flip: chance of left to right.
       scales: enlargement, log-uniform; a crop of the enlarged picture, or a shrunken one somewhere
         in the frame.
@@ -84,12 +84,12 @@ class Classes(NamedTuple):
     Attributes:
       sky: the sky and nothing else.
       walls: the class of buildings, whatever else it holds.
-      crowns: trees, with or without what grows on the ground.
+      trees: trees, with or without what grows on the ground.
     """
 
     sky: int | None = None
     walls: int | None = None
-    crowns: int | None = None
+    trees: int | None = None
 
     @classmethod
     def of(cls, scheme: LabelScheme) -> "Classes":

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from skyseg_tf.data.augment.chances import Parameters
 from skyseg_tf.data.augment.effects import as_type
-from skyseg_tf.data.drawing.branches import bare_trees
 
 _LIKE_SKY = 50.0  # color distance (0-255) beyond which a pixel next to the sky is no sky
 _BORDER = cv2.BORDER_REPLICATE
@@ -58,7 +58,7 @@ def _mean(picture: np.ndarray, size: int) -> np.ndarray:
     return cv2.blur(picture, (size, size), borderType=_BORDER)
 
 
-def _as_rgb(channel: np.ndarray) -> np.ndarray:
+def as_rgb(channel: np.ndarray) -> np.ndarray:
     """(H, W) -> (H, W, 3): numpy takes five times as long to broadcast one channel over three."""
     return cv2.merge((channel, channel, channel))
 
@@ -100,127 +100,12 @@ def sky_matte(image: np.ndarray, sky: np.ndarray) -> Matte:
     return Matte(rows, cv2.max(feathered, like, feathered), near, color, like)
 
 
-def open_crowns(
-    image: np.ndarray, mask: np.ndarray, *, sky_class_id: int, crown_class_id: int
-) -> np.ndarray:
-    """Labels as sky what shines through trees that are labeled as one blob, as CamVid's are.
-
-    Args:
-      image: (H, W, 3) on 0-255.
-      mask: (H, W) uint8.
-      sky_class_id: of the sky in the mask.
-      crown_class_id: of trees in the mask.
-
-    Returns:
-      (H, W) uint8: pixels of trees next to the sky that have its color belong to it.
-    """
-    matte, opened = sky_matte(image, mask == sky_class_id), mask.copy()
-    near = opened[matte.rows]
-    near[(near == crown_class_id) & (matte.like > 0.5)] = sky_class_id
-    return opened
-
-
-def draw_bare_trees(
-    clip: np.ndarray,
-    mask: np.ndarray,
-    rng: np.random.Generator,
-    *,
-    sky_class_id: int,
-    crown_class_id: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draws one to four bare trees before the sky, and before nothing else.
-
-    Args:
-      clip: (T, H, W, 3) frames of a clip, or one photo.
-      mask: (H, W) uint8 of all of them.
-      rng: of the trees.
-      sky_class_id: of the sky in the mask.
-      crown_class_id: of trees in the mask.
-
-    Returns:
-      Images and mask; a pixel belongs to a tree from a quarter of wood on, about what people mark.
-    """
-    height, width = mask.shape
-    size, most = 192, 4
-    trees = bare_trees(64, size)
-    bare = np.ones(mask.shape, np.float32)
-    for _ in range(1 + int(rng.random() * most)):
-        chosen, tall, right, down, turned = rng.random(5)
-        tall = height * 0.35 * (1.8 / 0.35) ** tall  # of 0.35 to 1.8 pictures, log-uniform
-        x, y = width * (1.2 * right - 0.1), height * (0.4 + 0.35 * down)  # of the feet
-        zoom = size / tall
-        across = zoom if turned < 0.5 else -zoom
-        matrix = np.array([[across, 0, size / 2 - x * across], [0, zoom, size - y * zoom]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        wood = cv2.warpAffine(trees[int(chosen * 64)], matrix, (width, height), flags=flags)
-        bare *= 1 - wood / np.float32(255)
-    wood = (1 - bare) * (mask == sky_class_id)
-    warm, cool, light = rng.random(3)
-    bark = (15 + 80 * light) * np.float32([1, 0.93 + 0.07 * warm, 0.85 + 0.15 * cool])
-    frames = [_blended(frame, np.broadcast_to(bark, frame.shape), wood) for frame in clip]
-    marked = np.where(wood > 0.25, np.uint8(crown_class_id), mask)
-    return np.stack(frames), marked
-
-
-def _blended(image: np.ndarray, other: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def blended(image: np.ndarray, other: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """The image, and the share `weight` (H, W) of the other one."""
     pixels = image.astype(np.float32)
     apart = cv2.subtract(other.astype(np.float32), pixels)
-    apart = cv2.multiply(apart, _as_rgb(weight), apart)
+    apart = cv2.multiply(apart, as_rgb(weight), apart)
     return as_type(cv2.add(pixels, apart, apart), image.dtype)
-
-
-def draw_pale_wall(
-    clip: np.ndarray,
-    mask: np.ndarray,
-    rng: np.random.Generator,
-    *,
-    sky_class_id: int,
-    wall_class_id: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Puts a pale building before the lower part of the sky, as the light fascia of a hall is.
-
-    A smooth wall almost as bright as the sky above it is what networks take for sky most. Below
-    the fascia, mostly, the wall is dark, as glass is.
-
-    Args:
-      clip: (T, H, W, 3) frames of a clip, or one photo.
-      mask: (H, W) uint8 of all of them.
-      rng: of the wall.
-      sky_class_id: of the sky in the mask.
-      wall_class_id: of buildings in the mask.
-
-    Returns:
-      Images and mask.
-    """
-    height, width = mask.shape
-    edge, look = rng.random(5), rng.random(10).astype(np.float32)
-    rows = np.arange(height, dtype=np.float32)[:, None]
-    columns = np.arange(width, dtype=np.float32)[None]
-    sky = mask == sky_class_id
-    amount = np.count_nonzero(sky)
-    lowest = np.flatnonzero(np.append(True, sky.mean(1)[1:] > 0.02))[-1]
-    middle = sky.sum(0) @ columns[0] / (amount + 1e-3)
-    # A roof of any slope to a fifth, anywhere above the skyline; one end or both may be in sight.
-    roof = lowest * (0.15 + 0.8 * edge[0]) + 0.4 * (edge[1] - 0.5) * (columns - middle)
-    left, right = middle - width * (0.05 + edge[2]), middle + width * (0.05 + edge[3])
-    wall = sky & (rows > roof) & (columns > left) & (columns < right)
-    fascia = height * (0.03 + 0.25 * edge[4] ** 2)
-
-    light = np.float32(np.mean(cv2.mean(clip[-1], sky.astype(np.uint8))[:3]))
-    pale = light * (0.6 + 0.38 * look[0])
-    shade = 0.16 * look[1] * np.clip((rows - roof) / fascia, 0, 1)
-    shade += 0.12 * look[2] * (columns / width)
-    apart = 6 + 40 * look[3]  # pixels between the seams of its panels
-    seams = np.mod(columns + 100 * look[4], apart) < 1
-    pale = pale * (1 - shade) * (1 - 0.12 * look[5] * seams)
-    dark = (0.08 + 0.3 * look[6]) * light * (0.85 + 0.3 * rng.random(mask.shape, np.float32))
-    gray = np.where((rows - roof > fascia) & (look[7] < 0.7), dark, pale)
-    tint = np.float32([1, 1 - 0.03 * look[8], 1 - 0.06 * look[8] + 0.05 * look[9]])
-    paint = gray[wall][:, None] * tint + 2 * rng.standard_normal((wall.sum(), 1), np.float32)
-    drawn = clip.copy()
-    drawn[:, wall] = np.clip(np.rint(paint), 0, 255)
-    return drawn, np.where(wall, np.uint8(wall_class_id), mask)
 
 
 def glare(image: np.ndarray, sky: np.ndarray, *, level: float, gain: float = 1.0) -> float:
@@ -253,7 +138,7 @@ def replace_sky(
     weight = cv2.max(matte.alpha, np.float32(spill) * matte.near)
     new = new[matte.rows] if isinstance(new, np.ndarray) else (*new, 0.0)
     change = cv2.subtract(new, matte.color)
-    change = cv2.multiply(change, _as_rgb(weight), change)
+    change = cv2.multiply(change, as_rgb(weight), change)
     change = cv2.add(change, image[matte.rows].astype(np.float32), change)
     replaced = image.copy()
     replaced[matte.rows] = as_type(change, image.dtype)
@@ -306,7 +191,7 @@ def fog(
     distance *= _enlarged(patches, sky.shape)
     distance += 3 * _mean(sky.astype(np.float32), 3)
     veil = 1 - cv2.exp(-np.float32(density) * distance)
-    return _blended(image, np.broadcast_to(np.float32(light), image.shape), veil)
+    return blended(image, np.broadcast_to(np.float32(light), image.shape), veil)
 
 
 def night(
@@ -360,58 +245,26 @@ def synthetic_sky(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray
     return _enlarged(np.clip(drawn, 0, 255), full)
 
 
-def mix_skies(
-    clips: np.ndarray,
-    masks: np.ndarray,
-    rng: np.random.Generator,
-    *,
-    sky_class_id: int,
-    chance: float = 0.3,
-    synthetic: float = 0.5,
-    spill: float = 0.2,
-) -> np.ndarray:
-    """Cut-mix of skies: puts the sky of another picture of the batch behind this one's things.
-
-    Masks do not change. Borders are feathered, twigs and grain stay (see `sky_matte`), and some
-    of the new sky's light falls on what is next to it.
+def weather(image: np.ndarray, sky: np.ndarray, parameters: Parameters) -> np.ndarray:
+    """What happens to the sky and the light of a frame, as it is drawn.
 
     Args:
-      clips: (B, T, H, W, 3) on 0-255.
-      masks: (B, H, W) uint8.
-      rng: of the mixture.
-      sky_class_id: of the sky in the masks.
-      chance: that a picture gets another sky.
-      synthetic: share of drawn skies (`synthetic_sky`) among the new ones; a picture whose
-        partner has hardly any sky gets one too.
-      spill: largest share of the new sky's light on what is next to it, 0-1.
-
-    Returns:
-      Images of the same shape.
-
-    Reference: after CutMix (Yun et al. 2019, https://arxiv.org/abs/1905.04899), with the sky's
-      outline for the box, so that the labels stay as they are.
+      image: (H, W, 3).
+      sky: (H, W).
+      parameters: of the picture.
     """
-    skies, count, mixed = masks == sky_class_id, len(clips), clips.copy()
-    shares = np.count_nonzero(skies, (1, 2)) / masks[0].size
-    draws = rng.random((count, 4))
-    for i in np.flatnonzero((draws[:, 0] < chance) & (shares > 0.005)):
-        _, step, drawn, light = draws[i]
-        partner = (i + 1 + int(step * (count - 1))) % count
-        if drawn < synthetic or shares[partner] < 0.05 or partner == i:
-            new = synthetic_sky(rng, masks.shape[1:])
-        else:
-            new = _sky_alone(clips[partner, -1], skies[partner])
-        for frame, picture in enumerate(clips[i]):
-            matte = sky_matte(picture, skies[i])
-            mixed[i, frame] = replace_sky(picture, matte, new, spill * light)
-    return mixed
-
-
-def _sky_alone(image: np.ndarray, sky: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32: the sky, and its color where other things are."""
-    matte = sky_matte(image, sky)
-    inside = np.maximum(4 * matte.alpha - 3, 0) * sky[matte.rows]  # no border pixels
-    apart = cv2.subtract(image[matte.rows].astype(np.float32), matte.color)
-    alone = cv2.add(matte.color, cv2.multiply(apart, _as_rgb(inside), apart), apart)
-    beyond = matte.rows.start, len(image) - matte.rows.stop
-    return cv2.copyMakeBorder(alone, *beyond, 0, 0, _BORDER)
+    draws, strength = parameters.draws, parameters.strength
+    other, spill, bloom, bright, blue, town = draws.weather
+    if other < parameters.settings.new_sky:
+        new = synthetic_sky(draws.rng("clouds"), sky.shape)
+        image = replace_sky(image, sky_matte(image, sky), new, 0.2 * spill)
+    if "overexposed_sky" in strength:
+        level = strength["overexposed_sky"]
+        image = overexpose_sky(image, sky, level=level, bloom=0.35 * bloom)
+    if "fog" in strength:
+        light = tuple((170 + 70 * bright) * np.array([1, 1, 1 + 0.06 * blue]))
+        image = fog(image, sky, draws.rng("fog"), density=strength["fog"], light=light)
+    if "night" in strength:
+        options = {"light": strength["night"], "glow": 10 + 50 * town}
+        image = night(image, sky, draws.rng("lamps"), **options)
+    return image

@@ -131,34 +131,36 @@ def _balconies(canvas, facade, start, end, out, b, seed) -> None:
     solid = rng.random() < 0.5
     bays, storeys = max(1, round(length / facade.bay)), round(b.height / facade.floor)
     chosen = rng.permutation(bays)[: facade.balconies]
-    light = canvas.light
     for storey in range(1, storeys):
         for bay in chosen:
             foot = start + along * (bay + 0.1) * length / bays + UP * storey * b.height / storeys
-            w, d = along * facade.bay * 0.85, out * 1.2
-            canvas.polygon(
-                [foot, foot + w, foot + w + d, foot + d], color * 0.6, "building", light.on(-UP)
-            )
-            low, high = foot + d - UP * 0.2, foot + d + UP * (1.0 if solid else 0.05)
-            canvas.polygon([low, low + w, high + w, high], color, "building", light.on(out))
-            for side in (foot, foot + w):
-                canvas.polygon(
-                    [
-                        side - UP * 0.2,
-                        side - UP * 0.2 + d,
-                        side + d + UP * (high - low - UP)[1],
-                        side + UP * (high - low - UP)[1],
-                    ],
-                    color * 0.85,
-                    "building",
-                    light.on(along),
-                )
-            if not solid:
-                posts = foot + d + np.linspace(0, 1, 12)[:, None] * w
-                canvas.lines(
-                    np.vstack([posts, foot + d + UP]),
-                    np.vstack([posts + UP, foot + d + w + UP]),
-                    0.03,
-                    (0.15, 0.15, 0.16),
-                    "building",
-                )
+            _balcony(canvas, foot, along, out, facade.bay, color, solid)
+
+
+def _balcony(canvas: Canvas, foot, along, out, bay: float, color, solid: bool) -> None:
+    """One slab from its inner corner at foot, with a solid railing or bars."""
+    light, w, d = canvas.light, along * bay * 0.85, out * 1.2
+    canvas.polygon([foot, foot + w, foot + w + d, foot + d], color * 0.6, "building", light.on(-UP))
+    low, high = foot + d - UP * 0.2, foot + d + UP * (1.0 if solid else 0.05)
+    canvas.polygon([low, low + w, high + w, high], color, "building", light.on(out))
+    for side in (foot, foot + w):
+        canvas.polygon(
+            [
+                side - UP * 0.2,
+                side - UP * 0.2 + d,
+                side + d + UP * (high - low - UP)[1],
+                side + UP * (high - low - UP)[1],
+            ],
+            color * 0.85,
+            "building",
+            light.on(along),
+        )
+    if not solid:
+        posts = foot + d + np.linspace(0, 1, 12)[:, None] * w
+        canvas.lines(
+            np.vstack([posts, foot + d + UP]),
+            np.vstack([posts + UP, foot + d + w + UP]),
+            0.03,
+            (0.15, 0.15, 0.16),
+            "building",
+        )

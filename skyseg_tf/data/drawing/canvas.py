@@ -209,12 +209,7 @@ class Canvas:
         a, b, widths = a[seen], b[seen], widths[seen]
         if not len(a):
             return
-        span = np.where(a[:, 2] == b[:, 2], 1.0, b[:, 2] - a[:, 2])
-        cut = ((NEAR - a[:, 2]) / span)[:, None]
-        a, b = (
-            np.where(a[:, 2:] < NEAR, a + cut * (b - a), a),
-            np.where(b[:, 2:] < NEAR, a + cut * (b - a), b),
-        )
+        a, b = _cut_at_near(a, b)
         depth = (a[:, 2] + b[:, 2]) / 2
         width_px = widths[:, None] * self.camera.focal / np.stack([a[:, 2], b[:, 2]], 1)  # (N, 2)
         corners = np.stack([a[:, :2] / a[:, 2:], b[:, :2] / b[:, 2:]], 1)  # (N, 2, 2)
@@ -233,6 +228,16 @@ class Canvas:
         light = self.light.ambient if light is None else light
         shown = self.tint(color, light, float(np.median(depth)))
         self.paint(x0, y0, shown, alpha, label, instance)
+
+
+def _cut_at_near(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of lines, of which the part before the near plane is left out."""
+    span = np.where(a[:, 2] == b[:, 2], 1.0, b[:, 2] - a[:, 2])
+    cut = ((NEAR - a[:, 2]) / span)[:, None]
+    return (
+        np.where(a[:, 2:] < NEAR, a + cut * (b - a), a),
+        np.where(b[:, 2:] < NEAR, a + cut * (b - a), b),
+    )
 
 
 def _draw_bars(shape, corners: np.ndarray, widths: np.ndarray) -> np.ndarray:

@@ -105,16 +105,8 @@ class Facade:
             4: self.glass + 0.1,
         }[kind]
         cv2.rectangle(cell, (x0, y0), (x1, y1), encode(glass).tolist(), -1)
-        if kind == 3 and self.style != "glass":  # a blind half down
-            cv2.rectangle(
-                cell, (x0, y0), (x1, (y0 + 2 * y1) // 3), encode(self.trim * 0.85).tolist(), -1
-            )
-        if kind == 4 and self.style != "glass":
-            curtain = max(1, (x1 - x0) // 5)
-            for x in (x0, x1 - curtain):
-                cv2.rectangle(
-                    cell, (x, y0), (x + curtain, y1), encode((0.6, 0.58, 0.52)).tolist(), -1
-                )
+        if self.style != "glass":
+            self._hang(cell, kind, (x0, y0, x1, y1))
         if w > 12:
             for k in range(1, self.bars + 1):
                 x = x0 + (x1 - x0) * k // (self.bars + 1)
@@ -124,6 +116,17 @@ class Facade:
             # The reveal casts a shadow at the top.
             cell[y0 : y0 + max(1, h // 30), x0:x1] //= 2
         return cell
+
+    def _hang(self, cell: np.ndarray, kind: int, window: tuple[int, int, int, int]) -> None:
+        """A blind half down (3), or curtains (4)."""
+        x0, y0, x1, y1 = window
+        if kind == 3:
+            color = encode(self.trim * 0.85).tolist()
+            cv2.rectangle(cell, (x0, y0), (x1, (y0 + 2 * y1) // 3), color, -1)
+        if kind == 4:
+            curtain, color = max(1, (x1 - x0) // 5), encode((0.6, 0.58, 0.52)).tolist()
+            for x in (x0, x1 - curtain):
+                cv2.rectangle(cell, (x, y0), (x + curtain, y1), color, -1)
 
     def _glow(self, rng, storeys, bays, ch, cw, kinds, size, shape) -> np.ndarray:
         """Lit windows: (h, w, 3) uint8."""

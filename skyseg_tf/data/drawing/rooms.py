@@ -16,7 +16,7 @@ from skyseg_tf.data.drawing.furniture import furnish
 from skyseg_tf.data.drawing.interior import Room, Surface, Wall
 from skyseg_tf.data.drawing.lamps import hang_lamps
 from skyseg_tf.data.drawing.outdoors import paint_outdoors
-from skyseg_tf.data.drawing.parts import draw_person
+from skyseg_tf.data.drawing.people import draw_person
 from skyseg_tf.data.drawing.windows import paint_sunbeams, paint_window, plan_windows
 from skyseg_tf.labels import LABEL_ID
 

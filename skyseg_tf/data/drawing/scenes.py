@@ -11,7 +11,8 @@ from skyseg_tf.data.drawing.hall import paint_hall
 from skyseg_tf.data.drawing.photo import develop, draw_photo
 from skyseg_tf.data.drawing.places import PLACES, World
 from skyseg_tf.data.drawing.rooms import paint_room
-from skyseg_tf.data.drawing.sky import WEATHERS, draw_weather, mirror_on, paint_sky
+from skyseg_tf.data.drawing.sky import mirror_on, paint_sky
+from skyseg_tf.data.drawing.weather import WEATHERS, draw_weather
 from skyseg_tf.data.drawing.worlds import make_world
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.labels import LABEL_ID
@@ -19,7 +20,7 @@ from skyseg_tf.labels import LABEL_ID
 FPS = 17.0  # of the Cityscapes snippets
 SMALLEST = 64
 _BEHIND_GROUND = 500  # metres: hills and skylines, whose feet the land hides
-# What a scene may show: weathers of sky.py, places of places.py. Cityscapes was recorded from
+# What a scene may show: weathers of weather.py, places of places.py. Cityscapes was recorded from
 # a car on city roads, by day and not in adverse weather (Cordts et al., CVPR 2016, section 2.1).
 CONDITIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "all": (tuple(WEATHERS), tuple(PLACES)),
@@ -66,14 +67,9 @@ def draw_scene(
     Raises:
       InputError: a size below 64 x 64, a negative seed, or unknown conditions.
     """
-    if min(size) < SMALLEST:
-        raise InputError(
-            f"size {size[0]} x {size[1]} is too small: give at least {SMALLEST} x {SMALLEST}"
-        )
-    if seed < 0:
-        raise InputError(f"seed {seed} is negative: give 0 or more")
-    check_conditions(conditions)
+    _check(seed, size, conditions)
     weathers, places = CONDITIONS[conditions]
+    # [seed, n]: each part has numbers of its own, so that a change of one redraws no other.
     rng = np.random.default_rng([seed, 0])
     _, weather, light = draw_weather(rng, weathers)
     photo, wet, dressing = draw_photo(rng, light.night), rng.random(2), rng.random(4)
@@ -109,6 +105,16 @@ def _paint_world(canvas: Canvas, world: World, seed: int) -> None:
     for item in items:
         if item.reach <= _BEHIND_GROUND:
             item.paint(canvas)
+
+
+def _check(seed: int, size: tuple[int, int], conditions: str) -> None:
+    if min(size) < SMALLEST:
+        raise InputError(
+            f"size {size[0]} x {size[1]} is too small: give at least {SMALLEST} x {SMALLEST}"
+        )
+    if seed < 0:
+        raise InputError(f"seed {seed} is negative: give 0 or more")
+    check_conditions(conditions)
 
 
 def check_conditions(conditions: str) -> None:

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from skyseg_tf.data.drawing import parts
+from skyseg_tf.data.drawing import people
 from skyseg_tf.data.drawing.camera import UP, cross
 from skyseg_tf.data.drawing.places import World
 from skyseg_tf.data.drawing.vehicles import Vehicle, draw_vehicle
@@ -67,7 +67,7 @@ def _add_person(world: World, rng) -> None:
         x = side * (road - 1.0)
     foot = world.at(s, x)
     if _distance(world, foot) > _CLEAR["person"]:
-        paint = partial(parts.draw_person, foot=foot, height=height, seed=seed, cycling=cycling)
+        paint = partial(people.draw_person, foot=foot, height=height, seed=seed, cycling=cycling)
         world.add(s, s, paint, -1)
 
 
@@ -76,7 +76,7 @@ def _lean_bicycle(world: World, rng) -> None:
     foot, turn = world.at(s, side * (world.road + world.walk * 0.9)), rng.uniform(0, np.pi)
     right = np.array([np.cos(turn), 0, np.sin(turn)])
     if _distance(world, foot) > _CLEAR["bicycle"]:
-        world.add(s, s, partial(parts.draw_bicycle, foot=foot, right=right, seed=seed))
+        world.add(s, s, partial(people.draw_bicycle, foot=foot, right=right, seed=seed))
 
 
 def _distance(world: World, foot) -> float:

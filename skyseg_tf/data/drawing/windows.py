@@ -75,9 +75,14 @@ def paint_window(room: Room, wall: Wall, hole, rng) -> None:
         _paint_pane(room, np.minimum(opening, _cover(canvas, pane, box)), box, dark)
     if room.view == "night" and room.sources:
         glow(canvas, wall.at(rng.uniform(a0, a1), rng.uniform(y0, y1)), room.ambient * 2, 0.05)
-    if wall.rise[1] < 0.99:  # nothing hangs before a skylight
-        return
-    cloth = np.array((WHITES + TONES)[tone])
+    if wall.rise[1] >= 0.99:  # nothing hangs before a skylight
+        cloth = np.array((WHITES + TONES)[tone])
+        _hang_veil(room, wall, hole, (veil, cloth, weave, lift), daylight, rng)
+
+
+def _hang_veil(room: Room, wall: Wall, hole, look: tuple, daylight, rng) -> None:
+    """A sheer, a blind or curtains before a window; look: which, its color, weave and lift."""
+    (a0, a1, y0, y1), (veil, cloth, weave, lift) = hole, look
     if veil == "sheer":
         light = daylight * (0.7 if room.view == "night" else 2.5)
         thin = Surface(cloth * 0.4 + 0.58, "folds", None, (0.13, 1), 1)

@@ -38,6 +38,7 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
         scale, zero = answer["quantization"]
         return (stored.astype(np.float32) - zero) * scale if scale else stored
 
+    # No streams: an interpreter has one set of tensors, so calls go one after the other.
     return Runtime("litert", path, facts, infer, int(entry["shape"][0]))
 
 

@@ -23,7 +23,7 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
     options.log_severity_level = 4  # its errors are raised, too
     if streams > 1:
         threads = max(1, (threads or os.cpu_count()) // streams)
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = threads or 0  # 0: all cores
     # On CPUs without VNNI, sums of eight-bit products would else overflow their 16 bits in silence.
     options.add_session_config_entry("session.x64quantprecision", "1")
     known = ort.get_available_providers()

@@ -28,12 +28,7 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
         network = core.read_model(path)
         _check_numbers(path, network)
         compiled = core.compile_model(network, "CPU", _settings(threads, streams))
-        if is_onnx:  # OpenVINO drops its metadata
-            metadata = read_metadata(path)
-        else:
-            told = network.get_rt_info().items()
-            metadata = {k: str(v.value) for k, v in told if k.startswith(METADATA_PREFIX)}
-        facts = ModelFacts.from_metadata(metadata, path)
+        facts = ModelFacts.from_metadata(_metadata(path, network), path)
         port = compiled.input(0)
     as_bytes = port.element_type == ov.Type.u8
     batch = port.partial_shape[0]
@@ -55,6 +50,14 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
 
     fixed = batch.get_length() if batch.is_static else None
     return Runtime("openvino", path, facts, infer, fixed, streams)
+
+
+def _metadata(path: Path, network: Any) -> dict[str, str]:
+    """What the file says of its model."""
+    if path.suffix == ".onnx":  # OpenVINO drops its metadata
+        return read_metadata(path)
+    told = network.get_rt_info().items()
+    return {k: str(v.value) for k, v in told if k.startswith(METADATA_PREFIX)}
 
 
 def _check_numbers(path: Path, network: Any) -> None:

@@ -1,4 +1,4 @@
-"""One road from photo to classes: what `evaluate` scores is what `predict` writes."""
+"""One way from photo to classes: what `evaluate` scores is what `predict` writes."""
 
 import json
 import shutil

@@ -1,0 +1,218 @@
+"""Writes the tables of figures into the pages, from docs/figures/ and the code.
+
+python docs/make_figures.py
+
+A table lies between `<!-- figures: NAME -->` and `<!-- end -->`; what stands there by hand is
+written over. docs/figures/ holds what was measured: `demo.json` is the metrics.json of `make train`,
+`networks.json` and `packaged.json` are written by benchmarks/networks.py and
+benchmarks/boxed_model.py with --out; the others hold the rows that benchmarks/training.py
+(`hour.json`) and the trainings of docs/results.md (`longer.json`, `one_epoch.json`) printed.
+"""
+
+import json
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from skyseg_tf.images import write_aside
+from skyseg_tf.models.networks import MODELS
+from skyseg_tf.runs.packaged import WEIGHTS, read_packaged
+from skyseg_tf.training.settings import TrainConfig
+
+DOCS = Path(__file__).parent
+_BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.S)
+_PHOTOS = {
+    "camvid_cityscapes": "CamVid val drive (101)",
+    "labelmefacade": "LabelMeFacade, a third (33)",
+    "ade20k_sky": "ADE20K, a third (33, most without sky)",
+}
+
+
+def read(name: str) -> dict | list:
+    """A file of docs/figures."""
+    return json.loads((DOCS / "figures" / f"{name}.json").read_text())
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], words: int = 1) -> str:
+    """A table of Markdown.
+
+    Args:
+      head: names of the columns.
+      rows: the cells.
+      words: so many columns from the left hold words, the others numbers.
+    """
+    lines = [head, ["---"] * words + ["---:"] * (len(head) - words), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def paper(name: str) -> str:
+    """Where a network is published, without the authors' names."""
+    return MODELS[name].paper or "a design of this package"
+
+
+def networks() -> str:
+    """What each network costs."""
+    facts = read("networks")["networks"]
+    rows = [
+        (
+            f"`{name}`",
+            paper(name),
+            f"{facts[name]['parameters'] / 1e6:.1f}",
+            facts[name]["forward_ms"],
+        )
+        for name in MODELS
+    ]
+    return table(("`--model`", "paper", "parameters, 10⁶", "ms"), rows, 2)
+
+
+def all_of_networks() -> str:
+    """What each network costs, and what it learns in an epoch."""
+    costs, scores = read("networks"), read("one_epoch")
+    sizes = ["x".join(map(str, costs[key])) for key in ("gmac_size", "size")]
+    half = "x".join(str(side // 2) for side in costs["size"])
+    head = (
+        "`--model`",
+        "parameters",
+        f"GMACs, {sizes[0]}",
+        f"forward ms, {sizes[1]}",
+        f"train step ms, {costs['batch_size']} of {half}",
+        "CamVid, one epoch: sky IoU",
+        "mean IoU, cityscapes19",
+    )
+    rows = []
+    for name in MODELS:
+        fact, score = costs["networks"][name], scores[name]
+        cells = (f"{fact['parameters']:,}", fact["gmacs"], fact["forward_ms"], fact["step_ms"])
+        learned = (f"{score[key]:.3f}" for key in ("sky_iou", "cityscapes19_mean_iou"))
+        rows.append((f"`{name}`", *cells, *learned))
+    return table(head, rows)
+
+
+def hour_summary() -> tuple[tuple[str, str], tuple[str, str]]:
+    """Means over the seeds of the hour beside PyTorch: (sky IoU, mean IoU) of ours and theirs."""
+    sides = read("hour").values()
+    return tuple(
+        tuple(f"{statistics.mean(row[key] for row in rows):.3f}" for key in ("sky_iou", "mean_iou"))
+        for rows in sides
+    )
+
+
+def results() -> str:
+    """The scores of all trainings that are told on the page of results."""
+    demo, (ours, theirs) = read("demo"), hour_summary()
+    epochs = TrainConfig().epochs
+    rows = [
+        (
+            f"drawn streets, `make train` ({epochs} epochs)",
+            "`skyline`",
+            f"{demo['iou']['sky']:.3f}",
+            f"{demo['mean_iou']:.3f}",
+        )
+    ]
+    rows += [
+        (
+            f"{row['data']}, {row['minutes']} minutes",
+            f"`{row['network']}`",
+            f"{row['sky_iou']:.3f}",
+            f"{row['mean_iou']:.3f}",
+        )
+        for row in read("longer")
+    ]
+    network = "`unet_efficientnet_b2`"
+    rows.append(("CamVid, classes cityscapes19, an hour (3 seeds)", network, *ours))
+    rows.append(("the same with segmentation_models.pytorch", network, *theirs))
+    return table(("trained on", "network", "sky IoU", "mean IoU"), rows, 2)
+
+
+def hour() -> str:
+    """An hour of training, ours and PyTorch's."""
+    rows = []
+    for side, seeds in read("hour").items():
+        for i, row in enumerate(seeds):
+            scores = (f"{row['sky_iou']:.3f}", f"{row['mean_iou']:.3f}")
+            rows.append(
+                (side if i == 0 else "", row["seed"], row["epochs"] or "", row["minutes"], *scores)
+            )
+        spread = []
+        for key in ("sky_iou", "mean_iou"):
+            values = [row[key] for row in seeds]
+            spread.append(f"**{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}**")
+        rows.append(("", "**mean and spread**", "", "", *spread))
+    return table(("", "seed", "epochs", "minutes", "sky IoU", "mean IoU"), rows)
+
+
+def packaged() -> str:
+    """Sky IoU and boundary F of the packaged networks with refinement."""
+    found, names = read("packaged"), list(read_packaged()["models"])
+    rows = []
+    for photos, title in _PHOTOS.items():
+        cells = []
+        for name in names:
+            (row,) = (r for r in found[name] if r["photos"] == photos and r["refined"])
+            cells.append(f"{row['iou']:.3f} / {row['f_2px']:.3f}")
+        rows.append((title, *cells))
+    return table(("sky IoU / boundary F at 2 px", *(f"`{name}`" for name in names)), rows)
+
+
+def all_of_packaged() -> str:
+    """All rows of the networks in the package and of the peer."""
+    head = ("photos", "network", "", "IoU", "F 1 px", "2 px", "4 px", "false sky")
+    rows = []
+    for name, found in read("packaged").items():
+        shown = f"`{name}`" if name in read_packaged()["models"] else "U-Net of smp"
+        for row in found:
+            edges = (row[f"f_{pixels}px"] for pixels in (1, 2, 4))
+            false = "-" if row["false_sky"] is None else f"{row['false_sky']:.2%}"
+            rows.append(
+                (
+                    _PHOTOS[row["photos"]],
+                    shown,
+                    "refined" if row["refined"] else "plain",
+                    f"{row['iou']:.3f}",
+                    *("-" if edge is None else f"{edge:.3f}" for edge in edges),
+                    false,
+                )
+            )
+    return table(head, rows, 3)
+
+
+def packaged_costs() -> str:
+    """What the packaged networks are."""
+    costs = read("networks")["networks"]
+    rows = []
+    for name in read_packaged()["models"]:
+        network = json.loads((WEIGHTS / name / "config.json").read_text())["model"]
+        size = (WEIGHTS / name / "exports" / "model_f32.onnx").stat().st_size / 1e6
+        fact = costs[network]
+        rows.append(
+            (f"`{name}`", f"`{network}`", f"{fact['parameters']:,}", f"{size:.1f}", fact["gmacs"])
+        )
+    return table(("name", "network", "parameters", "MB as ONNX", "GMACs, 512x1024"), rows, 2)
+
+
+PAGES = {
+    DOCS.parent / "README.md": (packaged, networks, results),
+    DOCS / "results.md": (results, all_of_networks, hour),
+    DOCS / "model_card.md": (packaged_costs, all_of_packaged),
+}
+
+
+def page(path: Path) -> str:
+    """The page with its tables as they should be.
+
+    Raises:
+      LookupError: a table is missing, or one that nobody makes.
+    """
+    makers, text = {maker.__name__: maker for maker in PAGES[path]}, path.read_text()
+    there = [name for _, name, _ in _BLOCK.findall(text)]
+    if sorted(there) != sorted(makers):
+        raise LookupError(f"{path.name} has the tables {there}, not {list(makers)}")
+    return _BLOCK.sub(lambda block: f"{block[1]}{makers[block[2]]()}\n{block[3]}", text)
+
+
+if __name__ == "__main__":
+    for path in PAGES:
+        with write_aside(path) as aside:
+            aside.write_text(page(path))
+        print(path)
