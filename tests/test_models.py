@@ -518,7 +518,7 @@ def test_wrong_options_are_told_with_those_there_are(name, text, message):
 def test_the_help_gives_options_that_there_are():
     from skyseg_tf.training import settings
 
-    told = re.search(r"NAME=VALUE, such as (.*?)\"\"\"", inspect.getsource(settings), re.DOTALL)[1]
+    told = re.search(r"NAME=VALUE: (.*?)\"\"\"", inspect.getsource(settings), re.DOTALL)[1]
     examples = re.findall(r"(\w+)=(\w+)", told)
     options = {name for network in MODELS.values() for name in options_of(network.build)}
     assert examples
