@@ -102,23 +102,30 @@ def photos(tmp_path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def three_nodes():
-    """A cluster of three nodes, on this machine."""
+def ray_cluster():
+    """A cluster of one node, on this machine."""
     pytest.importorskip("ray")
-    from ray_cluster import one_processor, with_this_package
+    from ray_cluster import PATIENCE, one_processor, with_this_package
 
     from skyseg_tf.scale.cluster import import_ray
 
-    import_ray()
-    from ray.cluster_utils import Cluster
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (PATIENCE | {"PYTHONPATH": with_this_package()}).items():
+            patch.setenv(name, value)
+        import_ray()
+        from ray.cluster_utils import Cluster
 
-    before, os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH"), with_this_package()
-    cluster = Cluster(True, head_node_args={"include_dashboard": False} | one_processor())
-    for _ in range(2):
-        cluster.add_node(**one_processor())
-    cluster.wait_for_nodes()
-    yield cluster
-    cluster.shutdown()
-    os.environ.pop("PYTHONPATH")
-    if before is not None:
-        os.environ["PYTHONPATH"] = before
+        cluster = Cluster(True, head_node_args={"include_dashboard": False} | one_processor())
+        yield cluster
+        cluster.shutdown()
+
+
+@pytest.fixture
+def three_nodes(ray_cluster):
+    """The same with three nodes, all alive."""
+    from ray_cluster import one_processor
+
+    for _ in range(2 - len(ray_cluster.worker_nodes)):
+        ray_cluster.add_node(**one_processor())
+    ray_cluster.wait_for_nodes()
+    return ray_cluster

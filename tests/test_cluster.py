@@ -129,6 +129,7 @@ def test_a_search_on_three_nodes_of_which_one_dies(three_nodes, tmp_path):
 
 @contextmanager
 def the_head_is_taken():
+    """Yields what frees it."""
     import ray
 
     class Taken:
@@ -138,11 +139,11 @@ def the_head_is_taken():
     head = {"node:__internal_head__": 0.001}
     taken = ray.remote(num_cpus=1, resources=head)(Taken).remote()
     assert ray.get(taken.is_so.remote())
-    yield
-    ray.kill(taken)
+    yield partial(ray.kill, taken)
 
 
 def test_a_training_on_three_nodes_of_which_one_dies(three_nodes, records, tmp_path, capsys):
+    """Each of two nodes has a process of the training; the third takes the place of the one that dies."""
     pytest.importorskip("jax")
     from tiny_training import train
 
@@ -154,13 +155,14 @@ def test_a_training_on_three_nodes_of_which_one_dies(three_nodes, records, tmp_p
     train_by_two(settings)
     run = tmp_path / "run"
     on_ray = replace(settings, run=run, engine="ray", workers=2, address=three_nodes.address)
+    under_way = (run / "checkpoints/best.npz").exists
     with (
         connected(three_nodes.address, shows_output=True),
-        the_head_is_taken(),  # so that each of the other nodes has a process of the training
-        a_node_dies(three_nodes, (run / "checkpoints/best.npz").exists),
+        the_head_is_taken() as free_it,
+        a_node_dies(three_nodes, under_way, free_it),
     ):
         assert run_together(partial(train_along, on_ray, train), 2, 1, 0) == run
     assert "all begin anew" in capsys.readouterr().out
     assert_same_weights(run, tmp_path / "alone")
     assert (run / "metrics.json").is_file()
-    assert not left_behind(run)
+    assert [path.name for path in left_behind(run)] == [".training"]  # the lock of every run

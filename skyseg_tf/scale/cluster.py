@@ -42,7 +42,7 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
       shows_output: what tasks print is printed here.
 
     Raises:
-      InputError: Ray is not installed, or no such cluster.
+      InputError: Ray is not installed, no such cluster, or none can be started.
     """
     ray = import_ray()
     options = {"log_to_driver": shows_output, "logging_level": "ERROR"}
@@ -55,16 +55,24 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
             options |= {"address": address}
         try:
             ray.init(**options)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            line = str(error).strip().splitlines()[0][:200]
-            raise InputError(
-                f"--address {address}: no Ray cluster answers there ({line}); start one by "
-                "`ray start --head`, or leave --address out"
-            ) from None
+        except Exception as error:  # Ray's own start fails with a bare one
+            raise InputError(_why_not(address, error)) from None
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _why_not(address: str | None, error: Exception) -> str:
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    if address is None:
+        return (
+            f"--engine ray: Ray does not start on this machine ({line}); free some memory or time"
+        )
+    return (
+        f"--address {address}: no Ray cluster answers there ({line}); start one by "
+        "`ray start --head`, or leave --address out"
+    )
 
 
 def cpus() -> int:
