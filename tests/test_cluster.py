@@ -5,19 +5,21 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from drawn_trees import add_scene, write_photo
-from ray_cluster import a_node_dies, with_this_package
+from ray_cluster import PATIENCE, a_node_dies, with_this_package
 from test_processes import assert_same_weights, tiny_settings, train_by_two
 from test_scale import config, content, masks
 
 from skyseg_tf.build import build
 from skyseg_tf.data.copies import local_records
 from skyseg_tf.data.examples import STORAGES
-from skyseg_tf.data.records import read_manifest
+from skyseg_tf.data.records import read_manifest, read_tfrecord
 from skyseg_tf.files.places import place
 from skyseg_tf.masking.settings import PredictConfig
 from skyseg_tf.predict import predict
+from skyseg_tf.train import train
 from skyseg_tf.training.settings import TrainConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -61,7 +63,7 @@ def test_masks_of_three_nodes_of_which_one_dies(three_nodes, photos, tmp_path, c
     assert times == {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
 
 
-def test_everything_on_s3(tree, photos, tmp_path, monkeypatch):
+def test_everything_on_s3(tree, photos, tiny, undrawn, tmp_path, monkeypatch):
     """Ray is started by the commands themselves; moto answers for S3."""
     for package in ("ray", "s3fs"):
         pytest.importorskip(package)
@@ -73,7 +75,8 @@ def test_everything_on_s3(tree, photos, tmp_path, monkeypatch):
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "drawn")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        monkeypatch.setenv("PYTHONPATH", with_this_package())
+        for name, value in (PATIENCE | {"PYTHONPATH": with_this_package()}).items():
+            monkeypatch.setenv(name, value)
         storage = place("s3://bucket").fs
         storage.mkdir("bucket")
         storage.put(str(tree), "bucket/tree", recursive=True)
@@ -84,6 +87,14 @@ def test_everything_on_s3(tree, photos, tmp_path, monkeypatch):
         assert not [name for name in storage.find("bucket/records") if "/." in name]
         folder = local_records("s3://bucket/records", tmp_path / "copies", quiet=True)
         assert read_manifest(folder) == read_manifest(tmp_path / "here")
+        shard = read_manifest(folder).splits["val"].shards[0].file
+        there = read_tfrecord(f"s3://bucket/records/{shard}", copies=tmp_path / "copies")
+        for pair, same in zip(there, read_tfrecord(tmp_path / "here" / shard), strict=True):
+            np.testing.assert_array_equal(pair["image"], same["image"])
+        for name, records in (("one", tmp_path / "here"), ("two", Path("s3://bucket/records"))):
+            settings = tiny_settings(records, tmp_path / name, data=tmp_path / "copies")
+            train(settings)
+        assert_same_weights(tmp_path / "two", tmp_path / "one")
         predict(PredictConfig((str(photos),), tmp_path / "masks", quiet=True))
         there = PredictConfig(("s3://bucket/photos",), Path("s3://bucket/masks"), quiet=True)
         assert predict(replace(there, engine="ray")) == 1
@@ -145,7 +156,7 @@ def the_head_is_taken():
 def test_a_training_on_three_nodes_of_which_one_dies(three_nodes, records, tmp_path, capsys):
     """Each of two nodes has a process of the training; the third takes the place of the one that dies."""
     pytest.importorskip("jax")
-    from tiny_training import train
+    from tiny_training import train as train_tiny
 
     from skyseg_tf.scale.cluster import connected
     from skyseg_tf.scale.together import run_together
@@ -161,7 +172,7 @@ def test_a_training_on_three_nodes_of_which_one_dies(three_nodes, records, tmp_p
         the_head_is_taken() as free_it,
         a_node_dies(three_nodes, under_way, free_it),
     ):
-        assert run_together(partial(train_along, on_ray, train), 2, 1, 0) == run
+        assert run_together(partial(train_along, on_ray, train_tiny), 2, 1, 0) == run
     assert "all begin anew" in capsys.readouterr().out
     assert_same_weights(run, tmp_path / "alone")
     assert (run / "metrics.json").is_file()
