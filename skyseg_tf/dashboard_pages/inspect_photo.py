@@ -166,7 +166,7 @@ def _figures_of(side: _Side) -> None:
             told.append(("Edge F, 2 px", _figure(metrics.boundary_f(edges)), _EDGE))
         told.append(("Pixels right", f"{100 * metrics.pixel_accuracy(side.matrix):.1f} %", None))
     if prediction.sky is not None:
-        told.append(("Sky share", f"{100 * prediction.is_sky.mean():.1f} %", None))
+        told.append(("Sky share", f"{100 * prediction.sky_share:.1f} %", None))
     with st.container(horizontal=True, gap="medium"):
         for label, value, about in told:
             st.metric(label, value, width="content", help=about)

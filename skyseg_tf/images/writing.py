@@ -2,18 +2,19 @@
 
 import itertools
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.places import is_remote, place, uploaded
-from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
-from skyseg_tf.images.png import find_chunk
+from skyseg_tf.images.metadata import EXIF_HEAD, NO_METADATA, PhotoMetadata
+from skyseg_tf.images.png import find_chunk, write_png
 
 _JPEG_SEGMENT = 65_533  # most bytes that a JPEG holds in one piece
 _ASIDES: set[Path] = set()  # files that write_aside has begun
@@ -88,17 +89,32 @@ def write_image(
       metadata: of the photo that it was made of: its profile and EXIF block are written along.
       software: what a PNG says of its maker, in the chunk that `software_of` reads.
     """
-    suffix = place(path).suffix.lower().lstrip(".").replace("jpg", "jpeg")
-    exif = metadata.exif
-    if suffix == "jpeg" and exif and len(exif) > _JPEG_SEGMENT:  # as a PNG or TIFF may have it
-        exif = None
-    options = {"icc_profile": metadata.icc_profile, "exif": exif}
+    suffix = place(path).suffix.lower()
+    with write_aside(path) as aside, open(aside, "wb") as file:
+        if suffix == ".png":
+            write_png(file, image, _notes(metadata, software))
+        else:
+            _write_jpeg(file, image, metadata)
+
+
+def _notes(metadata: PhotoMetadata, software: str | None) -> list[tuple[bytes, bytes]]:
+    """Chunks of a PNG, in the order that the format asks for."""
+    notes = []
+    if metadata.icc_profile:
+        notes.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc_profile)))
     if software:
-        options["pnginfo"] = PngInfo()
-        options["pnginfo"].add_text("Software", software)
-    options = {key: value for key, value in options.items() if value}
-    with write_aside(path) as aside:
-        Image.fromarray(image).save(aside, format=suffix, quality=95, **options)
+        notes.append((b"tEXt", b"Software\0" + software.encode("latin1")))
+    if metadata.exif:
+        notes.append((b"eXIf", metadata.exif.removeprefix(EXIF_HEAD)))
+    return notes
+
+
+def _write_jpeg(file: BinaryIO, image: np.ndarray, metadata: PhotoMetadata) -> None:
+    exif = metadata.exif or b""
+    if len(exif) > _JPEG_SEGMENT:  # as a PNG or TIFF may have it
+        exif = b""
+    profile = metadata.icc_profile
+    Image.fromarray(image).save(file, "jpeg", quality=95, icc_profile=profile, exif=exif)
 
 
 def software_of(path: str | Path) -> str | None:

@@ -55,7 +55,7 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk: PNG 3, 11.2.5
 
 
 def _mask(prediction: Prediction) -> np.ndarray:
-    return np.where(prediction.is_sky, np.uint8(255), np.uint8(0))
+    return prediction.is_sky.view(np.uint8) * np.uint8(255)
 
 
 def _alpha(prediction: Prediction, top: int) -> np.ndarray:

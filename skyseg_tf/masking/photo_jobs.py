@@ -135,7 +135,7 @@ def mask_photos(
         row = form.row(job.name, prediction) if isinstance(form, Table) else None
         if row is None:
             _write(prediction, config.format, job.target)
-        share = prediction.is_sky.mean() if runtime.sky_channel is not None else None
+        share = prediction.sky_share if runtime.sky_channel is not None else None
         done[job] = Done(job, share, row, f"model {runtime.name}, {runtime.backend}")
 
     def told(job: Job, error: Exception | None) -> None:

@@ -12,10 +12,11 @@ have one size already (scoring.scores), and videos enlarge in bytes (video.compo
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from skyseg_tf.images import UNTURNED, resize_image, turn
+from skyseg_tf.images import UNTURNED, shrink_photo, turn
 from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.masking.refine import refine
@@ -56,12 +57,17 @@ class Prediction:
         """Of the scheme."""
         return self.scheme.class_names
 
-    @property
+    @cached_property
     def is_sky(self) -> np.ndarray:
         """(H, W) bool."""
         if self.sky is None:
             return np.zeros(self.ids.shape, bool)
         return self.ids == self.scheme.sky
+
+    @property
+    def sky_share(self) -> float:
+        """Of the photo's pixels, 0-1."""
+        return np.count_nonzero(self.is_sky) / self.is_sky.size
 
 
 def infer(runtime: Runtime, images: Sequence[np.ndarray], views: Views | None = None) -> np.ndarray:
@@ -91,8 +97,8 @@ def infer(runtime: Runtime, images: Sequence[np.ndarray], views: Views | None = 
 def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A photo, or each frame of a clip, at a size."""
     if image.ndim == 4:
-        return np.stack([resize_image(frame, size) for frame in image])
-    return resize_image(image, size)
+        return np.stack([shrink_photo(frame, size) for frame in image])
+    return shrink_photo(image, size)
 
 
 def _as_clip(image: np.ndarray, frames: int) -> np.ndarray:

@@ -23,6 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
+from skyseg_tf.images import shrink_photo
+
 FIT_SIDE = 512  # long side, in pixels, at which the coefficients are fitted
 RADIUS = 12  # of the guided filter's windows, in pixels of that size
 RIDGE = 1e-5  # of the regression, on colours 0-1
@@ -102,7 +104,7 @@ def _shrink(image: np.ndarray, probs: np.ndarray, factor: int) -> tuple[np.ndarr
     if any(short):  # a whole factor keeps tiles aligned
         image = cv2.copyMakeBorder(image, 0, short[0], 0, short[1], cv2.BORDER_REPLICATE)
     size = (image.shape[1] // factor, image.shape[0] // factor)
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    small = shrink_photo(image, size[::-1])
     # The probabilities are of the photo without its border.
     inner = tuple(max(1, round(side / factor)) for side in (width, height))
     p = cv2.resize(probs.astype(np.float32), inner, interpolation=cv2.INTER_LINEAR)
