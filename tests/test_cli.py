@@ -73,7 +73,7 @@ def test_overview_and_version(capsys):
         (["train", "--optim", "sgd"], "no option --optim; did you mean --optimizer?"),
         (["train", "--wd", "1e-4"], "no option --wd; did you mean --weight-decay?"),
         (["train", "--project", "x"], "no option --project; did you mean --run?"),
-        (["train", "--workers", "8"], "no option --workers; all cores are taken"),
+        (["evaluate", "--workers", "8"], "no option --workers; all cores are taken"),
         (["train", "--depth", "101"], "no option --depth; did you mean --model-options?"),
         (["build", "--data", "x"], "no option --data; did you mean --source?"),
         (["train", "lr0=0.01", "epochs=3"], "no option --lr0; did you mean --learning-rate?"),

@@ -13,6 +13,7 @@ from PIL import Image
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK, check_file, read_bytes
+from skyseg_tf.files.places import is_remote
 from skyseg_tf.images.decoders import open_picture, orientation_of, rgb_pixels, stored_pixels
 from skyseg_tf.images.jpeg import decode_jpeg
 from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata, photo_metadata
@@ -79,7 +80,7 @@ def image_orientation(source: str | Path | bytes, where: str | Path = "picture")
 
 
 def _opened(source: str | Path | bytes) -> BinaryIO:
-    if not isinstance(source, bytes) and ZIP_MARK in str(source):
+    if not isinstance(source, bytes) and (ZIP_MARK in str(source) or is_remote(source)):
         source = read_bytes(source)
     if isinstance(source, bytes):
         return io.BytesIO(source)

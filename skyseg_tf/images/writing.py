@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.places import is_remote, place, uploaded
 from skyseg_tf.images.metadata import EXIF_HEAD, NO_METADATA, PhotoMetadata
 from skyseg_tf.images.png import find_chunk, write_png
 
@@ -24,9 +25,14 @@ _ASIDE_NUMBERS = itertools.count()
 def write_aside(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path` and renames it there when all went well.
 
-    The folder is created. After an error or a kill nothing is left under the final name.
+    The folder is created. After an error or a kill nothing is left under the final name. A URL (see
+    places) is written to when all went well.
     """
-    path = Path(path)
+    if is_remote(path):
+        with uploaded(place(path)) as aside:
+            yield aside
+        return
+    path = place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Short, since `path` itself may have as long a name as the disk allows.
     aside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{next(_ASIDE_NUMBERS)}.tmp")
@@ -54,6 +60,8 @@ def check_folder(folder: str | Path) -> None:
     Raises:
       InputError: a file is in the way, or no permission to write there.
     """
+    if is_remote(folder):
+        return  # what a storage allows is known when it is asked to
     folder = Path(folder)
     try:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -81,7 +89,7 @@ def write_image(
       metadata: of the photo that it was made of: its profile and EXIF block are written along.
       software: what a PNG says of its maker, in the chunk that `software_of` reads.
     """
-    suffix = Path(path).suffix.lower()
+    suffix = place(path).suffix.lower()
     with write_aside(path) as aside, open(aside, "wb") as file:
         if suffix == ".png":
             write_png(file, image, _notes(metadata, software))
@@ -110,7 +118,12 @@ def _write_jpeg(file: BinaryIO, image: np.ndarray, metadata: PhotoMetadata) -> N
 
 
 def software_of(path: str | Path) -> str | None:
-    """What a PNG says first of its maker; None of all other files, and of what cannot be read."""
+    """What a PNG says first of its maker; None of all other files, and of what cannot be read.
+
+    Files of a URL are not asked, since that is a request each.
+    """
+    if is_remote(path):
+        return None
     try:
         with open(path, "rb") as file:
             text = find_chunk(file, b"tEXt") or b""
