@@ -23,8 +23,9 @@ _PACKAGES = {
     "gcs": "gcsfs",
     "az": "adlfs",
     "abfs": "adlfs",
+    "http": "aiohttp",
+    "https": "aiohttp",
 }
-
 _STORAGES = {"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure"}
 
 
@@ -65,9 +66,9 @@ def place(path: str | Path) -> Path:
         reached = UPath(f"{kind}://{rest}")
         _ = reached.fs  # only now a missing package is missed
     except ImportError:
-        package = _PACKAGES.get(kind, f"fsspec's package for {kind}://")
+        packages = " ".join(["'skyseg_tf[scale]'", *_PACKAGES.get(kind, "").split()])
         raise InputError(
-            f"{kind}://{rest}: needs fsspec and {package}: pip install 'skyseg_tf[scale]' {package}"
+            f"{kind}://{rest}: needs more to be reached (pip install {packages}); or download it first"
         ) from None
     except ValueError as error:
         raise InputError(f"{kind}://{rest}: {error}; give a folder or s3://, gs://, ...") from None
