@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Where it is set, as in many containers, each process would compile TensorFlow's files again: 13 s.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: env env-dev env-docs data train test test-slow lint docs bench clean help
+.PHONY: env env-dev env-slow env-docs data train test test-slow lint docs bench clean help
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -38,6 +38,11 @@ env-dev: $(VENV)/.ready-dev  ## the same with what tests and lint need
 $(VENV)/.ready-dev: pyproject.toml requirements.txt
 	$(call install,.[dev])
 
+env-slow: $(VENV)/.ready-slow  ## the same with a Ray cluster and an S3 for the slow tests
+
+$(VENV)/.ready-slow: pyproject.toml requirements.txt
+	$(call install,.[dev-slow])
+
 env-docs: $(VENV)/.ready-docs  ## the same with what the documentation site needs
 
 $(VENV)/.ready-docs: pyproject.toml requirements.txt
@@ -53,7 +58,7 @@ train: data  ## demo data, records, training, IoU plot
 test: env-dev  ## the fast tests, a file per process at a time
 	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
-test-slow: env-dev  ## all tests
+test-slow: env-slow  ## all tests
 	@$(RUN) -m pytest -m "slow or not slow"
 
 lint: env-dev  ## ruff, for code and notebooks

@@ -3,6 +3,7 @@
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
 from skyseg_tf.data.settings import BuildConfig
+from skyseg_tf.files.places import place
 
 
 def build(config: BuildConfig):
@@ -20,7 +21,13 @@ def build(config: BuildConfig):
     import_tensorflow_quietly()
     from skyseg_tf.data import building
 
-    return building.build(config)
+    if config.engine == "threads":
+        return building.build(config)
+    from skyseg_tf.scale.cluster import connected
+    from skyseg_tf.scale.shards import RayTasks
+
+    with connected(config.address):
+        return building.build(config, RayTasks(config.workers))
 
 
 def _build_and_report(config: BuildConfig) -> None:
@@ -30,7 +37,7 @@ def _build_and_report(config: BuildConfig) -> None:
         print(
             f"{name:<6}{split.count:>7} records {len(split.shards):>4} shards {size / 1e6:>9.1f} MB"
         )
-    print(f"records and rgb_stats.json are in {config.out}")
+    print(f"records and rgb_stats.json are in {place(config.out)}")
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.build") -> None:

@@ -13,6 +13,10 @@ class InputError(ValueError):
     """
 
 
+class LostProcess(InputError):
+    """Another process that this one worked together with has ended before its time."""
+
+
 def printable(text: str) -> str:
     """Text of one line that any terminal takes.
 

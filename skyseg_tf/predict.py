@@ -24,10 +24,18 @@ def predict(config: PredictConfig) -> int:
     """
     _check(config)
     if videos := find_videos(config):
+        if config.engine != "threads" or config.resume:
+            raise InputError("--engine ray and --resume are for photos: leave them out")
         return _predict_videos(config, videos)
     from skyseg_tf.masking.photo_jobs import predict_photos
 
-    return predict_photos(config)
+    if config.engine == "threads":
+        return predict_photos(config)
+    from skyseg_tf.scale.cluster import connected
+    from skyseg_tf.scale.photos import mask_on_ray
+
+    with connected(config.address):
+        return predict_photos(config, mask_on_ray)
 
 
 def _check(config: PredictConfig) -> None:
@@ -35,6 +43,8 @@ def _check(config: PredictConfig) -> None:
         raise InputError(f"--threshold {config.threshold}: must lie between 0 and 1")
     if config.batch_size < 1 or config.workers < 1:
         raise InputError("--batch-size and --workers must be at least 1")
+    if config.engine == "ray" and "-" in (*config.inputs, str(config.out)):
+        raise InputError("--engine ray takes files: neither stdin nor stdout")
     if config.camera is not None and config.camera < 0:  # OpenCV dies of it
         raise InputError(f"--camera is {config.camera}: 0 is the first")
 

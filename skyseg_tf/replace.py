@@ -63,7 +63,7 @@ def replace(config: ReplaceConfig) -> Path:
     if runtime.sky_channel is None:
         raise InputError(f"{runtime.name} knows no sky: choose another --model")
     prediction = predict_image(runtime, photo.image)
-    share = float(prediction.is_sky.mean())
+    share = prediction.sky_share
     if share < LEAST_SKY:
         raise InputError(
             f"{config.photo}: no sky to replace ({100 * share:.1f} % of the photo); "

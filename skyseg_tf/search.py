@@ -24,7 +24,13 @@ def search(config: SearchConfig) -> Path:
     import_tensorflow_quietly()
     from skyseg_tf.training import search as story
 
-    return story.search(config)
+    if config.engine == "here":
+        return story.search(config)
+    from skyseg_tf.scale.cluster import connected
+    from skyseg_tf.scale.trials import run_on_ray
+
+    with connected(config.address):
+        return story.search(config, run_trials=run_on_ray(config.task_cpus, config.task_gpus))
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.search") -> None:

@@ -3,8 +3,10 @@
 Without arguments it draws a demo dataset, builds its records and trains on them.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from skyseg_tf.console.cli import parse_flags, run_command
@@ -27,9 +29,55 @@ def train(config: TrainConfig, on_epoch: Callable[[dict[str, float]], None] | No
       SystemExit: SIGTERM came; all is saved, and `resume` goes on.
     """
     import_tensorflow_quietly()
+    from skyseg_tf.training.processes import join
+
+    if config.engine == "ray":
+        return _train_on_ray(config)
+    join(config)  # before anything imports Keras
     from skyseg_tf.training import story
 
     return story.train(config, on_epoch)
+
+
+def _train_on_ray(config: TrainConfig) -> Path:
+    from skyseg_tf.scale.cluster import connected
+    from skyseg_tf.scale.together import run_together
+    from skyseg_tf.training.settings_check import check_flags
+
+    check_flags(config)
+    with connected(config.address, shows_output=True):
+        call = partial(train_along, config, train)
+        return run_together(call, config.workers, config.task_cpus, config.task_gpus)
+
+
+def train_along(
+    config: TrainConfig,
+    train: Callable[[TrainConfig], Path],
+    coordinator: str,
+    process_id: int,
+    again: bool,
+) -> Path:
+    """Trains as one of `config.workers` processes.
+
+    Args:
+      config: see TrainConfig; the records and the run are seen by all machines.
+      train: what trains.
+      coordinator: HOST:PORT of the first process.
+      process_id: which one this is.
+      again: whether it goes on where processes of before have died.
+    """
+    os.environ["KERAS_BACKEND"] = "jax"
+    config = replace(
+        config,
+        engine="here",
+        workers=1,
+        coordinator=coordinator,
+        num_processes=config.workers,
+        process_id=process_id,
+    )
+    if again and config.run and (config.run / "config.json").exists():
+        config = replace(config, resume=config.run, run=None)
+    return train(config)
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.train") -> None:
@@ -37,6 +85,12 @@ def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.train")
 
     def command(config: TrainConfig) -> None:
         import_tensorflow_quietly()
+        from skyseg_tf.training.processes import join
+
+        if config.engine == "ray":
+            _train_on_ray(config)
+            return
+        join(config)
         from skyseg_tf.runs.folder import read_config
         from skyseg_tf.training.resume import resumed
         from skyseg_tf.training.story import train_settled

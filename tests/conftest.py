@@ -88,3 +88,44 @@ def measured_memory():
         assert taken < limit, f"{taken / 1e6:.0f} MB"
 
     return measured
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """Six photos in two folders, and a file that is none."""
+    from drawn_trees import write_photo
+
+    for number in range(6):
+        write_photo(tmp_path / f"photos/{number % 2}/{number}.png", number, (48, 64))
+    (tmp_path / "photos/0/torn.png").write_bytes(b"torn")
+    return tmp_path / "photos"
+
+
+@pytest.fixture(scope="module")
+def ray_cluster():
+    """A cluster of one node, on this machine."""
+    pytest.importorskip("ray")
+    from ray_cluster import PATIENCE, one_processor, with_this_package
+
+    from skyseg_tf.scale.cluster import import_ray
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (PATIENCE | {"PYTHONPATH": with_this_package()}).items():
+            patch.setenv(name, value)
+        import_ray()
+        from ray.cluster_utils import Cluster
+
+        cluster = Cluster(True, head_node_args={"include_dashboard": False} | one_processor())
+        yield cluster
+        cluster.shutdown()
+
+
+@pytest.fixture
+def three_nodes(ray_cluster):
+    """The same with three nodes, all alive."""
+    from ray_cluster import one_processor
+
+    for _ in range(2 - len(ray_cluster.worker_nodes)):
+        ray_cluster.add_node(**one_processor())
+    ray_cluster.wait_for_nodes()
+    return ray_cluster

@@ -39,11 +39,11 @@ def cityscapes(root: Path, test: tuple[int, ...] | None = None) -> Path:
     return root
 
 
-def add_scene(root: Path, split: str, city: str, seed: int, values=(7, 23)) -> str:
+def add_scene(root: Path, split: str, city: str, seed: int, values=(7, 23), size=SIZE) -> str:
     name = f"{city}_{seed:06d}_000019"
-    write_photo(root / f"leftImg8bit/{split}/{city}/{name}_leftImg8bit.png", seed)
+    write_photo(root / f"leftImg8bit/{split}/{city}/{name}_leftImg8bit.png", seed, size)
     masks = root / f"gtFine/{split}/{city}"
-    write_mask(masks / f"{name}_gtFine_labelIds.png", values)
+    write_mask(masks / f"{name}_gtFine_labelIds.png", values, size)
     for kind in ("instanceIds", "labelTrainIds"):
         write_mask(masks / f"{name}_gtFine_{kind}.png", (0, 10))
     write_mask(masks / f"{name}_gtFine_color.png", (70,), mode="RGBA")

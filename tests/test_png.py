@@ -1,10 +1,11 @@
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from skyseg_tf.images.png import decode_png
+from skyseg_tf.images.png import decode_png, write_png
 
 
 def encoded(array, **options) -> bytes:
@@ -44,3 +45,39 @@ def test_every_truncation_and_every_flipped_byte_is_refused():
         damaged[i] ^= 0x55
         with pytest.raises(OSError, match=r"checksum|truncated|not a PNG"):
             decode_png(bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype"), [((), np.uint8), ((), np.uint16), ((3,), np.uint8), ((4,), np.uint8)]
+)
+@pytest.mark.parametrize("size", [(1, 1), (3, 700), (700, 3), (900, 1300)])
+def test_what_is_written_is_read_by_others(size, channels, dtype):
+    """The largest has several strips of rows."""
+    rng = np.random.default_rng(2)
+    noise = rng.integers(0, np.iinfo(dtype).max + 1, (*size, *channels), dtype)
+    for array in (noise, np.where(noise > 60_000 % (np.iinfo(dtype).max + 1), noise, 0)):
+        buffer = io.BytesIO()
+        write_png(buffer, array.astype(dtype))
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(buffer.getvalue()))), array)
+        by_opencv = cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), cv2.IMREAD_UNCHANGED)
+        if channels:
+            by_opencv = cv2.cvtColor(
+                by_opencv, (cv2.COLOR_BGR2RGB, cv2.COLOR_BGRA2RGBA)[channels == (4,)]
+            )
+        assert np.array_equal(by_opencv, array)
+
+
+def test_masks_take_about_as_many_bytes_as_by_pillow():
+    y, x = np.mgrid[:600, :800]
+    mask = np.where(y < 300 + 60 * np.sin(x / 40), 255, 0).astype(np.uint8)
+    buffer = io.BytesIO()
+    write_png(buffer, mask)
+    assert len(buffer.getvalue()) < 1.2 * len(encoded(mask))
+
+
+def test_turned_and_cut_arrays_are_written():
+    array = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    for view in (array.T, array[::-1, ::2]):
+        buffer = io.BytesIO()
+        write_png(buffer, view)
+        assert np.array_equal(decode_png(buffer.getvalue()), view)

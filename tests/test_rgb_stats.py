@@ -101,3 +101,13 @@ def test_files_that_are_no_statistics(tmp_path, text):
     with pytest.raises(InputError, match=r"rgb_stats\.json: .*skyseg build") as error:
         rs.read_rgb_stats(path)
     assert "\n" not in str(error.value)
+
+
+def test_bytes_are_looked_up_to_the_bit():
+    """A table of 256 values a channel gives what the arithmetic gives."""
+    image = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    image[..., 1] = image[::-1, :, 1]
+    stats = {"R_MEAN": 73.1234, "G_MEAN": 82.9, "B_MEAN": 72.41}
+    stats |= {"R_STD": 47.333, "G_STD": 48.7777, "B_STD": 49.1234}
+    computed = rs.normalize(image.astype(np.float32), stats)
+    assert np.array_equal(rs.normalize(image, stats).view(np.uint32), computed.view(np.uint32))

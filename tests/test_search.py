@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import pickle
 import shlex
 import signal
 import subprocess
@@ -249,6 +250,43 @@ def test_a_failed_trial_says_why_and_the_search_goes_on(tmp_path):
     assert [row.state for row in rows] == ["failed", "finished", "failed"]
     assert rows[0].reason == "its score is no number"
     assert rows[2].reason == "InputError: fewer than one batch of 32"
+
+
+@pytest.mark.parametrize("storage", ["journal", "database"])
+def test_other_storages_hold_the_same_trials(tmp_path, storage):
+    """A line of the journal that a killed process left is taken off; each task opens it anew."""
+    from skyseg_tf.scale.trials import _run_one
+
+    plan, told = Plan(space_of(*GRID), "grid"), []
+    storage = {"database": f"sqlite:///{tmp_path / 'other.db'}"}.get(storage, storage)
+    task = (tmp_path / "there", plan, storage, objective_of_a_task)
+    while row := _run_one(*pickle.loads(pickle.dumps(task))):
+        told.append(row)
+        if storage == "journal":
+            with open(tmp_path / "there/study.journal", "ab") as file:
+                file.write(b'{"op_code": 4, "work')
+    Trials(tmp_path / "here", plan).run(objective_of_a_task, lambda row: None)
+    assert told == Trials(tmp_path / "here", plan).rows()
+    assert told == Trials(tmp_path / "there", plan, storage).rows()
+
+
+def objective_of_a_task(folder, params, report):
+    for epoch in range(1, 3):
+        report(epoch, expected(params) * epoch / 2, 1.0)
+    return expected(params)
+
+
+@pytest.mark.parametrize(
+    ("storage", "message"),
+    [
+        ("sqlite:////dev/null/x.db", "no database answers there"),
+        ("nosuch://host/name", "--storage: no database answers there"),
+    ],
+)
+def test_a_storage_that_is_none_is_refused_in_a_line(tmp_path, storage, message):
+    with pytest.raises(InputError, match=message) as error:
+        Trials(tmp_path, Plan(space_of(*GRID), "grid"), storage)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from skyseg_tf import __version__
 from skyseg_tf.errors import InputError, Stuck, not_among, printable
+from skyseg_tf.files.places import is_storage_error
 
 # Each verb is the module of that name; it is imported only when called for.
 GROUPS: dict[str, dict[str, str]] = {
@@ -91,6 +92,10 @@ def one_line_errors(prog: str) -> Iterator[None]:
     except (InputError, OSError) as error:
         _refuse(prog, _one_line(error))
     except Exception as error:
+        if is_storage_error(error):
+            _refuse(
+                prog, f"the storage refuses: {_one_line(error)}; check its keys and its endpoint"
+            )
         if not _lacks_memory(error):
             raise
         _refuse(

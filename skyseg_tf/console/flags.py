@@ -15,6 +15,7 @@ NETWORK = Parameter(group=Group("network", sort_key=2))
 TRAINING = Parameter(group=Group("training", sort_key=3))
 RESULT = Parameter(group=Group("result", sort_key=4))
 SEARCH = Parameter(group=Group("search", sort_key=0))
+SCALE = Parameter(group=Group("several machines", sort_key=6))
 STREAM = Parameter(allow_leading_hyphen=True)  # "-" is stdin or stdout
 
 _PACKAGE = Path(__file__).parents[1]

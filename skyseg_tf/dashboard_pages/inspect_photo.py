@@ -162,7 +162,7 @@ def _figures_of(side: _Side) -> None:
             told.append(("Sky boundary F", _figure(metrics.boundary_f(edges)), _BOUNDARY))
         told.append(("Pixel accuracy", _figure(metrics.pixel_accuracy(side.matrix)), _ACCURACY))
     if prediction.sky is not None:
-        told.append(("Sky share", f"{100 * prediction.is_sky.mean():.1f} %", None))
+        told.append(("Sky share", f"{100 * prediction.sky_share:.1f} %", None))
     with st.container(horizontal=True, gap="medium"):
         for label, value, about in told:
             st.metric(label, value, width="content", help=about)

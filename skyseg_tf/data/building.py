@@ -5,7 +5,6 @@ written yet: the pass over the photos then writes uint8 shards into .build/ and 
 as it goes; a second pass, over those small files, normalizes. See shards.py for both.
 """
 
-import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -21,26 +20,30 @@ from skyseg_tf.data.rgb_stats import RgbSums, read_rgb_stats, rgb_stats, write_r
 from skyseg_tf.data.scan import detect_layout, source_root
 from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.data.shards import (
-    WORK,
+    Engine,
+    Threads,
     decoding,
     normalizing,
     plan_shards,
     remove_strays,
     write_shards,
 )
-from skyseg_tf.data.sources import extract_cityscape_data_info
+from skyseg_tf.data.sources import extract_cityscape_data_info, labeled_photos
 from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.files.places import place
 from skyseg_tf.files.room import check_picture_size
 from skyseg_tf.labels import LabelScheme, get_scheme
 
 _AT_LEAST = {"frames": 1, "shards": 1, "workers": 1, "seed": 0}
 
 
-def build(config: BuildConfig) -> Manifest:
+def build(config: BuildConfig, engine: Engine | None = None) -> Manifest:
     """Builds the records of all splits that have masks.
 
     Args:
       config: see BuildConfig.
+      engine: who reads the photos and writes the shards; None: threads of this process, before
+        which the head of every file is looked at here. The result is the same to the byte.
 
     Returns:
       The manifest; it lies in `config.out` beside the shards and rgb_stats.json. Records that
@@ -54,7 +57,8 @@ def build(config: BuildConfig) -> Manifest:
     _check(config)
     source = source_root(config.source)
     layout = config.layout or detect_layout(source)
-    infos = extract_cityscape_data_info(
+    find = labeled_photos if engine else extract_cityscape_data_info
+    infos = find(
         source,
         scheme=config.scheme,
         layout=layout,
@@ -64,18 +68,17 @@ def build(config: BuildConfig) -> Manifest:
     )
     given_stats = read_rgb_stats(config.rgb_stats) if config.rgb_stats else None
     identity = identity_of(config, layout, infos, given_stats)
-    out = Path(config.out)
+    out, engine = place(config.out), engine or Threads(config.workers)
     check_room(config, len(infos), two_passes=given_stats is None)
     with locked(out, identity):
         if (out / MANIFEST).exists():
-            return kept_records(out, infos)
-        manifest = _write(config, source, scheme, infos, identity, given_stats)
-        shutil.rmtree(out / WORK)
-    return manifest
+            return kept_records(out, infos, plan_shards(infos, config), engine)
+        return _write(config, engine, source, scheme, infos, identity, given_stats)
 
 
 def _write(
     config: BuildConfig,
+    engine: Engine,
     source: Path,
     scheme: LabelScheme,
     infos: list[dict],
@@ -83,17 +86,17 @@ def _write(
     given_stats: dict | None,
 ) -> Manifest:
     """All files of the records, the manifest last."""
-    out, shards = Path(config.out), plan_shards(infos, config)
+    out, shards = place(config.out), plan_shards(infos, config)
     remove_strays(out, shards)
     write = partial(
         write_shards,
         shards=shards,
         num_classes=scheme.num_classes,
-        workers=config.workers,
+        engine=engine,
         quiet=config.quiet,
     )
     in_one_pass = config.storage != "normalized" or given_stats is not None
-    first = write(decoding(config, shards, scheme, given_stats, last=in_one_pass))
+    first = write(decoding(config, scheme, given_stats, last=in_one_pass), shards)
     train = [_sums(note) for name, note in first.items() if name.startswith("train-")]
     sums = sum(train, RgbSums())
     if given_stats is None and not sums.pixels:
@@ -102,7 +105,8 @@ def _write(
     told = told or not isinstance(infos[0]["encoding"], str)
     _check_classes(_class_pixels(first, "train"), scheme, str(source), bool(told))
     stats = given_stats or rgb_stats(sums)
-    final = first if in_one_pass else write(normalizing(config, first, stats))
+    uint8 = {shard: note["shard"]["sha256"] for shard, note in first.items()}
+    final = first if in_one_pass else write(normalizing(config, stats), uint8)
     manifest = _manifest(identity, scheme, stats, shards, first, final)
     write_rgb_stats(out / "rgb_stats.json", stats, split="train", pixels=sums.pixels)
     write_manifest(out, manifest)

@@ -6,6 +6,7 @@ from skyseg_tf.data.layouts import FRAME, Pair
 from skyseg_tf.data.listing import archive_members
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK
+from skyseg_tf.files.places import place
 
 _FRAMES = "leftImg8bit_sequence"
 
@@ -48,7 +49,7 @@ def clip_frames(pair: Pair, frames: int = 4) -> list[str]:
     names = [f"{start}_{n:06d}_leftImg8bit.png" for n in range(last - frames + 1, last + 1)]
     if folder.is_dir():
         paths = [str(folder / name) for name in names]
-        missing = [path for path in paths if not Path(path).is_file()]
+        missing = [path for path in paths if not place(path).is_file()]
     else:
         members = archive_members(archive)
         paths = [f"{archive}!{_FRAMES}/{name}" for name in names]
@@ -63,5 +64,5 @@ def clip_frames(pair: Pair, frames: int = 4) -> list[str]:
 
 def _root_of(pair: Pair) -> Path:
     """The tree's: the photo lies in <root>/leftImg8bit/<split>/<city>/ or an archive in <root>."""
-    above = Path(pair.image.split(ZIP_MARK)[0]).parents
+    above = place(pair.image.split(ZIP_MARK)[0]).parents
     return above[0 if ZIP_MARK in pair.image else min(3, len(above) - 1)]

@@ -11,6 +11,7 @@ import numpy as np
 
 from skyseg_tf.data.layouts import LAYOUTS, MASK_KINDS, Pair
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.places import is_remote, place
 from skyseg_tf.images import palette_colors, read_mask
 from skyseg_tf.labels import (
     ENCODINGS,
@@ -106,7 +107,7 @@ def classes_file(mask: str, layout: str) -> Path | None:
     facts = LAYOUTS[layout]
     if not facts.is_general:
         return None
-    where = Path(mask).absolute().as_posix()
+    where = mask if is_remote(mask) else Path(mask).absolute().as_posix()
     below_root = re.search(rf"(?<=/){facts.mask}$", unicodedata.normalize("NFC", where))
     if not below_root:
         raise InputError(
@@ -114,7 +115,7 @@ def classes_file(mask: str, layout: str) -> Path | None:
             f"encoding, or lay the dataset out as {facts.about}"
         )
     depth = below_root[0].count("/")
-    path = Path(where).parents[depth] / "classes.json"
+    path = place(where).parents[depth] / "classes.json"
     return path if path.is_file() else None
 
 

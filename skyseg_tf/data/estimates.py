@@ -5,6 +5,7 @@ from pathlib import Path
 
 from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.places import is_remote
 from skyseg_tf.files.room import check_disk, check_memory, fewer_workers, largest_size
 
 _MOST_RECORD = 2**31 - 2**20  # bytes: a protobuf message has less than 2 GB
@@ -17,7 +18,8 @@ def check_room(config: BuildConfig, count: int, *, two_passes: bool) -> None:
     """Refuses records that cannot be, or that memory or the disk do not hold.
 
     Args:
-      config: of the build; what lies in its `out` already is taken off.
+      config: of the build; what lies in its `out` already is taken off. Of a storage that `out`
+        may be the URL of, nothing is known, and nothing of the memory of a cluster's machines.
       count: of records.
       two_passes: "normalized" records are written as uint8 first, and then both are there.
 
@@ -38,11 +40,14 @@ def check_room(config: BuildConfig, count: int, *, two_passes: bool) -> None:
             f"can be; give {smaller(_MOST_RECORD / record)}, or --storage jpeg"
         )
     workers = min(config.workers or os.cpu_count() or 1, count)
-    check_memory(
-        workers * pixels * max(3, image) * _COPIES,
-        f"building records of {shown} in {workers} threads",
-        lambda share: fewer_workers(workers, share, smaller(share)),
-    )
+    if config.engine == "threads":
+        check_memory(
+            workers * pixels * max(3, image) * _COPIES,
+            f"building records of {shown} in {workers} threads",
+            lambda share: fewer_workers(workers, share, smaller(share)),
+        )
+    if is_remote(config.out):
+        return
     if config.storage == "normalized" and two_passes:
         record += pixels * 3 + height * width
     out = Path(config.out)

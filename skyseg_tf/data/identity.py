@@ -1,21 +1,20 @@
 """Which build a folder of records is of: one goes on with its own, and touches no other's."""
 
-import fcntl
 import json
 import os
-import shutil
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 from skyseg_tf.data.manifest import MANIFEST, Manifest, read_manifest
 from skyseg_tf.data.settings import BuildConfig
-from skyseg_tf.data.shards import WORK, digest_of, key_of, remove_strays
+from skyseg_tf.data.shards import WORK, Engine, Shards, digests_of, remove_strays
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.files.json_file import read_object
+from skyseg_tf.files.locks import lock
+from skyseg_tf.files.places import is_remote, refresh, remove_tree
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import SCHEMES, get_scheme
 
@@ -47,6 +46,8 @@ def source_sha256(digests: dict[str, str]) -> str:
 def sha256_of_sizes(infos: list[dict]) -> str:
     """What source_sha256 was in builds of before it knew contents."""
     lines = []
+    if any(is_remote(info["mask_path"]) for info in infos):
+        return ""  # such builds had none
     for info in sorted(infos, key=lambda info: (info["split"], info["name"])):
         paths = [path.split(ZIP_MARK) for path in (*info["frame_paths"], info["mask_path"])]
         sizes = [os.stat(f"{one[0]}.zip" if len(one) > 1 else one[0]).st_size for one in paths]
@@ -54,21 +55,32 @@ def sha256_of_sizes(infos: list[dict]) -> str:
     return sha256("\n".join(lines).encode()).hexdigest()
 
 
-def kept_records(out: Path, infos: list[dict]) -> Manifest:
+def kept_records(out: Path, infos: list[dict], shards: Shards, engine: Engine) -> Manifest:
     """The manifest of finished records.
+
+    Args:
+      out: their folder.
+      infos: of today's source.
+      shards: the same, as a build would deal them out.
+      engine: who reads them.
 
     Raises:
       InputError: their source is not today's.
     """
     manifest = read_manifest(out)
-    with ThreadPoolExecutor() as pool:
-        now = source_sha256(dict(zip(map(key_of, infos), pool.map(digest_of, infos), strict=True)))
-    if manifest.source_sha256 not in (now, sha256_of_sizes(infos)):
+    counts = dict.fromkeys(shards, 0)
+    parts = engine.map(_digests, shards, counts, lambda count: None).values()
+    now = source_sha256({key: digest for part in parts for key, digest in part.items()})
+    if manifest.source_sha256 != now and manifest.source_sha256 != sha256_of_sizes(infos):
         raise InputError(
             f"{out}: holds records of another build (its source has changed since: source_sha256 "
             f"was {manifest.source_sha256}, now {now}); choose another --out or delete that folder"
         )
     return manifest
+
+
+def _digests(shard: str, infos: list[dict], tell: Callable[[int], object]) -> dict[str, str]:
+    return digests_of(infos)
 
 
 @contextmanager
@@ -80,25 +92,41 @@ def locked(out: Path, identity: dict) -> Iterator[None]:
     Raises:
       InputError: another build, or a folder of something else.
     """
-    work, settings = out / WORK, out / "build.json"
+    refresh(out)
     _changed_settings(out, identity)  # refuses before anything is written into a foreign folder
-    work.mkdir(parents=True, exist_ok=True)
-    with open(work / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{out}: another build is writing there; wait for it") from None
+    with _alone(out):
         changed = _changed_settings(out, identity)  # another build may just have ended
         if _is_torn(out / MANIFEST):
             (out / MANIFEST).unlink()
-        for left in [*out.glob(".*.tmp"), *work.rglob(".*.tmp")]:
-            left.unlink()  # of a killed build
+        _remove_asides(out)  # of a killed build
         if changed:
             remove_strays(out, {})
-            with write_aside(settings) as aside:
+            with write_aside(out / "build.json") as aside:
                 aside.write_text(json.dumps(identity, indent=1) + "\n")
         yield
-        shutil.rmtree(work, ignore_errors=True)
+        _remove_asides(out)  # of machines that died
+        remove_tree(out / WORK)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keeps other builds out of a folder; object stores know no locks: nobody is kept out there."""
+    if is_remote(out):
+        yield
+        return
+    (out / WORK).mkdir(parents=True, exist_ok=True)
+    held = lock(out / WORK / "lock")
+    if held is None:
+        raise InputError(f"{out}: another build is writing there; wait for it")
+    with held:
+        yield
+
+
+def _remove_asides(out: Path) -> None:
+    """Removes what processes that were killed had begun; on object stores there is nothing."""
+    if not is_remote(out):
+        for left in [*out.glob(".*.tmp"), *(out / WORK).rglob(".*.tmp")]:
+            left.unlink()
 
 
 def _changed_settings(out: Path, identity: dict) -> list[str]:
@@ -107,7 +135,7 @@ def _changed_settings(out: Path, identity: dict) -> list[str]:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: a file of that name is in the way; choose another --out")
     # A build that was killed at once, or found no space, leaves no more than its work folder.
-    others = [] if not out.is_dir() else [p for p in out.iterdir() if p.name[0] != "."]
+    others = [] if not out.is_dir() else [p for p in out.iterdir() if not p.name.startswith(".")]
     if others and not settings.exists():
         raise InputError(
             f"{out}: the folder is not empty and holds no records of a build; choose another --out"

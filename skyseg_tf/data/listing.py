@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from skyseg_tf.errors import InputError
 from skyseg_tf.files import open_archive
+from skyseg_tf.files.places import is_remote, list_remote
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.images.raw_photos import RAW_SUFFIXES
 
@@ -39,6 +41,11 @@ def is_junk(name: str) -> bool:
 
 def walk_files(folder: Path, depth: int) -> Iterator[Path]:
     """Files at most `depth` folders down; links are followed, and the depth ends any circle."""
+    if is_remote(folder):
+        for path, is_folder, _ in list_remote(folder):
+            if not is_junk(path.name) and (depth or not is_folder):
+                yield from walk_files(path, depth - 1) if is_folder else [path]
+        return
     with os.scandir(folder) as entries:
         for entry in entries:
             if is_junk(entry.name):
@@ -102,10 +109,11 @@ def _why_not(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if is_junk(path.name):
         return "hidden"
-    if os.path.isdir(path):
-        return "folders that may not be opened"
-    if not os.path.isfile(path):
-        return "broken links, pipes or devices"
+    if not is_remote(path):  # there nothing else is listed
+        if os.path.isdir(path):
+            return "folders that may not be opened"
+        if not os.path.isfile(path):
+            return "broken links, pipes or devices"
     if suffix in VIDEO_SUFFIXES:
         return "videos (give them one by one)"
     if suffix in IMAGE_SUFFIXES:
@@ -127,6 +135,8 @@ def archive_members(archive: Path) -> frozenset[str]:
     """Names of the files in a zip archive.
 
     Raises:
-      InputError: it is no whole zip archive.
+      InputError: it is no whole zip archive, or not on this machine.
     """
+    if is_remote(archive):
+        raise InputError(f"{archive}: archives are read on this machine alone; unpack it there")
     return _members(str(archive), archive.stat().st_mtime_ns)

@@ -16,6 +16,7 @@ from skyseg_tf.data.rgb_stats import check_rgb_stats
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import MAX_PIXELS
 from skyseg_tf.files.json_file import read_object
+from skyseg_tf.files.places import place
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import SCHEMES, LabelScheme, stored_scheme
 
@@ -96,7 +97,7 @@ class Manifest:
 
 def write_manifest(folder: str | Path, manifest: Manifest) -> None:
     """Writes dataset.json aside and renames it."""
-    with write_aside(Path(folder) / MANIFEST) as aside:
+    with write_aside(place(folder) / MANIFEST) as aside:
         content = asdict(manifest) | {"scheme": manifest.scheme.as_dict()}
         aside.write_text(json.dumps(content, indent=1) + "\n")
 
@@ -112,7 +113,7 @@ def read_manifest(folder: str | Path, *, shards_are_there: bool = True) -> Manif
       InputError: no manifest (wrong folder, or an unfinished build), another schema version, a
         field that is missing or means nothing, a shard that is missing or of another size.
     """
-    path = Path(folder) / MANIFEST
+    path = place(folder) / MANIFEST
     if not path.is_file():
         raise InputError(
             f"{folder}: no {MANIFEST} there: a wrong folder, or a build that did not finish "

@@ -9,6 +9,7 @@ from pathlib import Path
 from skyseg_tf.data.layouts import FRAME, MASK_KINDS, SPLIT_NAMES, Layout
 from skyseg_tf.data.listing import archive_members, walk_files
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.places import below, is_remote
 
 _OTHER_MASK = re.compile(r"_gtFine_(?:instanceIds|polygons)|_instanceTrainIds")
 # What tools add to a mask's or a photo's name; what is left makes the two a pair.
@@ -19,10 +20,14 @@ _MASK_MARK = re.compile(
 _PHOTO_MARK = re.compile(r"[_-](?:image|img|photo|rgb|sat)$", re.IGNORECASE)
 
 
+def _at(root: Path, folder: str) -> Path:
+    return root if folder == "." else root / folder  # a URL keeps the point
+
+
 def has_folder(root: Path, folder: str, layout: Layout) -> bool:
     """Whether a folder of a layout is there, or its archive."""
     archive = layout.archives.get(folder)
-    return (root / folder).is_dir() or (archive is not None and (root / archive).is_file())
+    return _at(root, folder).is_dir() or (archive is not None and (root / archive).is_file())
 
 
 def _present(root: Path, folders: tuple[str, ...], layout: Layout) -> list[str]:
@@ -30,17 +35,18 @@ def _present(root: Path, folders: tuple[str, ...], layout: Layout) -> list[str]:
     there = {}
     for folder in folders:
         if has_folder(root, folder, layout):
-            path = root / folder
-            there.setdefault(path.stat().st_ino if path.is_dir() else folder, folder)
+            path = _at(root, folder)
+            has_number = not is_remote(path) and path.is_dir()
+            there.setdefault(path.stat().st_ino if has_number else folder, folder)
     return list(there.values())
 
 
 def _files(root: Path, folder: str, layout: Layout) -> Iterator[tuple[str, str]]:
     """(path below the root, path to read) of every file of a folder or of its archive."""
     archive = layout.archives.get(folder)
-    if (root / folder).is_dir():
-        for path in walk_files(root / folder, layout.depth):
-            yield path.relative_to(root).as_posix(), str(path)
+    if _at(root, folder).is_dir():
+        for path in walk_files(_at(root, folder), layout.depth):
+            yield below(path, root), str(path)
     elif archive and (root / archive).is_file():
         for member in archive_members(root / archive):
             if member.startswith(f"{folder}/"):

@@ -7,6 +7,7 @@ a resumed training asks for the epoch that it was in and skips the batches that 
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -20,11 +21,27 @@ from skyseg_tf.data.examples import (
 from skyseg_tf.data.framing import read_at, whole_offsets
 from skyseg_tf.data.manifest import Manifest
 from skyseg_tf.data.opening import LeftOut, OpenSplit, open_split
+from skyseg_tf.data.scanning import RecordFile
 from skyseg_tf.errors import InputError
 from skyseg_tf.labels import IGNORE
 
 SHUFFLE_BYTES = 256_000_000  # of encoded records held in memory
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+class Share(NamedTuple):
+    """The part of every batch that one of several processes reads; a batch's parts lie in a row.
+
+    Attributes:
+      index: of the process, from 0.
+      count: of the processes; a divisor of the batch size.
+    """
+
+    index: int
+    count: int
+
+
+WHOLE = Share(0, 1)
 
 
 def make_dataset(
@@ -43,6 +60,7 @@ def make_dataset(
     skip_batches: int = 0,
     digests: bool = True,
     left_out: LeftOut | None = None,
+    share: Share = WHOLE,
 ) -> tf.data.Dataset:
     """Streams one epoch of a split.
 
@@ -66,6 +84,8 @@ def make_dataset(
       digests: compare the files with the manifest's SHA-256 first; else their lengths alone.
       left_out: damaged records, which are not read (see verification.damaged_records); nothing is
         compared then. None: there must be none.
+      share: of each batch, which must be a full one; only the records of that part are read. What
+        `mix` mixes is then of that part, all else is as it is in the whole batch.
 
     Returns:
       Dataset of image float32 normalized (B, H, W, 3), or (B, T, H, W, 3) for clips, and mask
@@ -80,11 +100,15 @@ def make_dataset(
     manifest = source.manifest
     batches = _batch_count(source, batch_size, drop_remainder, f"{records}: split '{split}'")
     order = np.random.default_rng([seed, epoch])
-    dataset = _shuffled(source, order, 4 * batch_size) if shuffle else _serialized(source)
+    # Of a share the places come first, alone: most records are some other process' to read.
+    stream = _serialized if share.count == 1 else _places
+    dataset = _shuffled(source, order, 4 * batch_size, stream) if shuffle else stream(source)
     # An epoch whose records were damaged meanwhile is shorter: its last batch is left then.
     skip_batches = min(skip_batches, batches - 1)
     # Skipping before decoding costs reading alone.
     dataset = dataset.enumerate().skip(skip_batches * batch_size)
+    if share.count > 1:
+        dataset = _own(dataset.take((batches - skip_batches) * batch_size), share, batch_size)
     augment_seed, mix_seed = (int(number) for number in order.integers(2**31, size=2))
 
     as_stored = augment is None and mix is None and manifest.storage == "normalized"
@@ -99,7 +123,7 @@ def make_dataset(
     cores = os.cpu_count() or 1
     # Deterministic: threads finish in any order, but a resumed training must get the same batches.
     dataset = dataset.map(prepare, num_parallel_calls=cores, deterministic=True)
-    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    dataset = dataset.batch(batch_size // share.count, drop_remainder=drop_remainder)
     if not as_stored:  # normalized last: until then a picture is a quarter of the bytes
         dataset = dataset.enumerate(skip_batches).map(finish, cores, deterministic=True)
     return source.naming_damage(_finished(dataset, batches - skip_batches))
@@ -148,12 +172,35 @@ def _batch_count(source: OpenSplit, batch_size: int, drop_remainder: bool, where
     return source.count // batch_size
 
 
-def _shuffled(source: OpenSplit, order: np.random.Generator, at_least: int) -> tf.data.Dataset:
-    """Serialized records in another order: of files, then within a buffer of records."""
+def _shuffled(
+    source: OpenSplit,
+    order: np.random.Generator,
+    at_least: int,
+    stream: Callable[[OpenSplit], tf.data.Dataset],
+) -> tf.data.Dataset:
+    """A stream of records, or of their places, in another order: of files, then within a buffer.
+
+    The order hangs on numbers and not on content, so both streams get the same.
+    """
     order.shuffle(source.files)  # in place: damage is looked for in the order of reading
     buffer = min(source.count, max(SHUFFLE_BYTES * source.count // source.bytes, at_least))
     seed = int(order.integers(2**62))
-    return _serialized(source).shuffle(buffer, seed, reshuffle_each_iteration=False)
+    return stream(source).shuffle(buffer, seed, reshuffle_each_iteration=False)
+
+
+def _own(places: tf.data.Dataset, share: Share, batch_size: int) -> tf.data.Dataset:
+    """The serialized records of a share of each batch, with their numbers, from all places."""
+    first = share.index * (batch_size // share.count)
+
+    def is_own(number: tf.Tensor, place: tuple) -> tf.Tensor:
+        within = number % batch_size - first
+        return (within >= 0) & (within < batch_size // share.count)
+
+    def read(number: tf.Tensor, place: tuple) -> tuple[tf.Tensor, tf.Tensor]:
+        return number, _record_at(*place)
+
+    cores = os.cpu_count() or 1
+    return places.filter(is_own).map(read, num_parallel_calls=cores, deterministic=True)
 
 
 def _finished(dataset: tf.data.Dataset, batches: int) -> tf.data.Dataset:
@@ -167,35 +214,49 @@ def _finished(dataset: tf.data.Dataset, batches: int) -> tf.data.Dataset:
 
 def _serialized(source: OpenSplit) -> tf.data.Dataset:
     """The records in the order of the files, four files at a time, one by one."""
-    files, left_out = source.files, source.left_out
-    interleaved = {
-        "cycle_length": min(len(files), 4),
-        "block_length": 1,
-        "num_parallel_calls": min(len(files), os.cpu_count() or 1),
-        "deterministic": True,
-    }
-    paths = [file.path for file in files]
-    if not left_out.keys() & set(paths):
+    paths = [file.path for file in source.files]
+    if not source.left_out.keys() & set(paths):
         # 4 MB at once: of the default, 256 kB, a record would need several reads.
         return tf.data.Dataset.from_tensor_slices(paths).interleave(
-            lambda file: tf.data.TFRecordDataset(file, buffer_size=4 << 20), **interleaved
+            lambda file: tf.data.TFRecordDataset(file, buffer_size=4 << 20),
+            **_four_of(source.files),
         )
     # TensorFlow leaves a file at its first damaged record: the whole ones are read by their places.
+    cores = os.cpu_count() or 1
+    return _places(source).map(_record_at, num_parallel_calls=cores, deterministic=True)
+
+
+def _places(source: OpenSplit) -> tf.data.Dataset:
+    """(path, offset) of the records, in the order of `_serialized`."""
+    files, left_out = source.files, source.left_out
     offsets = tf.ragged.constant(
         [whole_offsets(f.path, f.count, left_out.get(f.path, ())) for f in files],
         tf.int64,
         ragged_rank=1,
     )
 
-    def whole_records(path: tf.Tensor, places: tf.Tensor) -> tf.data.Dataset:
-        def read(offset: tf.Tensor) -> tf.Tensor:
-            return tf.ensure_shape(tf.numpy_function(read_at, (path, offset), tf.string), ())
+    def of_file(path: tf.Tensor, places: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices(places).map(lambda offset: (path, offset))
 
-        return tf.data.Dataset.from_tensor_slices(places).map(read)
-
+    paths = [file.path for file in files]
     return tf.data.Dataset.from_tensor_slices((paths, offsets)).interleave(
-        whole_records, **interleaved
+        of_file, **_four_of(files)
     )
+
+
+def _four_of(files: list[RecordFile]) -> dict:
+    """How files are interleaved, the same each time."""
+    return {
+        "cycle_length": min(len(files), 4),
+        "block_length": 1,
+        "num_parallel_calls": min(len(files), os.cpu_count() or 1),
+        "deterministic": True,
+    }
+
+
+def _record_at(path: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    """The serialized record that begins there."""
+    return tf.ensure_shape(tf.numpy_function(read_at, (path, offset), tf.string), ())
 
 
 def _kept(classes: Sequence[int]) -> np.ndarray:

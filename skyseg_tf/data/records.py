@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from skyseg_tf.data.copies import local_file
 from skyseg_tf.data.examples import (
     STORAGES,
     RecordSpec,
@@ -140,18 +141,35 @@ def write_records(path: str | Path, records: Iterable[bytes]) -> int:
     Raises:
       InputError: the file cannot be written, as on a full disk.
     """
-    count = 0
     with write_aside(path) as aside:
-        try:
-            with tf.io.TFRecordWriter(str(aside)) as writer:
-                for record in records:
-                    writer.write(record)
-                    count += 1
-        except tf.errors.OpError as error:
-            raise InputError(
-                f"{path}: cannot be written ({error.message.splitlines()[0]}); "
-                "free some space and run the same command again"
-            ) from None
+        return fill_file(aside, records, path)
+
+
+def fill_file(aside: Path, records: Iterable[bytes], path: str | Path) -> int:
+    """Writes serialized records to a file that is not the final one yet; see `write_records`.
+
+    Args:
+      aside: what is written to.
+      records: results of `encode_record`.
+      path: what it will be, for the error message.
+
+    Returns:
+      The number of records.
+
+    Raises:
+      InputError: the file cannot be written, as on a full disk.
+    """
+    count = 0
+    try:
+        with tf.io.TFRecordWriter(str(aside)) as writer:
+            for record in records:
+                writer.write(record)
+                count += 1
+    except tf.errors.OpError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.message.splitlines()[0]}); "
+            "free some space and run the same command again"
+        ) from None
     return count
 
 
@@ -163,6 +181,7 @@ def read_tfrecord(
     *,
     rgb_data: dict[str, float] | None = None,
     num_classes: int | None = None,
+    copies: str | Path | None = None,
 ) -> tf.data.Dataset:
     """Streams the pairs of one or more TFRecord files, in their order.
 
@@ -170,13 +189,14 @@ def read_tfrecord(
     are checked.
 
     Args:
-      path: file or files of `write_tfrecord`.
+      path: file or files of `write_tfrecord`, or URLs of files of `skyseg build`.
       image_depth: channels of the images; None: as the file says.
       mask_depth: channels of the masks; None: as the file says.
       image_dtype: of the images as stored, as text, numpy or tf dtype: float32 of normalized
         records, uint8 of all others; None: as the file says.
       rgb_data: six numbers of rgb_stats.json; None leaves the pixels as they are stored.
       num_classes: ids of the masks, of which others are refused; None: any.
+      copies: folder below which files that are URLs are copied first, see data.copies.
 
     Returns:
       Dataset of {"image": float32 normalized (uint8 as stored without rgb_data), "mask": uint8,
@@ -185,7 +205,8 @@ def read_tfrecord(
     Raises:
       InputError: no such file, not a file of these records, or other depths or another dtype.
     """
-    paths = [str(one) for one in (path if isinstance(path, (list, tuple)) else [path])]
+    given = path if isinstance(path, (list, tuple)) else [path]
+    paths = [local_file(one, copies) for one in given]
     if not paths:
         raise InputError("read_tfrecord: no files given; give at least one")
     if rgb_data is not None:

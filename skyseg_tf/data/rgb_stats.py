@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from skyseg_tf.errors import InputError
@@ -168,6 +169,9 @@ def normalize(image: np.ndarray, stats: dict[str, float]) -> np.ndarray:
     makes of it anyway: so numpy and tf.data agree to the bit.
     """
     mean, std = mean_and_std(stats)
+    if image.dtype == np.uint8 and image.ndim == 3:  # 256 values a channel, ten times as fast
+        levels = np.arange(256, dtype=np.float32)[None, :, None]
+        return cv2.LUT(image, (levels - mean) * (np.float32(1) / std))
     return (image.astype(np.float32) - mean) * (np.float32(1) / std)
 
 

@@ -11,6 +11,7 @@ from skyseg_tf.data.layouts import LAYOUTS, Layout, Pair
 from skyseg_tf.data.listing import is_junk
 from skyseg_tf.data.matching import find_files, has_folder, match_masks
 from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.files.places import is_remote, place
 
 SOURCE_VARIABLE = "CITYSCAPES_DATASET"  # the variable of cityscapesScripts
 VAL_PERCENT = 20  # of a folder without splits
@@ -46,7 +47,8 @@ def source_root(path: str | Path | None = None) -> Path:
     given = path or os.environ.get(SOURCE_VARIABLE)
     if not given:
         raise InputError(f"no dataset given: pass --source DIR or set {SOURCE_VARIABLE}")
-    root = Path(given).expanduser()
+    root = place(given)
+    root = root if is_remote(root) else root.expanduser()
     if not root.is_dir():
         said = "" if path else f" (from {SOURCE_VARIABLE})"
         what = "is a file; give the folder it lies in"

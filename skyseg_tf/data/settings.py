@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from skyseg_tf.console.flags import (
     DATA,
     ENCODINGS,
     LAYOUTS,
     RESULT,
+    SCALE,
     SCHEMES,
     STORAGES,
     choices,
@@ -25,10 +26,10 @@ class BuildConfig:
     """
 
     out: Annotated[Path, RESULT]
-    """Folder for the records; it is made if it is not there."""
+    """Folder for the records, or a URL such as s3://bucket/records; it is made if it is not there."""
     source: Annotated[Path | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
-    """Folder of the dataset: Cityscapes, its zips or its Kaggle copy, IDD-lite, CamVid, images/ with
-    masks/, and others."""
+    """Folder of the dataset, or a URL of one: Cityscapes, its zips or its Kaggle copy, IDD-lite, CamVid,
+    images/ with masks/, and others."""
     scheme: Annotated[str, DATA, or_file(SCHEMES)] = "sky"
     """Set of classes, or a JSON file with your own."""
     image_size: Annotated[tuple[int, int], DATA] = (256, 512)
@@ -52,6 +53,11 @@ class BuildConfig:
     shards: Annotated[int | None, RESULT, default_is("by size")] = None
     """Number of files per split."""
     workers: Annotated[int | None, RESULT, default_is("all cores")] = None
-    """Number of threads."""
+    """Number of threads; with --engine ray, of tasks at a time."""
     quiet: Annotated[bool, RESULT] = False
     """Show no progress bar."""
+    engine: Annotated[Literal["threads", "ray"], SCALE] = "threads"
+    """Who works: threads of this process, or a Ray cluster, a task for each shard. The records are
+    the same to the byte."""
+    address: Annotated[str | None, SCALE, default_is("Ray is started here")] = None
+    """Of the Ray cluster: auto for the one that this machine is part of, or HOST:PORT."""

@@ -1,16 +1,19 @@
 """Sharded TFRecords, written in passes over all records, and what is noted of each shard.
 
 Every shard is written aside and renamed, with a note of its content beside it, so that a killed
-build goes on where it was.
+build goes on where it was. Who writes them, threads or other machines, is an Engine's affair; where
+they go may be a URL (see files.places).
 """
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from hashlib import file_digest, sha256
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -18,12 +21,14 @@ from tqdm import tqdm
 
 from skyseg_tf.data.examples import encode_record, stored_pixels
 from skyseg_tf.data.manifest import Shard
-from skyseg_tf.data.records import write_records
+from skyseg_tf.data.records import fill_file
 from skyseg_tf.data.rgb_stats import RgbSums, sum_image
 from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.data.sources import load_pair, source_bytes
 from skyseg_tf.errors import InputError
+from skyseg_tf.files import sha256_of
 from skyseg_tf.files.json_file import read_object
+from skyseg_tf.files.places import local_copy, place
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import IGNORE, LabelScheme
 
@@ -32,9 +37,62 @@ WORK = ".build"
 Shards = dict[str, list[dict]]  # file name: dicts of `extract_cityscape_data_info`
 
 
+Records = Iterator[tuple[str, np.ndarray, np.ndarray]]  # name, image and mask of each
+
+
+class Engine(Protocol):
+    """Who does a piece of work for each of many shards."""
+
+    def map(
+        self,
+        function: Callable[[str, Any, Callable[[int], object]], Any],
+        items: Mapping[str, Any],
+        counts: Mapping[str, int],
+        tell: Callable[[int], object],
+    ) -> dict[str, Any]:
+        """Calls a function for each shard.
+
+        Args:
+          function: (shard, its item, function that is told how many records are done) -> result.
+          items: shard -> what the function needs beside its name.
+          counts: shard -> how many records it has.
+          tell: is told how many records are done.
+
+        Returns:
+          shard -> result.
+
+        Raises:
+          InputError: of a function; nothing of what was begun goes on.
+        """
+
+
+class Threads:
+    """An engine of this process.
+
+    Decoding, resizing and hashing release the GIL, so no second process is needed, and memory is
+    one photo per thread.
+
+    Args:
+      workers: threads; None: all cores.
+    """
+
+    def __init__(self, workers: int | None = None):
+        self.workers = workers or os.cpu_count()
+
+    def map(self, function, items, counts, tell):
+        """See Engine."""
+        with ThreadPoolExecutor(self.workers) as pool:
+            try:
+                results = pool.map(lambda shard: function(shard, items[shard], tell), items)
+                return dict(zip(items, results, strict=True))
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)  # the first error is the answer
+                raise
+
+
 @dataclass(frozen=True)
 class Pass:
-    """One pass over all records.
+    """One pass over all records. It goes to other processes, so it holds nothing of single shards.
 
     Attributes:
       title: of the progress bar.
@@ -42,8 +100,8 @@ class Pass:
       notes: where their notes go.
       storage: key of STORAGES.
       stats: six numbers of rgb_stats.json; needed for "normalized".
-      load: (shard, dict to fill with what it was made from) -> name, image and mask of each record.
-      source_of: shard -> what that dict will hold, without loading.
+      load: (shard, its item, dict to fill with what it was made from) -> its records.
+      source_of: item of a shard -> what that dict will hold, without loading.
     """
 
     title: str
@@ -51,8 +109,8 @@ class Pass:
     notes: Path
     storage: str
     stats: dict | None
-    load: Callable[[str, dict], Iterator[tuple[str, np.ndarray, np.ndarray]]]
-    source_of: Callable[[str], dict]
+    load: Callable[[str, Any, dict], Records]
+    source_of: Callable[[Any], dict]
 
 
 def plan_shards(infos: list[dict], config: BuildConfig) -> Shards:
@@ -90,56 +148,71 @@ def digest_of(info: dict) -> str:
     return digest.hexdigest()
 
 
-def decoding(
-    config: BuildConfig, shards: Shards, scheme: LabelScheme, stats: dict | None, *, last: bool
-) -> Pass:
-    """The pass over the photos.
+def digests_of(infos: list[dict]) -> dict[str, str]:
+    """The digest of each record's files, by its key."""
+    return {key_of(info): digest_of(info) for info in infos}
+
+
+def decoding(config: BuildConfig, scheme: LabelScheme, stats: dict | None, *, last: bool) -> Pass:
+    """The pass over the photos; its items are the shards' infos.
 
     Args:
       config: of the build.
-      shards: all there are.
       scheme: the wanted classes.
       stats: those that are given.
       last: whether its shards are the result; else they are uint8, to be normalized.
     """
-
-    def load(shard: str, digests: dict) -> Iterator[tuple]:
-        for info in shards[shard]:
-            digest = sha256()
-            image, mask = load_pair(info, config.image_size, scheme, digest.update)
-            digests[key_of(info)] = digest.hexdigest()
-            yield info["name"], image, mask
-
-    out = Path(config.out)
+    out = place(config.out)
     return Pass(
         title="decode and resize",
         folder=out if last else out / WORK / "uint8",
         notes=out / WORK / "first",
         storage=config.storage if last else "uint8",
         stats=stats,
-        load=load,
-        source_of=lambda shard: {key_of(info): digest_of(info) for info in shards[shard]},
+        load=partial(_load_photos, config.image_size, scheme),
+        source_of=digests_of,
     )
 
 
-def normalizing(config: BuildConfig, first: dict[str, dict], stats: dict) -> Pass:
-    """The pass over the uint8 shards of .build/.
+def _load_photos(
+    size: tuple[int, int], scheme: LabelScheme, shard: str, infos: list[dict], digests: dict
+) -> Records:
+    for info in infos:
+        digest = sha256()
+        image, mask = load_pair(info, size, scheme, digest.update)
+        digests[key_of(info)] = digest.hexdigest()
+        yield info["name"], image, mask
+
+
+def normalizing(config: BuildConfig, stats: dict) -> Pass:
+    """The pass over the uint8 shards of .build/; its items are their digests.
 
     Args:
       config: of the build.
-      first: notes of those shards.
       stats: six numbers of rgb_stats.json.
     """
-    out = Path(config.out)
+    out = place(config.out)
+    source_of = partial(_uint8_source, stats)
+    load = partial(_load_uint8, out / WORK / "uint8", config, source_of)
+    return Pass("normalize", out, out / WORK / "final", "normalized", stats, load, source_of)
 
-    def source_of(shard: str) -> dict:
-        return {"shard": first[shard]["shard"]["sha256"], "stats": stats}
 
-    def load(shard: str, source: dict) -> Iterator[tuple]:
-        source.update(source_of(shard))
-        shape = (config.frames, *config.image_size)
-        path = str(out / WORK / "uint8" / shard)
-        for serialized in tf.data.TFRecordDataset(path).as_numpy_iterator():
+def _uint8_source(stats: dict, digest: str) -> dict:
+    return {"shard": digest, "stats": stats}
+
+
+def _load_uint8(
+    folder: Path,
+    config: BuildConfig,
+    source_of: Callable[[str], dict],
+    shard: str,
+    digest: str,
+    source: dict,
+) -> Records:
+    source.update(source_of(digest))
+    shape = (config.frames, *config.image_size)
+    with local_copy(folder / shard) as path:
+        for serialized in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             feature = tf.train.Example.FromString(serialized).features.feature
             frames = feature["image"].bytes_list.value
             image = np.stack([np.frombuffer(frame, np.uint8) for frame in frames])
@@ -147,52 +220,49 @@ def normalizing(config: BuildConfig, first: dict[str, dict], stats: dict) -> Pas
             name = feature["name"].bytes_list.value[0].decode()
             yield name, image.reshape(*shape, 3), mask.reshape(config.image_size)
 
-    return Pass("normalize", out, out / WORK / "final", "normalized", stats, load, source_of)
-
 
 def write_shards(
-    one: Pass, shards: Shards, num_classes: int, *, workers: int | None, quiet: bool
+    one: Pass, items: Mapping[str, Any], shards: Shards, num_classes: int, *, engine: Engine, quiet
 ) -> dict[str, dict]:
-    """Writes all shards that are not there yet, or from another source; returns each one's note.
-
-    Each thread writes a shard of its own: decoding, resizing and hashing release the GIL, so no
-    queue and no second process are needed, and memory is one photo per thread.
-    """
-    total = sum(len(members) for members in shards.values())
+    """Writes all shards that are not there yet, or from another source; returns each one's note."""
+    counts = {shard: len(members) for shard, members in shards.items()}
+    total = sum(counts.values())
     with tqdm(total=total, desc=one.title, unit="img", disable=quiet, leave=False) as bar:
-
-        def write(shard: str) -> dict:
-            note = _note_of(one.notes / f"{shard}.json", one.folder / shard)
-            if note and note.get("source") == one.source_of(shard):
-                bar.update(len(shards[shard]))
-                return note
-            return _write_shard(one, shard, num_classes, bar.update)
-
-        with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-            try:
-                return dict(zip(shards, pool.map(write, shards), strict=True))
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)  # the first error is the answer
-                raise
+        return engine.map(partial(_write_if_new, one, num_classes), items, counts, bar.update)
 
 
-def _write_shard(one: Pass, shard: str, num_classes: int, on_record: Callable[[], None]) -> dict:
+def _write_if_new(
+    one: Pass, num_classes: int, shard: str, item: Any, tell: Callable[[int], object]
+) -> dict:
+    """The note of a shard that is there from this source, or is written now."""
+    note = _note_of(one.notes / f"{shard}.json", one.folder / shard)
+    if note and note.get("source") == one.source_of(item):
+        tell(note["shard"]["count"])
+        return note
+    return _write_shard(one, shard, item, num_classes, tell)
+
+
+def _write_shard(
+    one: Pass, shard: str, item: Any, num_classes: int, tell: Callable[[int], object]
+) -> dict:
     """Writes a shard, then its note."""
     path = one.folder / shard
     sums, pixels, source = RgbSums(), np.zeros(256, np.int64), {}
 
     def records() -> Iterator[bytes]:
         nonlocal sums, pixels
-        for name, image, mask in one.load(shard, source):
+        for name, image, mask in one.load(shard, item, source):
             encoded, seen = stored_pixels(image, one.storage)
             sums += sum_image(seen)
             pixels += np.bincount(mask.ravel(), minlength=256)
             yield encode_record(image, mask, name, one.storage, one.stats, encoded)
-            on_record()
+            tell(1)
 
-    count = write_records(path, records())
+    with write_aside(path) as aside:
+        count = fill_file(aside, records(), path)
+        written = Shard(shard, count, aside.stat().st_size, sha256_of(aside))
     note = {
-        "shard": asdict(Shard(shard, count, path.stat().st_size, _sha256(path))),
+        "shard": asdict(written),
         "source": source,
         "sums": asdict(sums),
         "class_pixels": pixels[:num_classes].tolist(),
@@ -207,11 +277,6 @@ def _note_of(note_path: Path, path: Path) -> dict | None:
     """The note of a shard that lies there as it was written; else None."""
     try:
         note = read_object(note_path, "")
-        return note if note["shard"]["sha256"] == _sha256(path) else None
+        return note if note["shard"]["sha256"] == sha256_of(path) else None
     except (FileNotFoundError, InputError, KeyError, TypeError):
         return None
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return file_digest(file, "sha256").hexdigest()

@@ -61,6 +61,31 @@ def extract_cityscape_data_info(
       InputError: wrong folder, empty split, a mask of another size than its photo, a missing
         frame.
     """
+    photos = labeled_photos(
+        root, split, scheme=scheme, layout=layout, encoding=encoding, frames=frames, seed=seed
+    )
+    for photo in photos:
+        height, width = image_size(photo["image_path"])
+        _check_size(photo["mask_path"], image_size(photo["mask_path"]), (height, width))
+        photo.update(height=height, width=width)
+    return photos
+
+
+def labeled_photos(
+    root: str | Path,
+    split: str | None = None,
+    *,
+    scheme: str | Path,
+    layout: str | None,
+    encoding: str | None,
+    frames: int,
+    seed: int,
+) -> list[dict]:
+    """`extract_cityscape_data_info` without heights and widths, for which files are opened.
+
+    Raises:
+      InputError: wrong folder, empty split, a missing frame.
+    """
     labels = list(get_scheme(scheme).class_names)
     pairs = [pair for pair in find_pairs(root, layout, [split] if split else None) if pair.mask]
     if not pairs:
@@ -72,14 +97,7 @@ def extract_cityscape_data_info(
 
 
 def _info(pair: Pair, labels: list[str], encoding: Encoding, frames: int) -> dict:
-    """What `extract_cityscape_data_info` says of one photo."""
-    height, width = image_size(pair.image)
-    mask_size = image_size(pair.mask)
-    if mask_size != (height, width):
-        raise InputError(
-            f"{pair.mask}: the mask is {mask_size[1]} x {mask_size[0]}, its photo "
-            f"{width} x {height}; export it at the photo's size"
-        )
+    """What `labeled_photos` says of one photo."""
     return {
         "name": pair.name,
         "split": pair.split,
@@ -87,13 +105,19 @@ def _info(pair: Pair, labels: list[str], encoding: Encoding, frames: int) -> dic
         "image_path": pair.image,
         "mask_path": pair.mask,
         "frame_paths": clip_frames(pair, frames) if frames > 1 else [pair.image],
-        "height": height,
-        "width": width,
         "image_depth": 3,
         "mask_depth": 1,
         "labels": labels,
         "encoding": encoding,
     }
+
+
+def _check_size(mask: str, size: tuple[int, int], photo_size: tuple[int, int]) -> None:
+    if size != photo_size:
+        raise InputError(
+            f"{mask}: the mask is {size[1]} x {size[0]}, its photo {photo_size[1]} x "
+            f"{photo_size[0]}; export it at the photo's size"
+        )
 
 
 def _shuffle_key(seed: int, name: str) -> bytes:
@@ -118,17 +142,20 @@ def load_pair(
       image (T, H, W, 3) uint8, mask (H, W) uint8 class ids.
 
     Raises:
-      InputError: a file is damaged, or a mask value is unknown.
+      InputError: a file is damaged, a mask value is unknown, or the mask is of another size than
+        the photo.
     """
     size = size or (info["height"], info["width"])
     image, mask_path = [], info["mask_path"]
     for path in info["frame_paths"]:
         content = read_bytes(path)
         on_bytes(content)
-        image.append(resize_image(decode_image(content, path), size))
+        photo = decode_image(content, path)
+        image.append(resize_image(photo, size))
     content = read_bytes(mask_path)
     on_bytes(content)
     stored = decode_mask_file(content, mask_path)
+    _check_size(mask_path, stored.shape[:2], photo.shape[:2])
     if stored.ndim == 2:
         # Nearest neighbour picks ids, so it commutes with the lookup: resize first, 16x cheaper.
         stored = resize_mask(stored, size)

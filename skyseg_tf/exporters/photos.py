@@ -10,7 +10,7 @@ from skyseg_tf.data.drawing.scenes import FPS, draw_scene
 from skyseg_tf.data.manifest import Manifest
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.rgb_stats import denormalize
-from skyseg_tf.images import resize_image
+from skyseg_tf.images import shrink_photo
 from skyseg_tf.masking.runtime import Runtime
 
 DRAWN_SIZE = (288, 512)
@@ -59,5 +59,5 @@ def _drawn_photos(frames: int, count: int) -> Iterator[np.ndarray]:
 def _resize(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """As a batch of one, (1, H, W, 3) or (1, T, H, W, 3)."""
     frames = photo.reshape(-1, *photo.shape[-3:])
-    resized = np.stack([resize_image(frame, size) for frame in frames])
+    resized = np.stack([shrink_photo(frame, size) for frame in frames])
     return resized if photo.ndim == 3 else resized[None]

@@ -1,6 +1,6 @@
 """Bytes of files and of zip members, never more of them than a limit says.
 
-A path may point into a zip archive: `archive.zip!folder/file.png`. An archive of a few megabytes
+A path may point into a zip archive: `archive.zip!folder/file.png`, or be a URL that fsspec reaches. An archive of a few megabytes
 can inflate to any size, a file named .jpg can be a device that never ends: every reader here knows
 how much there is before it takes any of it.
 """
@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.places import is_remote, place
 
 ZIP_MARK = ".zip!"
 MAX_PIXELS = 200_000_000  # of a picture: about 14000 x 14000
@@ -31,7 +32,7 @@ def read_bytes(path: str | Path, limit: int = MAX_FILE_BYTES) -> bytes:
     """The content of a file, or of a zip member named `archive.zip!member`.
 
     Args:
-      path: the file.
+      path: the file, which may be a URL (see places).
       limit: in bytes.
 
     Raises:
@@ -39,6 +40,10 @@ def read_bytes(path: str | Path, limit: int = MAX_FILE_BYTES) -> bytes:
       InputError: larger than the limit; no file but a folder, pipe or device; the archive is
         damaged there.
     """
+    if is_remote(path):
+        there = place(path)
+        _check_size(there, there.fs.size(there.path) or 0, limit)
+        return there.fs.cat_file(there.path)
     path = str(path)
     if ZIP_MARK not in path:
         check_file(path, limit)
@@ -75,7 +80,7 @@ def check_file(path: str | Path, limit: int = MAX_FILE_BYTES) -> None:
 
 def sha256_of(path: str | Path) -> str:
     """The hex digest of a file's content."""
-    with open(path, "rb") as file:
+    with place(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

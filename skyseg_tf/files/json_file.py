@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.places import place
 
 MAX_BYTES = 64 << 20  # a manifest of ten thousand shards has 3 MB
 
@@ -13,7 +14,7 @@ def read_object(path: str | Path, advice: str) -> dict:
     """Reads a JSON object.
 
     Args:
-      path: the file.
+      path: the file, which may be a URL (see places).
       advice: what to do about a damaged one, for the error message.
 
     Returns:
@@ -24,7 +25,7 @@ def read_object(path: str | Path, advice: str) -> dict:
       InputError: not JSON, nested too deep, no object, an entry that stands there twice, or larger
         than MAX_BYTES.
     """
-    with open(path, "rb") as file:
+    with place(path).open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise InputError(

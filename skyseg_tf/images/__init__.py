@@ -34,6 +34,7 @@ from skyseg_tf.images.reading import (
 from skyseg_tf.images.resizing import (
     resize_image,
     resize_mask,
+    shrink_photo,
     size_of_height,
 )
 from skyseg_tf.images.writing import (
@@ -68,6 +69,7 @@ __all__ = [
     "read_photo",
     "resize_image",
     "resize_mask",
+    "shrink_photo",
     "size_of_height",
     "software_of",
     "turn",

@@ -47,7 +47,8 @@ _READERS = (
 )
 FORMATS = tuple(reader.format for reader in _READERS)
 _ORIENTATION, _BITS, _PHOTOMETRIC, _TILE = 0x0112, 258, 262, (322, 323)  # tags
-_BLOCK = 4_000_000  # pixels that are converted at once
+_LEAST_TILE = 4_000_000  # pixels of a TIFF's tile that are never too many
+_STRIP = 100_000  # pixels that are copied at once, in the processor's cache
 _EXPORT = "export it as RGB of 8 or 16 bit"
 
 pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
@@ -111,7 +112,7 @@ def _check_tiles(picture: Image.Image, file: BinaryIO) -> None:
     area, most = picture.width * picture.height, MAX_PIXELS
     if picture.format == "TIFF":
         width, height = (picture.tag_v2.get(tag, 0) for tag in _TILE)
-        most = area + _BLOCK
+        most = area + _LEAST_TILE
     elif picture.format == "JPEG2000":
         stands = file.tell()
         file.seek(0)
@@ -216,7 +217,7 @@ def _colors(picture: Image.Image) -> np.ndarray:
     """(H, W, 3) uint8, row by row: as a whole a picture would lie in memory three times."""
     picture.load()
     image = np.empty((picture.height, picture.width, 3), np.uint8)
-    step = max(1, _BLOCK // max(1, picture.width))
+    step = max(1, _STRIP // max(1, picture.width))
     for top in range(0, picture.height, step):
         rows = picture.crop((0, top, picture.width, min(top + step, picture.height)))
         image[top : top + step] = rows if rows.mode == "RGB" else rows.convert("RGB")

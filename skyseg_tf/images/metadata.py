@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 
 from skyseg_tf.images.png import png_exif
 
-_HEAD = b"Exif\x00\x00"
+EXIF_HEAD = b"Exif\x00\x00"
 _ORIENTATION, _EXIF, _GPS = ExifTags.Base.Orientation, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo
 _WIDTH, _HEIGHT = ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight
 # In a TIFF the tags of the photo stand among those of how the file stores it (StripOffsets, ...).
@@ -92,7 +92,7 @@ def _upright(block: bytes, turned: bool) -> bytes | None:
 
     Reference: Exif 2.32, 4.5 and 4.6: directories of 12 bytes an entry (tag, type, count, value).
     """
-    data = bytearray(block.removeprefix(_HEAD))
+    data = bytearray(block.removeprefix(EXIF_HEAD))
     order = "<" if data[:2] == b"II" else ">"
 
     def entries(start: int) -> tuple[dict[int, int], int]:
@@ -112,4 +112,4 @@ def _upright(block: bytes, turned: bool) -> bytes | None:
         if _WIDTH in camera and _HEIGHT in camera:
             wide, high = (slice(camera[tag] + 2, camera[tag] + 12) for tag in (_WIDTH, _HEIGHT))
             data[wide], data[high] = data[high], data[wide]
-    return _HEAD + bytes(data)
+    return EXIF_HEAD + bytes(data)

@@ -60,7 +60,8 @@ def overlay_sky(image: np.ndarray, is_sky: np.ndarray, alpha=0.5) -> np.ndarray:
       (H, W, 3) uint8.
     """
     sky = np.asarray(is_sky, np.uint8)
-    tint = np.full_like(image, SKY_TINT)
+    tint = np.empty_like(image)
+    tint[:] = np.full_like(image[0], SKY_TINT)  # rows are copied faster than three bytes
     tinted = cv2.copyTo(cv2.addWeighted(image, 1 - alpha, tint, alpha, 0), sky, image.copy())
     return cv2.copyTo(tint, outline(sky, outline_width(sky.shape)), tinted)
 

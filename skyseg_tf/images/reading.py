@@ -13,7 +13,9 @@ from PIL import Image
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK, check_file, read_bytes
+from skyseg_tf.files.places import is_remote
 from skyseg_tf.images.decoders import open_picture, orientation_of, rgb_pixels, stored_pixels
+from skyseg_tf.images.jpeg import decode_jpeg
 from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata, photo_metadata
 from skyseg_tf.images.png import decode_png
 from skyseg_tf.images.raw_photos import is_raw, raw_size, read_raw
@@ -78,7 +80,7 @@ def image_orientation(source: str | Path | bytes, where: str | Path = "picture")
 
 
 def _opened(source: str | Path | bytes) -> BinaryIO:
-    if not isinstance(source, bytes) and ZIP_MARK in str(source):
+    if not isinstance(source, bytes) and (ZIP_MARK in str(source) or is_remote(source)):
         source = read_bytes(source)
     if isinstance(source, bytes):
         return io.BytesIO(source)
@@ -154,8 +156,19 @@ def _photo_as_stored(content: bytes, where: str | Path) -> tuple[np.ndarray, int
 def _as_stored(
     picture: Image.Image, content: bytes, quick: str, read: Callable[[Image.Image], np.ndarray]
 ) -> np.ndarray:
-    """The pixels of a picture, by `decode_png` where they are of the mode `quick`, else by `read`."""
-    image = decode_png(content) if (picture.format, picture.mode) == ("PNG", quick) else None
+    """The pixels of a picture, by a fast decoder if there is one for it, else by `read`.
+
+    Args:
+      picture: opened.
+      content: the file's bytes.
+      quick: mode of the pictures that the fast decoders may read: "RGB" or "L".
+      read: picture -> pixels.
+    """
+    image = None
+    if picture.mode == quick and picture.format == "PNG":
+        image = decode_png(content)
+    elif picture.mode == quick == "RGB" and picture.format in ("JPEG", "MPO"):
+        image = decode_jpeg(content)
     return read(picture) if image is None else image
 
 

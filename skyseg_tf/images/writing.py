@@ -2,17 +2,19 @@
 
 import itertools
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
-from skyseg_tf.images.png import find_chunk
+from skyseg_tf.files.places import is_remote, place, uploaded
+from skyseg_tf.images.metadata import EXIF_HEAD, NO_METADATA, PhotoMetadata
+from skyseg_tf.images.png import find_chunk, write_png
 
 _JPEG_SEGMENT = 65_533  # most bytes that a JPEG holds in one piece
 _ASIDES: set[Path] = set()  # files that write_aside has begun
@@ -23,9 +25,14 @@ _ASIDE_NUMBERS = itertools.count()
 def write_aside(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path` and renames it there when all went well.
 
-    The folder is created. After an error or a kill nothing is left under the final name.
+    The folder is created. After an error or a kill nothing is left under the final name. A URL (see
+    places) is written to when all went well.
     """
-    path = Path(path)
+    if is_remote(path):
+        with uploaded(place(path)) as aside:
+            yield aside
+        return
+    path = place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Short, since `path` itself may have as long a name as the disk allows.
     aside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{next(_ASIDE_NUMBERS)}.tmp")
@@ -53,6 +60,8 @@ def check_folder(folder: str | Path) -> None:
     Raises:
       InputError: a file is in the way, or no permission to write there.
     """
+    if is_remote(folder):
+        return  # what a storage allows is known when it is asked to
     folder = Path(folder)
     try:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -80,21 +89,41 @@ def write_image(
       metadata: of the photo that it was made of: its profile and EXIF block are written along.
       software: what a PNG says of its maker, in the chunk that `software_of` reads.
     """
-    suffix = Path(path).suffix.lower().lstrip(".").replace("jpg", "jpeg")
-    exif = metadata.exif
-    if suffix == "jpeg" and exif and len(exif) > _JPEG_SEGMENT:  # as a PNG or TIFF may have it
-        exif = None
-    options = {"icc_profile": metadata.icc_profile, "exif": exif}
+    suffix = place(path).suffix.lower()
+    with write_aside(path) as aside, open(aside, "wb") as file:
+        if suffix == ".png":
+            write_png(file, image, _notes(metadata, software))
+        else:
+            _write_jpeg(file, image, metadata)
+
+
+def _notes(metadata: PhotoMetadata, software: str | None) -> list[tuple[bytes, bytes]]:
+    """Chunks of a PNG, in the order that the format asks for."""
+    notes = []
+    if metadata.icc_profile:
+        notes.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc_profile)))
     if software:
-        options["pnginfo"] = PngInfo()
-        options["pnginfo"].add_text("Software", software)
-    options = {key: value for key, value in options.items() if value}
-    with write_aside(path) as aside:
-        Image.fromarray(image).save(aside, format=suffix, quality=95, **options)
+        notes.append((b"tEXt", b"Software\0" + software.encode("latin1")))
+    if metadata.exif:
+        notes.append((b"eXIf", metadata.exif.removeprefix(EXIF_HEAD)))
+    return notes
+
+
+def _write_jpeg(file: BinaryIO, image: np.ndarray, metadata: PhotoMetadata) -> None:
+    exif = metadata.exif or b""
+    if len(exif) > _JPEG_SEGMENT:  # as a PNG or TIFF may have it
+        exif = b""
+    profile = metadata.icc_profile
+    Image.fromarray(image).save(file, "jpeg", quality=95, icc_profile=profile, exif=exif)
 
 
 def software_of(path: str | Path) -> str | None:
-    """What a PNG says first of its maker; None of all other files, and of what cannot be read."""
+    """What a PNG says first of its maker; None of all other files, and of what cannot be read.
+
+    Files of a URL are not asked, since that is a request each.
+    """
+    if is_remote(path):
+        return None
     try:
         with open(path, "rb") as file:
             text = find_chunk(file, b"tEXt") or b""

@@ -44,7 +44,7 @@ def get_scheme(given: str | Path) -> LabelScheme:
 
 def scheme_encoding(given: str | Path) -> Encoding | None:
     """What a scheme's file says of the masks, where it is a table of their values."""
-    if str(given) in SCHEMES or "classes" in _read_table(Path(given)):
+    if str(given) in SCHEMES or "classes" in _read_table(given):
         return None
     return read_classes(given)
 
@@ -179,7 +179,7 @@ def read_classes(path: str | Path) -> Encoding:
       InputError: no such table, or a value outside 0-255.
     """
     rows = {}
-    for value, given in _read_table(Path(path)).items():
+    for value, given in _read_table(path).items():
         number = int(value) if value.isdecimal() and value.isascii() else -1
         if not isinstance(given, str) or not 0 <= number <= 255 or str(number) != value:
             raise InputError(
@@ -190,7 +190,7 @@ def read_classes(path: str | Path) -> Encoding:
     return tuple(sorted(rows.items()))
 
 
-def _read_table(path: Path) -> dict:
+def _read_table(path: str | Path) -> dict:
     """The object in a JSON file, not empty."""
     try:
         content = read_object(path, _TABLE)

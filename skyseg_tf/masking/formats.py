@@ -6,6 +6,7 @@ photo without sky gives an empty mask, never a stretched one.
 """
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -23,11 +24,14 @@ from skyseg_tf.masking.sky_facts import facts_row, render_csv, sky_facts
 SOFTWARE = "skyseg_tf"  # what every PNG written here says of its maker
 
 
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk: PNG 3, 11.2.5
+
+
 # --- writers: (prediction, path) -> None ---
 
 
 def _mask(prediction: Prediction) -> np.ndarray:
-    return np.where(prediction.is_sky, np.uint8(255), np.uint8(0))
+    return prediction.is_sky.view(np.uint8) * np.uint8(255)
 
 
 def _alpha(prediction: Prediction, top: int) -> np.ndarray:
@@ -211,6 +215,19 @@ def output_name(kind: str, relative: Path) -> Path:
     if isinstance(FORMATS[kind], Table):
         return Path(FORMATS[kind].name)
     return relative.with_name(FORMATS[kind].name.format(name=relative.name, stem=relative.stem))
+
+
+def is_whole(path: Path) -> bool:
+    """Whether an output for one photo is there to its last byte; what is in it is not compared."""
+    try:
+        with path.open("rb") as file:
+            if path.suffix == ".png":
+                file.seek(-len(_PNG_END), os.SEEK_END)
+                return file.read() == _PNG_END
+            (json.load if path.suffix == ".json" else np.load)(file)
+    except (OSError, ValueError, EOFError):
+        return False
+    return True
 
 
 def without_outputs(found: Sequence[Path]) -> list[Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from skyseg_tf.data.listing import VIDEO_SUFFIXES, LeftOut, choose_photos, walk_tree
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.places import below, is_remote, place
 from skyseg_tf.images import check_folder, software_of
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.masking.formats import FORMATS, SOFTWARE, Table, output_name, without_outputs
@@ -35,7 +36,7 @@ def find_jobs(config: PredictConfig, left_out: LeftOut | None = None) -> list[Jo
       InputError: an input that is not there, two photos for one output, an output that would
         overwrite a photo or that contradicts the format, or several photos for one file.
     """
-    out, kind = Path(config.out or "masks"), config.format or "mask"
+    out, kind = place(config.out or "masks"), config.format or "mask"
     once: dict[str, Path] = {}  # a photo that two inputs name is one photo
     for text in filter(None, config.inputs):
         for source, relative in _photos(text, out, {} if left_out is None else left_out):
@@ -63,7 +64,7 @@ def _targets(kind: str, out: Path | None, photos: list[Path]) -> list[Path | Non
         _check_file(out, kind, len(photos))
         return [out] * len(photos)
     check_folder(out)
-    return [out / output_name(kind, relative) for relative in photos]
+    return [out / output_name(kind, relative).as_posix() for relative in photos]
 
 
 def _check_file(out: Path, kind: str, photos: int) -> None:
@@ -82,7 +83,7 @@ def _check_file(out: Path, kind: str, photos: int) -> None:
 
 def _refuse_clashes(jobs: Sequence[Job], kind: str) -> None:
     taken: dict[Path, str] = {}
-    sources = {Path(job.source).resolve() for job in jobs}
+    sources = {place(job.source).resolve() for job in jobs}
     folders = {source.parent for source in sources}
     named_as_mask = not FORMATS[kind].name.startswith("{stem}.")
     for job in jobs:
@@ -132,6 +133,8 @@ def _photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[str, Path
     path = Path(text)
     if text == STREAM:
         yield STREAM, Path("stdin.png")
+    elif is_remote(text):
+        yield from _remote_photos(text, out, left_out)
     elif path.is_dir():
         found = sorted(walk_tree(path))
         if path.resolve() in out.resolve().parents:  # masks of an earlier run are no photos
@@ -157,6 +160,28 @@ def _photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[str, Path
             below = f" below {folder}" if plain else ""
             raise InputError(f"{text}: no photo matches{below}; check the pattern")
         yield from ((str(p), p.relative_to(folder)) for p in found)
+
+
+def _remote_photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[str, Path]]:
+    """`_photos` of an input that is a URL."""
+    there = place(text)
+    root = there
+    if glob.has_magic(text):
+        while glob.has_magic(str(root)):
+            root = root.parent
+        found = there.fs.glob(there.path)
+    elif there.is_dir():
+        found = there.fs.find(there.path)
+    elif there.exists():
+        found, root = [there.path], there.parent
+    else:
+        raise InputError(f"{text}: no such file or folder; check the address")
+    start = len(root.path.rstrip("/")) + 1
+    paths = [root / name[start:] for name in sorted(found)]
+    photos = _chosen([path for path in paths if out not in path.parents], left_out)
+    if not photos:
+        raise InputError(f"{text}: no photos there; they end in {', '.join(IMAGE_SUFFIXES)}")
+    yield from ((str(path), Path(below(path, root))) for path in photos)
 
 
 def _chosen(found: list[Path], left_out: LeftOut) -> list[Path]:

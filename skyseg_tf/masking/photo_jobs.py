@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
@@ -12,7 +13,14 @@ from tqdm import tqdm
 from skyseg_tf.data.listing import LeftOut
 from skyseg_tf.errors import InputError, printable
 from skyseg_tf.images import Photo
-from skyseg_tf.masking.formats import FORMATS, Table, encode_prediction, encode_text, write_text
+from skyseg_tf.masking.formats import (
+    FORMATS,
+    Table,
+    encode_prediction,
+    encode_text,
+    is_whole,
+    write_text,
+)
 from skyseg_tf.masking.nerfstudio import finish_scene
 from skyseg_tf.masking.photo_inputs import (
     LISTED,
@@ -30,28 +38,55 @@ from skyseg_tf.masking.settings import PredictConfig
 _ALL_OR_NONE = "Nerfstudio wants masks for all frames or none"
 
 
-def predict_photos(config: PredictConfig) -> int:
+@dataclass(frozen=True)
+class Done:
+    """What has become of a photo.
+
+    Attributes:
+      job: the photo.
+      share: of its pixels that are sky; None where the model knows no sky, or nothing was computed.
+      row: what a table says of it.
+      model: that and the runtime which answered, in words.
+      failure: why it was not done, in one line.
+      was_there: its output was there already.
+    """
+
+    job: Job
+    share: float | None = None
+    row: dict | None = None
+    model: str = ""
+    failure: str = ""
+    was_there: bool = False
+
+
+# Takes settings, jobs, whether they are few, and a function that is told of each when it is done.
+Engine = Callable[[PredictConfig, list[Job], bool, Callable[[Done], None]], None]
+
+
+def predict_photos(config: PredictConfig, engine: Engine | None = None) -> int:
     """Writes one output per photo.
 
     Args:
       config: see PredictConfig.
+      engine: who works; None: `mask_photos` in this process.
 
     Returns:
       0, or 1 if photos could not be read; they are listed on stderr.
+
+    Raises:
+      InputError: --resume where there is nothing to tell what is done by.
     """
     config = replace(config, format=config.format or "mask")
     scene = find_scene(config) if config.format == "nerfstudio" else None
     started, left_out = time.time(), {}
     jobs = find_jobs(config, left_out) if scene is None else scene_jobs(scene)
-
-    def load() -> Runtime:
-        return _load(config, few=len(jobs) < FEW_PHOTOS)
-
+    form = FORMATS[config.format]
+    if config.resume and (isinstance(form, Table) or jobs[0].target is None):
+        raise InputError("--resume is for a file for each photo: leave it out")
     hidden = True if config.quiet or len(jobs) == 1 else None
     with tqdm(total=len(jobs), unit="photo", disable=hidden) as bar:
         work = _Work(config, started, left_out, bar)
-        run_jobs(jobs, config.workers, config.batch_size, load, work.finish, work.tell)
-    form = FORMATS[config.format]
+        (engine or mask_photos)(config, jobs, len(jobs) < FEW_PHOTOS, work.take)
     if isinstance(form, Table):
         rows = [work.rows[job] for job in jobs if job in work.rows]
         _write_table(form.render(rows), jobs[0].target)
@@ -59,16 +94,66 @@ def predict_photos(config: PredictConfig) -> int:
         finish_scene(scene)
     if not config.quiet:
         work.report(len(jobs), sys.stderr if jobs[0].target is None else sys.stdout)
-    for failure in work.failures:
+    for failure in sorted(work.failures):
         print(f"skyseg predict: not done: {printable(failure)}", file=sys.stderr)
     if scene is not None and work.failures:
         print(f"skyseg predict: {scene.file} is as it was: {_ALL_OR_NONE}", file=sys.stderr)
     return 1 if work.failures else 0
 
 
+def mask_photos(
+    config: PredictConfig,
+    jobs: Sequence[Job],
+    few: bool,
+    tell: Callable[[Done], None],
+    load: Callable[[PredictConfig, bool], Runtime] | None = None,
+) -> None:
+    """Writes the outputs of photos, or finds what a table says of them.
+
+    Args:
+      config: with a format.
+      jobs: the photos.
+      few: they are few in all: the runtime that loads fastest is taken.
+      tell: is told of each photo when it is done, in one thread.
+      load: (config, few) -> the model; None: `load_model`.
+
+    Raises:
+      InputError: a model that cannot be used.
+      OSError: a full or failing disk.
+    """
+    if config.resume:
+        there = [job for job in jobs if is_whole(job.target)]
+        for job in there:
+            tell(Done(job, was_there=True))
+        done_before = set(there)
+        jobs = [job for job in jobs if job not in done_before]
+    form, done = FORMATS[config.format], {}
+    alone = len(jobs) == 1 or config.workers == 1
+    options = {
+        "refined": config.refine,
+        "threshold": config.threshold,
+        "threads": None if alone else 1,
+    }
+
+    def finish(runtime: Runtime, job: Job, photo: Photo, probs: np.ndarray) -> None:
+        prediction = enlarge(runtime, photo.image, probs, metadata=photo.metadata, **options)
+        row = form.row(job.name, prediction) if isinstance(form, Table) else None
+        if row is None:
+            _write(prediction, config.format, job.target)
+        share = prediction.sky_share if runtime.sky_channel is not None else None
+        done[job] = Done(job, share, row, f"model {runtime.name}, {runtime.backend}")
+
+    def told(job: Job, error: Exception | None) -> None:
+        tell(done.pop(job) if error is None else Done(job, failure=_failure(job.source, error)))
+
+    if jobs:
+        load = load or load_model
+        run_jobs(jobs, config.workers, config.batch_size, lambda: load(config, few), finish, told)
+
+
 @dataclass
 class _Work:
-    """What has become of the photos; several threads add to it."""
+    """What has become of the photos."""
 
     config: PredictConfig
     started: float
@@ -79,31 +164,30 @@ class _Work:
     lines: list[str] = field(default_factory=list)  # one per photo
     without: list[str] = field(default_factory=list)  # photos that have no sky
     used: set[str] = field(default_factory=set)  # models and runtimes
+    were_there: int = 0
 
-    def finish(self, runtime: Runtime, job: Job, photo: Photo, probs: np.ndarray) -> None:
-        """Writes what the network has said of a photo, or keeps it for the table."""
-        config, form = self.config, FORMATS[self.config.format]
-        options = {"refined": config.refine, "threshold": config.threshold}
-        prediction = enlarge(runtime, photo.image, probs, metadata=photo.metadata, **options)
-        if isinstance(form, Table):
-            self.rows[job] = form.row(job.name, prediction)
-        else:
-            _write(prediction, config.format, job.target)
-        share = prediction.is_sky.mean() if runtime.sky_channel is not None else None
-        if share == 0:
-            self.without.append(job.source)
-        self.lines.append(_in_words(job, share))
-        self.used.add(f"model {runtime.name}, {runtime.backend}")
-
-    def tell(self, job: Job, error: Exception | None) -> None:
+    def take(self, done: Done) -> None:
         """Counts a photo that is done or has failed."""
         self.bar.update()
-        if error is not None:
-            self.failures.append(_failure(job.source, error))
+        if done.failure:
+            self.failures.append(done.failure)
+            return
+        if done.was_there:
+            self.were_there += 1
+            return
+        if done.row is not None:
+            self.rows[done.job] = done.row
+        if done.share == 0:
+            self.without.append(done.job.source)
+        self.lines.append(_in_words(done.job, done.share))
+        self.used.add(done.model)
 
     def report(self, photos: int, stream: TextIO) -> None:
         """Tells of `photos` photos what was done."""
-        done, seconds = photos - len(self.failures), time.time() - self.started
+        done = photos - len(self.failures) - self.were_there
+        seconds = time.time() - self.started
+        if self.were_there:
+            print(f"{self.were_there} were there already", file=stream)
         if done <= LISTED:
             print("\n".join(map(printable, sorted(self.lines))), file=stream)
         else:
@@ -118,8 +202,18 @@ class _Work:
             print(f"left out: {printable(count_left_out(self.left_out))}", file=stream)
 
 
-def _load(config: PredictConfig, few: bool) -> Runtime:
-    runtime = load_runtime(config.model, config.backend, quick=few)
+def load_model(config: PredictConfig, few: bool, threads: int | None = None) -> Runtime:
+    """The model that the settings name.
+
+    Args:
+      config: with a format.
+      few: there are few photos: the runtime that loads fastest is taken.
+      threads: of the runtime; None: all cores.
+
+    Raises:
+      InputError: no such model, or one that the format can say nothing of.
+    """
+    runtime = load_runtime(config.model, config.backend, quick=few, threads=threads)
     if FORMATS[config.format].needs_sky and runtime.sky_channel is None:
         raise InputError(
             f"{runtime.name} knows no sky ({', '.join(runtime.class_names)}): choose --format "

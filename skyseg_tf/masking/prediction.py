@@ -12,10 +12,11 @@ have one size already (scoring.scores), and videos enlarge in bytes (video.compo
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from skyseg_tf.images import UNTURNED, resize_image, turn
+from skyseg_tf.images import UNTURNED, shrink_photo, turn
 from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.masking.refine import refine
@@ -56,12 +57,17 @@ class Prediction:
         """Of the scheme."""
         return self.scheme.class_names
 
-    @property
+    @cached_property
     def is_sky(self) -> np.ndarray:
         """(H, W) bool."""
         if self.sky is None:
             return np.zeros(self.ids.shape, bool)
         return self.ids == self.scheme.sky
+
+    @property
+    def sky_share(self) -> float:
+        """Of the photo's pixels, 0-1."""
+        return np.count_nonzero(self.is_sky) / self.is_sky.size
 
 
 def infer(runtime: Runtime, images: Sequence[np.ndarray], views: Views | None = None) -> np.ndarray:
@@ -91,8 +97,8 @@ def infer(runtime: Runtime, images: Sequence[np.ndarray], views: Views | None = 
 def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A photo, or each frame of a clip, at a size."""
     if image.ndim == 4:
-        return np.stack([resize_image(frame, size) for frame in image])
-    return resize_image(image, size)
+        return np.stack([shrink_photo(frame, size) for frame in image])
+    return shrink_photo(image, size)
 
 
 def _as_clip(image: np.ndarray, frames: int) -> np.ndarray:
@@ -110,6 +116,7 @@ def enlarge(
     refined: bool = True,
     threshold: float | None = None,
     metadata: PhotoMetadata = NO_METADATA,
+    threads: int | None = None,
 ) -> Prediction:
     """Brings one answer of `infer` to the photo's size.
 
@@ -121,6 +128,7 @@ def enlarge(
       threshold: from which probability a pixel is sky, see LabelScheme.class_ids; default: the
         model's.
       metadata: of the photo's file, for what is written.
+      threads: see `refine`.
 
     Returns:
       The prediction. Nothing is stretched: a photo without sky has none.
@@ -130,7 +138,11 @@ def enlarge(
     sky, channel = None, scheme.sky_channel
     if channel is not None:
         small = probs[..., channel]
-        sky = refine(image, small) if refined else resize_probs(small[..., None], size)[..., 0]
+        sky = (
+            refine(image, small, threads)
+            if refined
+            else resize_probs(small[..., None], size)[..., 0]
+        )
     if scheme.has_threshold:  # the sky's probability is all that there is
         ids = scheme.class_ids(sky[..., None], threshold)
     else:

@@ -11,6 +11,7 @@ from skyseg_tf.console.flags import (
     MASK_FORMATS,
     NETWORK,
     RESULT,
+    SCALE,
     STREAM,
     any_model,
     choices,
@@ -57,9 +58,9 @@ class PredictConfig:
     ARGUMENTS = ("inputs",)
 
     inputs: Annotated[tuple[str, ...], STREAM] = ()
-    """Photos, folders (all photos below them), globs such as 'photos/**/*.jpg', or - for standard
-    input; or videos, also network streams (rtsp://, http://), which are read until they end or
-    Ctrl-C."""
+    """Photos, folders (all photos below them), globs such as 'photos/**/*.jpg', URLs of any of these
+    such as s3://bucket/photos, or - for standard input; or videos, also network streams (rtsp://,
+    http://), which are read until they end or Ctrl-C."""
     out: Annotated[Path | None, RESULT, STREAM, default_is("masks")] = None
     """Folder for the masks; of a single photo, table or video also the file itself, or - for standard
     output (the default when standard input is read). Subfolders of a given folder are kept. It may
@@ -91,6 +92,13 @@ class PredictConfig:
     """Threads that read, refine and write while the network computes."""
     quiet: bool = False
     """Print nothing but errors."""
+    resume: Annotated[bool, RESULT] = False
+    """Leave out photos whose output is there and whole, by whatever settings it was made."""
+    engine: Annotated[Literal["threads", "ray"], SCALE] = "threads"
+    """Who works: threads of this process, or a Ray cluster, each of whose processes keeps the model
+    loaded. The masks are the same."""
+    address: Annotated[str | None, SCALE, default_is("Ray is started here")] = None
+    """Of the Ray cluster: auto for the one that this machine is part of, or HOST:PORT."""
     camera: Annotated[int | None, Parameter(group=VIDEO)] = None
     """Take frames from this camera (0 is the first) until Ctrl-C."""
     video: Annotated[VideoSettings, Parameter(name="*", group=VIDEO)] = field(

@@ -28,7 +28,7 @@ def sky_facts(prediction: Prediction) -> dict:
         "width": prediction.ids.shape[1],
         "model": prediction.model,
         "sky": bool(is_sky.any()),
-        "sky_share": round(float(is_sky.mean()), 6),
+        "sky_share": round(prediction.sky_share, 6),
         "horizon": horizon_line(is_sky),
         "confidence": None,
         "classes": {

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import resize_image
+from skyseg_tf.images import shrink_photo
 
 # (B, H, W, 3) or (B, T, H, W, 3) float32 RGB on 0-255 -> (B, H, W, C) float32 in 0-1.
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -110,7 +110,7 @@ def predict_probs(
     for size in views.sizes():
         for mirrored in (False, True) if views.flip else (False,):
             frames = image if image.ndim == 4 else image[None]
-            shown = np.stack([resize_image(frame, size) for frame in frames]).astype(np.float32)
+            shown = np.stack([shrink_photo(frame, size) for frame in frames]).astype(np.float32)
             shown = shown[:, :, ::-1] if mirrored else shown
             probs = _over_windows(predict, shown if image.ndim == 4 else shown[0], views)
             probs = resize_probs(probs[:, ::-1] if mirrored else probs, out_size)

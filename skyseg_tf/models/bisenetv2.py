@@ -102,10 +102,11 @@ def head(x, image, filters: int, num_classes: int, name: str, up: int = 0, again
     An auxiliary head works once more: with up > 0 at twice the size, with `again` as it is.
     """
     dtype = blocks.logits_dtype()
+    dropout = layers.Dropout(0.1)  # made first: the order decides which random numbers a seed gives
     x = conv_bn_relu(x, filters, f"{name}.conv")
     if again:
         x = conv_bn_relu(x, filters, f"{name}.conv2")
-    x = layers.Dropout(0.1)(x)
+    x = dropout(x)
     if up:
         x = conv_bn_relu(layers.UpSampling2D(2)(x), up**2, f"{name}.conv_out.0.1")
     x = blocks.conv(x, num_classes, 1, f"{name}.conv_out.1", bias=True, dtype=dtype)

@@ -71,7 +71,9 @@ class EvaluateConfig:
     )
     """Runtime that computes the network; with --protocol records it is keras for a run."""
     records: Annotated[Path | None, DATA, default_is("the run's")] = None
-    """Records to score on."""
+    """Records to score on, or a URL of them, which are copied into --data first."""
+    data: Annotated[Path, DATA] = Path("data")
+    """Folder for copies of records of a URL."""
     layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
     """How folders and files of --source are named."""
     encoding: Annotated[str | None, DATA, choices(ENCODINGS), default_is("by their values")] = None

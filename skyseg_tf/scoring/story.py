@@ -9,11 +9,13 @@ records themselves, or with a dataset tree its photos, enlarged to the labels' s
 import hashlib
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
+from skyseg_tf.data.copies import local_records
 from skyseg_tf.data.encodings import guess_mask_encoding
 from skyseg_tf.data.layouts import Pair
 from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs, photos_of_records
@@ -62,6 +64,9 @@ def evaluate(config: EvaluateConfig) -> Path:
         return folder
     _check(config)
     check_folder(folder)
+    if config.records:
+        copied = local_records(config.records, config.data, config.quiet)
+        config = replace(config, records=copied)
     pairs = find_labeled(config) if config.source else None
     facts = scored_model(config, few=pairs is not None and len(pairs) < FEW_PHOTOS)
     views = Views(

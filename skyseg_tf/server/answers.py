@@ -36,7 +36,7 @@ def encode(wanted: str, name: str, prediction: Prediction) -> Response:
     file_name, content = encode_prediction(wanted, prediction, name)
     plain = json.dumps(file_name)  # quoted, in ASCII: header lines hold nothing else
     headers = {
-        "X-Sky-Share": f"{prediction.is_sky.mean():.6f}",
+        "X-Sky-Share": f"{prediction.sky_share:.6f}",
         "Content-Disposition": f"inline; filename={plain}",
     }
     return Response(content, media_type=content_type(wanted), headers=headers)

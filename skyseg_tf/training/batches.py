@@ -9,7 +9,7 @@ import tensorflow as tf
 from skyseg_tf.data.augment.camera import make_augment
 from skyseg_tf.data.augment.mixing import make_mix
 from skyseg_tf.data.augment.settings import Classes
-from skyseg_tf.data.pipeline import make_dataset
+from skyseg_tf.data.pipeline import Share, make_dataset
 from skyseg_tf.data.records import Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.labels import LabelScheme
@@ -22,8 +22,9 @@ class Batches:
     """What a training reads: batches of images (B, H, W, 3) or clips, and masks (B, H, W).
 
     Attributes:
-      train: (epoch from 0, batches to skip) -> the rest of the epoch.
-      val: the val split.
+      train: (epoch from 0, batches to skip) -> the rest of the epoch; of several processes each
+        has its share of the batches.
+      val: the val split, to each process the whole.
     """
 
     train: Callable[[int, int], tf.data.Dataset]
@@ -72,6 +73,7 @@ def make_batches(
             classes=known,
             drop_remainder=True,
             skip_batches=skip_batches,
+            share=Share(settings.process_id, settings.num_processes),
             **checks,
         )
 

@@ -287,5 +287,6 @@ def _assign(
 
 def _variables(model: keras.Model, optimizer: bool) -> dict[str, Any]:
     """By the names that they have in a checkpoint; a network's come first."""
-    found = [*model.variables, *(model.optimizer.variables if optimizer else ())]
+    optimizer = optimizer and getattr(model, "optimizer", None)
+    found = [*model.variables, *(optimizer.variables if optimizer else ())]
     return {f"v{i}:{v.name}": v for i, v in enumerate({id(v): v for v in found}.values())}

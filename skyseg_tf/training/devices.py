@@ -11,7 +11,7 @@ from skyseg_tf.training.settings import TrainConfig
 
 
 @contextmanager
-def use_devices(count: int, batch_size: int) -> Iterator[None]:
+def use_devices(count: int, batch_size: int, processes: int = 1) -> Iterator[None]:
     """Inside, networks are built for data-parallel training and trained so.
 
     TensorFlow mirrors the variables (tf.distribute.MirroredStrategy), JAX shards the batch
@@ -19,34 +19,78 @@ def use_devices(count: int, batch_size: int) -> Iterator[None]:
     on TensorFlow and of the whole batch on JAX; so have losses that are no mean over pixels.
 
     Args:
-      count: GPUs to use, or other devices where there is no GPU; 1 leaves all as it is.
+      count: GPUs to use, or other devices where there is no GPU.
       batch_size: of all together.
+      processes: that train together, with so many devices each (see processes.join); one of them
+        with one device leaves all as it is.
 
     Raises:
       InputError: fewer devices, or a batch that cannot be split evenly.
     """
-    if count == 1:
+    if count * processes == 1:
         yield
         return
-    jax = keras.backend.backend() == "jax"
-    found = keras.distribution.list_devices() if jax else _tensorflow_devices()
-    if len(found) < count:
-        raise InputError(f"--devices {count}: this machine has {len(found)}, give no more")
-    if batch_size % count:
-        fit = -(-batch_size // count) * count
+    on_jax = keras.backend.backend() == "jax"
+    found = [_jax_devices(i) for i in range(processes)] if on_jax else [_tensorflow_devices()]
+    if (least := min(map(len, found))) < count:
+        raise InputError(f"--devices {count}: this machine has {least}, give no more")
+    if batch_size % (count * processes):
+        fit = -(-batch_size // (count * processes)) * count * processes
+        of = f" in each of {processes} processes" if processes > 1 else ""
         raise InputError(
-            f"--devices {count}: --batch-size {batch_size} is not a multiple of it; give {fit}"
+            f"--devices {count}{of}: --batch-size {batch_size} is not a multiple of it; give {fit}"
         )
-    if jax:
+    if on_jax:
         before = keras.distribution.distribution()
-        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=found[:count]))
+        devices = [device for part in found for device in part[:count]]
+        keras.distribution.set_distribution(_Parallel(processes, devices))
         try:
             yield
         finally:
             keras.distribution.set_distribution(before)
     else:
-        with tf.distribute.MirroredStrategy(found[:count]).scope():
+        with tf.distribute.MirroredStrategy(found[0][:count]).scope():
             yield
+
+
+class _Parallel(keras.distribution.DataParallel):
+    """Batches shared by devices, of which those of several processes each feed their own part.
+
+    Attributes:
+      processes: how many there are.
+      whole: whether each process feeds the whole batch instead, the same as the others do.
+    """
+
+    def __init__(self, processes: int, devices: list[str]):
+        super().__init__(devices=devices, auto_shard_dataset=False)
+        self.processes, self.whole = processes, False
+
+    def get_data_layout(self, data_shape: tuple[int, ...]) -> keras.distribution.TensorLayout:
+        """How a batch lies on the devices: split along its first axis, or all of it on each."""
+        first = None if self.whole else self.batch_dim_name
+        axes = [first, *[None] * (len(data_shape) - 1)]
+        return keras.distribution.TensorLayout(axes, self.device_mesh)
+
+
+@contextmanager
+def whole_batches() -> Iterator[None]:
+    """Inside, each of several processes feeds whole batches: the last one may not be divisible."""
+    parallel = keras.distribution.distribution()
+    together = isinstance(parallel, _Parallel) and parallel.processes > 1
+    if together:
+        parallel.whole = True
+    try:
+        yield
+    finally:
+        if together:
+            parallel.whole = False
+
+
+def _jax_devices(process: int) -> list[str]:
+    """Names of a process' devices, as Keras knows them."""
+    import jax
+
+    return [f"{device.platform}:{device.id}" for device in jax.local_devices(process)]
 
 
 def _tensorflow_devices() -> list[str]:

@@ -28,12 +28,13 @@ def check_step(job: Job) -> None:
     """
     settings, manifest = job.settings, job.manifest
     height, width = manifest.image_size
-    pixels = settings.batch_size * height * width * manifest.frames
+    batch_size = settings.batch_size // settings.num_processes
+    pixels = batch_size * height * width * manifest.frames
     if pixels * _MOST_NUMBERS * _BYTES < free_memory() or has_gpu():
         return
     numbers = _numbers_per_photo(job)
     check_memory(
-        _BYTES * settings.batch_size * numbers,
+        _BYTES * batch_size * numbers,
         f"a training step of {settings.model} with --batch-size {settings.batch_size} at "
         f"{height} x {width}",
         lambda share: _advice(job, share),

@@ -18,6 +18,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.runs.history import write_history
 from skyseg_tf.training.batches import Batches
 from skyseg_tf.training.checkpoints import save_checkpoint, save_generation
+from skyseg_tf.training.devices import whole_batches
 from skyseg_tf.training.progress import Progress, Schedule, is_over
 from skyseg_tf.training.step import TrainedModel
 
@@ -35,6 +36,7 @@ def fit(
     progress: Progress,
     watchers: Sequence[keras.callbacks.Callback] = (),
     on_best: Callable[[], None] = lambda: None,
+    agree: Callable[[bool], bool] = bool,
     quiet: bool = False,
 ) -> Iterator[dict[str, float]]:
     """Trains epoch by epoch, leaving checkpoints and history.csv in the run.
@@ -49,6 +51,7 @@ def fit(
         averaged weights (where there are any).
       on_best: called after each epoch with the best val_iou so far, while the model holds its
         weights.
+      agree: whether something is so in any process that trains along; all ask at the same steps.
       quiet: no progress bar.
 
     Yields:
@@ -66,7 +69,9 @@ def fit(
     if progress.history:
         write_history(run / "history.csv", progress.history)
     with _divergence_told(model, run, progress, schedule), _sigterm() as terminated:
-        checkpointing = Checkpointing(run / "checkpoints", schedule, progress, terminated)
+        checkpointing = Checkpointing(
+            run / "checkpoints", schedule, progress, lambda: agree(terminated.is_set())
+        )
         callbacks = [checkpointing] if quiet else [checkpointing, ProgressBar(schedule, progress)]
         try:
             while not is_over(progress, schedule):
@@ -118,7 +123,8 @@ def _validate(
 ) -> dict[str, float]:
     """The epoch's row of the history."""
     started = time.monotonic()
-    val = model.evaluate(batches, verbose=0, return_dict=True, callbacks=[checkpointing])
+    with whole_batches():
+        val = model.evaluate(batches, verbose=0, return_dict=True, callbacks=[checkpointing])
     row = {"epoch": progress.epoch + 1}
     for prefix, measured in (("", progress.trained), ("val_", val)):
         row |= {f"{prefix}{name}": measured[name] for name in ("loss", "iou")}
@@ -131,7 +137,11 @@ class Checkpointing(keras.callbacks.Callback):
     """Notes the progress, saves it where it is time to, and ends the training after SIGTERM."""
 
     def __init__(
-        self, folder: Path, schedule: Schedule, progress: Progress, terminated: threading.Event
+        self,
+        folder: Path,
+        schedule: Schedule,
+        progress: Progress,
+        terminated: Callable[[], bool],
     ):
         super().__init__()
         self.folder, self.schedule, self.progress = folder, schedule, progress
@@ -159,7 +169,7 @@ class Checkpointing(keras.callbacks.Callback):
             raise FloatingPointError(f"the loss is {logs['loss']}")
         progress.seconds = self.seconds_before + time.monotonic() - self.started
         due = every and progress.step % every == 0
-        if progress.step < self.schedule.steps and (due or self.terminated.is_set()):
+        if progress.step < self.schedule.steps and (self.terminated() or due):
             model = self.model  # on JAX this brings the step's state into the variables
             progress.waited = self.waited_before + model.waited
             progress.metrics = [ops.convert_to_numpy(v).tolist() for v in model.metrics_variables]
@@ -176,7 +186,7 @@ class Checkpointing(keras.callbacks.Callback):
 
     def leave_if_terminated(self) -> None:
         """Raises Terminated after SIGTERM; `fit` saves then."""
-        if self.terminated.is_set():
+        if self.terminated():
             raise Terminated
 
     def save(self) -> None:

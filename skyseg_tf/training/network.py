@@ -1,4 +1,4 @@
-"""The network of a training: built, given its start weights, and compiled; and its float32 twin."""
+"""The network of a training: built, given its start weights, and compiled."""
 
 import keras
 
@@ -26,7 +26,7 @@ def start_network(
       schedule: learning rate by step, in place of the recipe's.
     """
     settings = job.settings
-    network = _build(job, settings.precision)
+    network = build_network(job, settings.precision)
     _set_start_weights(job, network)
     loss = None
     if settings.class_weights:
@@ -43,7 +43,7 @@ def start_network(
     )
 
 
-def _build(job: Job, precision: str) -> keras.Model:
+def build_network(job: Job, precision: str) -> keras.Model:
     """The network with fresh weights, computing in `precision`."""
     settings, manifest = job.settings, job.manifest
     keras.config.set_dtype_policy(precision)  # layers take the one that holds when they are made
@@ -62,22 +62,3 @@ def _set_start_weights(job: Job, network: keras.Model) -> None:
     elif job.start == "run":
         left = load_initial_weights(packaged_run(init) or init, network)
         print(f"weights of {init}; fresh: {', '.join(left) or 'none'}", flush=True)
-
-
-def float32_twin(job: Job, model: TrainedModel) -> keras.Model:
-    """What others get of a training in mixed precision: ONNX Runtime, for one, has no bfloat16.
-
-    Keras' policy is float32 from then on, also for what is made of the network; the layers of
-    `model` keep theirs.
-
-    Returns:
-      The model itself where it computes in float32 anyway.
-    """
-    return model if job.settings.precision == "float32" else _build(job, "float32")
-
-
-def update_twin(twin: keras.Model, model: TrainedModel) -> None:
-    """Gives a network of `float32_twin` the weights of the model it stands for."""
-    for variable, trained in zip(twin.variables, model.variables, strict=True):
-        if variable is not trained:
-            variable.assign(trained)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from skyseg_tf.data.building import build
+from skyseg_tf.data.copies import local_records
 from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.records import MANIFEST, Manifest, read_manifest
 from skyseg_tf.data.scan import find_pairs, source_root
@@ -27,8 +28,8 @@ def find_records(config: TrainConfig) -> tuple[Path, Manifest]:
     if config.records and config.source:
         raise InputError("give --records or --source, not both")
     if config.records:
-        strict = config.on_bad_record == "stop"
-        return Path(config.records), read_manifest(config.records, shards_are_there=strict)
+        records = local_records(config.records, config.data, config.quiet)
+        return records, read_manifest(records, shards_are_there=config.on_bad_record == "stop")
     _check_no_dataset(config)
     scheme = config.scheme or "sky"
     name = get_scheme(scheme).name

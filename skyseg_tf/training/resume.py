@@ -24,6 +24,17 @@ from skyseg_tf.training.step import TrainedModel
 
 # The content of the records is compared, so that they may have moved.
 _FREE_ON_RESUME = ("resume", "quiet", "epochs", "records", "extra_records", "on_bad_record")
+# Who trains is no property of the run: others may go on with it.
+_WHO = (
+    "coordinator",
+    "num_processes",
+    "process_id",
+    "engine",
+    "workers",
+    "task_cpus",
+    "task_gpus",
+    "address",
+)
 
 
 def resumed(given: TrainConfig, start: TrainConfig) -> TrainConfig:
@@ -56,14 +67,14 @@ def resumed(given: TrainConfig, start: TrainConfig) -> TrainConfig:
     changed = [
         f"--{name.replace('_', '-')}"
         for name, value in set_here.items()
-        if name not in _FREE_ON_RESUME and value != getattr(stored, name)
+        if name not in (*_FREE_ON_RESUME, *_WHO) and value != getattr(stored, name)
     ]
     if changed:
         raise InputError(
             f"{run}: goes on as it began, without {', '.join(changed)}; "
             f"for other settings start another run, with --init {run}"
         )
-    free = {name: value for name, value in set_here.items() if name in _FREE_ON_RESUME}
+    free = {n: value for n, value in set_here.items() if n in (*_FREE_ON_RESUME, *_WHO)}
     return replace(stored, **free | {"resume": run, "quiet": given.quiet})
 
 
@@ -101,13 +112,15 @@ def begin_or_go_on(job: Job, model: TrainedModel, schedule: Schedule) -> Progres
     if job.settings.resume and job.skipped is not None:  # it may have begun with other ones
         told = read_json(run / "environment.json") | bad_records.told(job.skipped)
         write_json(run / "environment.json", told)
-    write_json(run / "config.json", replace(job.settings, resume=None))
+    here = {name: getattr(TrainConfig, name) for name in _WHO}
+    write_json(run / "config.json", replace(job.settings, resume=None, **here))
     return progress or Progress(identity)
 
 
 def _load_progress(job: Job, model: TrainedModel, identity: str, schedule: Schedule) -> Progress:
     """The progress of a run that is resumed; refuses other records, and epochs that are not to be."""
-    run, epochs, data = job.run, schedule.epochs, read_run_data(job.run)
+    run, epochs = job.settings.resume, schedule.epochs
+    data = read_run_data(run)
     if data and data.records_sha256 not in ("", identity):
         raise InputError(
             f"{job.records}: not the records that {run} was begun with, or they have changed "

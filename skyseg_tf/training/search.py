@@ -2,7 +2,7 @@
 
 The search's folder (--run) holds
   config.json                       the search's settings
-  study.db                          the trials (Optuna's SQLite storage)
+  study.db                          the trials (Optuna's SQLite storage), or study.journal
   trial_000/, trial_001/, ...       a run folder each, see runs
   trials.csv                        one line per trial
   best_command.txt                  the `skyseg train` line of the best one
@@ -15,11 +15,9 @@ shares the trials out among them.
 
 import math
 import shlex
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -38,6 +36,7 @@ from skyseg_tf.training.settings_check import augment_of, check_settings
 from skyseg_tf.training.story import train
 from skyseg_tf.tuning.report import write_report, write_table
 from skyseg_tf.tuning.space import Parameter, parse_space
+from skyseg_tf.tuning.stopping import stoppable
 from skyseg_tf.tuning.trials import Plan, TrialRow, Trials, exclusive, import_optuna, trial_folder
 
 # Scores must be comparable, so the data is the same for all trials.
@@ -65,16 +64,27 @@ OPTIONS = {
     for name, kind in options_of(network.build).items()
     if name != "frames"
 }
-_MAY_CHANGE = ("run", "trials", "quiet")  # when a search goes on
+_MAY_CHANGE = (  # when a search goes on
+    "run",
+    "trials",
+    "quiet",
+    "engine",
+    "task_cpus",
+    "task_gpus",
+    "address",
+)
 
 
-def search(config: SearchConfig, train: Callable = train) -> Path:
+def search(
+    config: SearchConfig, train: Callable = train, run_trials: Callable = Trials.run
+) -> Path:
     """Searches, or goes on with a search.
 
     Args:
       config: see SearchConfig.
       train: takes a TrainConfig and `on_epoch`, as train.train does, and leaves metrics.json with
         `mean_iou`, the objective, in the run.
+      run_trials: takes the trials, the objective of one, and what is told of each, as Trials.run.
 
     Returns:
       The search's folder.
@@ -94,20 +104,16 @@ def search(config: SearchConfig, train: Callable = train) -> Path:
         raise InputError(f"{folder}: holds a run; choose another --run")
     with exclusive(folder):
         base = _settle(config, space)
-    trials = Trials(folder, plan)
+    trials = Trials(folder, plan, config.storage)
     _tell_state(trials, base)
-
-    def objective(run: Path, params: dict, report: Callable) -> float:
-        config = replace(with_params(base, params), run=run, plots=run / "plots")
-        return train_trial(config, report, train)
 
     def after_each(row: TrialRow) -> None:
         write_table(folder / "trials.csv", trials.rows(), space)
         score = "" if row.score is None else f", mean IoU {row.score:.4f}"
         print(f"--- trial {row.number} {row.state}{score} {row.reason}\n", flush=True)
 
-    with _stoppable():
-        trials.run(objective, after_each)
+    with stoppable():
+        run_trials(trials, partial(_objective, base, train), after_each)
     best = write_report(folder, trials.rows(), space)
     _tell_command(folder, trial_folder(folder, best.number))
     return folder
@@ -119,6 +125,14 @@ def _tell_command(folder: Path, run: Path) -> None:
     with write_aside(folder / "best_command.txt") as aside:
         aside.write_text(line + "\n")
     print(line)
+
+
+def _objective(
+    base: TrainConfig, train: Callable, run: Path, params: dict, report: Callable
+) -> float:
+    """What a trial does, see tuning.trials.Objective."""
+    config = replace(with_params(base, params), run=run, plots=run / "plots")
+    return train_trial(config, report, train)
 
 
 def with_params(base: TrainConfig, params: dict[str, Any]) -> TrainConfig:
@@ -221,34 +235,6 @@ def _tell_state(trials: Trials, base: TrainConfig) -> None:
     how = f"{plan.sampler}, pruner {plan.pruner}"
     what = f"{total} trials of {base.epochs} epochs, {done} done"
     print(f"search in {trials.folder}: {how}, {what}", flush=True)
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Inside, Ctrl-C does what SIGTERM does to a training: it saves at the next batch and ends.
-
-    Left to itself, a training would take Ctrl-C for its end and its score for a result.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(*_) -> None:
-        raise SystemExit(143)
-
-    def interrupt(*_) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # the second one ends at once
-        signal.raise_signal(signal.SIGTERM)
-
-    before = [signal.signal(signal.SIGTERM, leave), signal.signal(signal.SIGINT, interrupt)]
-    try:
-        yield
-    except (SystemExit, KeyboardInterrupt):
-        print("search stopped: the same command goes on with it", flush=True)
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before[0])
-        signal.signal(signal.SIGINT, before[1])
 
 
 def command_line(config: TrainConfig) -> str:

@@ -17,6 +17,7 @@ from skyseg_tf.console.flags import (
     PRUNERS,
     RESULT,
     SAMPLERS,
+    SCALE,
     SCHEMES,
     SEARCH,
     TRACKERS,
@@ -32,7 +33,7 @@ class TrainingSettings:
     """What is said of a training, be it the only one or one of a search."""
 
     records: Annotated[Path | None, DATA, default_is("the demo, drawn and built")] = None
-    """Folder of `skyseg build`."""
+    """Folder of `skyseg build`, or a URL of one, which is copied into --data first."""
     extra_records: Annotated[tuple[Path, ...], DATA] = ()
     """More record folders, whose train splits are added, such as drawn scenes to photos."""
     extra_classes: Annotated[str, DATA, Parameter(choices=("all", "known"))] = "all"
@@ -43,7 +44,8 @@ class TrainingSettings:
     source: Annotated[Path | None, DATA] = None
     """Dataset folder to build the records from first; they are put below --data."""
     data: Annotated[Path, DATA] = Path("data")
-    """Folder for the demo dataset and for records built from --source."""
+    """Folder for the demo dataset, for records built from --source, and for copies of those of a
+    URL."""
     scheme: Annotated[
         str | None, DATA, or_file(SCHEMES), default_is("those of the records, else sky")
     ] = None
@@ -136,6 +138,24 @@ class TrainConfig(TrainingSettings):
     on the learning rate is what a training of that many epochs has."""
     plots: Annotated[Path, RESULT] = Path("plots")
     """Folder for a copy of the IoU plot; all plots are in the run folder."""
+    coordinator: Annotated[str | None, SCALE, default_is("this process trains alone")] = None
+    """HOST:PORT of the first of several processes that share each batch, with KERAS_BACKEND=jax; all
+    are given the same flags but for --process-id, and see the records and the run under one path."""
+    num_processes: Annotated[int, SCALE] = 1
+    """How many there are."""
+    process_id: Annotated[int, SCALE] = 0
+    """Which of them this is; 0 alone writes the run."""
+    engine: Annotated[str, SCALE, Parameter(choices=("here", "ray"))] = "here"
+    """ray: a Ray cluster starts --workers such processes, and again from the last checkpoint where
+    one dies."""
+    workers: Annotated[int, SCALE] = 1
+    """Processes on the cluster."""
+    task_cpus: Annotated[int, SCALE] = 1
+    """Processors of each."""
+    task_gpus: Annotated[int, SCALE] = 0
+    """GPUs of each; give --devices as many."""
+    address: Annotated[str | None, SCALE, default_is("Ray is started here")] = None
+    """Of the Ray cluster: auto for the one that this machine is part of, or HOST:PORT."""
 
 
 @dataclass(frozen=True)
@@ -171,3 +191,14 @@ class SearchConfig(TrainingSettings):
     """Rule by which trials that fall behind are stopped early."""
     trials: Annotated[int, SEARCH] = 20
     """Number of trainings for random and tpe; it may be raised when a search goes on."""
+    storage: Annotated[str | None, SEARCH, default_is("study.db in --run")] = None
+    """Where the trials are noted, for machines whose common disk keeps no SQLite file: the URL of a
+    database (postgresql://..., mysql://...), as Optuna takes it, or journal for a file in --run."""
+    engine: Annotated[str, SCALE, Parameter(choices=("here", "ray"))] = "here"
+    """ray: trials are tasks of a Ray cluster, as many at a time as it has room for."""
+    task_cpus: Annotated[int, SCALE] = 1
+    """Processors of a trial there."""
+    task_gpus: Annotated[int, SCALE] = 0
+    """GPUs of a trial there; give --devices as many."""
+    address: Annotated[str | None, SCALE, default_is("Ray is started here")] = None
+    """Of the Ray cluster: auto for the one that this machine is part of, or HOST:PORT."""

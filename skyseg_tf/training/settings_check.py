@@ -22,6 +22,11 @@ _AT_LEAST = {
     "accumulate": 1,
     "devices": 1,
     "seeds": 1,
+    "num_processes": 1,
+    "workers": 1,
+    "task_cpus": 1,
+    "process_id": 0,
+    "task_gpus": 0,
     "learning_rate": 0,
     "power": 0,
     "warmup_steps": 0,
@@ -59,12 +64,41 @@ def check_flags(config: TrainConfig) -> None:
         ("extra classes", config.extra_classes, ("all", "known")),
         ("track", config.track, (None, *TRACKERS)),
         ("on bad record", config.on_bad_record, ("stop", "skip")),
+        ("engine", config.engine, ("here", "ray")),
     ):
         if value not in known:
             raise InputError(not_among(name, value, filter(None, known)))
     check_precision(config.precision)
+    _check_processes(config)
     if config.loss and config.class_weights:
         raise InputError("--class-weights weights the cross-entropy; leave --loss out")
+
+
+def _check_processes(config: TrainConfig) -> None:
+    """Refuses what several processes cannot do, for want of one that decides for all."""
+    if config.coordinator is None and config.engine == "here":
+        if config.num_processes > 1 or config.workers > 1:
+            raise InputError(
+                "--num-processes needs --coordinator HOST:PORT, the address of the first process; "
+                "--workers needs --engine ray"
+            )
+        return
+    if config.process_id >= config.num_processes:
+        raise InputError(
+            f"--process-id {config.process_id}: the {config.num_processes} processes are "
+            f"counted from 0 to {config.num_processes - 1}"
+        )
+    for name, value, needed in (
+        ("--find-lr", config.find_lr, False),
+        ("--seeds", config.seeds > 1, False),
+        ("--precision auto", config.precision == "auto", False),
+        ("--on-bad-record skip", config.on_bad_record == "skip", False),
+        ("--records", config.records is not None, True),
+        ("--run", (config.run or config.resume) is not None, True),
+    ):
+        if value != needed:
+            do = "need it" if needed else "leave it out"
+            raise InputError(f"{name}: several processes that train together {do}")
 
 
 def check_settings(config: TrainConfig, manifest: Manifest, records: Path) -> None:

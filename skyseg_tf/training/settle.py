@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from skyseg_tf.data.copies import local_records
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import check_folder
 from skyseg_tf.labels import LabelScheme
@@ -32,8 +33,10 @@ def settle(config: TrainConfig) -> Job:
     config = _following_init(config)
     check_flags(config)  # first, for building records may take long
     records, manifest = find_records(config)
+    extra = tuple(local_records(one, config.data, config.quiet) for one in config.extra_records)
+    config = replace(config, extra_records=extra)
     check_settings(config, manifest, records)
-    run = config.resume or _new_run(config, manifest.scheme)
+    run = config.resume or (config.run if config.process_id else _new_run(config, manifest.scheme))
     augment = augment_of(config)
     config = replace(config, records=records, source=None, augment=augment, run=run)
     for folder in (run, config.plots):

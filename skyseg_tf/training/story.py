@@ -2,29 +2,36 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from skyseg_tf.data.integrity import DamagedRecords, naming_damage
-from skyseg_tf.runs.folder import save_model, training_in
+from skyseg_tf.runs.folder import training_in
 from skyseg_tf.training import bad_records
 from skyseg_tf.training.batches import make_batches
-from skyseg_tf.training.checkpoints import load_checkpoint
 from skyseg_tf.training.devices import telling_device_errors, use_devices
 from skyseg_tf.training.estimates import check_step
 from skyseg_tf.training.job import Job
 from skyseg_tf.training.learning_rate import find_learning_rate
 from skyseg_tf.training.loop import Terminated, fit
-from skyseg_tf.training.network import float32_twin, start_network, update_twin
+from skyseg_tf.training.network import start_network
 from skyseg_tf.training.precision import fastest_arithmetic
+from skyseg_tf.training.processes import (
+    alone,
+    any_process,
+    heard_once,
+    telling_lost_processes,
+)
 from skyseg_tf.training.progress import Schedule
 from skyseg_tf.training.result import write_result
 from skyseg_tf.training.resume import begin_or_go_on, resumed
 from skyseg_tf.training.seeds import train_seeds
 from skyseg_tf.training.settings import TrainConfig
 from skyseg_tf.training.settle import settle
+from skyseg_tf.training.twin import Twin
 from skyseg_tf.training.watching import LiveCurves, make_watchers
 
 OnEpoch = Callable[[dict[str, float]], None]
@@ -59,13 +66,18 @@ def train_settled(config: TrainConfig, on_epoch: OnEpoch = lambda row: None) -> 
     if job.settings.precision == "auto":
         job = fastest_arithmetic(job)
     try:
-        with telling_device_errors(job.settings), naming_damage(job.records, *config.extra_records):
+        with (
+            telling_lost_processes(job.settings),
+            telling_device_errors(job.settings),
+            naming_damage(job.records, *config.extra_records),
+        ):
             if job.settings.find_lr:
                 return find_learning_rate(job)
-            with training_in(job.run):
+            with heard_once(job) as job, training_in(job.run):
                 if job.settings.seeds > 1:
                     return train_seeds(job, train_settled)
-                with use_devices(job.settings.devices, job.settings.batch_size):
+                shared = (job.settings.batch_size, job.settings.num_processes)
+                with use_devices(job.settings.devices, *shared):
                     return _train_one(job, on_epoch)
     except DamagedRecords as damage:
         return train_settled(_without_damaged(job.settings, damage), on_epoch)
@@ -97,18 +109,16 @@ def _train_one(job: Job, on_epoch: OnEpoch) -> Path:
     # ------------------------------------------------------------- network
     keras.utils.set_random_seed(settings.seed)
     model = start_network(job, steps)
-    twin = float32_twin(job, model)
+    twin = Twin(job, model)
     print(_headline(job, model, steps), flush=True)
 
     # ------------------------------------------------------------ training
     schedule = Schedule(settings.epochs, steps, settings.checkpoint_steps, settings.patience)
-    watchers = make_watchers(job, batches)  # refuses a tracker that is not there: before we write
+    # Watchers refuse a tracker that is not there: before we write.
+    is_first = settings.process_id == 0
+    watchers = make_watchers(job, batches, twin.masks) if is_first else []
     progress = begin_or_go_on(job, model, schedule)
     watchers.append(LiveCurves(job.title, progress.history))
-
-    def save() -> None:
-        update_twin(twin, model)
-        save_model(run / "model.keras", twin, job.manifest.rgb_stats)
 
     epochs = fit(
         model,
@@ -117,7 +127,8 @@ def _train_one(job: Job, on_epoch: OnEpoch) -> Path:
         schedule,
         progress=progress,
         watchers=watchers,
-        on_best=save,
+        on_best=twin.save if is_first else lambda: None,
+        agree=partial(any_process, settings),
         quiet=settings.quiet,
     )
     try:
@@ -125,16 +136,18 @@ def _train_one(job: Job, on_epoch: OnEpoch) -> Path:
             print(_epoch_line(row, job), flush=True)
             on_epoch(row)
     except KeyboardInterrupt:
+        if settings.coordinator is not None:  # the others cannot finish without this one
+            raise
         print("stopped: finishing with what there is (Ctrl-C again to give up)", flush=True)
     except Terminated:
         print(f"terminated: saved; go on with --resume {run}", flush=True)
         raise SystemExit(143) from None  # what a shell says of a process that SIGTERM ended
 
     # -------------------------------------------------------------- result
-    if progress.history:
-        load_checkpoint(run / "checkpoints" / "best.npz", model, optimizer=False)
-    save()
-    write_result(job, twin, batches, progress.history)
+    if is_first:
+        twin.save_best()
+        with alone(settings):
+            write_result(job, twin.network, batches, progress.history)
     return run
 
 

@@ -5,7 +5,7 @@ All are Keras callbacks that `loop.fit` tells of epochs, with the history's row 
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,18 +25,21 @@ from skyseg_tf.training.job import Job
 TRACKERS = ("wandb", "mlflow")
 
 
-def make_watchers(job: Job, batches: Batches) -> list[keras.callbacks.Callback]:
+def make_watchers(
+    job: Job, batches: Batches, predict: Callable[[keras.Model, np.ndarray], np.ndarray]
+) -> list[keras.callbacks.Callback]:
     """TensorBoard, and the tracker that the settings name.
 
     Args:
       job: what is trained.
       batches: of which some photos of the val split are shown.
+      predict: see Board.
 
     Raises:
       InputError: the tracker's package is not installed.
     """
     photos = pick_photos(batches.val, job.manifest, 4)
-    watchers = [Board(job.run / "tensorboard", job.scheme, *photos)]
+    watchers = [Board(job.run / "tensorboard", job.scheme, *photos, predict)]
     if job.settings.track:
         watchers.append(make_tracker(job.settings.track, job.run, job.settings))
     return watchers
@@ -52,6 +55,7 @@ class Board(keras.callbacks.Callback):
         photos: np.ndarray,
         images: np.ndarray,
         masks: np.ndarray,
+        predict: Callable[[keras.Model, np.ndarray], np.ndarray] = predict_masks,
     ):
         """Writes into a folder.
 
@@ -61,15 +65,17 @@ class Board(keras.callbacks.Callback):
           photos: (N, H, W, 3) uint8.
           images: the same as the network takes them, (N, H, W, 3) or (N, T, H, W, 3).
           masks: (N, H, W) uint8 class ids.
+          predict: what the model that is trained makes of images, as scores.predict_masks.
         """
         super().__init__()
         self.writer = tf.summary.create_file_writer(str(folder))
         self.scheme = scheme
         self.photos, self.images, self.masks = photos, images, masks
+        self.predict = predict
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Writes an epoch; its row of the history is `logs`."""
-        preds = predict_masks(self.model, self.images)
+        preds = self.predict(self.model, self.images)
         matrix = self.model.iou.matrix()  # of the validation that has just ended
         figure = plots.plot_confusion_matrix(matrix, self.scheme, f"epoch {epoch + 1}, val split")
         with self.writer.as_default(step=epoch + 1):

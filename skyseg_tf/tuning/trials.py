@@ -6,12 +6,14 @@ that dies, however it dies. A trial that is `running` while nobody holds its loc
 and the next process that looks for work goes on with it, under the same number and in the same
 folder. So nothing waits for heartbeats, and a trial of ten hours is safe.
 
-SQLite and not Optuna's journal file: a line of the journal that was cut short (a kill, a full disk)
-makes all that follows unreadable. Optuna warns of SQLite with many writers, who may find the
-database locked; here every access happens under the study's lock, so there is one at a time.
+Optuna warns of SQLite with many writers, who may find the database locked; here every access happens
+under the study's lock, so there is one at a time. For machines that share a disk on which SQLite is
+not safe there are a journal, of which a line that was cut short (a kill, a full disk) is taken off
+under the same lock, before it makes all that follows unreadable, and databases with a server.
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.files.locks import lock
 from skyseg_tf.tuning.space import Parameter
 
+JOURNAL = "journal"
 SAMPLERS, PRUNERS = ("grid", "random", "tpe"), ("none", "median", "halving")
 _DEATHS = 3  # a trial that kills its process so often before its next epoch is given up
 _REPEATS = 5  # times the wanted trials: so often may a sampler come up with what was there already
@@ -117,6 +120,27 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
+class _LockedAlready:
+    """The journal's lock: nobody opens it but under the study's, which a dying process leaves."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def _take_off_torn_line(journal: Path) -> None:
+    """Removes what a killed process has written of a line."""
+    if not journal.exists():
+        return
+    with open(journal, "rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end and (file.seek(end - 1), file.read(1))[1] != b"\n":
+            end -= 1
+        file.truncate(end)
+
+
 def trial_folder(folder: Path, number: int) -> Path:
     """Where a trial puts what it writes."""
     return folder / f"trial_{number:03d}"
@@ -125,15 +149,18 @@ def trial_folder(folder: Path, number: int) -> Path:
 class Trials:
     """The study of a search's folder."""
 
-    def __init__(self, folder: Path, plan: Plan):
+    def __init__(self, folder: Path, plan: Plan, storage: str | None = None):
         """Opens or creates it.
 
         Args:
           folder: of the search.
           plan: the same each time, but for `trials`, which may grow.
+          storage: URL of a database, as Optuna takes it; JOURNAL: a file of the folder; None: SQLite
+            in the folder.
 
         Raises:
-          InputError: no such sampler or pruner, a grid over a range, or Optuna is not installed.
+          InputError: no such sampler or pruner, a grid over a range, a database that does not
+            answer, or Optuna is not installed.
         """
         ranges = [parameter.name for parameter in plan.space if not parameter.values]
         if plan.sampler == "grid" and ranges:
@@ -141,11 +168,11 @@ class Trials:
                 f"--sampler grid needs listed values, {ranges[0]} is a range: use random or tpe"
             )
         self.folder, self.plan, self.optuna = Path(folder), plan, import_optuna()
-        with exclusive(self.folder):
-            storage = f"sqlite:///{(self.folder / 'study.db').resolve()}"
+        self.storage = storage
+        with self._exclusive():
             self.study = self.optuna.create_study(
-                storage=storage,
-                study_name="search",
+                storage=self._open_storage(),
+                study_name=self._study_name(),
                 direction="maximize",
                 load_if_exists=True,
                 pruner=self._pruner(),
@@ -156,6 +183,37 @@ class Trials:
                     params = dict(zip(names, values, strict=True))
                     self.study.enqueue_trial(params, skip_if_exists=True)
 
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        with exclusive(self.folder):
+            if self.storage == JOURNAL:
+                _take_off_torn_line(self.folder / "study.journal")
+            yield
+
+    def _study_name(self) -> str:
+        """A database may hold other searches."""
+        return "search" if self.storage in (None, JOURNAL) else str(self.folder.resolve())
+
+    def _open_storage(self):
+        """What Optuna calls a storage."""
+        if self.storage is None:
+            return f"sqlite:///{(self.folder / 'study.db').resolve()}"
+        if self.storage == JOURNAL:
+            journal = self.optuna.storages.journal
+            file = str(self.folder / "study.journal")
+            return journal.JournalStorage(journal.JournalFileBackend(file, _LockedAlready()))
+        try:
+            return self.optuna.storages.RDBStorage(self.storage)
+        except ImportError as error:
+            package = getattr(error.__cause__, "name", None) or error.name
+            raise InputError(f"--storage needs {package}: pip install {package}") from None
+        except Exception as error:  # SQLAlchemy and each driver have errors of their own
+            line = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"--storage: no database answers there ({line}); give {JOURNAL} or a URL such as "
+                "postgresql://user:password@host/name"
+            ) from None
+
     def run(self, objective: Objective, after_each: Callable[[TrialRow], None]) -> None:
         """Works until nothing is left to start; other processes may still be at theirs.
 
@@ -165,15 +223,28 @@ class Trials:
             KeyboardInterrupt and SystemExit leave it half way, for the next process.
           after_each: told of each trial of this process once it has ended.
         """
-        while found := self._next_trial():
-            trial, lock = found
-            with lock:
-                self._work(trial, objective)
-            after_each(next(row for row in self.rows() if row.number == trial.number))
+        while row := self.run_one(objective):
+            after_each(row)
+
+    def run_one(self, objective: Objective) -> TrialRow | None:
+        """Works on one trial, new or left half way; see `run`. None: nothing is left to start."""
+        if not (found := self._next_trial()):
+            return None
+        trial, lock = found
+        with lock:
+            self._work(trial, objective)
+        return next(row for row in self.rows() if row.number == trial.number)
+
+    def is_left(self, row: TrialRow) -> bool:
+        """Whether a trial was left half way, with no process at work on it now."""
+        if row.state != "running" or not (lock := self._lock(row.number)):
+            return False
+        lock.close()
+        return True
 
     def rows(self) -> list[TrialRow]:
         """All trials, but for repeated draws of the same settings."""
-        with exclusive(self.folder):
+        with self._exclusive():
             trials = self.study.get_trials(deepcopy=False)
         return [self._row(trial) for trial in trials if "repeats" not in trial.user_attrs]
 
@@ -182,7 +253,7 @@ class Trials:
     def _next_trial(self):
         """A trial that was left half way, or the next new one, with the lock of its folder."""
         states = self.optuna.trial.TrialState
-        with exclusive(self.folder):
+        with self._exclusive():
             for left in self.study.get_trials(deepcopy=False, states=(states.RUNNING,)):
                 if lock := self._lock(left.number):
                     self.study.sampler = self._sampler(left.number)
@@ -254,11 +325,11 @@ class Trials:
         params = {p.name: p.setting(trial.params[p.name]) for p in self.plan.space}
         state, score, reason = self.optuna.trial.TrialState, None, ""
 
-        with exclusive(self.folder):
+        with self._exclusive():
             reported = set(self._stored(trial).intermediate_values)
 
         def report(epoch: int, value: float, seconds: float) -> None:
-            with exclusive(self.folder):
+            with self._exclusive():
                 if epoch not in reported:  # one that goes on after a death may train it again
                     reported.add(epoch)
                     trial.report(value, epoch)
@@ -274,13 +345,13 @@ class Trials:
         except Pruned:
             ended = state.PRUNED
         except (OSError, KeyboardInterrupt, SystemExit):
-            with exclusive(self.folder):  # left in order: this start was no death
+            with self._exclusive():  # left in order: this start was no death
                 trial.set_user_attr("starts", trial.user_attrs["starts"][:-1])
             raise
         except Exception as error:
             ended = state.FAIL
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        with exclusive(self.folder):
+        with self._exclusive():
             if reason:
                 trial.set_user_attr("reason", reason)
             self.study.tell(trial, score, ended)

@@ -1,0 +1,136 @@
+"""Places that are no folder of this machine: whatever fsspec reaches by a URL, such as s3://bucket/x.
+
+`place` gives such a URL as fsspec's own kind of pathlib.Path, so that code which walks, opens and
+joins paths need not care. Settings are Paths, in which `//` has become `/`: s3:/bucket/x is known
+all the same. Nothing of fsspec is imported before the first URL.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from skyseg_tf.errors import InputError
+
+# No letter of a drive, and no local folder of such a name that anybody would have.
+_URL = re.compile(r"([a-z][a-z0-9+.-]+):/+")
+_PACKAGES = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "http": "aiohttp",
+    "https": "aiohttp",
+}
+_STORAGES = {"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure"}
+
+
+def is_storage_error(error: BaseException) -> bool:
+    """Whether an error is a storage's own, which are no OSErrors: no key, no such endpoint."""
+    return type(error).__module__.partition(".")[0] in _STORAGES
+
+
+def is_remote(path: str | Path) -> bool:
+    """Whether a path is a URL of a place that is not this machine's file system."""
+    found = _URL.match(str(path))
+    return bool(found) and found[1] != "file"
+
+
+def place(path: str | Path) -> Path:
+    """A path, or a URL as a path that can be walked and opened.
+
+    Args:
+      path: of this machine, a URL, a URL that has been a Path, or a result of this function.
+
+    Returns:
+      A pathlib.Path, of a URL but file:// a upath.UPath, which does the same by fsspec. How a
+      storage is reached (keys, endpoints) is said in the way of fsspec and of the storage itself:
+      by environment variables and configuration files.
+
+    Raises:
+      InputError: a kind of URL that there is not, or whose package is not installed.
+    """
+    found = _URL.match(str(path))
+    if not found:
+        return Path(path)
+    kind, rest = found[1], str(path)[found.end() :]
+    if kind == "file":
+        return Path("/", rest)
+    try:
+        from upath import UPath
+
+        reached = UPath(f"{kind}://{rest}")
+        _ = reached.fs  # only now a missing package is missed
+    except ImportError:
+        packages = " ".join(["'skyseg_tf[scale]'", *_PACKAGES.get(kind, "").split()])
+        raise InputError(
+            f"{kind}://{rest}: needs more to be reached (pip install {packages}); or download it first"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{kind}://{rest}: {error}; give a folder or s3://, gs://, ...") from None
+    return reached
+
+
+def below(path: Path, root: Path) -> str:
+    """The path of a file below a root that it lies in, with slashes."""
+    if not is_remote(root):
+        return path.relative_to(root).as_posix()
+    return path.path[len(root.path.rstrip("/")) + 1 :]
+
+
+def list_remote(folder: Path) -> list[tuple[Path, bool, int]]:
+    """(path, whether it is a folder, bytes) of each entry of a folder that is a URL, by one request."""
+    here = folder.path.rstrip("/")
+    entries = []
+    for entry in folder.fs.ls(here, detail=True):
+        name = entry["name"].rstrip("/")
+        if name.strip("/") != here.strip("/"):  # object stores may list the folder in itself
+            is_folder = entry["type"] == "directory"
+            entries.append((folder / name.rsplit("/", 1)[-1], is_folder, entry["size"] or 0))
+    return sorted(entries, key=lambda entry: str(entry[0]))
+
+
+def refresh(path: Path) -> None:
+    """Forgets what fsspec has listed there: other machines may have written since."""
+    if is_remote(path):
+        path.fs.invalidate_cache()
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a folder and all that is in it; it may be missing."""
+    if not is_remote(path):
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    refresh(path)
+    if path.exists():
+        path.fs.rm(path.path, recursive=True)
+
+
+@contextmanager
+def uploaded(path: Path) -> Iterator[Path]:
+    """Yields a local path to write to, and copies the file to a URL when all went well.
+
+    Object stores show a file that is whole or none. The local file has no name in any folder: the
+    kernel frees it with this process, however that dies.
+    """
+    with tempfile.TemporaryFile() as file:
+        aside = Path(f"/proc/self/fd/{file.fileno()}")
+        yield aside
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.fs.put_file(str(aside), path.path)
+
+
+@contextmanager
+def local_copy(path: Path) -> Iterator[Path]:
+    """Yields a local path of the same content: the path itself, or a copy without a name."""
+    if not is_remote(path):
+        yield path
+        return
+    with tempfile.TemporaryFile() as file:
+        copy = f"/proc/self/fd/{file.fileno()}"
+        path.fs.get_file(path.path, copy)
+        yield Path(copy)

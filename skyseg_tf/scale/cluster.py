@@ -1,0 +1,176 @@
+"""The Ray cluster that a command works on: one that runs, or one started for the command alone."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.files.places import is_storage_error
+
+RETRIES = 5  # of a task whose machine or process died
+_LAST_WAIT = 10.0  # seconds for tasks that were told to end
+Key = TypeVar("Key")
+
+
+def import_ray():
+    """Ray, which reports to nobody.
+
+    Raises:
+      InputError: it is not installed.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Else Ray warns of what it will do about the GPUs of tasks that ask for none.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise InputError("--engine ray needs Ray: pip install 'skyseg_tf[scale]'") from None
+    return ray
+
+
+@contextmanager
+def connected(address: str | None, *, shows_output: bool = False) -> Iterator[None]:
+    """Inside, this process may give tasks to a Ray cluster.
+
+    Args:
+      address: of one that runs, or "auto" for the one that this machine is part of; None: one is
+        started on this machine and ends with the block, its files with it.
+      shows_output: what tasks print is printed here.
+
+    Raises:
+      InputError: Ray is not installed, no such cluster, or none can be started.
+    """
+    ray = import_ray()
+    options = {"log_to_driver": shows_output, "logging_level": "ERROR"}
+    with TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        if address is None:
+            options |= {"address": "local", "include_dashboard": False, "_temp_dir": folder}
+            # Ray would make a key of its own for it, and leave it in the home folder.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        else:
+            options |= {"address": address}
+        try:
+            ray.init(**options)
+        except Exception as error:  # Ray's own start fails with a bare one
+            raise InputError(_why_not(address, error)) from None
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _why_not(address: str | None, error: Exception) -> str:
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    if address is None:
+        return (
+            f"--engine ray: Ray does not start on this machine ({line}); free some memory or time"
+        )
+    return (
+        f"--address {address}: no Ray cluster answers there ({line}); start one by "
+        "`ray start --head`, or leave --address out"
+    )
+
+
+def cpus() -> int:
+    """Of all machines of the cluster."""
+    return max(1, int(import_ray().cluster_resources().get("CPU", 1)))
+
+
+def places(cpus: int, gpus: int = 0) -> int:
+    """How many tasks of so many processors and GPUs the cluster has room for at a time.
+
+    Raises:
+      InputError: for none.
+    """
+    wanted = {kind: count for kind, count in (("CPU", cpus), ("GPU", gpus)) if count}
+    nodes = [node["Resources"] for node in import_ray().nodes() if node["Alive"]]
+    found = sum(
+        int(min(node.get(kind, 0) // count for kind, count in wanted.items())) for node in nodes
+    )
+    if not found:
+        raise InputError(
+            f"no machine of the Ray cluster has {cpus} processors and {gpus} GPUs: ask for fewer"
+        )
+    return found
+
+
+def task_of(function: Callable, cpus: int, gpus: int = 0) -> Callable[..., Any]:
+    """What starts a function as a task of the cluster, and again where its process died.
+
+    The task works in the folder of this process, so that relative paths are the same there.
+
+    Args:
+      function: of a module, for it is sent by its name.
+      cpus, gpus: that it takes.
+
+    Returns:
+      The function's arguments -> the task's reference.
+    """
+    task = import_ray().remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(run_in)
+    return partial(task.remote, os.getcwd(), function)
+
+
+def run_in(folder: str, function: Callable, *args: Any) -> Any:
+    """Calls a function in a folder, where that is there: URLs need none."""
+    if os.path.isdir(folder):
+        os.chdir(folder)
+    return function(*args)
+
+
+def run_bounded(
+    start: Callable[[Key, Any], Any], work: Iterable[tuple[Key, Any]], limit: Callable[[], int]
+) -> Iterator[tuple[Key, Any]]:
+    """Has work done by tasks of which few wait at a time, however much there is.
+
+    Args:
+      start: (key, item) -> the task's reference.
+      work: keys with their items, taken as they can be started.
+      limit: how many may be under way; asked for again and again, as machines come and go.
+
+    Yields:
+      (key, result), in the order in which they are done.
+
+    Raises:
+      InputError: of a task, or a task whose process died again and again.
+      OSError: of a task.
+    """
+    ray, waiting = import_ray(), {}
+    work = iter(work)
+    try:
+        while True:
+            while len(waiting) < limit() and (one := next(work, None)) is not None:
+                waiting[start(*one)] = one[0]
+            if not waiting:
+                return
+            done, _ = ray.wait(list(waiting), num_returns=1)
+            key = waiting.pop(done[0])
+            yield key, _result(ray, done[0], key)
+    finally:
+        _cancel(ray, list(waiting))
+
+
+def _result(ray, task, key: object) -> Any:
+    try:
+        return ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, (InputError, OSError)) or is_storage_error(error.cause):
+            raise error.cause from None
+        raise
+    except ray.exceptions.RayError as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(
+            f"{key}: its process died {RETRIES + 1} times, or its machines are gone ({line}); give "
+            "it more memory or machines and run the same command again"
+        ) from None
+
+
+def _cancel(ray, tasks: list) -> None:
+    """Ends tasks and waits for them, so that they tidy up before the cluster is left."""
+    for task in tasks:
+        ray.cancel(task)
+    if tasks:
+        ray.wait(tasks, num_returns=len(tasks), timeout=_LAST_WAIT)

@@ -1,0 +1,63 @@
+"""`skyseg predict` on a Ray cluster: a task for a handful of photos.
+
+A process keeps the model from task to task. Actors would keep it too, but the photos that wait for
+an actor whose machine died wait until that actor has another place, while those of a task go to
+whichever process is free.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from skyseg_tf.masking.backends import Runtime
+from skyseg_tf.masking.photo_jobs import Done, load_model, mask_photos
+from skyseg_tf.masking.photo_stages import Job
+from skyseg_tf.masking.settings import PredictConfig
+from skyseg_tf.scale.cluster import import_ray, places, run_bounded, task_of
+
+_CPUS = 2  # of a task: the network runs in some threads while others read and write
+_MOST = 32  # photos of a task
+
+
+def mask_on_ray(
+    config: PredictConfig, jobs: list[Job], few: bool, tell: Callable[[Done], None]
+) -> None:
+    """An engine of masking.photo_jobs; lives inside cluster.connected.
+
+    At most two tasks for each place to work are under way, so that a machine has its next photos
+    and no more.
+
+    Args:
+      config, jobs, few, tell: see photo_jobs.mask_photos.
+
+    Raises:
+      InputError: a model that cannot be used, or machines that died again and again.
+      OSError: a full or failing disk.
+    """
+    cpus = min(_CPUS, _smallest())
+    size = max(config.batch_size, min(_MOST, -(-len(jobs) // (4 * places(cpus)))))
+    parts = ((start, jobs[start : start + size]) for start in range(0, len(jobs), size))
+    task = task_of(_mask, cpus)
+
+    def begin(start: int, part: list[Job]):
+        return task(config, part, few)
+
+    for _, done in run_bounded(begin, parts, lambda: 2 * places(cpus)):
+        for one in done:
+            tell(one)
+
+
+def _smallest() -> int:
+    """Processors of the smallest machine that has any."""
+    nodes = [node["Resources"] for node in import_ray().nodes() if node["Alive"]]
+    return int(min((node["CPU"] for node in nodes if node.get("CPU")), default=1))
+
+
+def _mask(config: PredictConfig, jobs: list[Job], few: bool) -> list[Done]:
+    done = []
+    mask_photos(config, jobs, few, done.append, _loaded)
+    return done
+
+
+@lru_cache(maxsize=1)
+def _loaded(config: PredictConfig, few: bool) -> Runtime:
+    return load_model(config, few, threads=_CPUS)

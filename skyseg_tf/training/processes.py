@@ -1,0 +1,136 @@
+"""Several processes that train one network: each has its share of every batch, JAX sums the rest.
+
+All do the same, step by step, since what a network computes is computed by all of them together.
+The first one alone keeps what comes out: the others have a run folder of their own that goes away.
+"""
+
+import atexit
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from skyseg_tf.errors import InputError, LostProcess
+from skyseg_tf.training.settings import TrainConfig
+
+if TYPE_CHECKING:  # it imports Keras
+    from skyseg_tf.training.job import Job
+
+_WAIT = 300  # seconds for the others to come
+# What errors say of a sum that one of the processes is not there for any more.
+_LOST = ("Gloo", "NCCL", "UNAVAILABLE", "heartbeat")
+
+
+def join(config: TrainConfig) -> None:
+    """Connects this process with the others, before Keras is imported or has computed anything.
+
+    Raises:
+      InputError: the others do not come, or Keras runs on another backend than JAX.
+    """
+    if config.coordinator is None:
+        return
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    try:
+        import jax
+        import keras
+    except ModuleNotFoundError:
+        raise InputError("--coordinator needs JAX: pip install 'skyseg_tf[jax]'") from None
+    if keras.backend.backend() != "jax":
+        raise InputError(
+            f"--coordinator: Keras runs on {keras.backend.backend()}; set KERAS_BACKEND=jax"
+        )
+    if jax.distributed.is_initialized():  # a training that goes on in the same process
+        return
+    try:
+        jax.distributed.initialize(
+            config.coordinator,
+            config.num_processes,
+            config.process_id,
+            initialization_timeout=_WAIT,
+        )
+    except (RuntimeError, ValueError) as error:
+        line = str(error).strip().splitlines()[0][:200]
+        raise InputError(
+            f"--coordinator {config.coordinator}: process {config.process_id} of "
+            f"{config.num_processes} found no others ({line}); start all of them"
+        ) from None
+
+
+@contextmanager
+def telling_lost_processes(config: TrainConfig) -> Iterator[None]:
+    """Inside, it is said what to do where another process dies.
+
+    Raises:
+      LostProcess: as said, in one line.
+    """
+    if config.coordinator is None:
+        yield
+        return
+    import jax
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        atexit.register(_leave, 128 + signal.SIGINT)
+        raise
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        if not any(word in str(error) for word in _LOST):
+            raise
+        atexit.register(_leave, 2)
+        run = config.resume or config.run
+        raise LostProcess(
+            f"{run}: another of the {config.num_processes} processes has ended before its time; go "
+            f"on with all of them by --resume {run}"
+        ) from None
+
+
+def _leave(status: int) -> None:
+    """Ends this process before JAX takes leave of the others: it would wait for them, and abort."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+@contextmanager
+def heard_once(job: "Job") -> Iterator["Job"]:
+    """Inside, all but the first process are silent, and what they write goes away."""
+    if job.settings.process_id == 0:
+        yield job
+        return
+    with (
+        TemporaryDirectory(prefix="skyseg-") as folder,
+        open(os.devnull, "w") as nowhere,
+        redirect_stdout(nowhere),
+    ):
+        yield job.changed(run=Path(folder, "run"), plots=Path(folder, "plots"), quiet=True)
+
+
+def any_process(config: TrainConfig, here: bool) -> bool:
+    """Whether something is so in any of the processes; all must ask at the same time."""
+    if config.coordinator is None:
+        return here
+    from jax.experimental.multihost_utils import process_allgather
+
+    return bool(np.any(process_allgather(np.array([here]))))
+
+
+@contextmanager
+def alone(config: TrainConfig) -> Iterator[None]:
+    """Inside, networks are built and run by this process, also while it trains with others."""
+    if config.coordinator is None:
+        yield
+        return
+    import keras
+
+    before = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(before)

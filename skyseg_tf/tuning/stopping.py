@@ -1,0 +1,34 @@
+"""How a search is told to end: what has begun is left in order, for the same command to go on."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Inside, Ctrl-C does what SIGTERM does to a training: it saves at the next batch and ends.
+
+    Left to itself, a training would take Ctrl-C for its end and its score for a result.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(*_) -> None:
+        raise SystemExit(143)
+
+    def interrupt(*_) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the second one ends at once
+        signal.raise_signal(signal.SIGTERM)
+
+    before = [signal.signal(signal.SIGTERM, leave), signal.signal(signal.SIGINT, interrupt)]
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt):
+        print("search stopped: the same command goes on with it", flush=True)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])

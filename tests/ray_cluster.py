@@ -1,0 +1,51 @@
+"""A Ray cluster on this machine, of which a node can die."""
+
+import os
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+# Limits to Ray's starts, which a busy machine takes longer for; its workers would wait for others.
+PATIENCE = {
+    "RAY_agent_register_timeout_ms": "600000",
+    "RAY_gcs_server_port_wait_time_s": "300",
+    "RAY_raylet_start_wait_time_s": "300",
+    "RAY_worker_niceness": "0",
+    "RAY_worker_register_timeout_seconds": "600",
+}
+
+
+def with_this_package() -> str:
+    """A PYTHONPATH by which Ray's processes find what is tested."""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(filter(None, [str(TESTS.parent), str(TESTS), *given]))
+
+
+def one_processor() -> dict:
+    """What a node is made of. Ports are named, since Ray waits but 15 s for those of its agents."""
+    agents = ("metrics_agent", "metrics_export", "dashboard_agent_listen", "runtime_env_agent")
+    free = [socket.create_server(("127.0.0.1", 0)) for _ in agents]
+    ports = {f"{agent}_port": one.getsockname()[1] for agent, one in zip(agents, free, strict=True)}
+    for one in free:
+        one.close()
+    return {"num_cpus": 1} | ports
+
+
+@contextmanager
+def a_node_dies(cluster, when, afterwards=lambda: None):
+    """Inside, a node is killed as soon as `when()` says so; then `afterwards` is called."""
+    killed = threading.Event()
+
+    def kill():
+        while not when():
+            time.sleep(0.01)
+        cluster.remove_node(sorted(cluster.worker_nodes, key=str)[0], allow_graceful=False)
+        afterwards()
+        killed.set()
+
+    threading.Thread(target=kill, daemon=True).start()
+    yield
+    assert killed.wait(10)

@@ -1,0 +1,179 @@
+"""A Ray cluster of three nodes, of which one dies: the results are those of one machine."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn_trees import add_scene, write_photo
+from ray_cluster import PATIENCE, a_node_dies, with_this_package
+from test_processes import assert_same_weights, tiny_settings, train_by_two
+from test_scale import config, content, masks
+
+from skyseg_tf.build import build
+from skyseg_tf.data.copies import local_records
+from skyseg_tf.data.examples import STORAGES
+from skyseg_tf.data.records import read_manifest, read_tfrecord
+from skyseg_tf.files.places import place
+from skyseg_tf.masking.settings import PredictConfig
+from skyseg_tf.predict import predict
+from skyseg_tf.train import train
+from skyseg_tf.training.settings import TrainConfig
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def left_behind(folder) -> list:
+    return list(folder.rglob(".*"))
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_build_on_three_nodes_of_which_one_dies(three_nodes, tmp_path, storage):
+    tree, out = tmp_path / "tree", tmp_path / "there"
+    for seed in range(24):
+        add_scene(tree, "train" if seed % 4 else "val", f"city{seed % 3}", seed, size=(512, 1024))
+    settings = replace(config(tree, tmp_path / "here", storage=storage), shards=12)
+    build(settings)
+
+    def some_are_done():
+        return len(list(out.glob("*.tfrecord")) + list(out.glob(".build/uint8/*.tfrecord"))) > 3
+
+    on_ray = replace(settings, out=out, engine="ray", address=three_nodes.address)
+    with a_node_dies(three_nodes, some_are_done):
+        build(on_ray)
+    assert content(out) == content(tmp_path / "here")
+    assert not left_behind(out)
+
+
+def test_masks_of_three_nodes_of_which_one_dies(three_nodes, photos, tmp_path, capsys):
+    for number in range(6, 40):
+        write_photo(photos / f"{number % 2}/{number}.png", number, (480, 640))
+    out = tmp_path / "there"
+    settings = PredictConfig((str(photos),), tmp_path / "here", quiet=True)
+    assert predict(settings) == 1
+    on_ray = replace(settings, out=out, engine="ray", address=three_nodes.address, resume=True)
+    with a_node_dies(three_nodes, lambda: len(list(out.rglob("*.png"))) > 3):
+        assert predict(on_ray) == 1
+    assert capsys.readouterr().err.count("torn.png: not a readable image") == 2
+    assert masks(out) == masks(tmp_path / "here")
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    assert predict(on_ray) == 1
+    assert times == {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+
+
+def test_everything_on_s3(tree, photos, tiny, undrawn, tmp_path, monkeypatch):
+    """Ray is started by the commands themselves; moto answers for S3."""
+    for package in ("ray", "s3fs"):
+        pytest.importorskip(package)
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "drawn")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        for name, value in (PATIENCE | {"PYTHONPATH": with_this_package()}).items():
+            monkeypatch.setenv(name, value)
+        storage = place("s3://bucket").fs
+        storage.mkdir("bucket")
+        storage.put(str(tree), "bucket/tree", recursive=True)
+        storage.put(str(photos), "bucket/photos", recursive=True)
+        build(config(tree, tmp_path / "here"))
+        build(config(Path("s3://bucket/tree"), Path("s3://bucket/records"), engine="ray"))
+        assert content("s3://bucket/records") == content(tmp_path / "here")
+        assert not [name for name in storage.find("bucket/records") if "/." in name]
+        folder = local_records("s3://bucket/records", tmp_path / "copies", quiet=True)
+        assert read_manifest(folder) == read_manifest(tmp_path / "here")
+        shard = read_manifest(folder).splits["val"].shards[0].file
+        there = read_tfrecord(f"s3://bucket/records/{shard}", copies=tmp_path / "copies")
+        for pair, same in zip(there, read_tfrecord(tmp_path / "here" / shard), strict=True):
+            np.testing.assert_array_equal(pair["image"], same["image"])
+        for name, records in (("one", tmp_path / "here"), ("two", Path("s3://bucket/records"))):
+            settings = tiny_settings(records, tmp_path / name, data=tmp_path / "copies")
+            train(settings)
+        assert_same_weights(tmp_path / "two", tmp_path / "one")
+        predict(PredictConfig((str(photos),), tmp_path / "masks", quiet=True))
+        there = PredictConfig(("s3://bucket/photos",), Path("s3://bucket/masks"), quiet=True)
+        assert predict(replace(there, engine="ray")) == 1
+        assert masks("s3://bucket/masks") == masks(tmp_path / "masks")
+    finally:
+        server.stop()
+
+
+# --- search ---
+
+
+def test_a_search_on_three_nodes_of_which_one_dies(three_nodes, tmp_path):
+    pytest.importorskip("optuna")
+    from tiny_training import objective
+
+    from skyseg_tf.scale.cluster import connected
+    from skyseg_tf.scale.trials import run_on_ray
+    from skyseg_tf.tuning.space import parse_space
+    from skyseg_tf.tuning.trials import Plan, Trials
+
+    texts = ("batch_size=2,4", "learning_rate=0.01,0.001,0.0001")
+    space = parse_space(texts, TrainConfig, ("batch_size", "learning_rate"))
+    trials = Trials(tmp_path, Plan(space, "grid"), "journal")
+    told = []
+
+    def some_run():
+        return len(list(tmp_path.glob("trial_*/epochs.txt"))) > 3
+
+    with connected(three_nodes.address), a_node_dies(three_nodes, some_run):
+        run_on_ray(1, 0)(trials, objective, told.append)
+    rows = trials.rows()
+    assert [row.number for row in rows] == list(range(6))
+    assert sorted(row.number for row in told) == list(range(6))
+    for row in rows:
+        assert row.state == "finished"
+        assert row.score == row.params["learning_rate"] * 4 / row.params["batch_size"]
+    starts = [len(path.read_text().split()) for path in tmp_path.glob("trial_*/starts.txt")]
+    assert sorted(starts) == [1, 1, 1, 1, 1, 2]  # one was taken up again
+
+
+# --- train ---
+
+
+@contextmanager
+def the_head_is_taken():
+    """Yields what frees it."""
+    import ray
+
+    class Taken:
+        def is_so(self) -> bool:
+            return True
+
+    head = {"node:__internal_head__": 0.001}
+    taken = ray.remote(num_cpus=1, resources=head)(Taken).remote()
+    assert ray.get(taken.is_so.remote())
+    yield partial(ray.kill, taken)
+
+
+def test_a_training_on_three_nodes_of_which_one_dies(three_nodes, records, tmp_path, capsys):
+    """Each of two nodes has a process of the training; the third takes the place of the one that dies."""
+    pytest.importorskip("jax")
+    from tiny_training import train as train_tiny
+
+    from skyseg_tf.scale.cluster import connected
+    from skyseg_tf.scale.together import run_together
+    from skyseg_tf.train import train_along
+
+    settings = tiny_settings(records, tmp_path / "alone", epochs=4)
+    train_by_two(settings)
+    run = tmp_path / "run"
+    on_ray = replace(settings, run=run, engine="ray", workers=2, address=three_nodes.address)
+    under_way = (run / "checkpoints/best.npz").exists
+    with (
+        connected(three_nodes.address, shows_output=True),
+        the_head_is_taken() as free_it,
+        a_node_dies(three_nodes, under_way, free_it),
+    ):
+        assert run_together(partial(train_along, on_ray, train_tiny), 2, 1, 0) == run
+    assert "all begin anew" in capsys.readouterr().out
+    assert_same_weights(run, tmp_path / "alone")
+    assert (run / "metrics.json").is_file()
+    assert [path.name for path in left_behind(run)] == [".training"]  # the lock of every run
