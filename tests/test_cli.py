@@ -109,6 +109,19 @@ def test_the_exit_status_is_a_number_that_the_command_returns_and_nothing_else(r
     assert error.value.code == status
 
 
+def test_the_home_folder_is_meant_wherever_a_path_begins_with_it(monkeypatch):
+    from skyseg_tf.masking.settings import PredictConfig
+    from skyseg_tf.training.settings import TrainConfig
+
+    monkeypatch.setenv("HOME", "/home/me")
+    home = Path("/home/me")
+    told = parse_flags(TrainConfig, ["--run=~/runs/a", "--source", "~/city", "--plots=x~/y"], "")
+    assert (told.run, told.source, told.plots) == (home / "runs/a", home / "city", Path("x~/y"))
+    told = parse_flags(PredictConfig, ["~/a.jpg", "./~/b.jpg", "--model=~/m.onnx", "--out=~"], "")
+    assert [str(path) for path in told.inputs] == ["/home/me/a.jpg", "./~/b.jpg"]
+    assert (str(told.model), told.out) == ("/home/me/m.onnx", home)
+
+
 def test_flags_depart_from_the_defaults(capsys):
     @dataclass(frozen=True, kw_only=True)
     class Config:

@@ -32,11 +32,13 @@ from skyseg_tf.dashboard_pages import (
     uploads,
 )
 from skyseg_tf.dashboard_pages.folders import Folders
+from skyseg_tf.data.drawing.dataset import scene_seed
 from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import read_image, read_mask
+from skyseg_tf.images import SKY_TINT, read_image, read_mask
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking.formats import encode_prediction
+from skyseg_tf.masking.prediction import enlarge
 from skyseg_tf.masking.runtime import ModelFacts, Runtime
 from skyseg_tf.runs.history import read_history
 from tools import dashboard_pictures
@@ -179,6 +181,8 @@ def test_a_changed_model_has_another_stamp(folders):
 def test_samples_of_a_cityscapes_tree(tree):
     samples, notes = sample_choices.find_samples(tree)
     pairs = find_pairs(tree)
+    assert pairs[0].split == "train"  # and that is where no visitor starts
+    pairs = sorted(pairs, key=lambda pair: pair.split == "train")
     assert [sample.pair for sample in samples if sample.pair] == pairs
     assert not notes
     loaded = sample_choices.load_sample(samples[0], SCHEMES["sky"], frames=2)
@@ -214,7 +218,7 @@ def test_photos_beside_a_tree_are_found(tmp_path, tree):
     Image.fromarray(blue_photo()).save(tmp_path / "mine.jpg")
     samples, notes = sample_choices.find_samples(tmp_path)
     found = [sample.label for sample in samples if sample.pair]
-    assert found == [f"{pair.split}/{pair.name}" for pair in find_pairs(tree)] + ["mine"]
+    assert {*found} == {f"{pair.split}/{pair.name}" for pair in find_pairs(tree)} | {"mine"}
     assert not notes
     assert samples[len(found) - 1].pair.mask is None
 
@@ -247,6 +251,18 @@ def test_without_a_folder_there_are_drawn_scenes(tmp_path, monkeypatch):
     assert (loaded.truth == SCHEMES["cityscapes19"].class_names.index("sky")).any()
 
 
+def test_drawn_samples_are_of_no_training():
+    trained = {
+        scene_seed(split, i, seed)
+        for seed in range(9)
+        for split in ("train", "val")
+        for i in range(999)
+    }
+    seeds = [sample.seed for sample in sample_choices.drawn_samples()]
+    assert len(set(seeds)) == len(seeds)
+    assert not trained & set(seeds)
+
+
 # --- runs ---
 
 
@@ -264,7 +280,7 @@ def test_unlike_protocols_never_share_a_table(tmp_path):
     assert not damaged
     row = run_facts.table_rows(groups[1], {first: "a", second: "b"})[0]
     assert row["sky IoU"] == 0.7
-    assert row["boundary F"] == 0.5
+    assert row["sky boundary F"] == 0.5
     (other / "metrics.json").write_text("{")
     _, damaged = run_facts.group_scores([other])
     assert "metrics.json: damaged, not JSON" in damaged[0]
@@ -342,6 +358,7 @@ def test_history_is_read_or_refused(tmp_path):
     best = next(trace for trace in figure.data if trace.name == "best epoch")
     assert list(best.x) == [2.0]
     assert list(best.y) == [0.9]
+    assert 0.5 < figure.layout.xaxis.range[0] < 1  # no epoch 0
     (run / "history.csv").write_text("epoch,loss\n1,much\n")
     with pytest.raises(InputError, match="damaged"):
         read_history(run)
@@ -399,7 +416,9 @@ def test_inspect_shows_scores_that_hold(folders, tree):
     app = run_page("inspect_photo", folders)
     pick_model(app, "blue")
     app.toggle(key="refined").set_value(False).run()
-    pair = find_pairs(tree)[0]
+    pair = find_pairs(tree, splits=["val"])[0]
+    opened = app.selectbox(key="photo").value.pair  # a photo that no training saw
+    assert (opened.split, opened.name) == ("val", pair.name)
     stored, sky = read_mask(pair.mask), blue_probs(read_image(pair.image))[..., 0]
     counted, truth = np.isin(stored, range(7, 34)), stored == SKY_ID
     for threshold in (0.5, 0.9):
@@ -409,7 +428,7 @@ def test_inspect_shows_scores_that_hold(folders, tree):
         assert abs(float(metric(app, "Sky IoU")[0]) - both / either) < 2e-3
         assert abs(float(metric(app, "Sky share")[0].split()[0]) - 100 * called.mean()) < 0.11
     table = app.dataframe[0].value
-    assert set(table["class"]) == {"not sky", "sky", "mean of the classes here"}
+    assert set(table["class"]) == {"not sky", "sky", "mean IoU"}
     assert not app.error
 
 
@@ -490,6 +509,8 @@ def test_upload_page(folders):
     assert not app.exception
     assert not app.error
     assert metric(app, "Sky share") == ["33.3 %"]
+    app.toggle(key="upload_refined").set_value(False).run()
+    assert not app.exception
     app.selectbox(key="format").set_value("colmap").run()
     assert "photo.png.png" in messages(app.caption)
     app.file_uploader(key="upload").set_value(("bad.png", b"x" * 99, "image/png")).run()
@@ -532,7 +553,7 @@ def test_pages_of_runs(folders, tree):
     app = run_page("training", folders)
     app.multiselect(key="curves").set_value(["one", "two"]).run()
     assert not app.exception
-    assert list(app.dataframe[0].value["best val IoU"]) == [0.7, 0.7]
+    assert list(app.dataframe[0].value["best sky IoU"]) == [0.7, 0.7]
     app = run_page("all_runs", folders)
     assert [len(table.value) for table in app.dataframe] == [2, 1, 1]
     app = run_page("worst_photos", folders)
@@ -543,6 +564,75 @@ def test_pages_of_runs(folders, tree):
         key: app.session_state[key] for key in ("opened", "kept_photo")
     })  # fmt: skip
     assert opened.selectbox(key="photo").value.pair.name == names[0]
+
+
+def test_the_edge_toggle_of_an_upload_decides(folders, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        session,
+        "enlarge",
+        lambda *args, refined: asked.append(refined) or enlarge(*args, refined=refined),
+    )
+    app = run_page("your_photo", folders)
+    pick_model(app, "blue")
+    app.file_uploader(key="upload").set_value(("photo.png", png(blue_photo()), "image/png")).run()
+    app.toggle(key="upload_refined").set_value(False).run()
+    assert not app.exception
+    assert asked == [True, False]
+
+
+def test_scores_of_other_kinds_have_other_names(folders):
+    """The IoU in a history, and the boundary F of a training, are of sky or of all classes."""
+    sky, city = (make_run(folders.runs / name) for name in ("sky", "city"))
+    for run, scheme in ((sky, "sky"), (city, "cityscapes19")):
+        facts = {"scheme": SCHEMES[scheme].as_dict()}
+        (run / "dataset.json").write_text(json.dumps(facts))
+        scores = json.loads((run / "metrics.json").read_text()) | {"boundary_f": 0.25}
+        scores["iou"] = dict.fromkeys(SCHEMES[scheme].class_names, 0.5)
+        (run / "metrics.json").write_text(json.dumps(scores))
+    app = run_page("training", folders)
+    app.multiselect(key="curves").set_value(["sky", "city"]).run()
+    assert not app.exception
+    table = app.dataframe[0].value.set_index("run")
+    assert table["best sky IoU"].dropna().to_dict() == {"sky": 0.7}
+    assert table["best mean IoU"].dropna().to_dict() == {"city": 0.7}
+    assert [heading.value for heading in app.subheader] == ["Loss", "Sky IoU or mean IoU"]
+    rows = [run_facts.table_rows(group, {})[0] for group in run_facts.group_scores([sky, city])[0]]
+    assert sorted(key for row in rows for key in row if "boundary" in key) == [
+        "boundary F of all classes", "sky boundary F"
+    ]  # fmt: skip
+
+
+def test_a_training_shows_by_itself(folders):
+    (folders.runs / "young").mkdir(parents=True)
+    (folders.runs / "young" / "config.json").write_text('{"model": "skyline"}')
+    app = run_page("training", folders)
+    assert "young has not finished an epoch yet" in messages(app.info)
+    history = make_run(folders.runs / "other") / "history.csv"
+    history.rename(folders.runs / "young" / "history.csv")
+    st.cache_data.clear()
+    app.run()
+    assert list(app.dataframe[0].value["epochs"]) == [3]
+
+
+def test_worst_photos_show_their_prediction(folders, tree, monkeypatch):
+    shown = []
+    monkeypatch.setattr(session, "picture", lambda image: shown.append(image))
+    names = [pair.name for pair in find_pairs(tree, splits=["train"])][:2]
+    run = make_run(folders.runs / "one")
+    add_evaluation(run, tree, dict.fromkeys(names, 0.5), protocol="photo")
+    run_page("worst_photos", folders)
+    assert len(shown) == 2  # without a model the photos alone
+    (run / "exports").mkdir()
+    blue_model(run / "exports" / "model_f32.onnx", long_side=192)
+    st.cache_data.clear()
+    app = run_page("worst_photos", folders)
+    assert not app.exception
+    assert not app.warning
+    assert len(shown) == 2 + 4  # each photo, and beside it what the model says
+    tinted = [(image == SKY_TINT).all(-1).any() for image in shown]
+    assert any(tinted[3::2])
+    assert not any(tinted[:2] + tinted[2::2])
 
 
 def test_the_script_itself(folders, monkeypatch):
@@ -652,7 +742,7 @@ def server(folders, tree):
 
 
 @pytest.mark.slow
-def test_every_page_in_a_browser(server, tmp_path, tree):
+def test_every_page_in_a_browser(server, folders, tmp_path, tree):
     api = pytest.importorskip("playwright.sync_api")
     height, width = read_image(find_pairs(tree)[0].image).shape[:2]
     aspect = width / height
@@ -688,8 +778,22 @@ def test_every_page_in_a_browser(server, tmp_path, tree):
                 page.set_viewport_size({"width": width, "height": 900})
             context.close()
         _use(browser, server)
+        _watch(browser, server, folders.runs)
         browser.close()
         assert not elsewhere
+
+
+def _watch(browser, server: str, runs: Path) -> None:
+    """The epochs of a training that goes on show by themselves."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{server}/training")
+    dashboard_pictures.wait_until_drawn(page)
+    points = "document.querySelector('.js-plotly-plot').data[0].x.length"
+    assert page.evaluate(points) == 3
+    for history in runs.glob("*/history.csv"):
+        with open(history, "a") as file:
+            file.write("4,0.2,0.5,0.8,0.75,30\r\n")
+    page.wait_for_function(f"{points} === 4", timeout=60_000)
 
 
 def _use(browser, server: str) -> None:

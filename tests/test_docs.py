@@ -24,7 +24,9 @@ from skyseg_tf.console.parsing import flags_of
 from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.data.examples import STORAGES
+from skyseg_tf.export import export
 from skyseg_tf.exporters.formats import FORMATS as EXPORT_FORMATS
+from skyseg_tf.exporters.settings import ExportConfig
 from skyseg_tf.labels import LABEL_ID
 from skyseg_tf.masking.formats import FORMATS as MASK_FORMATS
 from skyseg_tf.masking.runtime import model_suffixes
@@ -275,6 +277,25 @@ def test_runnable_blocks_run(page, drawn, tmp_path):
     if page.name == "colmap.md":
         frames = json.loads((folder / "scene" / "transforms.json").read_text())["frames"]
         assert all((folder / "scene" / frame["mask_path"]).is_file() for frame in frames)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_exports_run_in_python_as_the_page_says(drawn, tmp_path):
+    """Each runtime's lines, with exports of a packaged network under the names of the page."""
+    blocks = [block for block in blocks_of(DOCS / "export.md") if block.language in PYTHON]
+    blocks = [block for block in blocks if block.reason]
+    shutil.copy(drawn / "photo.jpg", tmp_path)
+    forms = ("onnx", "openvino", "litert", "saved_model")
+    for form, block in zip(forms, blocks, strict=True):
+        (name,) = re.findall(r'"((?:saved_)?model_[\w.]+)"', block.text)
+        out = tmp_path / name
+        export(ExportConfig("skyline_drawn", form, image_size=(256, 512), out=out, photos=2))
+        code = f"{block.text}\nassert probs.shape == (256, 512, 1), probs.shape"
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{block}\n{done.stderr[-2000:]}"
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ from PIL import Image
 
 from skyseg_tf import images
 from skyseg_tf.errors import InputError
+from skyseg_tf.labels import SCHEMES
+from skyseg_tf.scoring.plots import prediction_pictures
 
 
 def encoded(picture: Image.Image, **options) -> bytes:
@@ -174,3 +176,16 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path):
                 images.check_folder(Path(shared) / "closed" / "deep")
         finally:
             os.seteuid(os.getuid())
+
+
+def test_a_prediction_shows_on_a_sky_of_the_classes_own_color():
+    scheme = SCHEMES["sky"]
+    photo = np.full((40, 60, 3), scheme.colors[1], np.uint8)
+    truth = np.ones((40, 60), np.uint8)
+    pred = truth.copy()
+    pred[20:] = 0
+    shown = prediction_pictures(photo, truth, pred, scheme)[2]
+    assert (np.abs(shown[:20].astype(int) - photo[:20]).max(-1) > 50).all()
+    assert np.array_equal(shown[20:], photo[20:])
+    many = images.draw_overlay(photo, pred, SCHEMES["streets11"])
+    assert np.array_equal(many, images.overlay(photo, pred, SCHEMES["streets11"].palette))

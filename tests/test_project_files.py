@@ -4,6 +4,8 @@ import fnmatch
 import json
 import re
 import shlex
+import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,11 @@ import yaml
 from test_docs import check_command, commands_in
 
 from skyseg_tf import __version__
+from skyseg_tf.runs.packaged import read_packaged
+from skyseg_tf.training.settings import TrainConfig
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "skyseg_tf"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
@@ -68,8 +73,30 @@ def test_citation_and_pipeline_speak_of_this_version():
     made = {next(iter(out)) for stage in pipeline["stages"].values() for out in stage["outs"]}
     for name, stage in pipeline["stages"].items():
         assert set(stage.get("deps", ())) <= made, name
-        ((verb, *flags),) = commands_in(stage["cmd"])
-        check_command(verb, flags, name)
+        lines = [stage["cmd"]] if isinstance(stage["cmd"], str) else stage["cmd"]
+        for (verb, *flags), *others in map(commands_in, lines):
+            assert not others
+            check_command(verb, flags, name)
+    (defaults,) = pipeline["vars"]
+    assert defaults["epochs"] == TrainConfig().epochs
+    drawn = pipeline["stages"]["data"]["cmd"].replace("${scenes}", str(defaults["scenes"]))
+    (target,) = re.findall(r"-m skyseg_tf\.(scenes .*)", (ROOT / "Makefile").read_text())
+    assert drawn == f"skyseg {target}".replace("demo_scenes", "dvc_scenes")
+
+
+def test_a_release_holds_the_weights_and_their_hashes(tmp_path):
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
+    steps = {step.get("name"): step for step in workflow["jobs"]["build"]["steps"]}
+    (tmp_path / "skyseg_tf").symlink_to(PACKAGE)
+    script = ["bash", "-euo", "pipefail", "-c", steps["The packaged weights"]["run"]]
+    subprocess.run(script, cwd=tmp_path, check=True)
+    folder = tmp_path / "weights"
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
+    for name in read_packaged()["models"]:
+        with tarfile.open(folder / f"{name}.tar.gz") as archive:
+            there = {entry.name for entry in archive.getmembers() if entry.isfile()}
+        files = (path for path in (PACKAGE / "weights" / name).rglob("*") if path.is_file())
+        assert there == {str(path.relative_to(PACKAGE / "weights")) for path in files}
 
 
 def test_hooks_run_files_that_there_are():

@@ -1,6 +1,7 @@
 """A command's flags: a dataclass in, its values out; slips of the keyboard are told in one line."""
 
 import inspect
+import os
 import re
 import shlex
 import sys
@@ -134,7 +135,7 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
     Raises:
       InputError: a flag that there is not, or a value that it does not take.
     """
-    app, given = command_app(config, prog), []
+    app, given, argv = command_app(config, prog), [], [_at_home(word) for word in argv]
     if _asks_for_help(argv):  # cyclopts would read all flags once more before it sees that
         app.asks_for_help = True
         app.help_print([])
@@ -153,6 +154,12 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
         return parsed
     names = [argument.field_info.name for argument in given]
     return replace(default, **{name: getattr(parsed, name) for name in names})
+
+
+def _at_home(word: str) -> str:
+    """A word with the folder that its ~ stands for: shells leave that of --out=~/x as it is."""
+    flag, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    return f"{flag}{equals}{os.path.expanduser(value)}"
 
 
 def _was_rounded(argument: Argument) -> bool:

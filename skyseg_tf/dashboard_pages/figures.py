@@ -9,8 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from skyseg_tf.images import SKY_TINT, resize_image, resize_mask
-from skyseg_tf.masking.formats import draw_overlay
+from skyseg_tf.images import SKY_TINT, draw_overlay, resize_image, resize_mask
 from skyseg_tf.masking.prediction import Prediction
 
 TRAIN, VAL = "#2c7fb8", "#d95f0e"  # as plots.plot_learning_curves
@@ -160,12 +159,15 @@ def curves_figure(histories: dict[str, dict[str, list[float]]], key: str) -> go.
     figure.update_layout(
         height=360,
         hovermode="x unified",
+        uirevision="kept",  # a page that is drawn anew as a training goes on keeps its zoom
         showlegend=alone,
         margin=dict.fromkeys("lrtb", 8),
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )
     limits = [0, 1] if key == "iou" else None
-    figure.update_xaxes(title="epoch", rangemode="tozero", automargin=True)
+    last = max(history["epoch"][-1] for history in histories.values())
+    figure.update_xaxes(title="epoch", range=[0.8, max(last, 2) + 0.2], automargin=True)
+    figure.update_xaxes(tick0=1, dtick=1 if last <= 12 else None)
     figure.update_yaxes(title=None, rangemode="tozero", automargin=True, range=limits)
     return figure
 

@@ -20,8 +20,9 @@ from skyseg_tf.scoring.scores import BOUNDARY_TOLERANCE
 
 _NONE = ModelChoice("None", "", 0)
 _IOU = "Pixels that are sky in truth and prediction, of those that are sky in either: 1 is perfect."
+_ACCURACY = "Pixels whose class is right, of those that have one in truth."
 _MEAN = "The same for each class in this photo, and their mean."
-_EDGE = "How well the sky's edge is met, to 2 pixels: 1 is perfect."
+_BOUNDARY = "How well the sky's edge is met, to 2 pixels: 1 is perfect."
 
 
 def show() -> None:
@@ -65,12 +66,7 @@ def _compare(sides: list["_Side"]) -> None:
         cut = next((side.runtime for side in sides if side.scheme.has_threshold), None)
         threshold = session.threshold_slider(cut, "threshold") if cut else None
     with controls[1]:
-        refined = st.toggle(
-            "Edges follow the photo",
-            True,
-            key="refined",
-            help="Brings the mask to the photo's full size along its edges, down to wires.",
-        )
+        refined = session.edge_toggle("refined")
     for side in sides:
         side.ask(threshold, refined)
     _draw(sides)
@@ -163,8 +159,8 @@ def _figures_of(side: _Side) -> None:
         told.append(("Mean IoU", _figure(metrics.mean_iou(side.matrix)), _MEAN))
         if sky is not None:
             edges = metrics.boundary_counts(side.loaded.truth, side.ids, sky, BOUNDARY_TOLERANCE)
-            told.append(("Edge F, 2 px", _figure(metrics.boundary_f(edges)), _EDGE))
-        told.append(("Pixels right", f"{100 * metrics.pixel_accuracy(side.matrix):.1f} %", None))
+            told.append(("Sky boundary F", _figure(metrics.boundary_f(edges)), _BOUNDARY))
+        told.append(("Pixel accuracy", _figure(metrics.pixel_accuracy(side.matrix)), _ACCURACY))
     if prediction.sky is not None:
         told.append(("Sky share", f"{100 * prediction.sky_share:.1f} %", None))
     with st.container(horizontal=True, gap="medium"):
@@ -258,7 +254,7 @@ def _iou_table(sides: list[_Side]) -> None:
         rows = zip(side.scheme.class_names, values, strict=True)
         columns[side.choice.label] = {
             **{name: value for name, value in rows if not np.isnan(value)},
-            "mean of the classes here": metrics.mean_iou(side.matrix),
+            "mean IoU": metrics.mean_iou(side.matrix),
         }
     table = pd.DataFrame(columns).rename_axis("class").reset_index()
     st.dataframe(

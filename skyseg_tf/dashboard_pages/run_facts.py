@@ -10,6 +10,7 @@ from skyseg_tf.data.encodings import guess_mask_encoding
 from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.json_file import read_object
+from skyseg_tf.labels import stored_scheme
 from skyseg_tf.scoring.comparison import COMPARED, read_evaluation, read_scores
 from skyseg_tf.scoring.evaluation import RANKED_SHARE
 
@@ -105,13 +106,24 @@ def network_of(run: Path) -> str:
         return ""
 
 
+def trains_for_sky(run: Path) -> bool:
+    """Whether the IoU of a run's history is that of sky, and not the mean over its classes."""
+    try:
+        facts = _read_json(run / "dataset.json")
+        return stored_scheme(facts["scheme"], facts.get("class_names"), run).is_binary
+    except (InputError, KeyError):  # a run of the first version holds no such file
+        return True
+
+
 def table_rows(group: Group, names: dict[Path, str]) -> list[dict]:
     """A table of a group: one row per run, numbers as numbers so that they sort."""
     rows = []
     for row in group.runs:
         scores = row.scores
         sky = scores.get("sky") or {}
-        edge = (sky.get("boundary_f") or {}).get("2") or scores.get("boundary_f")
+        evaluated = (sky.get("boundary_f") or {}).get("2")
+        of_sky = evaluated is not None or trains_for_sky(row.run)
+        edge = scores.get("boundary_f") if evaluated is None else evaluated
         rows.append(
             {
                 "run": names.get(row.run, row.run.name),
@@ -119,7 +131,8 @@ def table_rows(group: Group, names: dict[Path, str]) -> list[dict]:
                 "sky IoU": scores["iou"].get("sky"),
                 "mean IoU": scores["mean_iou"],
                 "pixel accuracy": scores.get("pixel_accuracy"),
-                "boundary F": edge,
+                "sky boundary F": edge if of_sky else None,
+                "boundary F of all classes": None if of_sky else edge,
                 "calibration error": sky.get("calibration_error"),
                 "scored": time.strftime("%Y-%m-%d %H:%M", time.localtime(row.when)),
             }
@@ -178,6 +191,13 @@ def _place(row: dict[str, str]) -> tuple[tuple[float, float], BadPhoto] | None:
     if not true:
         return (value, -wrong), BadPhoto(name, f"no sky, {100 * predicted:.1f} % called sky")
     return (value, -wrong), BadPhoto(name, f"sky IoU {value:.3f}")
+
+
+def refines(run: Path, evaluation: str) -> bool:
+    """Whether the masks that an evaluation scored follow the photos' edges."""
+    scores = read_evaluation(run, evaluation)
+    asked = (scores.get("settings") or {}).get("refine", True)
+    return bool(asked) and scores["protocol_facts"].get("protocol") == "photo"
 
 
 def samples_of_evaluation(run: Path, evaluation: str, names: list[str]) -> dict[str, Sample]:

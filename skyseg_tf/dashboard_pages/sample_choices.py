@@ -10,6 +10,7 @@ import numpy as np
 
 from skyseg_tf.dashboard_pages.model_choices import stamp_of
 from skyseg_tf.data.clips import clip_frames
+from skyseg_tf.data.drawing.dataset import scene_seed
 from skyseg_tf.data.drawing.scenes import FPS, draw_scene
 from skyseg_tf.data.encodings import claimed_encoding, guess_mask_encoding
 from skyseg_tf.data.layouts import Pair
@@ -22,16 +23,17 @@ from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.labels import Encoding, LabelScheme, decode_mask
 
 DRAWN_SIZE = (256, 512)
-# Scenes of data.scenes with something to see in each: seed, what it shows.
+# Scenes of the test split, which has no truth to train on, with something to see in each: number in
+# the split, what it shows.
 _DRAWN = (
-    (12, "country road, wires"),
-    (8, "street, scattered clouds"),
-    (13, "low sun between trees"),
-    (17, "fog"),
-    (7, "wet street, overcast"),
-    (1, "tram wires"),
-    (4, "night"),
-    (18, "houses, no sky"),
+    (32, "country road, clouds"),
+    (28, "street, scattered clouds"),
+    (17, "wires before a pale sky"),
+    (23, "dusk behind trees"),
+    (13, "fog"),
+    (7, "wet motorway, overcast"),
+    (37, "night"),
+    (35, "a room, no sky"),
 )
 _MASK_FOLDERS = {"gtFine", "masks", "annotations", "leftImg8bit_sequence"}
 
@@ -76,11 +78,11 @@ class LoadedSample:
 
 def drawn_samples() -> list[Sample]:
     """Scenes that need no file."""
-    return [Sample(f"Drawn scene: {what}", seed=seed) for seed, what in _DRAWN]
+    return [Sample(f"Drawn scene: {what}", seed=scene_seed("test", n)) for n, what in _DRAWN]
 
 
 def find_samples(folder: Path) -> tuple[list[Sample], list[str]]:
-    """Samples in a folder, then the drawn ones.
+    """Samples in a folder, then the drawn ones; first those of splits that nobody trains on.
 
     Args:
       folder: a dataset in any of layouts.LAYOUTS; or leftImg8bit and gtFine without folders for
@@ -93,7 +95,7 @@ def find_samples(folder: Path) -> tuple[list[Sample], list[str]]:
         return drawn_samples(), []
     notes, pairs, encoding = [], [], None
     try:
-        pairs = scan_tree(folder).pairs
+        pairs = sorted(scan_tree(folder).pairs, key=lambda pair: pair.split == "train")
         if any(pair.mask for pair in pairs):
             encoding = guess_mask_encoding(pairs, sample=5, strict=False)
     except InputError as error:

@@ -290,6 +290,12 @@ def answer(
     return replace(told, prediction=replace(told.prediction, ids=ids))
 
 
+def edge_toggle(key: str) -> bool:
+    """Asks whether a mask is brought to the photo's own edges, as `skyseg predict` does."""
+    said = "Brings the mask to the photo's full size along its edges, down to wires."
+    return st.toggle("Edges follow the photo", True, key=key, help=said)
+
+
 def threshold_slider(runtime: Runtime, key: str) -> float | None:
     """Asks from which probability a pixel is sky; None for a model to which that means nothing."""
     if not runtime.scheme.has_threshold:

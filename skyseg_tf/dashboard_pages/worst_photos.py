@@ -1,20 +1,24 @@
-"""Page: the photos that a run does worst on; one click opens each."""
+"""Page: the photos that a run does worst on, and what it says of them; one click opens each."""
 
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
-from skyseg_tf.dashboard_pages import session
+from skyseg_tf.dashboard_pages import figures, session
+from skyseg_tf.dashboard_pages.model_choices import ModelChoice
 from skyseg_tf.dashboard_pages.run_facts import (
+    BadPhoto,
     evaluations_of,
     read_protocol,
+    refines,
     samples_of_evaluation,
     worst_photos,
 )
 from skyseg_tf.dashboard_pages.sample_choices import Sample
 from skyseg_tf.errors import InputError
 
-_COUNT, _COLUMNS, _WIDTH = 12, 3, 480
+_COUNT, _COLUMNS, _WIDTH = 12, 2, 480
 
 
 def show() -> None:
@@ -58,11 +62,13 @@ def _sheet(run: Path, evaluation: str) -> None:
         sheet = run / "evaluation" / evaluation / "plots" / "worst.png"
         if sheet.is_file():
             st.image(str(sheet), width="stretch")
+    model = next((one for one in session.models() if one.source == str(run)), None)
+    refined = refines(run, evaluation)
     for start in range(0, len(photos), _COLUMNS):
         columns = st.columns(_COLUMNS)
         for column, photo in zip(columns, photos[start : start + _COLUMNS], strict=False):
             with column:
-                _card(run, photo, found.get(photo.name))
+                _card(photo, found.get(photo.name), model, refined)
 
 
 @st.cache_data(ttl=60, show_spinner="Looking for the photos")
@@ -70,20 +76,34 @@ def _found(run: str, evaluation: str, names: tuple[str, ...]) -> dict[str, Sampl
     return samples_of_evaluation(Path(run), evaluation, list(names))
 
 
-def _card(run: Path, photo, sample: Sample | None) -> None:
+def _card(photo: BadPhoto, sample: Sample | None, model: ModelChoice | None, refined: bool) -> None:
+    """One photo beside its prediction, as far as photo and model are still there."""
     if sample is None:
         st.markdown(f"**{photo.name}**  \n{photo.caption}")
         return
     try:
-        st.image(session.thumbnail(sample, _WIDTH), width="stretch", output_format="JPEG")
+        pictures = [session.thumbnail(sample, _WIDTH)]
+        if model:
+            pictures.append(_predicted(sample, model, refined))
     except (InputError, OSError) as error:
         st.warning(session.shown(error))
         return
+    for place, picture in zip(st.columns(len(pictures)), pictures, strict=True):
+        with place:
+            session.picture(picture)
     st.markdown(f"**{photo.caption}**  \n:small[{photo.name}]")
     if st.button("Inspect", key=f"open_{photo.name}", icon=":material/visibility:"):
         st.session_state["opened"] = sample
         session.choose("photo", sample)
-        model = next((m for m in session.models() if m.source == str(run)), None)
         if model:
             session.choose("model", model)
         session.open_page("inspect")
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _predicted(sample: Sample, model: ModelChoice, refined: bool) -> np.ndarray:
+    """The photo under what the model says of it, (H, W, 3) uint8, at most as wide as a page."""
+    runtime = session.runtime_of(model)
+    loaded = session.load_sample(sample, runtime)
+    told = session.answer(runtime, loaded.image, (model, sample), clip=loaded.clip, refined=refined)
+    return figures.for_page(figures.prediction_picture(told.prediction))

@@ -51,8 +51,12 @@ def _photo(name: str, content: bytes, choice: ModelChoice, runtime: Runtime) -> 
     digest = hashlib.sha256(content).hexdigest()
     photo = _decoded(digest, name, content)
     image = photo.image
-    threshold = session.threshold_slider(runtime, "upload_threshold")
-    told = session.answer(runtime, image, (choice, digest), threshold=threshold)
+    controls = st.columns([2, 1], vertical_alignment="bottom")
+    with controls[0]:
+        threshold = session.threshold_slider(runtime, "upload_threshold")
+    with controls[1]:
+        refined = session.edge_toggle("upload_refined")
+    told = session.answer(runtime, image, (choice, digest), threshold=threshold, refined=refined)
     prediction = replace(told.prediction, metadata=photo.metadata)
     left, right = st.columns(2)
     with left:
@@ -74,7 +78,7 @@ def _photo(name: str, content: bytes, choice: ModelChoice, runtime: Runtime) -> 
         st.metric("Time", session.duration(told.seconds), width="content")
     if prediction.sky is not None and not facts["sky"]:
         st.info("No pixel of this photo is sky at this threshold: its mask is empty.")
-    _download(name, prediction, (choice, digest, threshold))
+    _download(name, prediction, (choice, digest, threshold, refined))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

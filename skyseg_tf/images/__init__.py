@@ -10,6 +10,7 @@ import cv2
 from skyseg_tf.images.overlays import (
     SKY_TINT,
     colorize,
+    draw_overlay,
     outline,
     outline_width,
     overlay,
@@ -55,6 +56,7 @@ __all__ = [
     "decode_photo",
     "decode_values",
     "discard_asides",
+    "draw_overlay",
     "image_orientation",
     "image_size",
     "outline",

@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from skyseg_tf.labels import LabelScheme
+
 # Over a sky of any hour: no sky is magenta, while Cityscapes' own blue is a clear day's.
 SKY_TINT = (255, 0, 150)
 
@@ -62,3 +64,19 @@ def overlay_sky(image: np.ndarray, is_sky: np.ndarray, alpha=0.5) -> np.ndarray:
     tint[:] = np.full_like(image[0], SKY_TINT)  # rows are copied faster than three bytes
     tinted = cv2.copyTo(cv2.addWeighted(image, 1 - alpha, tint, alpha, 0), sky, image.copy())
     return cv2.copyTo(tint, outline(sky, outline_width(sky.shape)), tinted)
+
+
+def draw_overlay(image: np.ndarray, ids: np.ndarray, scheme: LabelScheme) -> np.ndarray:
+    """A photo with its classes over it.
+
+    Args:
+      image: (H, W, 3) uint8.
+      ids: (H, W) uint8 class ids.
+      scheme: of the class ids.
+
+    Returns:
+      (H, W, 3) uint8: the sky tinted and outlined where the rest is no class, else all colours.
+    """
+    if scheme.shows_sky_alone:
+        return overlay_sky(image, ids == scheme.sky)
+    return overlay(image, ids, scheme.palette)

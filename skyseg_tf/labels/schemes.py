@@ -82,10 +82,6 @@ class LabelScheme:
         palette[shown] = self.palette[shown]
         return palette
 
-    def shown(self, ids: np.ndarray) -> np.ndarray:
-        """Class ids with IGNORE in place of what is not among `shown_classes`."""
-        return np.where(np.isin(ids, self.shown_classes), ids, np.uint8(IGNORE))
-
     def class_ids(
         self, probs: np.ndarray, threshold: float = 0.5, sky: np.ndarray | None = None
     ) -> np.ndarray:

@@ -15,39 +15,13 @@ from typing import Literal
 
 import numpy as np
 
-from skyseg_tf.images import (
-    colorize,
-    overlay,
-    overlay_sky,
-    software_of,
-    write_aside,
-    write_image,
-)
+from skyseg_tf.images import colorize, draw_overlay, software_of, write_aside, write_image
 from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
-from skyseg_tf.labels import LabelScheme
 from skyseg_tf.masking.coco import coco_image, render_coco
 from skyseg_tf.masking.prediction import Prediction
 from skyseg_tf.masking.sky_facts import facts_row, render_csv, sky_facts
 
 SOFTWARE = "skyseg_tf"  # what every PNG written here says of its maker
-
-
-def draw_overlay(image: np.ndarray, ids: np.ndarray, scheme: LabelScheme) -> np.ndarray:
-    """A photo with its classes over it.
-
-    Args:
-      image: (H, W, 3) uint8.
-      ids: (H, W) uint8 class ids.
-      scheme: of the class ids.
-
-    Returns:
-      (H, W, 3) uint8: the sky tinted and outlined where the rest is no class, else all colours.
-    """
-    if scheme.shows_sky_alone:
-        return overlay_sky(image, ids == scheme.sky)
-    return overlay(image, ids, scheme.palette)
-
-
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk: PNG 3, 11.2.5
 
 

@@ -128,7 +128,9 @@ def mask_photos(
         done_before = set(there)
         jobs = [job for job in jobs if job not in done_before]
     form, done = FORMATS[config.format], {}
+    alone = len(jobs) == 1 or config.workers == 1
     options = {"refined": config.refine, "threshold": config.threshold}
+    options["threads"] = None if alone else 1
 
     def finish(runtime: Runtime, job: Job, photo: Photo, probs: np.ndarray) -> None:
         prediction = enlarge(runtime, photo.image, probs, metadata=photo.metadata, **options)

@@ -116,6 +116,7 @@ def enlarge(
     refined: bool = True,
     threshold: float | None = None,
     metadata: PhotoMetadata = NO_METADATA,
+    threads: int | None = None,
 ) -> Prediction:
     """Brings one answer of `infer` to the photo's size.
 
@@ -127,6 +128,7 @@ def enlarge(
       threshold: from which probability a pixel is sky, see LabelScheme.class_ids; default: the
         model's.
       metadata: of the photo's file, for what is written.
+      threads: see `refine`.
 
     Returns:
       The prediction. Nothing is stretched: a photo without sky has none.
@@ -136,7 +138,11 @@ def enlarge(
     sky, channel = None, scheme.sky_channel
     if channel is not None:
         small = probs[..., channel]
-        sky = refine(image, small) if refined else resize_probs(small[..., None], size)[..., 0]
+        sky = (
+            refine(image, small, threads)
+            if refined
+            else resize_probs(small[..., None], size)[..., 0]
+        )
     if scheme.has_threshold:  # the sky's probability is all that there is
         ids = scheme.class_ids(sky[..., None], threshold)
     else:

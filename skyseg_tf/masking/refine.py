@@ -40,12 +40,14 @@ _PER_BYTE = np.array([1, 1, 1, 255, 1, 1, 1, 255, 1, 255, 255], np.float32) / 25
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def refine(image: np.ndarray, probs: np.ndarray) -> np.ndarray:
+def refine(image: np.ndarray, probs: np.ndarray, threads: int | None = None) -> np.ndarray:
     """Enlarges sky probabilities to the photo's size with edges that follow the photo.
 
     Args:
       image: (H, W, 3) uint8.
       probs: (h, w) float32 in 0-1, of the whole photo at any smaller size.
+      threads: that work on the photo; default: one a core. Where several photos are refined at
+        once, one each is a fifth faster.
 
     Returns:
       (H, W) float32 in 0-1: how much of the pixel is sky. Nowhere above the largest probability
@@ -68,7 +70,8 @@ def refine(image: np.ndarray, probs: np.ndarray) -> np.ndarray:
     out = cv2.resize(guess, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
     out = np.ascontiguousarray(out[:height, :width])
     if factor > 1:
-        _sharpen(out, image, coefficients, factor, _doubtful_tiles(guess, limit, covered))
+        tiles = _doubtful_tiles(guess, limit, covered)
+        _sharpen(out, image, coefficients, factor, tiles, threads or os.cpu_count())
     return out
 
 
@@ -78,6 +81,7 @@ def _sharpen(
     coefficients: np.ndarray,
     factor: int,
     tiles: list[tuple[int, int]],
+    threads: int,
 ) -> None:
     """Computes tiles of the answer from the photo's own pixels, in place."""
     height, width = out.shape
@@ -93,7 +97,11 @@ def _sharpen(
         patch = patch[: rows.stop - rows.start, : columns.stop - columns.start]
         out[rows, columns] = _evaluate(patch, image[rows, columns])[0]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    if threads == 1:
+        for tile in tiles:
+            sharpen(tile)
+        return
+    with ThreadPoolExecutor(threads) as pool:
         list(pool.map(sharpen, tiles))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from skyseg_tf.images import colorize, overlay, write_aside
+from skyseg_tf.images import SKY_TINT, colorize, draw_overlay, write_aside
 from skyseg_tf.labels import IGNORE, LabelScheme
 
 _GRID = {"axis": "y", "alpha": 0.25, "linewidth": 0.8}
@@ -134,8 +134,7 @@ def prediction_pictures(
     image: np.ndarray, truth: np.ndarray, pred: np.ndarray, scheme: LabelScheme
 ) -> tuple[np.ndarray, ...]:
     """Photo, truth, prediction over the photo, and difference: (H, W, 3) uint8 each."""
-    # What is no shown class keeps the photo: grey over the rest beside the sky would dull it.
-    laid_over = overlay(image, scheme.shown(pred), scheme.palette, 0.6)
+    laid_over = draw_overlay(image, pred, scheme)
     return image, colorize(truth, scheme.palette), laid_over, difference(truth, pred, scheme)
 
 
@@ -215,11 +214,13 @@ def _legend(figure: Figure, scheme: LabelScheme, truths: Sequence, preds: Sequen
         patch(color=np.array(scheme.colors[i]) / 255, label=scheme.class_names[i]) for i in seen
     ]
     handles.append(patch(color="black", label="not labeled"))
+    if scheme.shows_sky_alone:
+        handles.append(patch(color=np.array(SKY_TINT) / 255, label="prediction: sky"))
     handles += [
         patch(color=np.array(color) / 255, label=f"difference: {name}")
         for color, name in difference_marks(scheme)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="outside lower center", ncols=7, frameon=False, fontsize=9)
 
 
 def plot_augmentations(

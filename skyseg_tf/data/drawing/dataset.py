@@ -200,6 +200,17 @@ def _paths(out: Path, split: str, index: int, frames: int):
     return photo, masks, snippet
 
 
+def scene_seed(split: str, index: int, seed: int = 0) -> int:
+    """The seed of one scene: no two trees and no two splits share one.
+
+    Args:
+      split: "train", "val" or "test".
+      index: of the scene in the split, below MOST.
+      seed: of the tree.
+    """
+    return seed * 10**9 + list(_CITIES).index(split) * MOST + index
+
+
 def _is_complete(out, split, index, frames) -> bool:
     photo, masks, snippet = _paths(out, split, index, frames)
     return all(path.exists() for path in (photo, *masks, *(path for _, path in snippet)))
@@ -208,9 +219,8 @@ def _is_complete(out, split, index, frames) -> bool:
 def _write_scene(out, split, index, size, seed, frames, conditions) -> None:
     """Draws and writes all files of one scene; top level so that workers can import it."""
     photo, masks, snippet = _paths(out, split, index, frames)
-    # Room for a hundred million scenes per split, so that no two trees or splits share one.
-    scene_seed = seed * 10**9 + list(_CITIES).index(split) * 10**8 + index
-    scene = draw_scene(scene_seed, size, 0.0, conditions)
+    drawn = scene_seed(split, index, seed)
+    scene = draw_scene(drawn, size, 0.0, conditions)
     labels, instances = scene.label_ids, scene.instance_ids
     if split == "test":
         labels = np.where(labels > _LAST_VOID, 0, labels).astype(np.uint8)
@@ -220,7 +230,7 @@ def _write_scene(out, split, index, size, seed, frames, conditions) -> None:
             continue
         frame = scene
         if number != LABELLED_FRAME:
-            frame = draw_scene(scene_seed, size, (number - LABELLED_FRAME) / FPS, conditions)
+            frame = draw_scene(drawn, size, (number - LABELLED_FRAME) / FPS, conditions)
         _write_png(path, frame.image)
     for path, picture in zip(masks, (labels, PALETTE[labels], instances), strict=True):
         _write_png(path, picture)
