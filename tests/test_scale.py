@@ -73,7 +73,15 @@ def test_a_url_is_known_also_where_it_has_been_a_path():
     for text in ("s3://bucket/a/b.png", "gs://bucket", "memory://a"):
         assert is_remote(text)
         assert is_remote(Path(text))
-    for text in ("/a/s3:/b", "a/b", "C:/photos", "file:///a/b", "a.zip!b/c.png", "2:/x"):
+    for text in (
+        "https://a.org/a.jpg",
+        "/a/s3:/b",
+        "a/b",
+        "C:/photos",
+        "file:///a/b",
+        "a.zip!b/c.png",
+        "2:/x",
+    ):
         assert not is_remote(text)
     assert place("file:///a/b") == place(Path("file:///a/b")) == Path("/a/b")
     assert place("a/b") == Path("a/b")

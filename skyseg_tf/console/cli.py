@@ -89,13 +89,13 @@ def one_line_errors(prog: str) -> Iterator[None]:
             yield
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `skyseg ... | head` is no error
-    except (InputError, OSError) as error:
-        _refuse(prog, _one_line(error))
     except Exception as error:
-        if is_storage_error(error):
+        if is_storage_error(error):  # also of those that are OSErrors, and name no place
             _refuse(
                 prog, f"the storage refuses: {_one_line(error)}; check its keys and its endpoint"
             )
+        if isinstance(error, InputError | OSError):
+            _refuse(prog, _one_line(error))
         if not _lacks_memory(error):
             raise
         _refuse(

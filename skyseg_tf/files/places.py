@@ -14,8 +14,9 @@ from pathlib import Path
 
 from skyseg_tf.errors import InputError
 
-# No letter of a drive, and no local folder of such a name that anybody would have.
-_URL = re.compile(r"([a-z][a-z0-9+.-]+):/+")
+# No letter of a drive, no local folder of such a name that anybody would have, and no web page,
+# which nobody can list.
+_URL = re.compile(r"(?!https?:)([a-z][a-z0-9+.-]+):/+")
 _PACKAGES = {
     "s3": "s3fs",
     "s3a": "s3fs",

@@ -22,8 +22,6 @@ from skyseg_tf.masking.prediction import Prediction
 from skyseg_tf.masking.sky_facts import facts_row, render_csv, sky_facts
 
 SOFTWARE = "skyseg_tf"  # what every PNG written here says of its maker
-
-
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk: PNG 3, 11.2.5
 
 
