@@ -157,10 +157,7 @@ WRONG_INPUT = [
     (("build", "--out", "x", "--storage", "uint"), "did you mean uint8?"),
     (("serve", "--max-megapixels", "0"), "--max-megapixels is 0.0: give more than 0"),
     (("predict", ""), "no photo given"),
-    (
-        ("predict", "https://a.org/a.jpg"),
-        "pip install 'skyseg_tf[scale]' aiohttp); or download it first",
-    ),
+    (("predict", "https://a.org/a.jpg"), "https://a.org/a.jpg: no such file or folder; download"),
     (("predict", "--camera", "-1"), "--camera is -1: 0 is the first"),
     (("predict", "a.jpg", "--model", "skylin"), "a.jpg: no such file"),
     (("replace", "a.jpg", "--sky", "b.jpg", "--out", "./a.jpg"), "a.jpg itself and would be"),

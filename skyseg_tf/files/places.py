@@ -24,8 +24,6 @@ _PACKAGES = {
     "gcs": "gcsfs",
     "az": "adlfs",
     "abfs": "adlfs",
-    "http": "aiohttp",
-    "https": "aiohttp",
 }
 _STORAGES = {"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure"}
 
