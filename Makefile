@@ -67,12 +67,22 @@ lint: env-dev  ## ruff, for code and notebooks
 docs: env-docs  ## the documentation site, into build/site
 	@$(RUN) docs/make_commands.py && $(RUN) docs/make_choices.py && $(RUN) docs/make_figures.py && NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
-# Those that need photos with labels or another Python's PyTorch are run by hand; each says how.
-BY_HAND := $(addprefix benchmarks/,boxed_model.py training.py torch_peer.py torch_training.py \
-  loader_peer.py)
+# What docs/benchmarks.md tells; the other scripts there each say what they measure, and how.
+FIGURES := docs/figures/benchmarks
+BENCH := $(RUN) benchmarks/
 
-bench: env-dev  ## measure every claim (an hour; leave the machine alone meanwhile)
-	@for script in $(filter-out $(BY_HAND),$(wildcard benchmarks/*.py)); do echo "== $$script"; $(RUN) $$script || exit 1; done
+bench: env-dev  ## measure what docs/benchmarks.md tells (an hour; leave the machine alone meanwhile)
+	$(BENCH)build_records.py --out $(FIGURES)/build_records.json
+	$(BENCH)photo_masks.py --out $(FIGURES)/photo_masks.json
+	$(BENCH)video.py --out $(FIGURES)/video.json
+ifdef TORCH_PYTHON  # a Python with torch and opencv-python-headless, in an environment of its own
+	$(BENCH)training_step.py --torch-python $(TORCH_PYTHON) --out $(FIGURES)/training_step.json
+	$(BENCH)streaming.py --torch-python $(TORCH_PYTHON) --out $(FIGURES)/streaming.json
+	$(BENCH)runtimes.py --torch-python $(TORCH_PYTHON) --out $(FIGURES)/runtimes.json
+else
+	@echo "PyTorch's side is left out: make bench TORCH_PYTHON=path/of/a/python/with/torch"
+endif
+	$(RUN) docs/make_figures.py
 
 clean:  ## remove the environment, demo data and runs
 	rm -rf $(VENV) data runs

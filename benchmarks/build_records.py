@@ -1,24 +1,29 @@
-"""Building records against the plain loop: images/s from 2048x1024 PNG pairs to 256x512 records.
+"""Building records: images/s from 2048x1024 pairs to 256x512 records, beside a plain loop and its floor.
 
-    python benchmarks/build_records.py [--count 32]
+    python benchmarks/build_records.py [--count 32] [--rounds 3] [--out FILE]
 
-The peers, on the same drawn Cityscapes tree, one after the other, each with a warm file cache:
-  plain loop   Pillow decodes, numpy takes the area mean, statistics in a first pass, normalized
-               float32 through one TFRecordWriter in a second
-  Pillow BOX   the same with Pillow's own, faster area mean
-  ours         skyseg_tf.build with the same result: statistics and normalized records
-  ceiling      decoding and resizing alone, on all cores, nothing written
+The sides take turns on the same drawn Cityscapes tree, with a warm file cache, for photos in PNG and
+in JPEG:
+  ours         skyseg_tf.build: statistics and normalized records
+  plain loop   Pillow decodes, its own box filter takes the area mean (the fastest way of a plain
+               loop), statistics in a first pass, normalized float32 through one TFRecordWriter in a
+               second
+  floor        decoding and resizing alone, on all cores, nothing written
 """
 
 import argparse
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import PIL
 import tensorflow as tf
+from compare import Row, report, take_turns
 from PIL import Image
 
 from skyseg_tf.build import BuildConfig, build
@@ -30,31 +35,25 @@ from skyseg_tf.labels import SCHEMES, class_id_table
 SIZE = (256, 512)
 
 
-def load_plain(pair, box: bool) -> tuple[np.ndarray, np.ndarray]:
+def load_plain(pair) -> tuple[np.ndarray, np.ndarray]:
     """One pair as a first program would read it."""
-    photo = Image.open(pair.image).convert("RGB")
-    if box:
-        image = np.asarray(photo.resize(SIZE[::-1], Image.BOX))
-    else:
-        rows, columns = photo.height // SIZE[0], photo.width // SIZE[1]
-        blocks = np.asarray(photo).reshape(SIZE[0], rows, SIZE[1], columns, 3)
-        image = blocks.mean((1, 3)).round().astype(np.uint8)
+    image = np.asarray(Image.open(pair.image).convert("RGB").resize(SIZE[::-1], Image.BOX))
     mask = np.asarray(Image.open(pair.mask).resize(SIZE[::-1], Image.NEAREST))
     return image, class_id_table("labelIds", SCHEMES["sky"])[mask]
 
 
-def plain_loop(pairs, out: Path, box: bool) -> None:
+def plain_loop(pairs, out: Path) -> None:
     """Two passes, one writer."""
     sums, squares, pixels = np.zeros(3), np.zeros(3), 0
     for pair in pairs:
-        image = load_plain(pair, box)[0].astype(np.float64)
+        image = load_plain(pair)[0].astype(np.float64)
         sums, squares = sums + image.sum((0, 1)), squares + (image**2).sum((0, 1))
         pixels += image.shape[0] * image.shape[1]
     mean = sums / pixels
     std = np.sqrt(squares / pixels - mean**2)
     with tf.io.TFRecordWriter(str(out)) as writer:
         for pair in pairs:
-            image, mask = load_plain(pair, box)
+            image, mask = load_plain(pair)
             image = ((image - mean) / std).astype(np.float32)
             feature = {
                 "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.tobytes()])),
@@ -64,44 +63,60 @@ def plain_loop(pairs, out: Path, box: bool) -> None:
             writer.write(example.SerializeToString())
 
 
+def as_jpeg(tree: Path) -> None:
+    """Photos of a tree become JPEG files."""
+    for photo in sorted(tree.rglob("*_leftImg8bit.png")):
+        Image.open(photo).save(photo.with_suffix(".jpg"), quality=95)
+        photo.unlink()
+
+
+def compare(tree: Path, kind: str, rounds: int) -> list[Row]:
+    """Ours beside the loop and the floor, on one tree."""
+    pairs, infos = find_pairs(tree), extract_cityscape_data_info(tree)
+    out = tree.with_name("out")
+
+    def ours() -> None:
+        build(BuildConfig(out=out, source=tree, image_size=SIZE, quiet=True))
+
+    def floor() -> None:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda info: load_pair(info, SIZE, SCHEMES["sky"]) and None, infos))
+
+    def plain() -> None:
+        out.mkdir()
+        plain_loop(pairs, out / "plain.tfrecord")
+
+    def rate(job: Callable[[], None]) -> float:
+        shutil.rmtree(out, ignore_errors=True)
+        begun = time.perf_counter()
+        job()
+        return len(pairs) / (time.perf_counter() - begun)
+
+    jobs = {"skyseg build": ours, "plain loop": plain, "decode and resize": floor}
+    sides = {name: partial(rate, job) for name, job in jobs.items()}
+    rates = take_turns(sides, rounds, warm=1)
+    what, own = f"records from 2048x1024 {kind} pairs", rates.pop("skyseg build")
+    wanted = {"plain loop": 4.0, "decode and resize": 0.9}
+    return [
+        Row(what, "images/s", "skyseg build", peer, own, rates[peer], wanted[peer])
+        for peer in wanted
+    ]
+
+
 def main() -> None:
-    """Prints one line per peer."""
+    """Prints a row per peer and kind of photo."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=32)
-    count = parser.parse_args().count
-    folder = Path(tempfile.mkdtemp())
-    try:
-        tree = folder / "tree"
-        write_scenes(tree, count)
-        pairs = find_pairs(tree)
-        for pair in pairs:
-            Path(pair.image).read_bytes(), Path(pair.mask).read_bytes()
-
-        def ours() -> None:
-            build(BuildConfig(out=folder / "ours", source=tree, image_size=SIZE, quiet=True))
-
-        def ceiling() -> None:
-            infos = extract_cityscape_data_info(tree)
-            with ThreadPoolExecutor() as pool:
-                list(pool.map(lambda info: load_pair(info, SIZE, SCHEMES["sky"]) and None, infos))
-
-        speeds = {}
-        for name, job in (
-            ("plain loop", lambda: plain_loop(pairs, folder / "plain", box=False)),
-            ("Pillow BOX", lambda: plain_loop(pairs, folder / "box", box=True)),
-            ("ours", ours),
-            ("ceiling", ceiling),
-        ):
-            start = time.perf_counter()
-            job()
-            speeds[name] = count / (time.perf_counter() - start)
-        for name, speed in speeds.items():
-            print(
-                f"{name:<12}{speed:8.2f} images/s   {speed / speeds['plain loop']:5.2f} x plain loop"
-            )
-        print(f"ours reaches {100 * speeds['ours'] / speeds['ceiling']:.0f} % of the ceiling")
-    finally:
-        shutil.rmtree(folder)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="file of all figures, for docs/make_figures.py")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        write_scenes(tree, args.count)
+        rows = compare(tree, "PNG", args.rounds)
+        as_jpeg(tree)
+        rows += compare(tree, "JPEG", args.rounds)
+    report(rows, args.out, f"Pillow {PIL.__version__}, TensorFlow {tf.__version__}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Training steps with our layers against the same networks with Keras' own, in one process.
 
-    python benchmarks/training_step.py [--size 144 192] [--batch 4]
+    python benchmarks/own_layers.py [--size 144 192] [--batch 4]
 
 Batch normalization: U2-Net-p, whose steps it rules. Depthwise convolutions: U-Net EfficientNet-B2
 in mixed_bfloat16, where on CPUs ours compute in float32; the step in plain float32 is beside it.

@@ -1,6 +1,6 @@
 """One network in every runtime, side by side: ms, fps, and whether the masks are still the same.
 
-    python benchmarks/runtimes.py [--run RUN ...] [--torch-python PATH] [--out runtimes.json]
+    python benchmarks/runtimes.py [--run RUN ...] [--torch-python PATH] [--out FILE]
 
 BiSeNetV2 and --model at 256x512 and 512x1024, uint8 RGB in, probabilities out, batch 1, the same
 weights and photos in each row. Weights come from --run (a run of that network); otherwise the
@@ -17,7 +17,7 @@ import os
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import tensorflow as tf
+from compare import Row, report
 from keras import layers
 
 from skyseg_tf.build import BuildConfig, build
@@ -50,7 +51,7 @@ PEER = Path(__file__).with_name("torch_peer.py")
 
 
 @dataclass
-class Row:
+class Side:
     """A way to run the network.
 
     Attributes:
@@ -58,12 +59,14 @@ class Row:
       measure: seconds -> milliseconds of as many inferences as fit.
       probs: (N, H, W, C) of all photos.
       times: all measurements.
+      rounds: the median of each round.
     """
 
     name: str
     measure: Callable[[float], list[float]]
     probs: np.ndarray
     times: list[float] = field(default_factory=list)
+    rounds: list[float] = field(default_factory=list)
 
 
 # --- the network and its photos ---
@@ -120,7 +123,7 @@ def torch_weights(model: keras.Model) -> dict[str, np.ndarray]:
 # --- the rows ---
 
 
-def row(name: str, infer: Callable, photos: np.ndarray) -> Row:
+def row(name: str, infer: Callable, photos: np.ndarray) -> Side:
     """A runtime of this process; `infer` maps (1, H, W, 3) uint8 to probabilities."""
 
     def measure(seconds: float) -> list[float]:
@@ -132,10 +135,10 @@ def row(name: str, infer: Callable, photos: np.ndarray) -> Row:
             times.append((time.perf_counter() - start) * 1e3)
         return times
 
-    return Row(name, measure, np.concatenate([np.array(infer(photo[None])) for photo in photos]))
+    return Side(name, measure, np.concatenate([np.array(infer(photo[None])) for photo in photos]))
 
 
-def keras_row(model: keras.Model, photos: np.ndarray) -> Row:
+def keras_row(model: keras.Model, photos: np.ndarray) -> Side:
     """tf.function for this one size."""
     spec = tf.TensorSpec((1, *photos.shape[1:]), tf.uint8)
     graph = tf.function(
@@ -144,7 +147,7 @@ def keras_row(model: keras.Model, photos: np.ndarray) -> Row:
     return row("Keras (tf.function)", lambda rgb: graph(tf.constant(rgb)).numpy(), photos)
 
 
-def onnx_rows(write: Callable, photos: np.ndarray, threads: int) -> list[Row]:
+def onnx_rows(write: Callable, photos: np.ndarray, threads: int) -> list[Side]:
     """ONNX Runtime on the CPU."""
     import onnxruntime as ort
 
@@ -165,7 +168,7 @@ def onnx_rows(write: Callable, photos: np.ndarray, threads: int) -> list[Row]:
     return rows
 
 
-def openvino_rows(write: Callable, photos: np.ndarray, threads: int) -> list[Row]:
+def openvino_rows(write: Callable, photos: np.ndarray, threads: int) -> list[Side]:
     """OpenVINO for latency; the last row has one frame per thread under way."""
     import openvino as ov
 
@@ -204,11 +207,11 @@ def openvino_rows(write: Callable, photos: np.ndarray, threads: int) -> list[Row
             times.append((time.perf_counter() - start) * 1e3 / (4 * threads))
         return times
 
-    rows.append(Row(f"OpenVINO int8, {threads} streams", measure, rows[-1].probs))
+    rows.append(Side(f"OpenVINO int8, {threads} streams", measure, rows[-1].probs))
     return rows
 
 
-def litert_row(write: Callable, photos: np.ndarray, threads: int) -> Row:
+def litert_row(write: Callable, photos: np.ndarray, threads: int) -> Side:
     """LiteRT, integers throughout."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -225,7 +228,7 @@ def litert_row(write: Callable, photos: np.ndarray, threads: int) -> Row:
     return row("LiteRT int8", infer, photos)
 
 
-def torch_rows(python: str, name: str, model, photos, folder: Path, threads: int) -> list[Row]:
+def torch_rows(python: str, name: str, model, photos, folder: Path, threads: int) -> list[Side]:
     """PyTorch in a process of its own, which sleeps while the others are measured."""
     np.savez(folder / "weights.npz", **torch_weights(model))
     np.save(folder / "photos.npy", photos)
@@ -235,7 +238,7 @@ def torch_rows(python: str, name: str, model, photos, folder: Path, threads: int
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     rows = []
-    for mode in ("eager", "eager, channels last", "compiled"):
+    for mode in ("eager", "eager, channels last", "compiled", "compiled, bfloat16"):
 
         def measure(seconds: float, mode=mode) -> list[float]:
             print(mode, seconds, file=peer.stdin, flush=True)
@@ -249,7 +252,7 @@ def torch_rows(python: str, name: str, model, photos, folder: Path, threads: int
         except RuntimeError as error:  # torch.compile wants a C++ compiler
             print(f"  {error}: left out", flush=True)
             break
-        rows.append(Row(f"PyTorch {mode}", measure, np.load(folder / f"{mode}.npy")))
+        rows.append(Side(f"PyTorch {mode}", measure, np.load(folder / f"{mode}.npy")))
     return rows
 
 
@@ -258,8 +261,8 @@ def torch_rows(python: str, name: str, model, photos, folder: Path, threads: int
 
 def compare(
     name: str, model: keras.Model, size, calibration, photos, arguments: argparse.Namespace
-) -> list[dict]:
-    """Measures all rows of one network and size and prints their table."""
+) -> list[Row]:
+    """Measures all sides of one network and size and prints their table."""
     resized = [
         [resize_image(photo, size)[None] for photo in group] for group in (calibration, photos)
     ]
@@ -280,7 +283,9 @@ def compare(
         for _ in range(ROUNDS):
             for each in rows:
                 time.sleep(0.2)  # idle threads of the row before spin for a while
-                each.times += each.measure(arguments.seconds / ROUNDS)
+                times = each.measure(arguments.seconds / ROUNDS)
+                each.times += times
+                each.rounds.append(statistics.median(times))
     wanted = rows[0].probs
     results = [
         {"network": name, "size": list(size), "row": each.name}
@@ -289,7 +294,22 @@ def compare(
         for each in rows
     ]
     print_table(name, size, results)
-    return results
+    return list(comparisons(name, size, rows, results))
+
+
+def comparisons(name: str, size, sides: list[Side], results: list[dict]) -> Iterator[Row]:
+    """The fastest of ours that agrees, beside PyTorch."""
+    ours = [
+        side
+        for side, result in zip(sides, results, strict=True)
+        if 1 - result["changed"] >= TARGET_AGREEMENT and not side.name.startswith("PyTorch")
+    ]
+    best = min(ours, key=lambda side: statistics.median(side.rounds))
+    for side in sides:
+        if side.name.startswith("PyTorch"):
+            wanted = TARGET_RATIO if side.name == "PyTorch eager" else 1.0
+            what = f"{name}, {size[0]}x{size[1]}"
+            yield Row(what, "ms", best.name, side.name, best.rounds, side.rounds, wanted)
 
 
 def print_table(name: str, size, results: list[dict]) -> None:
@@ -325,7 +345,7 @@ def main() -> None:
     parser.add_argument("--train-seconds", type=float, default=60)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--torch-python", help="a Python that has torch")
-    parser.add_argument("--out", type=Path, help="all figures as JSON")
+    parser.add_argument("--out", type=Path, help="file of all figures, for docs/make_figures.py")
     arguments = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
     if not arguments.torch_python:
@@ -357,8 +377,7 @@ def main() -> None:
             photos = read_photos(records, "val", arguments.photos)
             for size in arguments.size or [(256, 512), (512, 1024)]:
                 results += compare(name, model, tuple(size), calibration, photos, arguments)
-    if arguments.out:
-        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+    report(results, arguments.out, f"TensorFlow {tf.__version__}")
 
 
 if __name__ == "__main__":

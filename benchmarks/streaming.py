@@ -1,7 +1,7 @@
 """Batches per second of training streams: ours beside torch's DataLoader and grain.
 
-    python benchmarks/streaming.py --peer-python PATH [--size 256 512] [--photos 64] [--batch 8]
-                                   [--rounds 5] [--seconds 4] [--json OUT]
+    python benchmarks/streaming.py --torch-python PATH [--size 256 512] [--photos 64] [--batch 8]
+                                   [--rounds 5] [--seconds 4] [--out FILE]
 
 Drawn scenes, as records (storage uint8) for ours and as PNG files of the same size for the peers,
 whose Python needs torch and OpenCV, and grain and array-record for grain's rows (see
@@ -25,6 +25,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
+import tensorflow as tf
+from compare import Row, report
 
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.console.cli import one_line_errors
@@ -132,7 +134,7 @@ def peers(python: str, pairs: Path, batch: int) -> dict[str, Measure]:
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peer-python", help="a Python with what loader_peer.py needs")
+    parser.add_argument("--torch-python", help="a Python with what loader_peer.py needs")
     parser.add_argument("--size", type=int, nargs=2, default=(256, 512))
     parser.add_argument("--photos", type=int, default=128)
     parser.add_argument("--batch", type=int, default=8)
@@ -140,14 +142,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--work", type=Path, help="keep records and PNG files there")
-    parser.add_argument("--json", type=Path, help="where all figures are written")
+    parser.add_argument("--out", type=Path, help="file of all figures, for docs/make_figures.py")
     args = parser.parse_args()
     folder = args.work or Path(tempfile.mkdtemp())
     try:
         records = prepare(folder, args.photos, tuple(args.size))
         sides = {f"ours, {preset}": ours(records, args.batch, preset) for preset in args.presets}
-        if args.peer_python:
-            sides |= peers(args.peer_python, folder / "pairs", args.batch)
+        if args.torch_python:
+            sides |= peers(args.torch_python, folder / "pairs", args.batch)
         rates = {side: [] for side in sides}
         for _ in range(args.rounds):
             for side, measure in sides.items():
@@ -155,22 +157,26 @@ def main() -> None:
     finally:
         if not args.work:
             shutil.rmtree(folder)
-    height, width = args.size
-    print(f"{height}x{width}, batches of {args.batch}, medians of {args.rounds} rounds")
-    print(f"{'':<18}{'images/s':>9}{'least, most':>14}{'CPU ms an image':>18}")
-    medians = {}
+    print(f"{args.size[0]}x{args.size[1]}, batches of {args.batch}, CPU ms an image:")
     for side, values in rates.items():
-        rate, cpu = (statistics.median(column) for column in zip(*values, strict=True))
-        medians[side] = rate, cpu
-        spread = f"{min(values)[0]:.0f}, {max(values)[0]:.0f}"
-        print(f"{side:<18}{rate:>9.0f}{spread:>14}{cpu:>18.2f}")
-    for ask, peer in (("none", "plain"), ("default", "default")):
-        for loader in ("torch", "grain"):
-            if f"{loader}, {peer}" in rates:
-                (rate, cpu), (other, more) = medians[f"ours, {ask}"], medians[f"{loader}, {peer}"]
-                print(f"{ask}: {rate / other:.2f} times {loader}, by CPU {more / cpu:.2f}")
-    if args.json:
-        args.json.write_text(json.dumps(rates, indent=1) + "\n")
+        print(f"{side:<18}{statistics.median(cpu for _, cpu in values):>8.2f}")
+    report(list(comparisons(rates)), args.out, f"TensorFlow {tf.__version__}")
+
+
+def comparisons(rates: dict[str, list[tuple[float, float]]]) -> Iterator[Row]:
+    """Ours beside each loader, without and with the same transforms."""
+    wanted = {"torch": {"none": 3.0, "default": 1.5}}
+    names = {"torch": "torch DataLoader", "grain": "Grain, ArrayRecord"}
+    for loader, name in names.items():
+        for preset, transforms in (("none", "plain"), ("default", "default")):
+            if f"{loader}, {transforms}" in rates:
+                own, other = (
+                    [rate for rate, _ in rates[side]]
+                    for side in (f"ours, {preset}", f"{loader}, {transforms}")
+                )
+                what = "batches without augmentation" if preset == "none" else "with `default`"
+                least = wanted.get(loader, {}).get(preset, 1.0)
+                yield Row(what, "images/s", "skyseg_tf", name, own, other, least)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "references"))
 import torch_networks
 
-MODES = ("eager", "eager, channels last", "compiled")
+MODES = ("eager", "eager, channels last", "compiled", "compiled, bfloat16")
 
 
 class BiSeNetV2(torch_networks.BiSeNetV2):
@@ -201,6 +201,19 @@ class FromRgb(nn.Module):
         return probs.permute(0, 2, 3, 1)
 
 
+class HalfPrecision(nn.Module):
+    """A model under bfloat16 autocast."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, rgb):
+        """As the model, in float32 again."""
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.model(rgb).float()
+
+
 def load(name: str, weights: dict) -> nn.Module:
     """A network with our weights; every weight that it runs must be there."""
     classes = int(weights.pop("classes"))
@@ -229,7 +242,9 @@ def main() -> None:
                 model = load(name, dict(np.load(weights)))
                 if mode == "eager, channels last":
                     model = model.to(memory_format=torch.channels_last)
-                models[mode] = torch.compile(model) if mode == "compiled" else model
+                if mode == "compiled, bfloat16":
+                    model = HalfPrecision(model)
+                models[mode] = torch.compile(model) if mode.startswith("compiled") else model
                 probs = torch.cat([models[mode](photo[None]) for photo in photos])
                 np.save(Path(out) / f"{mode}.npy", probs.numpy())
             times, end = [], time.perf_counter() + float(seconds)

@@ -1,6 +1,7 @@
 """A video to an H.264 overlay, end to end: ours against the plain loop with the same network.
 
     python benchmarks/video.py [--video clip.mp4] [--model RUN_OR_FILE] [--backend B] [--repeats N]
+                               [--out FILE]
 
 The peers, one after the other on the same frames, with the same network and x264 settings:
   plain loop    PyAV decodes, the frame becomes RGB, OpenCV shrinks it, the network, the mask is
@@ -26,6 +27,7 @@ from statistics import median
 
 import av
 import numpy as np
+from compare import Row, report
 
 from skyseg_tf.console.cli import one_line_errors
 from skyseg_tf.data.drawing.scenes import draw_scene
@@ -128,8 +130,8 @@ def one_round(
         video = container.streams.video[0]
         alone = network_alone(runtime, (video.height, video.width), min(done, 100))
     paces = {"plain loop": Pace(done / seconds, 1000 * cpu / done)}
-    for name, report in (("ours", ours), ("ours, no network", empty)):
-        paces[name] = Pace(report.fps, 1000 * report.cpu_seconds / done)
+    for name, made in (("ours", ours), ("ours, no network", empty)):
+        paces[name] = Pace(made.fps, 1000 * made.cpu_seconds / done)
     paces["network in ours"] = Pace(
         ours.model_fps, 1000 * (ours.cpu_seconds - empty.cpu_seconds) / done
     )
@@ -147,6 +149,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--frames", type=int, default=None, help="at most so many")
     parser.add_argument("--no-network", action="store_true", help="only what everything else costs")
+    parser.add_argument("--out", type=Path, help="file of all figures, for docs/make_figures.py")
     args = parser.parse_args()
     if args.video and not args.video.is_file():  # before the runtimes are measured
         raise InputError(f"{args.video} is no file; check the path")
@@ -167,7 +170,7 @@ def main() -> None:
         )
         rounds = []
         for _ in range(args.repeats):
-            paces, report = one_round(config, source, plain, runtime)
+            paces, told = one_round(config, source, plain, runtime)
             rounds.append(paces)
             print("  ".join(f"{name} {pace.fps:.1f}" for name, pace in paces.items()), "fps")
         paces = {
@@ -181,7 +184,16 @@ def main() -> None:
             )
         more = paces["network in ours"].cpu / paces["network alone"].cpu - 1
         print(f"the network's processor time per frame in the loop, against alone: {more:+.0%}")
-        print(report)
+        print(told)
+        what = f"{source.name} to H.264" if args.video else "a drawn clip to H.264"
+        own, plain, alone = (
+            [one[name].fps for one in rounds] for name in ("ours", "plain loop", "network alone")
+        )
+        rows = [
+            Row(what, "frames/s", "skyseg predict", "plain loop, same network", own, plain),
+            Row(what, "frames/s", "skyseg predict", "network alone", own, alone, 0.0),
+        ]
+        report(rows, args.out, f"{runtime.backend}, {args.threads} threads")
 
 
 if __name__ == "__main__":

@@ -7,20 +7,32 @@ written over. docs/figures/ holds what was measured: `demo.json` is the metrics.
 `networks.json` and `packaged.json` are written by benchmarks/networks.py and
 benchmarks/boxed_model.py with --out; the others hold the rows that benchmarks/training.py
 (`hour.json`) and the trainings of docs/results.md (`longer.json`, `one_epoch.json`) printed.
+`benchmarks/` holds what the scripts of that name wrote with --out (`make bench`), one comparison a
+row; docs/benchmarks.png is drawn from them.
 """
 
 import json
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from skyseg_tf.images import write_aside
 from skyseg_tf.models.networks import MODELS
 from skyseg_tf.runs.packaged import WEIGHTS, read_packaged
+from skyseg_tf.scoring.plots import save_figure
 from skyseg_tf.training.settings import TrainConfig
 
 DOCS = Path(__file__).parent
+sys.path.append(str(DOCS.parent / "benchmarks"))
+from compare import Row  # noqa: E402
+
+BENCHMARKS = sorted(path.stem for path in (DOCS / "figures" / "benchmarks").glob("*.json"))
 _BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.S)
 _PHOTOS = {
     "camvid_cityscapes": "CamVid val drive (101)",
@@ -191,10 +203,70 @@ def packaged_costs() -> str:
     return table(("name", "network", "parameters", "MB as ONNX", "GMACs, 512x1024"), rows, 2)
 
 
+def benchmark(name: str) -> str:
+    """The rows of a file of docs/figures/benchmarks, with where and how they were measured."""
+    found = read(f"benchmarks/{name}")
+    rows = []
+    for row in (Row(**row) for row in found["rows"]):
+        own, other = (statistics.median(part) for part in (row.values, row.peer_values))
+        ratio = statistics.median(row.ratios)
+        wanted = (
+            ""
+            if not row.wanted
+            else f"{row.wanted:g}"
+            if ratio >= row.wanted
+            else f"**{row.wanted:g}**"
+        )
+        cells = (f"{own:.3g}", f"{other:.3g}", row.unit, f"{ratio:.2f}")
+        spread = f"{min(row.ratios):.2f} to {max(row.ratios):.2f}"
+        rows.append((row.what, row.ours, row.peer, *cells, spread, wanted))
+    head = ("", "ours", "beside it", "ours", "beside it", "", "times as fast", "spread", "wanted")
+    versions = f"; {found['versions']}" if found["versions"] else ""
+    rounds = len(found["rows"][0]["values"])
+    about = f"{found['machine']}{versions}; medians of {rounds} rounds; `{found['command']}`"
+    return f"{table(head, rows, 3)}\n\n{about}"
+
+
+def plot_benchmarks() -> Figure:
+    """All ratios as bars, by file."""
+    rows = [Row(**row) for name in BENCHMARKS for row in read(f"benchmarks/{name}")["rows"]]
+    ratios = [statistics.median(row.ratios) for row in rows]
+    figure = Figure(figsize=(9, 1.2 + 0.3 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    spread = [
+        [ratio - min(row.ratios) for row, ratio in zip(rows, ratios, strict=True)],
+        [max(row.ratios) - ratio for row, ratio in zip(rows, ratios, strict=True)],
+    ]
+    colors = ["#2e7d32" if ratio >= 1 else "#b0651d" for ratio in ratios]
+    places = range(len(rows))
+    axes.barh(places, ratios, xerr=spread, color=colors, ecolor="#333333")
+    axes.set_yticks(places, [f"{row.what}, {row.ours}, beside {row.peer}" for row in rows])
+    for place, row, ratio in zip(places, rows, ratios, strict=True):
+        axes.text(max(row.ratios) * 1.06, place, f"{ratio:.2f}", va="center", fontsize=9)
+    wanted = [(row.wanted, place) for place, row in zip(places, rows, strict=True) if row.wanted]
+    axes.plot(*zip(*wanted, strict=True), "|", color="black", markersize=13, label="wanted")
+    axes.set_xscale("log")
+    axes.set_xlim(right=1.5 * max(max(row.ratios) for row in rows))
+    axes.set_xticks([0.25, 0.5, 1, 2, 4, 8], ["1/4", "1/2", "1", "2", "4", "8"])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.axvline(1, color="#555555", linewidth=1)
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("times as fast as what stands beside it (log scale)")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def named(*makers: Callable[[], str]) -> dict[str, Callable[[], str]]:
+    """Tables by the names under which pages ask for them."""
+    return {maker.__name__: maker for maker in makers}
+
+
 PAGES = {
-    DOCS.parent / "README.md": (packaged, networks, results),
-    DOCS / "results.md": (results, all_of_networks, hour),
-    DOCS / "model_card.md": (packaged_costs, all_of_packaged),
+    DOCS.parent / "README.md": named(packaged, networks, results),
+    DOCS / "results.md": named(results, all_of_networks, hour),
+    DOCS / "model_card.md": named(packaged_costs, all_of_packaged),
+    DOCS / "benchmarks.md": {name: partial(benchmark, name) for name in BENCHMARKS},
 }
 
 
@@ -204,7 +276,7 @@ def page(path: Path) -> str:
     Raises:
       LookupError: a table is missing, or one that nobody makes.
     """
-    makers, text = {maker.__name__: maker for maker in PAGES[path]}, path.read_text()
+    makers, text = PAGES[path], path.read_text()
     there = [name for _, name, _ in _BLOCK.findall(text)]
     if sorted(there) != sorted(makers):
         raise LookupError(f"{path.name} has the tables {there}, not {list(makers)}")
@@ -216,3 +288,4 @@ if __name__ == "__main__":
         with write_aside(path) as aside:
             aside.write_text(page(path))
         print(path)
+    save_figure(plot_benchmarks(), DOCS / "benchmarks.png")
