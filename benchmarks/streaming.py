@@ -174,7 +174,11 @@ def comparisons(rates: dict[str, list[tuple[float, float]]]) -> Iterator[Row]:
                     [rate for rate, _ in rates[side]]
                     for side in (f"ours, {preset}", f"{loader}, {transforms}")
                 )
-                what = "batches without augmentation" if preset == "none" else "with `default`"
+                what = (
+                    "batches without augmentation"
+                    if preset == "none"
+                    else "batches with the preset default"
+                )
                 least = wanted.get(loader, {}).get(preset, 1.0)
                 yield Row(what, "images/s", "skyseg_tf", name, own, other, least)
 

@@ -241,8 +241,9 @@ def plot_benchmarks() -> Figure:
     places = range(len(rows))
     axes.barh(places, ratios, xerr=spread, color=colors, ecolor="#333333")
     axes.set_yticks(places, [f"{row.what}, {row.ours}, beside {row.peer}" for row in rows])
-    for place, row, ratio in zip(places, rows, ratios, strict=True):
-        axes.text(max(row.ratios) * 1.06, place, f"{ratio:.2f}", va="center", fontsize=9)
+    column = axes.get_yaxis_transform()  # of values, where no bar and no mark is
+    for place, ratio in zip(places, ratios, strict=True):
+        axes.text(1.01, place, f"{ratio:.2f}", va="center", fontsize=9, transform=column)
     wanted = [(row.wanted, place) for place, row in zip(places, rows, strict=True) if row.wanted]
     axes.plot(*zip(*wanted, strict=True), "|", color="black", markersize=13, label="wanted")
     axes.set_xscale("log")
@@ -253,7 +254,7 @@ def plot_benchmarks() -> Figure:
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("times as fast as what stands beside it (log scale)")
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper right", bbox_to_anchor=(1, 1.06), frameon=False)
     return figure
 
 
