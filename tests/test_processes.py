@@ -71,6 +71,7 @@ def test_another_backend_is_refused():
         pytest.skip("it is JAX")
     with pytest.raises(InputError, match="Keras runs on tensorflow; set KERAS_BACKEND=jax"):
         join(TrainConfig(coordinator="127.0.0.1:1", num_processes=2))
+    assert "KERAS_BACKEND" not in os.environ  # other tests start trainings
 
 
 def test_a_run_may_go_on_with_other_processes(tmp_path):

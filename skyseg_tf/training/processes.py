@@ -35,7 +35,8 @@ def join(config: TrainConfig) -> None:
     """
     if config.coordinator is None:
         return
-    os.environ.setdefault("KERAS_BACKEND", "jax")
+    if "keras" not in sys.modules:  # else it would change the processes that this one starts alone
+        os.environ.setdefault("KERAS_BACKEND", "jax")
     try:
         import jax
         import keras
