@@ -11,14 +11,14 @@ The peer is keras.layers, the preprocessing layers that come with Keras: the sam
 same strengths, as far as it has them.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import argparse
 import resource
 from collections.abc import Callable
 from functools import partial
+
+from skyseg_tf.console.dependencies import import_tensorflow_quietly
+
+import_tensorflow_quietly()
 
 import keras
 import numpy as np

@@ -7,12 +7,13 @@ in mixed_bfloat16, where on CPUs ours compute in float32; the step in plain floa
 """
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from skyseg_tf.console.dependencies import import_tensorflow_quietly
+
+import_tensorflow_quietly()
 
 import keras
 import numpy as np

@@ -13,7 +13,6 @@ dependency: without it its rows are left out.
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import time
@@ -22,7 +21,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from skyseg_tf.console.dependencies import import_tensorflow_quietly
+
+import_tensorflow_quietly()
 
 import keras
 import numpy as np

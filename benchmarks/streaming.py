@@ -10,10 +10,6 @@ the table has medians over the rounds, and the spread from the least to the most
 machine the milliseconds of CPU per image (of all threads and workers) say more than the rate.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import argparse
 import json
 import shutil
@@ -23,6 +19,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from skyseg_tf.console.dependencies import import_tensorflow_quietly
+
+import_tensorflow_quietly()
 
 import cv2
 import tensorflow as tf

@@ -22,7 +22,6 @@ import argparse
 import csv
 import json
 import math
-import os
 import shutil
 import statistics
 import subprocess
@@ -31,7 +30,9 @@ import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from skyseg_tf.console.dependencies import import_tensorflow_quietly
+
+import_tensorflow_quietly()
 
 import numpy as np
 from smp_peer import torch_python, train_peer

@@ -18,13 +18,14 @@ import argparse
 import os
 import statistics
 import subprocess
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from skyseg_tf.console.dependencies import import_tensorflow_quietly
 
-import time
+import_tensorflow_quietly()
 
 import keras
 import numpy as np
