@@ -399,7 +399,7 @@ def test_helps_name_every_kind_of_model_file_and_format():
     """Importing the registries for a help text would take longer than the help."""
     assert set(suffixes_in_helps()) == set(model_suffixes())
     text = " ".join(inspect.getsource(config_of("predict")).split())
-    turned = re.search(r"give turned masks, but for ([\w, ]+), which", text)[1]
+    turned = re.search(r"mask is turned too, except for ([\w, ]+), which", text)[1]
     stored = [
         name for name, form in MASK_FORMATS.items() if getattr(form, "pixels", "") == "stored"
     ]
