@@ -192,6 +192,10 @@ def names_of(file: Path):
             yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().split()) <= 900
+
+
 def test_the_python_page_names_what_is_public():
     page = (DOCS / "api.md").read_text()
     told = {
