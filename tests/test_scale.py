@@ -18,6 +18,7 @@ from skyseg_tf.data.examples import STORAGES
 from skyseg_tf.data.records import read_manifest, read_tfrecord
 from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.errors import InputError
+from skyseg_tf.files import read_bytes
 from skyseg_tf.files.places import is_remote, local_copy, place, uploaded
 from skyseg_tf.masking.formats import is_whole
 from skyseg_tf.masking.settings import PredictConfig
@@ -92,6 +93,23 @@ def test_an_unknown_kind_of_url_is_refused_in_a_line(tmp_path):
     pytest.importorskip("upath")
     with pytest.raises(InputError, match="nosuch://a/b: "):
         building.build(config("nosuch://a/b", tmp_path / "r"))
+
+
+def test_a_file_of_a_storage_is_read_up_to_a_limit_by_two_requests(memory, monkeypatch):
+    """Where its end is left open s3fs asks for its size once more."""
+    pytest.importorskip("upath")
+    asked = []
+    monkeypatch.setattr(
+        type(memory), "cat_file", lambda self, path, start, end: asked.append((start, end)) or b"x"
+    )
+    for content in (b"", b"abc"):
+        memory.pipe_file("/bucket/a", content)
+        assert read_bytes("memory://bucket/a") == (b"x" if content else b"")
+    with pytest.raises(InputError, match=r"memory://bucket/a: .* exceed the limit"):
+        read_bytes("memory://bucket/a", limit=2)
+    monkeypatch.setattr(type(memory), "size", lambda self, path: None)
+    read_bytes("memory://bucket/a")
+    assert asked == [(0, 3), (None, None)]
 
 
 @pytest.mark.parametrize("system", ["linux", "darwin", "win32"])
