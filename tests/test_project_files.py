@@ -2,9 +2,12 @@
 
 import fnmatch
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -104,6 +107,23 @@ def test_the_pipeline_runs_again_with_more_scenes(tmp_path, monkeypatch):
             assert ended.value.code == 0
         splits = read_manifest("data/dvc_sky").splits
         assert sum(split.count for split in splits.values()) == scenes
+
+
+@pytest.mark.skipif(bool(shutil.which("uv", path=os.defpath)), reason="uv fetches a Python itself")
+def test_make_refuses_a_python_that_nothing_was_tested_with(tmp_path):
+    python = tmp_path / "python3.14"  # it runs what it is given as a Python of that version would
+    told = "import sys; sys.version_info = (3, 14); exec(sys.argv[1])"
+    python.write_text(f"#!/bin/sh\ntest $1 = -c && exec {sys.executable} -c '{told}' \"$2\"\n")
+    python.chmod(0o755)
+    for name in ("Makefile", "pyproject.toml", "requirements.txt"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    command = ["make", "env", f"PYTHON={python}"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PATH": os.defpath}, capture_output=True, text=True
+    )
+    assert done.returncode
+    assert "Python 3.11 or 3.12" in done.stdout
+    assert not (tmp_path / ".venv").exists()
 
 
 def test_a_release_holds_the_weights_and_their_hashes(tmp_path):
