@@ -32,6 +32,8 @@ from skyseg_tf.console.flags import (
 class TrainingSettings:
     """What is said of a training, be it the only one or one of a search."""
 
+    URLS = ("records", "extra_records", "source")
+
     records: Annotated[Path | None, DATA, default_is("the demo, drawn and built")] = None
     """Folder of `skyseg build`, or a URL of one, which is copied into --data first."""
     extra_records: Annotated[tuple[Path, ...], DATA] = ()
