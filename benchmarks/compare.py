@@ -1,5 +1,7 @@
 """Comparisons that docs/benchmarks.md shows: sides that take turns, and the file of their figures.
 
+A side may be a process of another Python, which has what we have not.
+
 A busy moment of the machine hits all sides of a round alike, so a ratio is taken in each round; a
 page shows the median over the rounds, and the least and the most.
 """
@@ -7,11 +9,17 @@ page shows the median over the rounds, and the least and the most.
 import json
 import os
 import platform
+import shlex
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from skyseg_tf.errors import InputError
+from skyseg_tf.images import write_aside
 
 RATES = ("images/s", "photos/s", "frames/s")  # of these more is better; of all others less
 
@@ -77,28 +85,72 @@ def describe_machine() -> str:
     return f"{name}, {cores} cores{f', {kind.upper()}' if kind else ''}"
 
 
+class Peer:
+    """A script in a process of its own, which answers every line by one; it ends with the block.
+
+    Args:
+      command: Python, script and arguments.
+    """
+
+    def __init__(self, *command: object):
+        self.script = Path(str(command[1])).name
+        self.process = subprocess.Popen(
+            [*map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> "Peer":
+        """Itself."""
+        return self
+
+    def __exit__(self, *_) -> None:
+        """Ends it, once it has answered what it was asked."""
+        self.process.stdout.close()
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()  # it waits for nothing else
+        self.process.wait()
+
+    def ask(self, *words: object) -> str:
+        """Its answer.
+
+        Raises:
+          InputError: it has ended; its own words about that stand on stderr.
+        """
+        with suppress(BrokenPipeError):
+            print(*words, file=self.process.stdin, flush=True)
+            if answer := self.process.stdout.readline():
+                return answer
+        asked = " ".join(map(str, words))
+        raise InputError(f"{self.script}: has ended, without an answer to '{asked}'")
+
+
 def report(rows: list[Row], out: Path | None, versions: str = "") -> None:
-    """Prints the rows, and writes them as docs/make_figures.py reads them."""
+    """Prints the rows, and writes them as docs/make_figures.py reads them.
+
+    Raises:
+      InputError: there is none, so that the figures of before would be lost.
+    """
     for row in rows:
         print(row, flush=True)
-    if out is not None:
-        command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
-        figures = {
-            "machine": describe_machine(),
-            "versions": versions,
-            "command": _without_paths(command),
-            "rows": [asdict(row) for row in rows],
-        }
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(figures, indent=1) + "\n")
+    if out is None:
+        return
+    if not rows:
+        raise InputError(f"{out}: nothing was compared (no peer?), so it stays as it is")
+    figures = {
+        "machine": describe_machine(),
+        "versions": versions,
+        "command": without_paths(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "rows": [asdict(row) for row in rows],
+    }
+    with write_aside(out) as aside:
+        aside.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def _without_paths(command: str) -> str:
+def without_paths(words: list[str]) -> str:
     """A command as anybody would type it: paths of this machine are named by what they are."""
-    words = [
-        f"{'PYTHON' if 'python' in Path(word).name else Path(word).name}"
-        if word.startswith("/")
-        else word
-        for word in command.split()
-    ]
-    return " ".join(words)
+    shown = []
+    for word in words:
+        flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        if Path(value).is_absolute() or value.startswith(".."):
+            value = "PYTHON" if "python" in Path(value).name else Path(value).name
+        shown.append(f"{flag}{equals}{value}")
+    return shlex.join(shown)

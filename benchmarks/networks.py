@@ -3,6 +3,8 @@
     python benchmarks/networks.py [--only NETWORK ...] [--size 256 512] [--batch-size 8]
                                   [--out docs/figures/networks.json]
 
+With --out the figures of networks that --only leaves out stay as they are in that file.
+
 One logit, random weights, float32, TensorFlow on all cores. Parameters: trainable, with auxiliary
 heads (those of resnet_lstm grow with the image and are of --size). GMACs: multiply-accumulates of a
 forward pass at 512x1024, as TensorFlow's profiler counts its graph. Forward: one image of --size (a
@@ -18,9 +20,11 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
+from skyseg_tf.images import write_aside
 
 GMAC_SIZE = (512, 1024)
 
@@ -98,6 +102,15 @@ def measure(name: str, size: tuple[int, int], batch: int, repeats: int) -> dict:
     return row
 
 
+def keep(out: Path, size: Sequence[int], batch_size: int, found: dict[str, dict]) -> None:
+    """Writes figures of networks; those of others, made with the same settings, stay in the file."""
+    settings = {"size": list(size), "gmac_size": list(GMAC_SIZE), "batch_size": batch_size}
+    before = json.loads(out.read_text()) if out.is_file() else {}
+    others = before.pop("networks", {}) if before.items() >= settings.items() else {}
+    with write_aside(out) as aside:
+        aside.write_text(json.dumps(settings | {"networks": others | found}, indent=1) + "\n")
+
+
 def main() -> None:
     """Prints the table, markdown; the same figures as JSON with --json."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -137,12 +150,7 @@ def main() -> None:
         print(f"| `{name}` | {row['parameters']:,} | {row['gmacs']:.2f} | {row['forward_ms']:.0f} "
               f"| {row['step_ms']:.0f} |", flush=True)  # fmt: skip
     if arguments.out:
-        settings = {
-            "size": arguments.size,
-            "gmac_size": GMAC_SIZE,
-            "batch_size": arguments.batch_size,
-        }
-        arguments.out.write_text(json.dumps(settings | {"networks": found}, indent=1) + "\n")
+        keep(arguments.out, arguments.size, arguments.batch_size, found)
 
 
 if __name__ == "__main__":

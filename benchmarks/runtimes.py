@@ -14,9 +14,9 @@ dependency: without it its rows are left out.
 import argparse
 import json
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +28,7 @@ import_tensorflow_quietly()
 import keras
 import numpy as np
 import tensorflow as tf
-from compare import Row, report
+from compare import Peer, Row, report
 from keras import layers
 
 from skyseg_tf.build import BuildConfig, build
@@ -37,6 +37,7 @@ from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
+from skyseg_tf.errors import InputError
 from skyseg_tf.exporters.agreement import agreement
 from skyseg_tf.exporters.formats import FORMATS
 from skyseg_tf.exporters.job import ExportJob
@@ -48,7 +49,7 @@ from skyseg_tf.runs.folder import make_saved_model
 
 ROUNDS = 5
 TARGET_RATIO, TARGET_AGREEMENT = 6.0, 0.995
-PEER = Path(__file__).with_name("torch_peer.py")
+SCRIPT = Path(__file__).with_name("torch_peer.py")
 
 
 @dataclass
@@ -229,28 +230,17 @@ def litert_row(write: Callable, photos: np.ndarray, threads: int) -> Side:
     return row("LiteRT int8", infer, photos)
 
 
-def torch_rows(python: str, name: str, model, photos, folder: Path, threads: int) -> list[Side]:
+def torch_rows(peer: Peer, folder: Path) -> list[Side]:
     """PyTorch in a process of its own, which sleeps while the others are measured."""
-    np.savez(folder / "weights.npz", **torch_weights(model))
-    np.save(folder / "photos.npy", photos)
-    arguments = [name, folder / "weights.npz", folder / "photos.npy", folder, threads]
-    peer = subprocess.Popen(
-        [python, str(PEER), *map(str, arguments)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
     rows = []
     for mode in ("eager", "eager, channels last", "compiled", "compiled, bfloat16"):
 
         def measure(seconds: float, mode=mode) -> list[float]:
-            print(mode, seconds, file=peer.stdin, flush=True)
-            answer = peer.stdout.readline()
-            if not answer:
-                raise RuntimeError(f"PyTorch stopped in mode '{mode}'")
-            return json.loads(answer)
+            return json.loads(peer.ask(mode, seconds))
 
         try:
             measure(0)
-        except RuntimeError as error:  # torch.compile wants a C++ compiler
+        except InputError as error:  # torch.compile wants a C++ compiler
             print(f"  {error}: left out", flush=True)
             break
         rows.append(Side(f"PyTorch {mode}", measure, np.load(folder / f"{mode}.npy")))
@@ -270,17 +260,22 @@ def compare(
     calibration, photos = resized[0], np.concatenate(resized[1])
     facts = ModelFacts.from_scheme(SCHEMES["sky"], name, working_size=size)
     threads = arguments.threads
-    with TemporaryDirectory() as folder:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
 
         def write(form: str, precision: str) -> Path:
-            path = Path(folder) / FORMATS[form].name.format(precision=precision, size="")
+            path = folder / FORMATS[form].name.format(precision=precision, size="")
             FORMATS[form].write(ExportJob(model, facts, precision, path, calibration))
             return path
 
         rows = [keras_row(model, photos), *onnx_rows(write, photos, threads)]
         rows += [*openvino_rows(write, photos, threads), litert_row(write, photos, threads)]
         if arguments.torch_python:
-            rows += torch_rows(arguments.torch_python, name, model, photos, Path(folder), threads)
+            given = folder / "weights.npz", folder / "photos.npy"
+            np.savez(given[0], **torch_weights(model))
+            np.save(given[1], photos)
+            peer = Peer(arguments.torch_python, SCRIPT, name, *given, folder, threads)
+            rows += torch_rows(stack.enter_context(peer), folder)
         for _ in range(ROUNDS):
             for each in rows:
                 time.sleep(0.2)  # idle threads of the row before spin for a while
@@ -298,13 +293,16 @@ def compare(
     return list(comparisons(name, size, rows, results))
 
 
+def stands_for_us(result: dict) -> bool:
+    """Whether a row may stand beside PyTorch's: one picture at a time, and the masks of Keras."""
+    of_others = result["row"].startswith("PyTorch") or result["row"].endswith(" streams")
+    return not of_others and 1 - result["changed"] >= TARGET_AGREEMENT
+
+
 def comparisons(name: str, size, sides: list[Side], results: list[dict]) -> Iterator[Row]:
     """The fastest of ours that agrees, beside PyTorch."""
-    ours = [
-        side
-        for side, result in zip(sides, results, strict=True)
-        if 1 - result["changed"] >= TARGET_AGREEMENT and not side.name.startswith("PyTorch")
-    ]
+    names = {result["row"] for result in results if stands_for_us(result)}
+    ours = (side for side in sides if side.name in names)
     best = min(ours, key=lambda side: statistics.median(side.rounds))
     for side in sides:
         if side.name.startswith("PyTorch"):
@@ -323,8 +321,7 @@ def print_table(name: str, size, results: list[dict]) -> None:
         ratio = f"{eager / r['ms']:.2f}" if eager else "-"
         print(f"| {r['row']} | {r['ms']:.1f} | {1000 / r['ms']:.1f} | {ratio} | "
               f"{100 * (1 - r['changed']):.3f} % | {r['max_dp']:.2g} |")  # fmt: skip
-    ours = [r for r in results if "PyTorch" not in r["row"] and "streams" not in r["row"]]
-    ours = [r for r in ours if 1 - r["changed"] >= TARGET_AGREEMENT]
+    ours = [r for r in results if stands_for_us(r)]
     if eager and ours:
         best = min(ours, key=lambda r: r["ms"])
         print(f"\nbest with {100 * TARGET_AGREEMENT:g} % agreement: {best['row']}, "

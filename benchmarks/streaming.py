@@ -1,6 +1,6 @@
 """Batches per second of training streams: ours beside torch's DataLoader and grain.
 
-    python benchmarks/streaming.py --torch-python PATH [--size 256 512] [--photos 64] [--batch 8]
+    python benchmarks/streaming.py --torch-python PATH [--size 256 512] [--photos 128] [--batch 8]
                                    [--rounds 5] [--seconds 4] [--out FILE]
 
 Drawn scenes, as records (storage uint8) for ours and as PNG files of the same size for the peers,
@@ -12,12 +12,12 @@ machine the milliseconds of CPU per image (of all threads and workers) say more 
 
 import argparse
 import json
-import shutil
 import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
@@ -26,7 +26,7 @@ import_tensorflow_quietly()
 
 import cv2
 import tensorflow as tf
-from compare import Row, report
+from compare import Peer, Row, report
 
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.console.cli import one_line_errors
@@ -38,11 +38,16 @@ from skyseg_tf.data.photos import photos_of_records
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
 
-PEER = Path(__file__).with_name("loader_peer.py")
+SCRIPT = Path(__file__).with_name("loader_peer.py")
 WARM = 8
 CITYSCAPES = 2975  # photos of its train split
 Measure = Callable[[float], tuple[float, float]]  # seconds -> images per second, CPU ms per image
 PRESETS = ("none", "light", "default", "strong")
+_LOADERS = """
+from importlib.util import find_spec
+packages = (("torch", "torch"), ("grain", "array_record"))
+print(*[name for name, package in packages if find_spec(package)])
+"""
 
 
 def prepare(folder: Path, count: int, size: tuple[int, int]) -> Path:
@@ -56,10 +61,12 @@ def prepare(folder: Path, count: int, size: tuple[int, int]) -> Path:
             source=folder / "tree", out=records, image_size=size, storage="uint8", quiet=True
         )
     )
-    pairs.mkdir()
+    unfinished = folder / "unfinished"
+    unfinished.mkdir(exist_ok=True)
     for index, photo in enumerate(photos_of_records(records, "train")):
-        cv2.imwrite(str(pairs / f"image_{index}.png"), photo.image[..., ::-1])
-        cv2.imwrite(str(pairs / f"mask_{index}.png"), photo.truth)
+        cv2.imwrite(str(unfinished / f"image_{index}.png"), photo.image[..., ::-1])
+        cv2.imwrite(str(unfinished / f"mask_{index}.png"), photo.truth)
+    unfinished.rename(pairs)
     return records
 
 
@@ -106,23 +113,12 @@ def ours(records: Path, batch: int, preset: str) -> Measure:
     return measure
 
 
-def peers(python: str, pairs: Path, batch: int) -> dict[str, Measure]:
+def peers(peer: Peer, python: str) -> dict[str, Measure]:
     """The same of the loaders that this Python has."""
-    found = subprocess.run(
-        [python, "-c", "from importlib.util import find_spec as f\n"
-         "print(*[n for n, m in (('torch', 'torch'), ('grain', 'array_record')) if f(m)])"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    process = subprocess.Popen(
-        [python, PEER, pairs, str(batch)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    found = subprocess.run([python, "-c", _LOADERS], capture_output=True, text=True, check=True)
 
     def asks(loader: str, transforms: str) -> Measure:
-        def measure(seconds: float) -> tuple[float, float]:
-            print(loader, transforms, seconds, file=process.stdin, flush=True)
-            return json.loads(process.stdout.readline())
-
-        return measure
+        return lambda seconds: json.loads(peer.ask(loader, transforms, seconds))
 
     return {
         f"{loader}, {transforms}": asks(loader, transforms)
@@ -144,19 +140,18 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="keep records and PNG files there")
     parser.add_argument("--out", type=Path, help="file of all figures, for docs/make_figures.py")
     args = parser.parse_args()
-    folder = args.work or Path(tempfile.mkdtemp())
-    try:
+    with ExitStack() as stack:
+        kept = args.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = kept / f"{args.photos}_{args.size[0]}x{args.size[1]}"
         records = prepare(folder, args.photos, tuple(args.size))
         sides = {f"ours, {preset}": ours(records, args.batch, preset) for preset in args.presets}
-        if args.torch_python:
-            sides |= peers(args.torch_python, folder / "pairs", args.batch)
+        if python := args.torch_python:
+            peer = stack.enter_context(Peer(python, SCRIPT, folder / "pairs", args.batch))
+            sides |= peers(peer, python)
         rates = {side: [] for side in sides}
         for _ in range(args.rounds):
             for side, measure in sides.items():
                 rates[side].append(measure(args.seconds))
-    finally:
-        if not args.work:
-            shutil.rmtree(folder)
     print(f"{args.size[0]}x{args.size[1]}, batches of {args.batch}, CPU ms an image:")
     for side, values in rates.items():
         print(f"{side:<18}{statistics.median(cpu for _, cpu in values):>8.2f}")

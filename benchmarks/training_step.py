@@ -29,14 +29,14 @@ import_tensorflow_quietly()
 
 import keras
 import numpy as np
-from compare import Row, report, take_turns
+from compare import Peer, Row, report, take_turns
 
 from skyseg_tf.console.cli import one_line_errors
 from skyseg_tf.models import MODELS, build_model
 from skyseg_tf.training.optimizer import compile_model
 
 CLASSES = 19
-PEER = Path(__file__).with_name("step_peer.py")
+SCRIPT = Path(__file__).with_name("step_peer.py")
 PUBLISHED = (
     "u2net",
     "u2netp",
@@ -74,39 +74,15 @@ def our_step(name: str, size: tuple[int, int], batch: int, mode: str) -> Callabl
     return step
 
 
-class Peer:
-    """PyTorch's process for one network."""
-
-    def __init__(self, python: Path, name: str, size: tuple[int, int], batch: int):
-        recipe = MODELS[name].recipe
-        asked = [name, CLASSES, batch, *size, recipe.loss[1], recipe.optimizer, os.cpu_count()]
-        self.process = subprocess.Popen(
-            [python, PEER, *map(str, asked)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def step(self, mode: str) -> float:
-        """Milliseconds of one step."""
-        print(mode, file=self.process.stdin, flush=True)
-        return float(self.process.stdout.readline())
-
-    def close(self) -> None:
-        """Ends the process."""
-        self.process.stdin.close()
-        self.process.wait()
-
-
 def compare(name: str, args: argparse.Namespace) -> Row:
     """The faster precision of ours beside the faster mode of the peer."""
-    size = tuple(args.size)
-    peer = Peer(args.torch_python, name, size, args.batch)
+    size, recipe = tuple(args.size), MODELS[name].recipe
+    asked = [name, CLASSES, args.batch, *size, recipe.loss[1], recipe.optimizer, os.cpu_count()]
     modes = [*args.precisions, *(mode + COMPILED for mode in args.precisions if args.compiled)]
-    sides = {f"ours {mode}": our_step(name, size, args.batch, mode) for mode in modes}
-    sides |= {f"PyTorch {mode}": lambda mode=mode: peer.step(mode) for mode in modes}
-    times = take_turns(sides, args.rounds, warm=2)
-    peer.close()
+    with Peer(args.torch_python, SCRIPT, *asked) as peer:
+        sides = {f"ours {mode}": our_step(name, size, args.batch, mode) for mode in modes}
+        sides |= {f"PyTorch {mode}": lambda mode=mode: float(peer.ask(mode)) for mode in modes}
+        times = take_turns(sides, args.rounds, warm=2)
     for side, values in times.items():
         print(f"{name:<22}{side:<28}{statistics.median(values):8.0f} ms", flush=True)
     ours, theirs = (

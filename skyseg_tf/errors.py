@@ -30,6 +30,11 @@ def printable(text: str) -> str:
     )
 
 
+def in_one_line(error: BaseException) -> str:
+    """What a library's error says, without line breaks, and no more of it than a line should hold."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 class Stuck(KeyboardInterrupt):
     """Told to end by Ctrl-C or SIGTERM while a thread hangs in a library.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.places import is_remote
 from skyseg_tf.masking.settings import PredictConfig
 
 
@@ -26,6 +27,8 @@ def predict(config: PredictConfig) -> int:
     if videos := find_videos(config):
         if config.engine != "threads" or config.resume:
             raise InputError("--engine ray and --resume are for photos: leave them out")
+        if config.out and is_remote(config.out):
+            raise InputError("--out: videos are written to this machine, no URL; copy them there")
         return _predict_videos(config, videos)
     from skyseg_tf.masking.photo_jobs import predict_photos
 

@@ -28,6 +28,7 @@ class VerifyConfig:
     """
 
     ARGUMENTS = ("records",)
+    URLS = ("source",)
 
     records: Annotated[Path, DATA]
     """Folder that `skyseg build` has written."""

@@ -166,6 +166,25 @@ WRONG_INPUT = [
     (("search", "--sampler", "tp"), "did you mean tpe?"),
     (("evaluate", "--run", "a", "--name", "../b"), "give the name of a folder, without a path"),
     (("train", "--records", "a", "--source", "b"), "not both"),
+    (("train", "--run", "s3://b/run"), "--run s3://b/run: takes a path of this machine, no URL"),
+    (
+        ("train", "--records=s3://b/r", "--data=gs://b"),
+        "--data gs://b: takes a path of this machine",
+    ),
+    (("search", "--space", "ema=0", "--run", "s3://b/s"), "--run s3://b/s: takes a path of this"),
+    (
+        ("scenes", "--out", "s3://b/a", "--count", "1"),
+        "--out s3://b/a: takes a path of this machine",
+    ),
+    (
+        ("export", "--model", "a", "--format", "onnx", "--out", "az://b/a"),
+        "--out az://b/a: takes a path of this machine",
+    ),
+    (("verify", "s3://b/records"), "records s3://b/records: takes a path of this machine, no URL"),
+    (
+        ("predict", "rtsp://nowhere/a", "--out", "s3://b/masks"),
+        "--out: videos are written to this machine",
+    ),
 ]
 
 

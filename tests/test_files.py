@@ -82,6 +82,25 @@ def test_an_archive_of_too_many_members_is_not_listed(tmp_path):
         open_archive(tmp_path / "a.zip")
 
 
+@pytest.mark.parametrize("told", [0xFFFFFFFF, 46])
+def test_the_length_of_a_directory_is_the_one_that_zipfile_believes(tmp_path, told):
+    """An archive tells it twice, and where it told it the second time."""
+    length = 60_000_000
+    large = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, length, 0)
+    end = b"PK\5\6" + struct.pack("<4H2LH", 0, 0, 1, 1, told, 0, 0)
+    for where in (length, 0, 2**62, 2**64 - 1):  # of the second time, as the locator has it
+        locator = struct.pack("<4sLQL", b"PK\6\7", 0, where, 1)
+        with open(tmp_path / "a.zip", "wb") as file:
+            file.truncate(length)
+            file.seek(length)
+            file.write(large + locator + end)
+        with pytest.raises(InputError, match=r"a\.zip: (too many members|damaged)"):
+            open_archive(tmp_path / "a.zip")
+        if where == length:
+            with pytest.raises(InputError, match="too many members"):
+                open_archive(tmp_path / "a.zip")
+
+
 def test_a_replaced_archive_is_read_anew(tmp_path):
     path = zipped(tmp_path / "a.zip", a=b"old")
     assert read_bytes(f"{path}!a") == b"old"

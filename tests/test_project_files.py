@@ -2,9 +2,12 @@
 
 import fnmatch
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -12,12 +15,15 @@ import pytest
 import yaml
 from test_docs import check_command, commands_in
 
-from skyseg_tf import __version__
+from skyseg_tf import __version__, build
+from skyseg_tf import scenes as scenes_command
+from skyseg_tf.data.records import read_manifest
 from skyseg_tf.runs.packaged import read_packaged
 from skyseg_tf.training.settings import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "skyseg_tf"
+VERBS = {"scenes": scenes_command.main, "build": build.main}
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
@@ -82,6 +88,42 @@ def test_citation_and_pipeline_speak_of_this_version():
     drawn = pipeline["stages"]["data"]["cmd"].replace("${scenes}", str(defaults["scenes"]))
     (target,) = re.findall(r"-m skyseg_tf\.(scenes .*)", (ROOT / "Makefile").read_text())
     assert drawn == f"skyseg {target}".replace("demo_scenes", "dvc_scenes")
+
+
+def test_the_pipeline_runs_again_with_more_scenes(tmp_path, monkeypatch):
+    """Before a stage runs again DVC removes what it has made, but for what it is told to keep."""
+    monkeypatch.chdir(tmp_path)
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    for scenes in (5, 10):
+        for stage in (stages["data"], stages["build"]):
+            for out in stage["outs"]:
+                ((path, options),) = out.items()
+                if not options.get("persist") and Path(path).exists():
+                    Path(path).unlink()
+            words = stage["cmd"].replace("${scenes}", str(scenes)).replace("128 256", "64 128")
+            verb, *flags = shlex.split(words)[1:]
+            with pytest.raises(SystemExit) as ended:
+                VERBS[verb]([*flags, "--workers", "1"])
+            assert ended.value.code == 0
+        splits = read_manifest("data/dvc_sky").splits
+        assert sum(split.count for split in splits.values()) == scenes
+
+
+@pytest.mark.skipif(bool(shutil.which("uv", path=os.defpath)), reason="uv fetches a Python itself")
+def test_make_refuses_a_python_that_nothing_was_tested_with(tmp_path):
+    python = tmp_path / "python3.14"  # it runs what it is given as a Python of that version would
+    told = "import sys; sys.version_info = (3, 14); exec(sys.argv[1])"
+    python.write_text(f"#!/bin/sh\ntest $1 = -c && exec {sys.executable} -c '{told}' \"$2\"\n")
+    python.chmod(0o755)
+    for name in ("Makefile", "pyproject.toml", "requirements.txt"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    command = ["make", "env", f"PYTHON={python}"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PATH": os.defpath}, capture_output=True, text=True
+    )
+    assert done.returncode
+    assert "Python 3.11 or 3.12" in done.stdout
+    assert not (tmp_path / ".venv").exists()
 
 
 def test_a_release_holds_the_weights_and_their_hashes(tmp_path):

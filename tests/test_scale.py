@@ -4,6 +4,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from skyseg_tf.data.examples import STORAGES
 from skyseg_tf.data.records import read_manifest, read_tfrecord
 from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.errors import InputError
-from skyseg_tf.files.places import is_remote, place
+from skyseg_tf.files import read_bytes
+from skyseg_tf.files.places import is_remote, local_copy, place, uploaded
 from skyseg_tf.masking.formats import is_whole
 from skyseg_tf.masking.settings import PredictConfig
 from skyseg_tf.predict import predict
@@ -91,6 +93,46 @@ def test_an_unknown_kind_of_url_is_refused_in_a_line(tmp_path):
     pytest.importorskip("upath")
     with pytest.raises(InputError, match="nosuch://a/b: "):
         building.build(config("nosuch://a/b", tmp_path / "r"))
+
+
+def test_a_file_of_a_storage_is_read_up_to_a_limit_by_two_requests(memory, monkeypatch):
+    """Where its end is left open s3fs asks for its size once more."""
+    pytest.importorskip("upath")
+    asked = []
+    monkeypatch.setattr(
+        type(memory), "cat_file", lambda self, path, start, end: asked.append((start, end)) or b"x"
+    )
+    for content in (b"", b"abc"):
+        memory.pipe_file("/bucket/a", content)
+        assert read_bytes("memory://bucket/a") == (b"x" if content else b"")
+    with pytest.raises(InputError, match=r"memory://bucket/a: .* exceed the limit"):
+        read_bytes("memory://bucket/a", limit=2)
+    monkeypatch.setattr(type(memory), "size", lambda self, path: None)
+    read_bytes("memory://bucket/a")
+    assert asked == [(0, 3), (None, None)]
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin", "win32"])
+def test_files_go_to_a_storage_and_back_on_every_system(memory, monkeypatch, tmp_path, system):
+    """Linux alone has files without a name."""
+    pytest.importorskip("upath")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", system)
+    target = place("memory://bucket/folder/a.txt")
+    with uploaded(target) as aside:
+        assert str(aside).startswith("/proc/") == (system == "linux")
+        aside.write_text("whole")
+
+    def is_stopped() -> None:
+        with uploaded(target) as aside:
+            aside.write_text("torn")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        is_stopped()
+    with local_copy(target) as copy:
+        assert copy.read_text() == "whole"
+    assert not list(tmp_path.iterdir())
 
 
 # --- build ---

@@ -22,6 +22,7 @@ from cyclopts.exceptions import (
 
 from skyseg_tf.console.foreign_flags import meant_by
 from skyseg_tf.errors import InputError, nearest, not_among
+from skyseg_tf.files.places import is_remote
 
 _OF_PLACES = ("--source", "--records", "--model")  # what a file or folder without a flag is
 SHELLS = ("bash", "zsh", "fish")
@@ -31,7 +32,8 @@ def command_app(config: type, prog: str) -> App:
     """The command line of a command: each field of its settings is a flag.
 
     Args:
-      config: a frozen dataclass; its docstrings are the help, its ARGUMENTS need no flag.
+      config: a frozen dataclass; its docstrings are the help, its ARGUMENTS need no flag, and of
+        its paths those in URLS alone may lie elsewhere (see files.places).
       prog: the name shown in the help.
 
     Returns:
@@ -150,10 +152,22 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
         if argument.value is None or _was_rounded(argument):
             values = [token.value for token in argument.tokens]
             raise InputError(_wrong_value(argument.tokens[0].keyword, argument, values))
+        _refuse_urls(config, argument)
     if default is None:
         return parsed
     names = [argument.field_info.name for argument in given]
     return replace(default, **{name: getattr(parsed, name) for name in names})
+
+
+def _refuse_urls(config: type, argument: Argument) -> None:
+    """Refuses a URL where only a folder here would be made of it, of the name `s3:`."""
+    values = argument.value if isinstance(argument.value, tuple) else (argument.value,)
+    paths = [value for value in values if isinstance(value, Path)]
+    if argument.field_info.name in getattr(config, "URLS", ()) or not any(map(is_remote, paths)):
+        return
+    flag = argument.tokens[0].keyword or argument.field_info.name
+    given = next(token.value for token in argument.tokens if is_remote(token.value))
+    raise InputError(f"{flag} {given}: takes a path of this machine, no URL; copy it there or back")
 
 
 def _at_home(word: str) -> str:

@@ -25,6 +25,8 @@ class BuildConfig:
     Example: skyseg build --source ~/cityscapes --out data/sky --image-size 256 512
     """
 
+    URLS = ("source", "out", "rgb_stats")
+
     out: Annotated[Path, RESULT]
     """Folder for the records, or a URL such as s3://bucket/records; it is made if it is not there."""
     source: Annotated[Path | None, DATA, default_is("$CITYSCAPES_DATASET")] = None

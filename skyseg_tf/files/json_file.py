@@ -7,7 +7,7 @@ from pathlib import Path
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.places import place
 
-MAX_BYTES = 64 << 20  # a manifest of ten thousand shards has 3 MB
+MAX_BYTES = 64 << 20  # a manifest of ten thousand shards has 2 MB
 
 
 def read_object(path: str | Path, advice: str) -> dict:

@@ -7,6 +7,7 @@ all the same. Nothing of fsspec is imported before the first URL.
 
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,14 +111,26 @@ def remove_tree(path: Path) -> None:
 
 
 @contextmanager
+def _local_file() -> Iterator[Path]:
+    """Yields the path of a file of this machine that is gone after the block.
+
+    On Linux it has no name in any folder: the kernel frees it with this process, however that dies.
+    """
+    if sys.platform.startswith("linux"):
+        with tempfile.TemporaryFile() as file:
+            yield Path(f"/proc/self/fd/{file.fileno()}")
+    else:
+        with tempfile.TemporaryDirectory(prefix="skyseg-") as folder:
+            yield Path(folder, "file")
+
+
+@contextmanager
 def uploaded(path: Path) -> Iterator[Path]:
     """Yields a local path to write to, and copies the file to a URL when all went well.
 
-    Object stores show a file that is whole or none. The local file has no name in any folder: the
-    kernel frees it with this process, however that dies.
+    Object stores show a file that is whole or none.
     """
-    with tempfile.TemporaryFile() as file:
-        aside = Path(f"/proc/self/fd/{file.fileno()}")
+    with _local_file() as aside:
         yield aside
         path.parent.mkdir(parents=True, exist_ok=True)
         path.fs.put_file(str(aside), path.path)
@@ -125,11 +138,10 @@ def uploaded(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def local_copy(path: Path) -> Iterator[Path]:
-    """Yields a local path of the same content: the path itself, or a copy without a name."""
+    """Yields a local path of the same content: the path itself, or a copy."""
     if not is_remote(path):
         yield path
         return
-    with tempfile.TemporaryFile() as file:
-        copy = f"/proc/self/fd/{file.fileno()}"
-        path.fs.get_file(path.path, copy)
-        yield Path(copy)
+    with _local_file() as copy:
+        path.fs.get_file(path.path, str(copy))
+        yield copy

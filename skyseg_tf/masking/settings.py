@@ -56,6 +56,7 @@ class PredictConfig:
     """
 
     ARGUMENTS = ("inputs",)
+    URLS = ("out",)
 
     inputs: Annotated[tuple[str, ...], STREAM] = ()
     """Photos, folders (with all photos below them), globs such as 'photos/**/*.jpg', URLs of any of

@@ -5,14 +5,20 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, TypeVar
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, in_one_line
 from skyseg_tf.files.places import is_storage_error
 
 RETRIES = 5  # of a task whose machine or process died
 _LAST_WAIT = 10.0  # seconds for tasks that were told to end
+_LOOK = (
+    30.0  # seconds after which it is looked for machines that have come, while tasks are at work
+)
+_SHORT = (
+    24  # bytes: a socket's name has 103 at most (macOS), of which Ray's own parts take the rest
+)
 Key = TypeVar("Key")
 
 
@@ -46,7 +52,7 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
     """
     ray = import_ray()
     options = {"log_to_driver": shows_output, "logging_level": "ERROR"}
-    with TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(prefix="ray-", dir=_short(), ignore_cleanup_errors=True) as folder:
         if address is None:
             options |= {"address": "local", "include_dashboard": False, "_temp_dir": folder}
             # Ray would make a key of its own for it, and leave it in the home folder.
@@ -63,12 +69,20 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
             ray.shutdown()
 
 
+def _short() -> str | None:
+    """The folder for temporary ones, where sockets in it can have a name; None: the usual one."""
+    is_short = len(os.fsencode(gettempdir())) <= _SHORT
+    return None if is_short or not os.path.isdir("/tmp") else "/tmp"
+
+
 def _why_not(address: str | None, error: Exception) -> str:
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    line = in_one_line(error)
     if address is None:
         return (
             f"--engine ray: Ray does not start on this machine ({line}); free some memory or time"
         )
+    if "mismatch" in line:  # of Ray's version, or Python's
+        return f"--address {address}: another Ray or Python runs there ({line}); install the same"
     return (
         f"--address {address}: no Ray cluster answers there ({line}); start one by "
         "`ray start --head`, or leave --address out"
@@ -81,21 +95,28 @@ def cpus() -> int:
 
 
 def places(cpus: int, gpus: int = 0) -> int:
-    """How many tasks of so many processors and GPUs the cluster has room for at a time.
+    """How many tasks of so many processors and GPUs the cluster has room for at a time; 0 for none.
 
-    Raises:
-      InputError: for none.
+    There may be none for a while, where machines die and others come.
     """
     wanted = {kind: count for kind, count in (("CPU", cpus), ("GPU", gpus)) if count}
     nodes = [node["Resources"] for node in import_ray().nodes() if node["Alive"]]
-    found = sum(
+    return sum(
         int(min(node.get(kind, 0) // count for kind, count in wanted.items())) for node in nodes
     )
-    if not found:
-        raise InputError(
-            f"no machine of the Ray cluster has {cpus} processors and {gpus} GPUs: ask for fewer"
-        )
-    return found
+
+
+def first_places(cpus: int, gpus: int = 0) -> int:
+    """`places` before work begins, which a cluster that has none would wait for in vain.
+
+    Raises:
+      InputError: there are none.
+    """
+    if found := places(cpus, gpus):
+        return found
+    raise InputError(
+        f"no machine of the Ray cluster has {cpus} processors and {gpus} GPUs: ask for fewer"
+    )
 
 
 def task_of(function: Callable, cpus: int, gpus: int = 0) -> Callable[..., Any]:
@@ -129,7 +150,8 @@ def run_bounded(
     Args:
       start: (key, item) -> the task's reference.
       work: keys with their items, taken as they can be started.
-      limit: how many may be under way; asked for again and again, as machines come and go.
+      limit: how many may be under way, at least one is; asked for again and again, as machines come
+        and go.
 
     Yields:
       (key, result), in the order in which they are done.
@@ -142,13 +164,14 @@ def run_bounded(
     work = iter(work)
     try:
         while True:
-            while len(waiting) < limit() and (one := next(work, None)) is not None:
+            while len(waiting) < max(1, limit()) and (one := next(work, None)) is not None:
                 waiting[start(*one)] = one[0]
             if not waiting:
                 return
-            done, _ = ray.wait(list(waiting), num_returns=1)
-            key = waiting.pop(done[0])
-            yield key, _result(ray, done[0], key)
+            done, _ = ray.wait(list(waiting), num_returns=1, timeout=_LOOK)
+            for task in done:
+                key = waiting.pop(task)
+                yield key, _result(ray, task, key)
     finally:
         _cancel(ray, list(waiting))
 
@@ -161,10 +184,9 @@ def _result(ray, task, key: object) -> Any:
             raise error.cause from None
         raise
     except ray.exceptions.RayError as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
-            f"{key}: its process died {RETRIES + 1} times, or its machines are gone ({line}); give "
-            "it more memory or machines and run the same command again"
+            f"{key}: its process died {RETRIES + 1} times, or its machines are gone "
+            f"({in_one_line(error)}); give it more memory or machines and run the same command again"
         ) from None
 
 

@@ -12,7 +12,7 @@ from skyseg_tf.masking.backends import Runtime
 from skyseg_tf.masking.photo_jobs import Done, load_model, mask_photos
 from skyseg_tf.masking.photo_stages import Job
 from skyseg_tf.masking.settings import PredictConfig
-from skyseg_tf.scale.cluster import import_ray, places, run_bounded, task_of
+from skyseg_tf.scale.cluster import first_places, import_ray, places, run_bounded, task_of
 
 _CPUS = 2  # of a task: the network runs in some threads while others read and write
 _MOST = 32  # photos of a task
@@ -34,7 +34,7 @@ def mask_on_ray(
       OSError: a full or failing disk.
     """
     cpus = min(_CPUS, _smallest())
-    size = max(config.batch_size, min(_MOST, -(-len(jobs) // (4 * places(cpus)))))
+    size = max(config.batch_size, min(_MOST, -(-len(jobs) // (4 * first_places(cpus)))))
     parts = ((start, jobs[start : start + size]) for start in range(0, len(jobs), size))
     task = task_of(_mask, cpus)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from skyseg_tf.errors import InputError, LostProcess
-from skyseg_tf.scale.cluster import RETRIES, import_ray, places, run_in
+from skyseg_tf.scale.cluster import RETRIES, first_places, import_ray, run_in
 
 Result = TypeVar("Result")
 
@@ -34,7 +34,7 @@ def run_together(
       OSError: of a process.
     """
     ray = import_ray()
-    if (room := places(cpus, gpus)) < count:
+    if (room := first_places(cpus, gpus)) < count:
         raise InputError(
             f"the Ray cluster has room for {room} processes of {cpus} processors and {gpus} GPUs, "
             f"not for {count}: ask for fewer"

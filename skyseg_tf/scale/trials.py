@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
-from skyseg_tf.scale.cluster import places, run_bounded, task_of
+from skyseg_tf.scale.cluster import first_places, places, run_bounded, task_of
 from skyseg_tf.tuning.stopping import stoppable
 from skyseg_tf.tuning.trials import Objective, Plan, TrialRow, Trials
 
@@ -30,6 +30,7 @@ def run_on_ray(
     """
 
     def run(trials: Trials, objective: Objective, after_each: Callable[[TrialRow], None]) -> None:
+        first_places(cpus, gpus)
         task = task_of(_run_one, cpus, gpus)
         start = partial(task, trials.folder, trials.plan, trials.storage, objective)
         _start_all(start, lambda: places(cpus, gpus), after_each)

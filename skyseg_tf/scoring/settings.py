@@ -26,6 +26,8 @@ class EvaluateConfig:
     Example: skyseg evaluate --model runs/u2netp --source ~/cityscapes --split val
     """
 
+    URLS = ("source", "records")
+
     model: Annotated[str, NETWORK, any_model(), Parameter(alias="--run")]
     source: Annotated[Path | None, DATA] = None
     """Folder of the dataset. Masks are scored at the size of its labels, as Cityscapes does."""

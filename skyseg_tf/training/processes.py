@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skyseg_tf.errors import InputError, LostProcess
+from skyseg_tf.errors import InputError, LostProcess, in_one_line
 from skyseg_tf.training.settings import TrainConfig
 
 if TYPE_CHECKING:  # it imports Keras
@@ -56,10 +56,9 @@ def join(config: TrainConfig) -> None:
             initialization_timeout=_WAIT,
         )
     except (RuntimeError, ValueError) as error:
-        line = str(error).strip().splitlines()[0][:200]
         raise InputError(
             f"--coordinator {config.coordinator}: process {config.process_id} of "
-            f"{config.num_processes} found no others ({line}); start all of them"
+            f"{config.num_processes} found no others ({in_one_line(error)}); start all of them"
         ) from None
 
 
@@ -106,7 +105,7 @@ def heard_once(job: "Job") -> Iterator["Job"]:
         return
     with (
         TemporaryDirectory(prefix="skyseg-") as folder,
-        open(os.devnull, "w") as nowhere,
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
         redirect_stdout(nowhere),
     ):
         yield job.changed(run=Path(folder, "run"), plots=Path(folder, "plots"), quiet=True)

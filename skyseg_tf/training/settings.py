@@ -32,6 +32,8 @@ from skyseg_tf.console.flags import (
 class TrainingSettings:
     """What is said of a training, be it the only one or one of a search."""
 
+    URLS = ("records", "extra_records", "source")
+
     records: Annotated[Path | None, DATA, default_is("the demo, drawn and built")] = None
     """Folder that `skyseg build` has written, or its URL; from a URL the records are copied into
     --data first."""

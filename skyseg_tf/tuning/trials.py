@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.errors import InputError, in_one_line, not_among
 from skyseg_tf.files.locks import lock
 from skyseg_tf.tuning.space import Parameter
 
@@ -208,10 +208,9 @@ class Trials:
             package = getattr(error.__cause__, "name", None) or error.name
             raise InputError(f"--storage needs {package}: pip install {package}") from None
         except Exception as error:  # SQLAlchemy and each driver have errors of their own
-            line = " ".join(str(error).split())[:200]
             raise InputError(
-                f"--storage: no database answers there ({line}); give {JOURNAL} or a URL such as "
-                "postgresql://user:password@host/name"
+                f"--storage: no database answers there ({in_one_line(error)}); give {JOURNAL} or a "
+                "URL such as postgresql://user:password@host/name"
             ) from None
 
     def run(self, objective: Objective, after_each: Callable[[TrialRow], None]) -> None:

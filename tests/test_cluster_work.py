@@ -1,0 +1,104 @@
+"""What is given to a Ray cluster, and when; of Ray itself a few lines do, so that this is fast."""
+
+import itertools
+import sys
+import tempfile
+from types import SimpleNamespace
+
+import pytest
+
+from skyseg_tf.errors import InputError, in_one_line
+from skyseg_tf.scale import cluster
+
+
+class Died(Exception):
+    """Ray's word for a process that is gone."""
+
+
+class DrawnRay:
+    """A cluster whose tasks are done one after the other, where a machine is there for them."""
+
+    exceptions = SimpleNamespace(RayError=Died, RayTaskError=type("RayTaskError", (Died,), {}))
+
+    def __init__(self, *machines: int):
+        self.machines, self.most, self.options = machines, 0, {}
+
+    def nodes(self):
+        return [{"Alive": True, "Resources": {"CPU": count}} for count in self.machines]
+
+    def wait(self, tasks, num_returns, timeout=None):
+        self.most = max(self.most, len(tasks))
+        if self.machines:
+            return tasks[:1], tasks[1:]
+        assert timeout, "waits for ever, without a look for machines that come"
+        self.machines = (4,)
+        return [], tasks
+
+    def get(self, task):
+        return task
+
+    def cancel(self, task):
+        pass
+
+    def init(self, **options):
+        self.options = options
+        raise RuntimeError("Version mismatch: The cluster was started with:\n  Ray: 2.50\n")
+
+
+@pytest.fixture
+def ray(monkeypatch):
+    drawn = DrawnRay(2)
+    monkeypatch.setitem(sys.modules, "ray", drawn)
+    return drawn
+
+
+def test_work_waits_for_machines_that_are_gone_for_a_while(ray):
+    assert cluster.first_places(1) == 2
+    ray.machines = ()
+    work = ((number, None) for number in range(9))
+    done = cluster.run_bounded(lambda key, item: key, work, lambda: cluster.places(1))
+    assert sorted(done) == [(number, number) for number in range(9)]
+    assert ray.most == 4  # of the machine that came
+    ray.machines = ()
+    with pytest.raises(InputError, match="no machine of the Ray cluster has 1 processors and 0"):
+        cluster.first_places(1)
+
+
+def test_machines_that_come_are_used_before_a_task_ends(ray, monkeypatch):
+    """A trial may take hours."""
+    answers = itertools.chain([[]] * 3, itertools.repeat(None))
+
+    def wait(tasks, num_returns, timeout=None):
+        if (done := next(answers)) is not None and timeout:
+            ray.machines = (*ray.machines, 1)
+            return done, tasks
+        ray.most = max(ray.most, len(tasks))
+        return tasks[:1], tasks[1:]
+
+    monkeypatch.setattr(ray, "wait", wait)
+    work = ((number, None) for number in range(9))
+    assert len(list(cluster.run_bounded(lambda *one: one, work, lambda: cluster.places(1)))) == 9
+    assert ray.most == 5
+
+
+def test_another_version_of_ray_is_told_whole(ray):
+    with (
+        pytest.raises(InputError, match=r"another Ray or Python runs there \(.*Ray: 2\.50\)"),
+        cluster.connected("auto"),
+    ):
+        pass
+    assert in_one_line(RuntimeError()) == "RuntimeError"
+
+
+@pytest.mark.parametrize("folder", ["short", "private/var/folders/zz/zyxvpxvq6csfxvn_n0000000000"])
+def test_sockets_of_a_cluster_of_its_own_have_names_short_enough(
+    ray, monkeypatch, tmp_path, folder
+):
+    """macOS gives every user a folder for temporary files whose name alone is half of the limit."""
+    usual = tmp_path / folder
+    usual.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(usual))
+    with pytest.raises(InputError, match="Ray does not start"), cluster.connected(None):
+        pass
+    session = "session_2026-11-30_12-00-00_000000_1234567/sockets/plasma_store.1"
+    assert len(f"{ray.options['_temp_dir']}/{session}") <= 103
