@@ -1,4 +1,5 @@
 import io
+import zlib
 
 import cv2
 import numpy as np
@@ -45,6 +46,29 @@ def test_every_truncation_and_every_flipped_byte_is_refused():
         damaged[i] ^= 0x55
         with pytest.raises(OSError, match=r"checksum|truncated|not a PNG"):
             decode_png(bytes(damaged))
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    length, checksum = len(data).to_bytes(4), zlib.crc32(kind + data).to_bytes(4)
+    return length + kind + data + checksum
+
+
+def in_pieces(array: np.ndarray, packed: bytes, size: int) -> bytes:
+    """A PNG whose packed data lie in pieces of a size."""
+    head = encoded(array)[:33]
+    pieces = [packed[start : start + size] for start in range(0, len(packed), size)]
+    return head + b"".join(chunk(b"IDAT", piece) for piece in pieces) + chunk(b"IEND", b"")
+
+
+def test_data_of_thousands_of_pieces_are_read_and_those_of_other_rows_refused():
+    array = np.random.default_rng(3).integers(0, 256, (60, 70, 3), np.uint8)
+    rows = np.pad(array.reshape(60, -1), ((0, 0), (1, 0))).tobytes()
+    assert np.array_equal(decode_png(in_pieces(array, zlib.compress(rows), 3)), array)
+    for raw in (rows[:-1], b"\7" + rows[1:]):
+        with pytest.raises(OSError, match="cannot be decoded"):
+            decode_png(in_pieces(array, zlib.compress(raw), 999))
+    with pytest.raises(OSError, match="cannot be decoded"):
+        decode_png(in_pieces(array, zlib.compress(rows)[:-1] + b"x", 999))
 
 
 @pytest.mark.parametrize(

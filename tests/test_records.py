@@ -95,6 +95,25 @@ def test_the_same_record_has_the_same_bytes():
     assert rec.encode_record(image, mask, "a", "png") == rec.encode_record(image, mask, "a", "png")
 
 
+def test_records_are_the_bytes_that_protobuf_writes():
+    rng = np.random.default_rng(0)
+    for storage, frames, size in (
+        ("uint8", 1, (3, 5)),
+        ("normalized", 3, (90, 200)),
+        ("png", 2, (9, 9)),
+    ):
+        image = rng.integers(0, 256, (frames, *size, 3), np.uint8)
+        mask = rng.integers(0, 3, size, np.uint8)
+        record = rec.encode_record(image, mask, "ä" * 200, storage, STATS)
+        example = tf.train.Example.FromString(record)
+        assert example.SerializeToString(deterministic=True) == record
+        feature = example.features.feature
+        assert list(feature["image_depth"].int64_list.value) == [3]
+        assert list(feature["width"].int64_list.value) == [size[1]]
+        assert feature["name"].bytes_list.value[0].decode() == "ä" * 200
+        assert len(feature["image"].bytes_list.value) == frames
+
+
 def test_errors(infos, tmp_path):
     with pytest.raises(InputError, match="need rgb_data"):
         rec.write_tfrecord(infos, tmp_path / "x")

@@ -35,6 +35,15 @@ def test_sums_of_a_white_cityscapes_photo_do_not_overflow():
     assert sums.squares == (255 * 255 * 1024 * 2048,) * 3
 
 
+def test_sums_are_exact_beyond_what_a_float32_counts():
+    image = np.random.default_rng(1).integers(0, 256, (4200, 4200, 3), np.uint8)
+    image[..., 1] = 255  # 17.6 million of one value
+    sums, channels = rs.sum_image(image), image.reshape(-1, 3).T.astype(np.uint64)
+    assert sums.pixels == 4200**2
+    assert sums.values == tuple(int(channel.sum()) for channel in channels)
+    assert sums.squares == tuple(int((channel**2).sum()) for channel in channels)
+
+
 def test_constant_channel_can_be_normalized_by():
     stats = rs.rgb_stats(rs.sum_image(np.full((4, 4, 3), 9, np.uint8)))
     assert stats["R_STD"] == 1.0

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from skyseg_tf.data.layouts import LAYOUTS, MASK_KINDS, Pair
@@ -78,7 +79,7 @@ def mask_values(mask: np.ndarray) -> set[int] | None:
     mask = single_channel(mask)
     if mask.ndim == 3:
         return None
-    return set(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
+    return set(np.flatnonzero(cv2.calcHist([mask], [0], None, [256], [0, 256])).tolist())
 
 
 def read_values(paths: list[str]) -> dict[str, set[int] | None]:

@@ -152,6 +152,18 @@ def whole_offsets(path: str, count: int, left_out: Collection[int]) -> list[int]
     return offsets
 
 
+def read_records(path: str | Path) -> Iterator[bytes]:
+    """The data of each record of a file that is known to be whole, in their order.
+
+    A tf.data.TFRecordDataset does the same, and takes 20 ms of the processor to be made.
+    """
+    reader, offset = tf_record_random_reader(str(path)), 0
+    with suppress(IndexError):  # the file's end
+        while True:
+            data, offset = reader.read(offset)
+            yield data
+
+
 def read_at(path: bytes, offset: int) -> bytes:
     """The data of the record that begins there; for tf.numpy_function.
 

@@ -20,6 +20,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from skyseg_tf.data.examples import encode_record, stored_pixels
+from skyseg_tf.data.framing import read_records
 from skyseg_tf.data.manifest import Shard
 from skyseg_tf.data.records import fill_file
 from skyseg_tf.data.rgb_stats import RgbSums, sum_image
@@ -212,7 +213,7 @@ def _load_uint8(
     source.update(source_of(digest))
     shape = (config.frames, *config.image_size)
     with local_copy(folder / shard) as path:
-        for serialized in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        for serialized in read_records(path):
             feature = tf.train.Example.FromString(serialized).features.feature
             frames = feature["image"].bytes_list.value
             image = np.stack([np.frombuffer(frame, np.uint8) for frame in frames])

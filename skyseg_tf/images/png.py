@@ -1,8 +1,7 @@
 """PNG read twice, and written twenty times as fast as by libpng and zlib alone.
 
-Inflating is most of the work of decoding a photo, and libpng does it with zlib. Here Intel's ISA-L
-inflates, three times as fast; its result goes to OpenCV as a PNG whose data is stored, not
-compressed, so that libpng has only the row filters left to undo.
+libspng inflates and undoes the filters of a row while it is in the processor's cache, straight into
+the array.
 
 Most of the work of encoding is trying five filters on every row and looking for far repetitions,
 for a tenth less of bytes. Here every row is its difference to the one above.
@@ -14,19 +13,16 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-import cv2
 import numpy as np
-from isal import igzip_lib, isal_zlib
+from imagecodecs import SpngError, spng_decode
+from isal import isal_zlib
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_CHANNELS = {0: 1, 2: 3}  # color types: grey and RGB
+_PLAIN = (0, 2)  # color types: grey and RGB
 _COLORS = {1: 0, 3: 2, 4: 6}  # channels -> color type: grey, RGB, RGBA
 _UP = 2  # the filter that leaves a row's difference to the one above
 _STRIP = 1 << 20  # bytes of rows that are filtered and packed at once, in the processor's cache
 _MOST = 1 << 24  # bytes of a chunk that is looked up: a damaged length may say anything
-_STORED = 65535  # longest stored block of a deflate stream
-_LARGEST = 100_000_000  # bytes of rows, of which four copies are made here
-_MOST_PACKED = 2  # bytes of packed data per byte of rows; what cannot be packed takes 1.001
 
 
 def decode_png(content: bytes) -> np.ndarray | None:
@@ -36,48 +32,26 @@ def decode_png(content: bytes) -> np.ndarray | None:
       content: the file's bytes.
 
     Returns:
-      (H, W) or (H, W, 3) uint8; None for PNGs of other kinds (palette, alpha, 16 bit, interlaced,
-      very large), which the caller reads in another way.
+      (H, W) or (H, W, 3) uint8; None for PNGs of other kinds (palette, alpha, 16 bit, interlaced),
+      which the caller reads in another way.
 
     Raises:
-      OSError: truncated, a checksum does not fit, or more data than the header's size needs.
+      OSError: truncated, a checksum does not fit, or data that are not those of its rows.
     """
-    header, size, special, packed = b"", 0, False, bytearray()
-    for kind, data in _chunks(content):
-        if not header:
-            header = bytes(data)
-            if kind != b"IHDR" or len(header) != 13:
+    special = False
+    for number, (kind, data) in enumerate(_chunks(content)):
+        if number == 0:
+            if kind != b"IHDR" or len(data) != 13:
                 raise OSError("it does not begin with a header")
-            width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", header)
-            size = height * (1 + width * _CHANNELS.get(color, 1))
-            special = depth != 8 or color not in _CHANNELS or interlace or size > _LARGEST
-        elif kind == b"IDAT" and not special:
-            packed += data
-            if len(packed) > _MOST_PACKED * size + _STORED:
-                raise OSError(f"more data than {width} x {height} pixels need")
+            depth, color, _, _, interlace = data[8:]
+            special = depth != 8 or color not in _PLAIN or interlace
         special = special or kind in (b"tRNS", b"acTL")
     if special:
         return None
-    raw = _inflate(packed, size)
-    flag = cv2.IMREAD_COLOR_RGB if color == 2 else cv2.IMREAD_GRAYSCALE
-    image = cv2.imdecode(
-        np.frombuffer(_stored_png(header, raw), np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION
-    )
-    if image is None:
-        raise OSError("its rows cannot be decoded")
-    return image
-
-
-def _inflate(packed: bytearray, size: int) -> bytes:
-    """Inflates `size` bytes, and one more at most: by it too many are seen."""
-    inflater = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_ZLIB)
     try:
-        raw = inflater.decompress(packed, size + 1)
-    except igzip_lib.error as error:
-        raise OSError(f"its data cannot be inflated: {error}") from None
-    if len(raw) != size or not inflater.eof:
-        raise OSError(f"its data do not end with the {size} bytes of its pixels")
-    return raw
+        return spng_decode(content)
+    except SpngError as error:
+        raise OSError(f"its data cannot be decoded: {error}") from None
 
 
 def write_png(
@@ -179,18 +153,6 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
             raise OSError(f"wrong checksum in chunk {kind.decode('latin1')} at byte {start}")
         yield kind, view[start + 8 : end - 4]
         start = end
-
-
-def _stored_png(header: bytes, raw: bytes) -> bytes:
-    """A PNG of the same rows, with a deflate stream of stored blocks."""
-    view = memoryview(raw)
-    parts = [b"IDAT\x78\x01"]
-    for start in range(0, len(raw), _STORED):
-        block = view[start : start + _STORED]
-        last = start + _STORED >= len(raw)
-        parts += [struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF), block]
-    parts.append(struct.pack(">I", isal_zlib.adler32(raw)))
-    return _SIGNATURE + _chunk(b"IHDR" + header) + _chunk(b"".join(parts)) + _chunk(b"IEND")
 
 
 def _chunk(body: bytes) -> bytes:
