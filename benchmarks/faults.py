@@ -1,0 +1,327 @@
+"""Commands that are killed and run again: is anything lost, unequal or left behind?
+
+    python benchmarks/faults.py [--tries 20] [--only build train ...] [--out FILE]
+
+Each command runs undisturbed first; then its process group gets SIGKILLs, half of them before or
+after its renamings (os.replace, os.rename), spread over all that it makes, half at random moments
+between its first file and its end. After each kill the same command runs again, as its page says
+(`train --resume RUN`, `predict --resume`). A try is
+
+  lost          if the second run fails, or a file is missing that the undisturbed run left
+  unequal       if a file differs from that of the undisturbed run
+  left behind   if there are more files than the undisturbed run left, in the folder for temporary
+                files too
+
+Dates and seconds within files do not count, and exports are compared by what they compute.
+The scenes are drawn, the network is the small one of the tests. It takes half an hour on two cores.
+"""
+
+import argparse
+import csv
+import io
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from compare import describe_machine
+
+from skyseg_tf.data.drawing.dataset import write_scenes
+
+TESTS = Path(__file__).parents[1] / "tests"
+PATIENCE = 300  # seconds of a run, after which it counts as hung
+TRAINING = "--records records --model skynet --batch-size 2 --ema 0.9 --quiet"
+PHOTO = np.random.default_rng(0).integers(0, 256, (1, 32, 64, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command to be killed.
+
+    Attributes:
+      name: of its row in the table.
+      line: what is typed.
+      makes: the folder whose appearance is the beginning of its work.
+      again: what is typed after a kill; "" for the same.
+      once: what must be there for that; else it is the same too.
+    """
+
+    name: str
+    line: str
+    makes: str
+    again: str = ""
+    once: str = ""
+
+
+EXPORTS = ("onnx", "openvino", "litert", "saved_model")
+COMMANDS = (
+    Command(
+        "build", "build --source scenes --out out --image-size 32 64 --shards 3 --quiet", "out"
+    ),
+    Command(
+        "train",
+        f"train {TRAINING} --epochs 2 --checkpoint-steps 4 --run out --plots plots",
+        "out",
+        "train --resume out --quiet",
+        once="out/config.json",
+    ),
+    Command(
+        "search",
+        f"search {TRAINING} --epochs 1 --space learning_rate=1e-3,3e-3 --run out",
+        "out",
+    ),
+    *(
+        Command("export", f"export --model run --format {form} --photos 2", "run/exports")
+        for form in EXPORTS
+    ),
+    Command(
+        "predict",
+        "predict scenes/leftImg8bit --out out --backend onnxruntime",
+        "out",
+        "predict scenes/leftImg8bit --out out --backend onnxruntime --resume",
+        once="out",
+    ),
+    Command("evaluate", "evaluate --model run --source scenes --quiet", "run/evaluation"),
+)
+
+
+@dataclass
+class Row:
+    """What became of the tries of one command and fault.
+
+    Attributes:
+      command, fault: which.
+      tries: how many.
+      lost, unequal, left: of how many this is true.
+      told: what was lost, unequal or left, and how often.
+    """
+
+    command: str
+    fault: str
+    tries: int = 0
+    lost: int = 0
+    unequal: int = 0
+    left: int = 0
+    told: Counter[str] = field(default_factory=Counter)
+
+    def add(self, lost: set[str], unequal: set[str], left: set[str]) -> None:
+        """Counts a try."""
+        self.tries += 1
+        for name, found in (("lost", lost), ("unequal", unequal), ("left", left)):
+            setattr(self, name, getattr(self, name) + bool(found))
+            self.told.update(f"{name}: {_without_numbers(one)}" for one in found)
+
+
+# --- what a folder holds ---
+
+
+class Folder:
+    """The folder in which all is done, with what was in it at the beginning."""
+
+    def __init__(self, path: Path) -> None:
+        """Takes what is there for the commands' input."""
+        self.path, self.given = path, set()
+        self.given = set(self.files())
+
+    def files(self) -> list[Path]:
+        """Everything in it that was not given, relative to it; locks are files that stay."""
+        found = (path.relative_to(self.path) for path in self.path.rglob("*"))
+        return sorted(path for path in found if path not in self.given)
+
+    def contents(self) -> dict[str, object]:
+        """What can be compared of each file; None of a folder."""
+        return {_stable(name): content_of(self.path / name) for name in self.files()}
+
+    def clear(self) -> None:
+        """Removes all that was not given."""
+        for name in reversed(self.files()):
+            path = self.path / name
+            path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _stable(name: Path) -> str:
+    """A file's name without the time and process of TensorBoard's."""
+    return re.sub(r"(tfevents)\..*", r"\1", name.as_posix())
+
+
+def _without_numbers(name: str) -> str:
+    """A name without what differs from try to try."""
+    return re.sub(r"\d+-\d+|(?<=tmp/tmp)\w+|(?<=\.)\w{8}(?=/|$)", "*", name)
+
+
+def content_of(path: Path) -> object:
+    """What must be equal of a file; exports, databases and logs are only there or not."""
+    if path.is_dir() or path.suffix in (".db", ".html") or "tfevents" in path.name:
+        return None
+    if "exports" in path.parts:
+        return None
+    if path.suffix == ".npz":
+        with np.load(path) as file:
+            kept = [name for name in file.files if name not in ("facts", "sha256")]
+            return {name: file[name].tobytes() for name in kept}
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            kept = [name for name in archive.namelist() if name != "metadata.json"]
+            return {name: archive.read(name) for name in kept}
+    if path.suffix == ".csv":
+        rows = csv.DictReader(io.StringIO(path.read_text()))
+        return [{k: v for k, v in row.items() if k not in ("seconds", "waiting")} for row in rows]
+    return path.read_bytes()
+
+
+def answers_of(folder: Path) -> np.ndarray | None:
+    """What the exports in a run compute of a photo; None where there is none."""
+    for path in sorted((folder / "run/exports").glob("*")):
+        if path.is_dir():
+            from skyseg_tf.exporters.saved_model import load_saved_model
+
+            return load_saved_model(path)(PHOTO)
+        if path.suffix in (".onnx", ".xml", ".tflite"):
+            from skyseg_tf.masking.runtime import load_runtime
+
+            return load_runtime(path)(PHOTO)
+    return None
+
+
+# --- one try ---
+
+
+def start(folder: Path, line: str, step: int = 0, when: str = "before") -> subprocess.Popen:
+    """A command in a process group of its own."""
+    argv = [sys.executable, TESTS / "dying.py", folder.with_name("renamings"), str(step), when]
+    caches = {name: str(folder.with_name("caches")) for name in ("MPLCONFIGDIR", "KERAS_HOME")}
+    env = os.environ | caches | {"TMPDIR": str(folder / "tmp")}
+    with open(folder.with_name("log"), "wb") as log:
+        return subprocess.Popen(
+            [*argv, *line.split()],
+            cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+
+
+def complete(folder: Path, line: str) -> str:
+    """Runs a command to its end; what it said if it failed, else nothing."""
+    process = start(folder, line)
+    try:
+        status = process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        status = process.wait()
+    said = folder.with_name("log").read_text(errors="replace").splitlines()
+    return "" if status == 0 else f"{line.split()[0]} ended with {status}: {(said or [''])[-1]}"
+
+
+def kill_at_random(folder: Folder, command: Command, seconds: float) -> bool:
+    """Kills a command at a moment between its first file and its end; False if it came to its end."""
+    process = start(folder.path, command.line)
+    while process.poll() is None and not (folder.path / command.makes).exists():
+        time.sleep(0.002)
+    time.sleep(random.uniform(0, seconds))
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL
+
+
+def working_time(folder: Folder, command: Command) -> float:
+    """Seconds between a command's first file and its end."""
+    process = start(folder.path, command.line)
+    while process.poll() is None and not (folder.path / command.makes).exists():
+        time.sleep(0.002)
+    begun = time.monotonic()
+    if process.wait(PATIENCE):
+        sys.exit(f"{command.line}: {folder.path.with_name('log').read_text()}")
+    return time.monotonic() - begun
+
+
+def run_again(folder: Folder, command: Command, whole: dict, answers, row: Row) -> None:
+    """Runs a killed command again and counts what became of it."""
+    again = command.again if (folder.path / (command.once or "/nowhere")).exists() else command.line
+    failed = complete(folder.path, again)
+    found = {} if failed else folder.contents()
+    lost = {failed} if failed else whole.keys() - found.keys()
+    unequal = {name for name in found.keys() & whole.keys() if found[name] != whole[name]}
+    if not failed and answers is not None:
+        now = answers_of(folder.path)
+        if now is None or not np.allclose(now, answers, atol=1e-5):
+            unequal.add("what the export computes")
+    row.add(lost, unequal, found.keys() - whole.keys())
+    for line in sorted((*lost, *(f"{name} differs" for name in unequal))):
+        print(f"  {command.name}, {row.fault}, try {row.tries}: {line}", flush=True)
+
+
+def torture(folder: Folder, command: Command, tries: int, rows: dict[str, Row]) -> None:
+    """All tries of a command."""
+    seconds = working_time(folder, command)
+    whole, answers = folder.contents(), answers_of(folder.path)
+    renamings = int(folder.path.with_name("renamings").read_text())
+    folder.clear()
+    print(f"{command.line}: {renamings} renamings, {seconds:.1f} s of work", flush=True)
+    for number, step in enumerate(
+        np.linspace(1, renamings, tries - tries // 2).round().astype(int)
+    ):
+        when = ("before", "after")[number % 2]
+        if start(folder.path, command.line, step, when).wait() != -signal.SIGKILL:
+            sys.exit(f"{command.line}: was not killed at renaming {step}")
+        run_again(folder, command, whole, answers, rows["at a renaming"])
+        folder.clear()
+    for _ in range(tries // 2):
+        while not kill_at_random(folder, command, seconds):
+            seconds *= 0.9  # the machine is faster now than it was
+            folder.clear()
+        run_again(folder, command, whole, answers, rows["at random"])
+        folder.clear()
+
+
+# --- all of them ---
+
+
+def prepare(path: Path) -> Folder:
+    """Scenes, records of them and a run, which the commands take."""
+    (path / "tmp").mkdir(parents=True)
+    write_scenes(path / "scenes", 45, size=(64, 128), seed=3, workers=1)
+    lines = (
+        "build --source scenes --out records --image-size 32 64 --storage uint8 --quiet",
+        f"train {TRAINING} --epochs 1 --run run --plots plots",
+    )
+    for line in lines:
+        if failed := complete(path, line):
+            sys.exit(failed)
+    return Folder(path)
+
+
+def main() -> int:
+    """Prints a row for each command and fault; the exit status is 1 if any try went wrong."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tries", type=int, default=20, help="of each command")
+    names = list(dict.fromkeys(command.name for command in COMMANDS))
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--out", type=Path, help="file of all figures, for docs/make_figures.py")
+    args = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as work:
+        folder = prepare(Path(work) / "here")
+        for name in args.only:
+            own = [command for command in COMMANDS if command.name == name]
+            found = {fault: Row(name, fault) for fault in ("at a renaming", "at random")}
+            for command in own:
+                torture(folder, command, args.tries // len(own), found)
+            rows += found.values()
+            for row in found.values():
+                print(row, flush=True)
+    if args.out:
+        figures = {"machine": describe_machine(), "rows": [asdict(row) for row in rows]}
+        args.out.write_text(json.dumps(figures, indent=1) + "\n")
+    return int(any(row.lost or row.unequal or row.left for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
