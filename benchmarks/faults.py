@@ -17,28 +17,35 @@ The scenes are drawn, the network is the small one of the tests. It takes half a
 """
 
 import argparse
+import atexit
 import csv
+import importlib
 import io
 import json
 import os
 import random
 import re
+import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from compare import describe_machine
 
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+import dying
+import tiny_network  # noqa: F401  (and TensorFlow with it, once for all)
+
 from skyseg_tf.data.drawing.dataset import write_scenes
 
-TESTS = Path(__file__).parents[1] / "tests"
 PATIENCE = 300  # seconds of a run, after which it counts as hung
 TRAINING = "--records records --model skynet --batch-size 2 --ema 0.9 --quiet"
 PHOTO = np.random.default_rng(0).integers(0, 256, (1, 32, 64, 3), np.uint8)
@@ -180,7 +187,15 @@ def content_of(path: Path) -> object:
 
 
 def answers_of(folder: Path) -> np.ndarray | None:
-    """What the exports in a run compute of a photo; None where there is none."""
+    """What the export in a run computes of a photo; None where there is none."""
+    target = folder.with_name("answers.npy")
+    target.unlink(missing_ok=True)
+    if (folder / "run/exports").exists():
+        status_of(fork(folder, lambda: np.save(target, _answers(folder))))
+    return np.load(target) if target.exists() else None
+
+
+def _answers(folder: Path) -> np.ndarray:
     for path in sorted((folder / "run/exports").glob("*")):
         if path.is_dir():
             from skyseg_tf.exporters.saved_model import load_saved_model
@@ -190,55 +205,89 @@ def answers_of(folder: Path) -> np.ndarray | None:
             from skyseg_tf.masking.runtime import load_runtime
 
             return load_runtime(path)(PHOTO)
-    return None
+    raise FileNotFoundError
+
+
+# --- processes ---
+
+
+def fork(folder: Path, work: Callable[[], None]) -> int:
+    """The process, in a group of its own, that does the work; it has the imports of this one.
+
+    Starting TensorFlow anew takes longer than all that a command does here.
+    """
+    if pid := os.fork():
+        return pid
+    status = 1
+    try:
+        os.setsid()
+        log = os.open(folder.with_name("log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.chdir(folder)
+        os.environ["TMPDIR"], tempfile.tempdir = str(folder / "tmp"), None
+        work()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        atexit._run_exitfuncs()
+        os._exit(status)
+
+
+def start(folder: Path, line: str, step: int = 0, when: str = "before") -> int:
+    """The process of a command, see tests/dying.py."""
+    renamings = str(folder.with_name("renamings"))
+    return fork(folder, lambda: dying.main(renamings, str(step), when, *line.split()))
+
+
+def status_of(pid: int) -> int:
+    """How a process ended, minus the signal's number by a signal; one that hangs is killed."""
+    end = time.monotonic() + PATIENCE
+    while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
+        if time.monotonic() > end:
+            os.killpg(pid, signal.SIGKILL)
+        time.sleep(0.005)
+    return os.waitstatus_to_exitcode(ended[1])
+
+
+def complete(folder: Path, line: str) -> str:
+    """Runs a command to its end; what it said if it failed, else nothing."""
+    status = status_of(start(folder, line))
+    said = folder.with_name("log").read_text(errors="replace").splitlines()
+    return "" if status == 0 else f"{line.split()[0]} ended with {status}: {(said or [''])[-1]}"
+
+
+def wait_for_work(folder: Path, command: Command, pid: int) -> bool:
+    """Waits for a command's first file; False if its process ended before."""
+    while not (folder / command.makes).exists():
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return False
+        time.sleep(0.002)
+    return True
 
 
 # --- one try ---
 
 
-def start(folder: Path, line: str, step: int = 0, when: str = "before") -> subprocess.Popen:
-    """A command in a process group of its own."""
-    argv = [sys.executable, TESTS / "dying.py", folder.with_name("renamings"), str(step), when]
-    caches = {name: str(folder.with_name("caches")) for name in ("MPLCONFIGDIR", "KERAS_HOME")}
-    env = os.environ | caches | {"TMPDIR": str(folder / "tmp")}
-    with open(folder.with_name("log"), "wb") as log:
-        return subprocess.Popen(
-            [*argv, *line.split()],
-            cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-
-
-def complete(folder: Path, line: str) -> str:
-    """Runs a command to its end; what it said if it failed, else nothing."""
-    process = start(folder, line)
-    try:
-        status = process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        status = process.wait()
-    said = folder.with_name("log").read_text(errors="replace").splitlines()
-    return "" if status == 0 else f"{line.split()[0]} ended with {status}: {(said or [''])[-1]}"
-
-
-def kill_at_random(folder: Folder, command: Command, seconds: float) -> bool:
+def kill_at_random(folder: Path, command: Command, seconds: float) -> bool:
     """Kills a command at a moment between its first file and its end; False if it came to its end."""
-    process = start(folder.path, command.line)
-    while process.poll() is None and not (folder.path / command.makes).exists():
-        time.sleep(0.002)
-    time.sleep(random.uniform(0, seconds))
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    return process.wait() == -signal.SIGKILL
+    pid = start(folder, command.line)
+    if wait_for_work(folder, command, pid):
+        time.sleep(random.uniform(0, seconds))
+        os.killpg(pid, signal.SIGKILL)
+    return status_of(pid) == -signal.SIGKILL
 
 
-def working_time(folder: Folder, command: Command) -> float:
+def working_time(folder: Path, command: Command) -> float:
     """Seconds between a command's first file and its end."""
-    process = start(folder.path, command.line)
-    while process.poll() is None and not (folder.path / command.makes).exists():
-        time.sleep(0.002)
+    pid = start(folder, command.line)
+    wait_for_work(folder, command, pid)
     begun = time.monotonic()
-    if process.wait(PATIENCE):
-        sys.exit(f"{command.line}: {folder.path.with_name('log').read_text()}")
+    if status_of(pid):
+        sys.exit(f"{command.line}: {folder.with_name('log').read_text()}")
     return time.monotonic() - begun
 
 
@@ -260,7 +309,7 @@ def run_again(folder: Folder, command: Command, whole: dict, answers, row: Row) 
 
 def torture(folder: Folder, command: Command, tries: int, rows: dict[str, Row]) -> None:
     """All tries of a command."""
-    seconds = working_time(folder, command)
+    seconds = working_time(folder.path, command)
     whole, answers = folder.contents(), answers_of(folder.path)
     renamings = int(folder.path.with_name("renamings").read_text())
     folder.clear()
@@ -269,12 +318,12 @@ def torture(folder: Folder, command: Command, tries: int, rows: dict[str, Row]) 
         np.linspace(1, renamings, tries - tries // 2).round().astype(int)
     ):
         when = ("before", "after")[number % 2]
-        if start(folder.path, command.line, step, when).wait() != -signal.SIGKILL:
+        if status_of(start(folder.path, command.line, step, when)) != -signal.SIGKILL:
             sys.exit(f"{command.line}: was not killed at renaming {step}")
         run_again(folder, command, whole, answers, rows["at a renaming"])
         folder.clear()
     for _ in range(tries // 2):
-        while not kill_at_random(folder, command, seconds):
+        while not kill_at_random(folder.path, command, seconds):
             seconds *= 0.9  # the machine is faster now than it was
             folder.clear()
         run_again(folder, command, whole, answers, rows["at random"])
@@ -287,7 +336,9 @@ def torture(folder: Folder, command: Command, tries: int, rows: dict[str, Row]) 
 def prepare(path: Path) -> Folder:
     """Scenes, records of them and a run, which the commands take."""
     (path / "tmp").mkdir(parents=True)
-    write_scenes(path / "scenes", 45, size=(64, 128), seed=3, workers=1)
+    status_of(
+        fork(path, lambda: write_scenes(path / "scenes", 20, size=(64, 128), seed=3, workers=1))
+    )
     lines = (
         "build --source scenes --out records --image-size 32 64 --storage uint8 --quiet",
         f"train {TRAINING} --epochs 1 --run run --plots plots",
@@ -306,8 +357,11 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--out", type=Path, help="file of all figures, for docs/make_figures.py")
     args = parser.parse_args()
+    for name in args.only:
+        importlib.import_module(f"skyseg_tf.{name}")
     rows = []
-    with tempfile.TemporaryDirectory() as work:
+    work = tempfile.mkdtemp()  # a TemporaryDirectory would go with the first child
+    try:
         folder = prepare(Path(work) / "here")
         for name in args.only:
             own = [command for command in COMMANDS if command.name == name]
@@ -317,6 +371,8 @@ def main() -> int:
             rows += found.values()
             for row in found.values():
                 print(row, flush=True)
+    finally:
+        shutil.rmtree(work)
     if args.out:
         figures = {"machine": describe_machine(), "rows": [asdict(row) for row in rows]}
         args.out.write_text(json.dumps(figures, indent=1) + "\n")

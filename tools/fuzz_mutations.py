@@ -11,8 +11,6 @@ import zipfile
 import zlib
 from collections.abc import Callable
 
-from skyseg_tf.data.framing import FOOTER_BYTES, HEADER, _masked_crc
-
 Mutation = Callable[[bytes, random.Random], bytes]
 
 _NUMBERS = (0, 1, 2, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)
@@ -79,6 +77,8 @@ def in_png(content: bytes, rng: random.Random) -> bytes:
 
 def in_records(content: bytes, rng: random.Random) -> bytes:
     """The data of a record of a TFRecord file are changed; lengths and checksums are right."""
+    from skyseg_tf.data.framing import FOOTER_BYTES, HEADER  # starts TensorFlow
+
     records, at = [], 0
     while at < len(content):
         length, _ = HEADER.unpack_from(content, at)
@@ -90,6 +90,8 @@ def in_records(content: bytes, rng: random.Random) -> bytes:
 
 
 def _framed(data: bytes) -> bytes:
+    from skyseg_tf.data.framing import _masked_crc
+
     length = struct.pack("<Q", len(data))
     checks = (struct.pack("<I", _masked_crc(part)) for part in (length, data))
     return length + next(checks) + data + next(checks)
