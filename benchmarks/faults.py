@@ -13,7 +13,8 @@ between its first file and its end. After each kill the same command runs again,
                 files too
 
 Dates and seconds within files do not count, and exports are compared by what they compute.
-The scenes are drawn, the network is the small one of the tests. It takes half an hour on two cores.
+The scenes are drawn, the network is the small one of the tests, and plots are
+blank pictures. It takes half an hour on two idle cores.
 """
 
 import argparse
@@ -70,6 +71,9 @@ class Command:
     once: str = ""
 
 
+FAULTS = ("before a renaming", "at random", "after a renaming", "at random")
+SHOWN = {fault: fault if "random" in fault else "at a renaming" for fault in FAULTS}
+GOLDEN = 0.6180339887  # steps of it spread evenly over 0 to 1, however many there are
 EXPORTS = ("onnx", "openvino", "litert", "saved_model")
 COMMANDS = (
     Command(
@@ -98,7 +102,11 @@ COMMANDS = (
         "predict scenes/leftImg8bit --out out --backend onnxruntime --resume",
         once="out",
     ),
-    Command("evaluate", "evaluate --model run --source scenes --quiet", "run/evaluation"),
+    Command(
+        "evaluate",
+        "evaluate --model skyline --source scenes --worst 2 --quiet --backend onnxruntime",
+        "runs/evaluation",
+    ),
 )
 
 
@@ -127,6 +135,8 @@ class Row:
         for name, found in (("lost", lost), ("unequal", unequal), ("left", left)):
             setattr(self, name, getattr(self, name) + bool(found))
             self.told.update(f"{name}: {_without_numbers(one)}" for one in found)
+        if lost or unequal or left:
+            print(f"  {self.command}, {self.fault}: {lost=} {unequal=} {left=}", flush=True)
 
 
 # --- what a folder holds ---
@@ -141,9 +151,9 @@ class Folder:
         self.given = set(self.files())
 
     def files(self) -> list[Path]:
-        """Everything in it that was not given, relative to it; locks are files that stay."""
+        """Everything in it that was not given, relative to it."""
         found = (path.relative_to(self.path) for path in self.path.rglob("*"))
-        return sorted(path for path in found if path not in self.given)
+        return sorted(path for path in found if path not in self.given and not _is_autograph(path))
 
     def contents(self) -> dict[str, object]:
         """What can be compared of each file; None of a folder."""
@@ -154,6 +164,11 @@ class Folder:
         for name in reversed(self.files()):
             path = self.path / name
             path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _is_autograph(name: Path) -> bool:
+    """Whether TensorFlow has put it into the folder for temporary files, as it does in every run."""
+    return name.parts[0] == "tmp" and ("autograph" in name.name or name.name == "__pycache__")
 
 
 def _stable(name: Path) -> str:
@@ -291,43 +306,68 @@ def working_time(folder: Path, command: Command) -> float:
     return time.monotonic() - begun
 
 
-def run_again(folder: Folder, command: Command, whole: dict, answers, row: Row) -> None:
-    """Runs a killed command again and counts what became of it."""
-    again = command.again if (folder.path / (command.once or "/nowhere")).exists() else command.line
-    failed = complete(folder.path, again)
-    found = {} if failed else folder.contents()
-    lost = {failed} if failed else whole.keys() - found.keys()
-    unequal = {name for name in found.keys() & whole.keys() if found[name] != whole[name]}
-    if not failed and answers is not None:
-        now = answers_of(folder.path)
-        if now is None or not np.allclose(now, answers, atol=1e-5):
-            unequal.add("what the export computes")
-    row.add(lost, unequal, found.keys() - whole.keys())
-    for line in sorted((*lost, *(f"{name} differs" for name in unequal))):
-        print(f"  {command.name}, {row.fault}, try {row.tries}: {line}", flush=True)
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a command does where nobody disturbs it.
 
+    Attributes:
+      command: which.
+      contents, answers: what it leaves, see Folder.contents and answers_of.
+      seconds: between its first file and its end.
+      renamings: how many.
+    """
 
-def torture(folder: Folder, command: Command, tries: int, rows: dict[str, Row]) -> None:
-    """All tries of a command."""
-    seconds = working_time(folder.path, command)
-    whole, answers = folder.contents(), answers_of(folder.path)
-    renamings = int(folder.path.with_name("renamings").read_text())
-    folder.clear()
-    print(f"{command.line}: {renamings} renamings, {seconds:.1f} s of work", flush=True)
-    for number, step in enumerate(
-        np.linspace(1, renamings, tries - tries // 2).round().astype(int)
-    ):
-        when = ("before", "after")[number % 2]
-        if status_of(start(folder.path, command.line, step, when)) != -signal.SIGKILL:
-            sys.exit(f"{command.line}: was not killed at renaming {step}")
-        run_again(folder, command, whole, answers, rows["at a renaming"])
+    command: Command
+    contents: dict[str, object]
+    answers: np.ndarray | None
+    seconds: float
+    renamings: int
+
+    @staticmethod
+    def of(folder: Folder, command: Command) -> "Undisturbed":
+        """Runs it."""
+        seconds = working_time(folder.path, command)
+        renamings = int(folder.path.with_name("renamings").read_text())
+        print(f"{command.line}: {renamings} renamings, {seconds:.1f} s of work", flush=True)
+        found = Undisturbed(command, folder.contents(), answers_of(folder.path), seconds, renamings)
         folder.clear()
-    for _ in range(tries // 2):
+        return found
+
+
+def try_once(folder: Folder, whole: Undisturbed, fault: str, place: float) -> tuple[set, set, set]:
+    """Kills a command and runs it again.
+
+    Args:
+      folder: with what it needs.
+      whole: what it should leave.
+      fault: one of FAULTS.
+      place: of the renaming among all, 0 to 1.
+
+    Returns:
+      What was lost, unequal, and left behind.
+    """
+    command, seconds = whole.command, whole.seconds
+    if fault == "at random":
         while not kill_at_random(folder.path, command, seconds):
             seconds *= 0.9  # the machine is faster now than it was
             folder.clear()
-        run_again(folder, command, whole, answers, rows["at random"])
-        folder.clear()
+    else:
+        step, when = int(place * whole.renamings) + 1, fault.split()[0]
+        if status_of(start(folder.path, command.line, step, when)) != -signal.SIGKILL:
+            sys.exit(f"{command.line}: was not killed at renaming {step}")
+    again = command.again if (folder.path / (command.once or "/nowhere")).exists() else command.line
+    failed = complete(folder.path, again)
+    found = {} if failed else folder.contents()
+    lost = {failed} if failed else whole.contents.keys() - found.keys()
+    both = found.keys() & whole.contents.keys()
+    unequal = {name for name in both if found[name] != whole.contents[name]}
+    if not failed and whole.answers is not None:
+        now = answers_of(folder.path)
+        if now is None or not np.allclose(now, whole.answers, atol=1e-5):
+            unequal.add("what the export computes")
+    left = found.keys() - whole.contents.keys()
+    folder.clear()
+    return lost, unequal, left
 
 
 # --- all of them ---
@@ -359,24 +399,35 @@ def main() -> int:
     args = parser.parse_args()
     for name in args.only:
         importlib.import_module(f"skyseg_tf.{name}")
-    rows = []
+    rows = {(name, fault): Row(name, fault) for name in args.only for fault in SHOWN.values()}
     work = tempfile.mkdtemp()  # a TemporaryDirectory would go with the first child
     try:
         folder = prepare(Path(work) / "here")
-        for name in args.only:
-            own = [command for command in COMMANDS if command.name == name]
-            found = {fault: Row(name, fault) for fault in ("at a renaming", "at random")}
-            for command in own:
-                torture(folder, command, args.tries // len(own), found)
-            rows += found.values()
-            for row in found.values():
-                print(row, flush=True)
+        wholes = {name: [] for name in args.only}
+        for command in COMMANDS:
+            if command.name in wholes:
+                wholes[command.name].append(Undisturbed.of(folder, command))
+        for number in range(args.tries):  # by turns, so that it may be stopped at any time
+            for name, own in wholes.items():
+                fault = FAULTS[number % len(FAULTS)]
+                whole = own[(number + number // len(FAULTS)) % len(own)]
+                place = (number * GOLDEN) % 1
+                row = rows[name, SHOWN[fault]]
+                row.add(*try_once(folder, whole, fault, place))
+            write(list(rows.values()), args.out)
+            print(f"{number + 1} tries of each", flush=True)
     finally:
         shutil.rmtree(work)
-    if args.out:
+    for row in rows.values():
+        print(row)
+    return int(any(row.lost or row.unequal or row.left for row in rows.values()))
+
+
+def write(rows: list[Row], out: Path | None) -> None:
+    """Writes all figures so far."""
+    if out:
         figures = {"machine": describe_machine(), "rows": [asdict(row) for row in rows]}
-        args.out.write_text(json.dumps(figures, indent=1) + "\n")
-    return int(any(row.lost or row.unequal or row.left for row in rows))
+        out.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":
