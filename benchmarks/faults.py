@@ -2,6 +2,8 @@
 
     python benchmarks/faults.py [--tries 20] [--only build train ...] [--out FILE]
 
+It may be stopped at any time: the same command goes on with the figures in FILE.
+
 Each command runs undisturbed first; then its process group gets SIGKILLs, half of them before or
 after its renamings (os.replace, os.rename), spread over all that it makes, half at random moments
 between its first file and its end. After each kill the same command runs again, as its page says
@@ -395,11 +397,13 @@ def main() -> int:
     parser.add_argument("--tries", type=int, default=20, help="of each command")
     names = list(dict.fromkeys(command.name for command in COMMANDS))
     parser.add_argument("--only", nargs="+", choices=names, default=names)
-    parser.add_argument("--out", type=Path, help="file of all figures, for docs/make_figures.py")
+    parser.add_argument(
+        "--out", type=Path, help="file of all figures, for docs/make_figures.py; goes on"
+    )
     args = parser.parse_args()
     for name in args.only:
         importlib.import_module(f"skyseg_tf.{name}")
-    rows = {(name, fault): Row(name, fault) for name in args.only for fault in SHOWN.values()}
+    rows = read(args.out)
     work = tempfile.mkdtemp()  # a TemporaryDirectory would go with the first child
     try:
         folder = prepare(Path(work) / "here")
@@ -407,20 +411,36 @@ def main() -> int:
         for command in COMMANDS:
             if command.name in wholes:
                 wholes[command.name].append(Undisturbed.of(folder, command))
-        for number in range(args.tries):  # by turns, so that it may be stopped at any time
-            for name, own in wholes.items():
+        while pending := [name for name in wholes if tries_of(rows, name) < args.tries]:
+            for name in pending:  # by turns
+                number, own = tries_of(rows, name), wholes[name]
                 fault = FAULTS[number % len(FAULTS)]
                 whole = own[(number + number // len(FAULTS)) % len(own)]
-                place = (number * GOLDEN) % 1
-                row = rows[name, SHOWN[fault]]
-                row.add(*try_once(folder, whole, fault, place))
-            write(list(rows.values()), args.out)
-            print(f"{number + 1} tries of each", flush=True)
+                found = try_once(folder, whole, fault, (number * GOLDEN) % 1)
+                rows[name, SHOWN[fault]].add(*found)
+                write(list(rows.values()), args.out)
+                print(f"{name}: {number + 1} tries", flush=True)
     finally:
         shutil.rmtree(work)
     for row in rows.values():
         print(row)
     return int(any(row.lost or row.unequal or row.left for row in rows.values()))
+
+
+def tries_of(rows: dict[tuple[str, str], Row], name: str) -> int:
+    """How often a command was killed so far."""
+    return sum(rows[name, fault].tries for fault in SHOWN.values())
+
+
+def read(out: Path | None) -> dict[tuple[str, str], Row]:
+    """The rows of a file, which are gone on with, or empty ones."""
+    names = dict.fromkeys(command.name for command in COMMANDS)
+    rows = {(name, fault): Row(name, fault) for name in names for fault in SHOWN.values()}
+    if out and out.exists():
+        for row in json.loads(out.read_text())["rows"]:
+            told = Counter(row.pop("told"))
+            rows[row["command"], row["fault"]] = Row(**row, told=told)
+    return rows
 
 
 def write(rows: list[Row], out: Path | None) -> None:
