@@ -31,7 +31,7 @@ def read(path):
     if kind == 3:
         raise fuzz_parsers.InputError("as it should be")
 fuzz_parsers.PARSERS["wrong"] = fuzz_parsers.Parser(
-    lambda folder: {{"a": b"abcd"}}, read, (lambda content, rng: rng.randbytes(4),)
+    "all that is wrong", lambda folder: {{"a": b"abcd"}}, read, (lambda content, rng: rng.randbytes(4),)
 )
 fuzz.__file__ = __file__
 sys.exit(fuzz.main())

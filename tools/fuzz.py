@@ -25,6 +25,7 @@ from pathlib import Path
 
 FINDINGS = Path("build/fuzz")
 _CHILD = "--child"
+_PATIENCE = 10  # times the processor's seconds, by the clock
 _MOST_DEATHS = 200  # of a parser, after which it is given up
 
 
@@ -64,12 +65,14 @@ def read_many(name: str, first: int, seed: int, seconds: float, folder: Path) ->
         (folder / place).write_bytes(content)
         print(json.dumps({"number": number, "place": place}), file=tell)
         before = _resident()
-        signal.alarm(parser.seconds)  # kills where it hangs in a library
+        signal.setitimer(signal.ITIMER_PROF, parser.seconds)  # of work: kills, in a library too
+        signal.alarm(_PATIENCE * parser.seconds)  # for one that waits for ever
         try:
             parser.read(folder / place)
         except BaseException as error:  # whatever it is
             if kind := kind_of(error):
                 found(kind, traceback.format_exc(), content)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
         (folder / place).write_bytes(seeds[place])
         number += 1
@@ -108,9 +111,11 @@ class Watch:
         with tempfile.TemporaryDirectory() as folder:
             argv = [sys.executable, __file__, _CHILD, self.name, str(self.next), str(self.seed)]
             process = subprocess.Popen(
-                [*argv, str(seconds), folder], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                [*argv, str(seconds), folder],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
                 text=True,
-            )  # fmt: skip
+            )
             place, done = "", False
             for told in map(json.loads, process.stdout):
                 if "number" in told:
@@ -151,20 +156,32 @@ def main() -> int:
     flags.add_argument("parsers", nargs="*", metavar="PARSER", help=", ".join(PARSERS))
     flags.add_argument("--seed", type=int, default=0)
     flags.add_argument("--findings", type=Path, default=FINDINGS)
-    flags.add_argument("--out", type=Path, help="file of all figures, for docs/make_figures.py")
+    flags.add_argument("--out", type=Path, help="file of the figures of all runs; these are added")
     config = flags.parse_args()
     if unknown := set(config.parsers) - PARSERS.keys():
         flags.error(f"no parser {min(unknown)}: there are {', '.join(PARSERS)}")
-    rows = {}
+    found = False
     for name in config.parsers or PARSERS:
         watch = Watch(name, config.seed, config.findings)
         watch.run(config.seconds)
-        rows[name] = {"seconds": config.seconds, "files": watch.next, "findings": watch.kinds}
-        found = "; ".join(f"{kind} ({count})" for kind, count in watch.kinds.items())
-        print(f"{name}: {watch.next:,} files, findings: {found or 'none'}", flush=True)
-    if config.out:
-        config.out.write_text(json.dumps(rows, indent=1) + "\n")
-    return int(any(row["findings"] for row in rows.values()))
+        kinds = "; ".join(f"{kind} ({count})" for kind, count in watch.kinds.items())
+        print(f"{name}: {watch.next:,} files, findings: {kinds or 'none'}", flush=True)
+        found |= bool(watch.kinds)
+        if config.out:
+            add(config.out, name, PARSERS[name].about, config.seconds, watch)
+    return int(found)
+
+
+def add(out: Path, name: str, about: str, seconds: float, watch: Watch) -> None:
+    """Adds a run to the figures that a file holds of all runs."""
+    rows = json.loads(out.read_text()) if out.exists() else {}
+    row = rows.setdefault(name, {"about": about, "seconds": 0, "files": 0, "findings": {}})
+    row["about"] = about
+    row["seconds"] += seconds
+    row["files"] += watch.next
+    for kind, count in watch.kinds.items():
+        row["findings"][kind] = row["findings"].get(kind, 0) + count
+    out.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,33 @@ Mutation = Callable[[bytes, random.Random], bytes]
 
 _NUMBERS = (0, 1, 2, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)
 _VALUES = (
-    None, True, 0, -1, 1, 1e999, float("nan"), 10**30, 2**63, 0.5, "", "x", "../x", "/etc/passwd",
-    "a\nb", "\ud800", [], {}, [[]], [0], {"a": {}}, [None], "9" * 5000, "\u202e", "sky", -(2**31),
-)  # fmt: skip
+    None,
+    True,
+    0,
+    -1,
+    1,
+    1e999,
+    float("nan"),
+    10**30,
+    2**63,
+    0.5,
+    "",
+    "x",
+    "../x",
+    "/etc/passwd",
+    "a\nb",
+    "\ud800",
+    [],
+    {},
+    [[]],
+    [0],
+    {"a": {}},
+    [None],
+    "9" * 5000,
+    "\u202e",
+    "sky",
+    -(2**31),
+)
 
 
 def blind(content: bytes, rng: random.Random) -> bytes:

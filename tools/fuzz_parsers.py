@@ -20,7 +20,9 @@ from fuzz_mutations import Mutation, blind, in_json, in_png, in_records, in_zip
 from skyseg_tf.errors import InputError
 
 Seeds = dict[str, bytes]
-_PHOTO = np.kron(np.random.default_rng(0).integers(0, 256, (3, 4, 3), np.uint8), np.ones((8, 8, 1), np.uint8))  # fmt: skip
+_PHOTO = np.kron(
+    np.random.default_rng(0).integers(0, 256, (3, 4, 3), np.uint8), np.ones((8, 8, 1), np.uint8)
+)
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,14 @@ class Parser:
     """Something that reads a file.
 
     Attributes:
+      about: its files, in a few words.
       seeds: folder to work in -> {path in it: content}; what else is needed is written there.
       read: reads the file of that path; it may raise InputError and OSError.
       mutations: drawn from alike.
       megabytes, seconds: that one file may take.
     """
 
+    about: str
     seeds: Callable[[Path], Seeds]
     read: Callable[[Path], None]
     mutations: tuple[Mutation, ...] = (blind,)
@@ -242,9 +246,12 @@ def _read_json(path: Path) -> None:
         "scenes/scenes.json": lambda path: write_scenes(path.parent, 1, size=(32, 64), workers=1),
         "history.csv": lambda path: read_history(path.parent),
     }
-    name = next(name for name in readers if path.as_posix().endswith(f"/{name}") and not (
-        name == "config.json" and path.parent.name == "search"
-    ))  # fmt: skip
+    name = next(
+        name
+        for name in readers
+        if path.as_posix().endswith(f"/{name}")
+        and not (name == "config.json" and path.parent.name == "search")
+    )
     readers[name](path)
 
 
@@ -254,7 +261,11 @@ def _read_json(path: Path) -> None:
 def _onnx_files(folder: Path) -> Seeds:
     from drawn_models import blue_model
 
-    names = {"sky.onnx": {}, "many.onnx": {"scheme": "cityscapes19"}, "fixed.onnx": {"size": (32, 64)}}  # fmt: skip
+    names = {
+        "sky.onnx": {},
+        "many.onnx": {"scheme": "cityscapes19"},
+        "fixed.onnx": {"size": (32, 64)},
+    }
     return {n: blue_model(folder / n, **facts).read_bytes() for n, facts in names.items()}
 
 
@@ -369,7 +380,12 @@ def _read_zips(path: Path) -> None:
 def _clips(folder: Path) -> Seeds:
     from drawn_clips import write_clip
 
-    kinds = {"a.mp4": {"sound": "aac"}, "b.mkv": {}, "c.avi": {"codec": "mpeg4"}, "d.mov": {"turned": 90}}  # fmt: skip
+    kinds = {
+        "a.mp4": {"sound": "aac"},
+        "b.mkv": {},
+        "c.avi": {"codec": "mpeg4"},
+        "d.mov": {"turned": 90},
+    }
     return {n: write_clip(folder / n, 4, **facts).read_bytes() for n, facts in kinds.items()}
 
 
@@ -385,22 +401,48 @@ def _read_clip(path: Path) -> None:
 
 
 PARSERS = {
-    "png": Parser(_pngs, _read_picture, (blind, in_png, in_png)),
-    "jpeg": Parser(_pictures(("JPEG", {}), ("JPEG", {"progressive": True}), ("MPO", {})), _read_picture),
-    "tiff": Parser(_tiffs, _read_picture),
-    "heif": Parser(_heifs, _read_picture),
-    "pictures": Parser(
-        _pictures(("WEBP", {"lossless": True}), ("WEBP", {}), ("GIF", {}), ("BMP", {}),
-                  ("JPEG2000", {}), ("PPM", {})),
+    "png": Parser("PNG of every kind", _pngs, _read_picture, (blind, in_png, in_png)),
+    "jpeg": Parser(
+        "JPEG and MPO",
+        _pictures(("JPEG", {}), ("JPEG", {"progressive": True}), ("MPO", {})),
         _read_picture,
     ),
-    "records": Parser(_shards, _read_shard, (blind, in_records, in_records)),
-    "json": Parser(_jsons, _read_json, (blind, in_json, in_json)),
-    "zip": Parser(_zips, _read_zips),
-    "onnx": Parser(_onnx_files, _read_model("onnxruntime", "openvino")),
-    "openvino": Parser(_openvino_files, _read_model("openvino")),
-    "litert": Parser(_litert_files, _read_model("litert")),
-    "keras": Parser(_keras_files, _read_model("keras"), (blind, in_zip, in_zip)),
-    "weights": Parser(_state_files, _read_weights, (blind, in_zip)),
-    "video": Parser(_clips, _read_clip),
-}  # fmt: skip
+    "tiff": Parser("TIFF and raw photos (DNG)", _tiffs, _read_picture),
+    "heif": Parser("HEIC and AVIF", _heifs, _read_picture),
+    "pictures": Parser(
+        "WebP, GIF, BMP, JPEG 2000, PPM",
+        _pictures(
+            ("WEBP", {"lossless": True}),
+            ("WEBP", {}),
+            ("GIF", {}),
+            ("BMP", {}),
+            ("JPEG2000", {}),
+            ("PPM", {}),
+        ),
+        _read_picture,
+    ),
+    "records": Parser(
+        "TFRecords of all storages, with a manifest that fits",
+        _shards,
+        _read_shard,
+        (blind, in_records, in_records),
+    ),
+    "json": Parser(
+        "JSON and CSV of runs, records, schemes, scenes",
+        _jsons,
+        _read_json,
+        (blind, in_json, in_json),
+    ),
+    "zip": Parser("datasets in zip archives", _zips, _read_zips),
+    "onnx": Parser("ONNX, in two runtimes", _onnx_files, _read_model("onnxruntime", "openvino")),
+    "openvino": Parser("OpenVINO's .xml and .bin", _openvino_files, _read_model("openvino")),
+    "litert": Parser("LiteRT", _litert_files, _read_model("litert")),
+    "keras": Parser(".keras archives", _keras_files, _read_model("keras"), (blind, in_zip, in_zip)),
+    "weights": Parser(
+        "state dicts (.safetensors, .npz), checkpoints",
+        _state_files,
+        _read_weights,
+        (blind, in_zip),
+    ),
+    "video": Parser("MP4, MKV, AVI, MOV", _clips, _read_clip),
+}
