@@ -141,7 +141,6 @@ def main() -> None:
     config, file = flags.parse_args(), io.BytesIO()
     Image.fromarray(draw_scene(8, (720, 1280)).image).save(file, "JPEG", quality=90)
     command = [sys.executable, "-m", "skyseg_tf.serve", "--port", "0"]
-    load_before = round(os.getloadavg()[0], 1)  # of what else runs here
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server,
@@ -164,7 +163,6 @@ def main() -> None:
         "photo": f"1280 x 720, {len(run.photo) / 1e3:.0f} kB",
         "cores": os.cpu_count(),
         "machine": platform.machine(),
-        "load_before": load_before,
         **{what: summary(times) for what, times in run.times.items()},
         "masks_per_second": round(len(run.times["mask"]) / config.seconds, 1),
         "answers": dict(sorted(run.statuses.items())),

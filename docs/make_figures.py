@@ -257,8 +257,7 @@ def server() -> str:
     clients = ", ".join(f"{count} {kind}" for kind, count in found["clients"].items())
     memory = found["memory_mb"]
     about = (
-        f"{found['seconds']:.0f} s on {found['cores']} cores, before which {found['load_before']:g} "
-        f"processes waited for them on average, photos of {found['photo']}; clients: "
+        f"{found['seconds']:.0f} s on {found['cores']} cores, photos of {found['photo']}; clients: "
         f"{clients}. Statuses that they got (none: the connection was closed): {answers}. Memory of "
         f"the server: {memory['before']} MB before, {memory['most']} MB at most, {memory['after']} "
         f"MB afterwards. Lines in its log: {found['lines_in_the_log']}."

@@ -123,7 +123,7 @@ def test_write_aside_leaves_nothing_behind_on_error(tmp_path):
 
 
 def test_what_a_killed_process_has_begun_goes_and_what_a_live_one_writes_stays(tmp_path):
-    """Left behind by 15 of 20 killed predictions, evaluations and searches, for ever."""
+    """Of four killed predictions one left a half-written mask beside the others, for good."""
     left = [tmp_path / ".a.png.7-0.tmp", tmp_path / ".m.keras.7-1.tmp.keras"]
     mine = [tmp_path / ".a.png", tmp_path / "b.7-0.tmp", tmp_path / ".a.png.7.tmp"]
     for path in (*left, *mine):

@@ -136,7 +136,7 @@ def _shards(folder: Path) -> Seeds:
     from skyseg_tf.build import BuildConfig, build
     from skyseg_tf.data.drawing.dataset import write_scenes
 
-    write_scenes(folder / "tree", 4, size=(32, 64), seed=3, workers=1)
+    write_scenes(folder / "tree", 4, size=(64, 64), seed=3, workers=1)
     found = {}
     for storage in ("uint8", "png", "jpeg", "normalized"):
         out = folder / storage
@@ -184,7 +184,7 @@ def _jsons(folder: Path) -> Seeds:
     from skyseg_tf.training.settings import SearchConfig, TrainConfig
 
     _shards(folder)
-    write_scenes(folder / "scenes", 1, size=(32, 64), workers=1)
+    write_scenes(folder / "scenes", 1, size=(64, 64), workers=1)
     write_json(folder / "config.json", TrainConfig())
     write_json(folder / "search.json", SearchConfig())
     write_json(folder / "scheme.json", SCHEMES["cityscapes19"])
@@ -243,7 +243,7 @@ def _read_json(path: Path) -> None:
         "classes.json": lambda path: (get_scheme(str(path)), scheme_encoding(path)),
         "val/metrics.json": lambda path: compare_evaluations([str(path.parents[2])], "val"),
         "transforms.json": lambda path: read_scene(path.parent),
-        "scenes/scenes.json": lambda path: write_scenes(path.parent, 1, size=(32, 64), workers=1),
+        "scenes/scenes.json": lambda path: write_scenes(path.parent, 1, size=(64, 64), workers=1),
         "history.csv": lambda path: read_history(path.parent),
     }
     name = next(
