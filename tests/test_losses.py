@@ -45,6 +45,22 @@ def test_cross_entropy_against_numpy(either):
     assert float(losses.cross_entropy(*either)) == pytest.approx(wanted, rel=1e-5)
 
 
+def test_the_gradient_of_cross_entropy_is_probability_less_truth():
+    import tensorflow as tf
+
+    rng = np.random.default_rng(4)
+    mask = rng.integers(0, 5, (2, 4, 6))
+    mask[0, 0] = 255
+    logits = tf.Variable(rng.normal(0, 30, (2, 4, 6, 5)).astype(np.float32))
+    with tf.GradientTape() as tape:
+        loss = losses.cross_entropy(mask, logits)
+    exps = np.exp(logits.numpy() - logits.numpy().max(-1, keepdims=True))
+    truth = np.eye(256)[mask][..., :5]
+    wanted = (exps / exps.sum(-1, keepdims=True) - truth) * (mask != 255)[..., None]
+    wanted /= (mask != 255).sum()
+    np.testing.assert_allclose(tape.gradient(loss, logits), wanted, atol=1e-7)
+
+
 @pytest.mark.parametrize("scale", [0.01, 1.0, -1.0])  # hard, mixed and easy
 def test_ohem_against_numpy(either, scale):
     mask, logits = either

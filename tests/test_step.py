@@ -9,7 +9,7 @@ import pytest
 
 from skyseg_tf.models import blocks
 from skyseg_tf.models.networks import Recipe
-from skyseg_tf.training.optimizer import compile_model
+from skyseg_tf.training.optimizer import OPTIMIZERS, compile_model
 
 
 def batches(count, seed=0):
@@ -51,6 +51,38 @@ def test_averages_follow_their_formula(decay):
     for value, want in zip(model.get_weights(), seen[-1], strict=True):
         assert np.array_equal(value, want)
     model.fit(*next(batches(1)), verbose=0)  # the averages are still there to go on
+
+
+def values_after(steps, optimizer, variables, rng):
+    import tensorflow as tf
+
+    @tf.function
+    def apply(gradients):
+        optimizer.apply(gradients, variables)
+
+    for _ in range(steps):
+        apply([tf.constant(rng.normal(size=v.shape), tf.float32) for v in variables])
+    return [v.numpy() for v in (*variables, *optimizer.variables)]
+
+
+@pytest.mark.parametrize("batches_of_a_step", [None, 2])
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_optimizers_step_as_those_of_keras(name, batches_of_a_step):
+    options = {"gradient_accumulation_steps": batches_of_a_step}
+    theirs = {
+        "adam": keras.optimizers.Adam(1e-2, **options),
+        "sgd": keras.optimizers.SGD(1e-2, momentum=0.9, **options),
+    }[name]
+    ended = []
+    for optimizer in (theirs, OPTIMIZERS[name](1e-2, **options)):
+        rng = np.random.default_rng(0)
+        variables = [
+            keras.Variable(rng.normal(size=size), dtype="float32") for size in ((3, 3, 4, 8), (8,))
+        ]
+        optimizer.build(variables)
+        ended.append(values_after(6, optimizer, variables, rng))
+    for keras_value, ours in zip(*ended, strict=True):
+        np.testing.assert_allclose(ours, keras_value, rtol=2e-5, atol=1e-7)
 
 
 def test_averaging_leaves_the_training_as_it_was():
