@@ -22,7 +22,7 @@ sys.path.insert(0, {tools!r})
 import fuzz, fuzz_parsers
 def read(path):
     kind = path.read_bytes()[0]
-    if kind == 0:
+    if kind < 16:
         os.abort()  # the next process takes a second to begin
     if kind % 4 == 1:
         raise KeyError("x")
@@ -93,10 +93,11 @@ def test_every_kind_of_finding_is_counted_and_kept(tmp_path):
     row = json.loads(out.read_text())["wrong"]
     kinds = {kind.split(" at ")[0] for kind in row["findings"]}
     assert kinds == {"KeyError", "an error of several lines", "ended by SIGABRT"}
-    assert row["files"] > 20
+    assert row["files"] > 3
     kept = list((findings / "wrong").glob("*.txt"))
     assert len(kept) == 3
     for note in kept:  # each file beside its note shows the kind again
         first = note.with_suffix("").read_bytes()[0]
-        word = ("SIGABRT", "KeyError", "several lines")[first % 4]
+        kind = 0 if first < 16 else first % 4
+        word = ("SIGABRT", "KeyError", "several lines")[kind]
         assert word in note.read_text()
