@@ -36,31 +36,38 @@ def code(names: Iterable[str]) -> str:
 
 
 def networks() -> str:
-    """Table of MODELS."""
+    """Table of MODELS: what each network is."""
+    rows = [
+        (
+            name,
+            network.paper or "a design of this package",
+            "clips" if network.sequence else "photos",
+            network.divisor,
+            "yes" if network.imagenet else "-",
+            describe(network.build) or "-",
+        )
+        for name, network in MODELS.items()
+    ]
+    head = ("`--model`", "published in", "takes", "sides are multiples of", "`--init imagenet`")
+    return table((*head, "`--model-options`"), rows)
+
+
+def recipes() -> str:
+    """Table of MODELS: how each network is trained unless flags say otherwise."""
     rows = []
     for name, network in MODELS.items():
-        recipe = network.recipe
+        recipe, losses = network.recipe, dict.fromkeys(network.recipe.loss)
         rows.append(
             (
                 name,
-                network.paper or "a design of this package",
-                "clips" if network.sequence else "photos",
-                network.divisor,
+                recipe.optimizer,
+                f"{recipe.learning_rate:g}",
+                " or ".join(losses),
                 len(network.aux_weights) or "-",
-                "yes" if network.imagenet else "-",
-                describe(network.build) or "-",
-                f"{recipe.optimizer}, {recipe.learning_rate:g}",
-                " or ".join(dict.fromkeys(recipe.loss)),
             )
         )
-    head = ("`--model`", "published in", "takes", "sides are multiples of", "auxiliary outputs")
-    more = (
-        "`--init imagenet`",
-        "`--model-options`",
-        "optimizer, learning rate",
-        "loss of two classes, or more",
-    )
-    return table((*head, *more), rows)
+    head = ("`--model`", "`--optimizer`", "`--learning-rate`", "`--loss` of two classes, or more")
+    return table((*head, "auxiliary outputs"), rows)
 
 
 def schemes() -> str:
@@ -133,6 +140,8 @@ def page() -> str:
         "code, as the help texts and the error messages are.",
         "## Networks",
         networks(),
+        "How each is trained unless flags say otherwise:",
+        recipes(),
         "## Classes",
         schemes(),
         "Classes of your own are a JSON file: [Own labels](howto/own-labels.md).",

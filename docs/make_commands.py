@@ -16,7 +16,7 @@ SCREEN = 24  # lines of 80 characters
 
 
 def help_of(verb: str) -> list[str]:
-    """The lines of `skyseg VERB --help`, 80 characters wide and without colours."""
+    """The lines of `skyseg VERB --help`, 80 characters wide and without colors."""
     os.environ["COLUMNS"] = "80"
     with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
         print_help(verb)

@@ -15,7 +15,7 @@ from skyseg_tf.console.flags import DATA, LAYOUTS, choices, default_is
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """Look a dataset over and say what is wrong with it. Nothing is written.
+    """Look through a dataset and say what is wrong with it. Nothing is written.
 
     Example: skyseg check --source ~/cityscapes
     """
@@ -27,7 +27,8 @@ class CheckConfig:
     json: bool = False
     """Print JSON instead of a table."""
     fast: bool = False
-    """Read only the headers of all files and a few masks; files that are cut off are not found."""
+    """Read only the header of each file, and a few masks whole. Files that are cut off are then not
+    found."""
 
 
 def check(config: CheckConfig) -> int:

@@ -37,9 +37,9 @@ class DashboardConfig:
     host: str = "localhost"
     """Address to listen on; 0.0.0.0 opens it to the network, without a password."""
     allowed_hosts: Annotated[tuple[str, ...], default_is("localhost and --host")] = ()
-    """More host names by which it may be opened, such as sky.example.org. Other names are refused,
-    since a page of somebody else may have led the browser here; with --host 0.0.0.0 and none given,
-    all are allowed."""
+    """More host names under which the dashboard may be opened, such as sky.example.org. Requests
+    under other names are refused, because another website may have sent the browser here. With
+    --host 0.0.0.0, and no names given, all are allowed."""
     browser: bool = True
     """Open it in the browser."""
     folders: Annotated[Folders, Parameter(name="*")] = field(default_factory=Folders)

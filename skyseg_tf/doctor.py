@@ -28,7 +28,7 @@ EXTRAS = {
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    """Say which runtimes, extras and hardware are there, and how to install what is missing.
+    """Say which runtimes, extras and hardware are there, and the line that installs what is missing.
 
     Example: skyseg doctor
     """

@@ -26,7 +26,7 @@ class FlattenConfig:
     layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
     """How folders and files of the dataset are named."""
     copy: Annotated[bool, RESULT] = False
-    """Copy the files; by default they are linked (hard links), which takes no space."""
+    """Copy the files. By default they are hard links, which take no space."""
 
 
 def flatten(config: FlattenConfig) -> None:

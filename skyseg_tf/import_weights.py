@@ -23,18 +23,19 @@ class ImportWeightsConfig:
     """Checkpoint: .safetensors, .npz, or .pth and .pt, which need PyTorch. Checkpoints of
     mmsegmentation are read for BiSeNetV2 and PSPNet."""
     model: Annotated[str, NETWORK, choices(MODELS)]
-    """Network that the checkpoint is of."""
+    """Network that the checkpoint belongs to."""
     out: Annotated[Path, RESULT]
-    """File to write, .keras: normalized images in, a dict of logits out."""
+    """File to write; its name ends in .keras. The network in it takes normalized images and gives
+    logits."""
     num_classes: Annotated[
-        int | None, NETWORK, default_is("1; of mmsegmentation's checkpoints as they are")
+        int | None, NETWORK, default_is("1; for a checkpoint of mmsegmentation, what it holds")
     ] = None
     """Number of outputs of the checkpoint: 1 for U2-Net, 19 for networks trained on Cityscapes."""
     model_options: Annotated[tuple[str, ...], NETWORK] = ()
     """Options of the network itself, as NAME=VALUE, such as depth=101 for pspnet; give the same to
     `skyseg train`."""
     image_size: Annotated[tuple[int, int] | None, NETWORK] = None
-    """Height and width; only resnet_lstm needs them, whose weights depend on them."""
+    """Height and width of the photos. Only resnet_lstm needs them: its weights depend on them."""
 
 
 def import_weights(config: ImportWeightsConfig) -> None:

@@ -14,7 +14,7 @@ LEAST_NEW_SKY = 0.02  # share of the other photo under which its sky would be a 
 
 @dataclass(frozen=True)
 class ReplaceConfig:
-    """Put another sky into a photo, and color the rest a little by its light.
+    """Put another sky into a photo, and tint the rest a little with its light.
 
     Example: skyseg replace photo.jpg --sky sunset.jpg
     """
@@ -28,14 +28,14 @@ class ReplaceConfig:
     out: Annotated[Path | None, default_is("<photo>_sky.jpg")] = None
     """File to write, .png or .jpg."""
     strength: float = 0.4
-    """How much the rest is colored by the new sky, 0 (not at all) to 1."""
+    """How much the rest of the photo is tinted by the new sky, 0 (not at all) to 1."""
     model: Annotated[str | None, NETWORK, default_is("skyline, which is packaged")] = None
     """Model, as for `skyseg predict`."""
     backend: Annotated[str | None, NETWORK, choices(BACKENDS), default_is("the fastest")] = None
     """Runtime, as for `skyseg predict`."""
     all_sky: bool = False
-    """Take all of --sky, because it shows nothing but sky. Without ground in the picture a network
-    may not know it for a sky."""
+    """Take the whole photo --sky, because it shows nothing but sky. Without ground in the picture
+    the network may not recognize a sky."""
 
 
 def replace(config: ReplaceConfig) -> Path:

@@ -26,9 +26,9 @@ class ScenesConfig:
     size: tuple[int, int] = (1024, 2048)
     """Height and width in pixels, at least 64 each."""
     seed: int = 0
-    """Seed of the drawing: the same one draws the same scenes."""
+    """Seed of the drawing: the same seed draws the same scenes."""
     sequence_frames: int = 0
-    """Number of frames before each labelled one, 0 to 20, drawn into leftImg8bit_sequence."""
+    """Number of frames to draw before each labeled one, 0 to 20, into leftImg8bit_sequence/."""
     conditions: Annotated[str, Parameter(choices=("all", "cityscapes", "indoors"))] = "all"
     """What is drawn. all: any weather, hour and place, indoors too; cityscapes: roads by day, as that
     dataset shows them; indoors: rooms, garages and tunnels, few of which show sky in a window."""

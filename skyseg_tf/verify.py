@@ -23,8 +23,8 @@ class VerifyConfig:
     Example: skyseg verify data/sky --repair --source ~/cityscapes
 
     Checksums, counts, shapes, class ids, duplicates and statistics are compared. What is wrong is
-    printed with its file, record and photo, and the exit status is 1. With --repair damaged files
-    are built again from the source, equal to the byte, and verified again.
+    printed with its file, record and photo, and the exit status is 1. With --repair, damaged files
+    are built again from the source, the same byte for byte, and verified again.
     """
 
     ARGUMENTS = ("records",)

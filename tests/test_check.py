@@ -40,7 +40,7 @@ def test_good_tree(tmp_path, fast):
     assert report.classes["road"] == {"share": 0.5, "masks": 4}
     text = str(report)
     assert "4 pairs of photo and mask: all well" in text
-    assert "sky is 50.00% of the labelled pixels" in text
+    assert "sky is 50.00% of the labeled pixels" in text
 
 
 @pytest.mark.parametrize("fast", [False, True])

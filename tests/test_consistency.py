@@ -42,7 +42,7 @@ def odd_tree(tmp_path_factory):
 
 
 def write_run(folder, size=(96, 192)):
-    """A run of classes sky that was trained at `size`, and whose network sees single colours."""
+    """A run of classes sky that was trained at `size`, and whose network sees single colors."""
     pixels = keras.Input((None, None, 3))
     conv = keras.layers.Conv2D(1, 1, activation="sigmoid")
     model = keras.Model(pixels, conv(keras.layers.Rescaling(1 / 255)(pixels)))

@@ -32,7 +32,7 @@ from skyseg_tf.scoring.story import evaluation_name
 
 
 def make_run(folder, scheme, records=None, seed=0, frames=None):
-    """A run whose network looks at the colour of each pixel alone."""
+    """A run whose network looks at the color of each pixel alone."""
     rng = np.random.default_rng(seed)
     logits = SCHEMES[scheme].num_logits
     pixels = keras.Input((None, None, 3) if frames is None else (frames, 32, 64, 3))

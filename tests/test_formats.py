@@ -73,7 +73,7 @@ def test_polarity_and_name(kind, tmp_path):
 
 
 def test_overlay_shows_on_every_sky(tmp_path):
-    """Its tint is far from the sky's own colour, by day, under clouds, at dusk and at night."""
+    """Its tint is far from the sky's own color, by day, under clouds, at dusk and at night."""
     drawn = prediction()
     for sky in ((70, 130, 180), (135, 206, 235), (250, 250, 250), (230, 150, 90), (8, 10, 25)):
         photo = drawn.image.copy()

@@ -57,7 +57,7 @@ def test_whatever_is_not_whole_is_left_to_pillow(picture):
         assert decode_jpeg(damaged) is None
 
 
-def test_other_colours_are_converted_as_by_pillow(picture):
+def test_other_colors_are_converted_as_by_pillow(picture):
     for mode in ("L", "CMYK"):
         content = encoded(picture.convert(mode))
         wanted = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))

@@ -240,7 +240,7 @@ def test_classes_json_of_windows_programs(tmp_path, charset):
     assert labels.read_classes(tmp_path / "classes.json") == ((0, "other"), (6, "sky"))
 
 
-def test_black_colour_masks_are_colour_masks(tmp_path):
+def test_black_color_masks_are_color_masks(tmp_path):
     trees.write_photo(tmp_path / "images/a.png", 0)
     trees.write_photo(tmp_path / "images/b.png", 1)
     trees.write_mask(tmp_path / "masks/a.png", (0,), mode="RGB")

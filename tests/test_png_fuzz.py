@@ -101,7 +101,7 @@ def write_png(samples, color, depth, interlaced, chunks, pieces, rng) -> bytes:
 
 
 def wanted_values(samples: np.ndarray, color: int, depth: int) -> np.ndarray:
-    """What decode_values says of samples: indices, grey of its own depth, or 8-bit colours."""
+    """What decode_values says of samples: indices, grey of its own depth, or 8-bit colors."""
     if color == PALETTE:
         return samples[..., 0]
     if color == GREY:

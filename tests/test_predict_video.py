@@ -134,7 +134,7 @@ FLAT = np.array(
 
 
 def write_colors(path, codec, layout, space, color_range):
-    """Six flat colours side by side, lossless, in that AVColorSpace and AVColorRange."""
+    """Six flat colors side by side, lossless, in that AVColorSpace and AVColorRange."""
     with av.open(str(path), "w") as container:
         options = {"qp": "0"} if "x264" in codec else {}
         stream = container.add_stream(codec, rate=25, options=options)
@@ -165,9 +165,7 @@ def write_colors(path, codec, layout, space, color_range):
         ("ffv1", "bgr0", 0, 2),
     ],
 )
-def test_colours_are_the_same_in_every_matrix_and_range(
-    tmp_path, codec, layout, space, color_range
-):
+def test_colors_are_the_same_in_every_matrix_and_range(tmp_path, codec, layout, space, color_range):
     """What the network sees, and what an overlay shows where there is no sky."""
     source = write_colors(tmp_path / "a.mkv", codec, layout, space, color_range)
     seen = []

@@ -169,7 +169,7 @@ def test_mask_files_agree_with_each_other(tree):
         assert "/test/" not in str(path) or labels.max() <= LABEL_ID["out of roi"]
 
 
-def test_the_labelled_frame_ends_its_snippet(tree):
+def test_the_labeled_frame_ends_its_snippet(tree):
     for path in (tree / "leftImg8bit").rglob("*.png"):
         last = Path(str(path).replace("leftImg8bit/", "leftImg8bit_sequence/", 1))
         before = Path(str(last).replace("_000019_", "_000018_"))

@@ -35,6 +35,7 @@ GALLERY_PHOTOS = (
 )
 _TILE = (200, 300)  # height and width of a photo in a picture
 _GAP = 6  # white pixels between two
+_EDGE = 150  # grey of the line around a mask
 _CLIP_SIZE, _EVERY, _FRAME_MS = (270, 480), 3, 120  # 25 frames a second, of which every third
 
 
@@ -48,11 +49,17 @@ def fitted(image: np.ndarray) -> np.ndarray:
     return resize_image(np.ascontiguousarray(image[top : top + high, left : left + wide]), _TILE)
 
 
+def framed(tile: np.ndarray) -> np.ndarray:
+    """A tile with a thin grey edge, without which the sky of a mask runs into a white page."""
+    inside = tile[1:-1, 1:-1]
+    return np.pad(inside, ((1, 1), (1, 1), (0, 0)), constant_values=_EDGE)
+
+
 def column(runtime: Runtime, photo: Path) -> np.ndarray:
     """A photo above its mask, white where sky is."""
     image = read_image(photo)
     mask = np.where(predict_image(runtime, image).is_sky, 255, 0).astype(np.uint8)
-    tiles = (fitted(image), fitted(cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB)))
+    tiles = (fitted(image), framed(fitted(cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB))))
     return np.vstack(
         [np.pad(tile, ((0, _GAP), (0, 0), (0, 0)), constant_values=255) for tile in tiles]
     )

@@ -20,24 +20,24 @@ from skyseg_tf.files.places import is_storage_error
 GROUPS: dict[str, dict[str, str]] = {
     "data": {
         "scenes": "draw street scenes as a Cityscapes tree",
-        "check": "look a dataset over and say what is wrong with it",
+        "check": "look through a dataset and say what is wrong with it",
         "flatten": "put all city folders into one folder per split",
         "build": "turn a dataset into TFRecords and rgb_stats.json",
         "verify": "compare records with what they should be, and repair them",
     },
     "training": {
         "train": "train a network on records and plot its IoU",
-        "search": "find the best settings by many trainings",
-        "evaluate": "score the masks that predict writes, or a run on its records, with a report",
+        "search": "find the best settings by many short trainings",
+        "evaluate": "score masks or a run, and write a report",
         "import_weights": "turn a published PyTorch checkpoint into a Keras network",
     },
-    "result": {
-        "predict": "make sky masks of photos",
+    "use": {
+        "predict": "make sky masks of photos and videos",
         "replace": "put another sky into a photo",
-        "export": "write a run's network for another runtime, checked in it",
+        "export": "write a network for another runtime, and check it there",
         "serve": "serve masks over HTTP",
         "dashboard": "look at models, photos, trainings and runs in the browser",
-        "doctor": "say which runtimes and extras are there and what is missing",
+        "doctor": "say what is installed, and how to install what is missing",
     },
 }
 VERBS: dict[str, str] = {verb: text for verbs in GROUPS.values() for verb, text in verbs.items()}
@@ -201,6 +201,7 @@ def print_help(verb: str) -> None:
 
 def _print_overview() -> None:
     print("Usage: skyseg VERB [OPTIONS]   (skyseg VERB --help tells the options)")
+    print("\nExample: skyseg predict photo.jpg")
     for group, verbs in GROUPS.items():
         print(f"\n{group}")
         print("\n".join(f"  {verb:<16}{text}" for verb, text in verbs.items()))

@@ -13,11 +13,12 @@ class Folders:
     """Where the dashboard looks; nobody who only visits it can name another place."""
 
     runs: Path = Path("runs")
-    """Folder of the run folders of `skyseg train`."""
+    """Folder with the run folders that `skyseg train` has written."""
     models: Path = Path("models_display")
-    """Folder of more models: run folders, and model files of any runtime."""
+    """Folder with more models: run folders, or model files of any runtime."""
     data: Path = Path("data_display")
-    """Folder of photos: leftImg8bit, gtFine and leftImg8bit_sequence as in Cityscapes, or plain ones."""
+    """Folder of photos: leftImg8bit, gtFine and leftImg8bit_sequence as in Cityscapes, or plain
+    photos."""
 
     def without_places(self, text: str) -> str:
         """A text for visitors, who need not learn how the machine's folders are named.

@@ -1,7 +1,7 @@
 """What `skyseg build` does: from a dataset tree to sharded TFRecords, their manifest and rgb_stats.json.
 
 Each photo is decoded and resized once. Without statistics at hand, normalized records cannot be
-written yet: the pass over the photos then writes uint8 shards into .build/ and sums the colours
+written yet: the pass over the photos then writes uint8 shards into .build/ and sums the colors
 as it goes; a second pass, over those small files, normalizes. See shards.py for both.
 """
 

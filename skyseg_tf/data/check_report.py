@@ -50,10 +50,10 @@ class Report:
       encoding_by: what told it.
       splits: split -> city -> {"photos": .., "with_mask": ..}.
       sizes: "WIDTHxHEIGHT" -> number of photos.
-      classes: Cityscapes label name -> {"share": 0-1 of all labelled pixels, "masks": in how
+      classes: Cityscapes label name -> {"share": 0-1 of all labeled pixels, "masks": in how
         many masks}, most frequent first.
-      sky_share: share of the labelled pixels that are sky, 0-1.
-      ignored_share: share of all mask pixels that are not labelled, 0-1.
+      sky_share: share of the labeled pixels that are sky, 0-1.
+      ignored_share: share of all mask pixels that are not labeled, 0-1.
       masks_read: how many masks `classes` and the shares come from.
       problems: what is wrong.
       notes: what is worth knowing, but not wrong.
@@ -116,8 +116,8 @@ def _classes_table(report: Report) -> list[str]:
     for name, row in report.classes.items():
         lines.append(f"{name:<24}{row['share']:>8.2%}{row['masks']:>10}")
     lines.append(
-        f"sky is {report.sky_share:.2%} of the labelled pixels; "
-        f"{report.ignored_share:.2%} of all pixels are unlabelled and ignored"
+        f"sky is {report.sky_share:.2%} of the labeled pixels; "
+        f"{report.ignored_share:.2%} of all pixels are unlabeled and ignored"
     )
     return lines
 

@@ -180,9 +180,9 @@ def _report(
         pixels.update(count)
         masks.update(count.keys())
     total = sum(pixels.values())
-    labelled = sum(count for name, count in pixels.items() if name not in _VOID)
+    labeled = sum(count for name, count in pixels.items() if name not in _VOID)
     classes = {
-        name: {"share": count / labelled, "masks": masks[name]}
+        name: {"share": count / labeled, "masks": masks[name]}
         for name, count in pixels.most_common()
         if name not in _VOID
     }
@@ -198,7 +198,7 @@ def _report(
         sizes=dict(sizes.most_common()),
         classes=classes,
         sky_share=classes.get("sky", {"share": 0.0})["share"],
-        ignored_share=1 - labelled / total if total else 0.0,
+        ignored_share=1 - labeled / total if total else 0.0,
         masks_read=len(counted),
         problems=[Problem(kind, len(problems[kind]), problems[kind]) for kind in found],
         notes=notes,

@@ -1,4 +1,4 @@
-"""The frames of Cityscapes' video snippets that lead up to a labelled photo."""
+"""The frames of Cityscapes' video snippets that lead up to a labeled photo."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ _FRAMES = "leftImg8bit_sequence"
 
 
 def clip_frames(pair: Pair, frames: int = 4) -> list[str]:
-    """The frames of leftImg8bit_sequence that lead up to a labelled photo.
+    """The frames of leftImg8bit_sequence that lead up to a labeled photo.
 
     Args:
       pair: the photo, named `<city>_<sequence>_<frame>`, of a tree that holds
@@ -20,7 +20,7 @@ def clip_frames(pair: Pair, frames: int = 4) -> list[str]:
       frames: length of the clip.
 
     Returns:
-      `frames` paths in order of time; the last one is the labelled photo's frame.
+      `frames` paths in order of time; the last one is the labeled photo's frame.
 
     Raises:
       InputError: a frame is missing (named), or the photo is from no sequence.

@@ -39,7 +39,7 @@ def belied_by(mask_path: str, values: set[int] | None) -> str | None:
 
     Args:
       mask_path: its path.
-      values: the values in it, or None for a colour mask.
+      values: the values in it, or None for a color mask.
     """
     if claimed_encoding(mask_path) != "labelIds" or not values or IGNORE not in values:
         return None
@@ -56,7 +56,7 @@ def is_dummy(mask_path: str, values: set[int] | None) -> bool:
 
     Args:
       mask_path: its path.
-      values: the values in it, or None for a colour mask.
+      values: the values in it, or None for a color mask.
     """
     kind = claimed_encoding(mask_path)
     return kind == "labelIds" and values is not None and values <= DUMMY_VALUES
@@ -69,7 +69,7 @@ def evenly(items: list, count: int) -> list:
 
 
 def mask_values(mask: np.ndarray) -> set[int] | None:
-    """The values in an (H, W) mask, None for a colour mask (H, W, 3).
+    """The values in an (H, W) mask, None for a color mask (H, W, 3).
 
     A black picture of three channels may be either, and gives the empty set.
     """
@@ -198,7 +198,7 @@ def guess_encoding_of(
 def _refuse_two_meanings(seen: dict[str, set[int] | None], encoding: Encoding) -> None:
     """Refuses binary masks of which some mean by a value what others do not, or a palette does not.
 
-    Drawing programs number the colours of a black and white picture as they please.
+    Drawing programs number the colors of a black and white picture as they please.
     """
     if encoding == "binary1_void" and not any(values >= {1, IGNORE} for values in seen.values()):
         ones, full = (
@@ -228,7 +228,7 @@ def _agreed(
     colored = [path for path, values in seen.items() if values is None]
     plain = [path for path, values in seen.items() if values]
     if claimed is None and colored and plain:
-        raise InputError(f"{colored[0]} is a colour picture, {plain[0]} is not; keep one kind")
+        raise InputError(f"{colored[0]} is a color picture, {plain[0]} is not; keep one kind")
     values = set().union(*(seen[path] for path in plain))
     guess = guess_encoding(None if colored else values)
     if claimed == "labelIds" and guess not in (None, "labelIds") and not is_color(guess):

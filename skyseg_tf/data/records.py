@@ -65,7 +65,7 @@ __all__ = [
 
 
 def load_image_rgb_data(path: str | Path) -> dict[str, float]:
-    """Reads rgb_stats.json: the mean and standard deviation of a dataset's colours.
+    """Reads rgb_stats.json: the mean and standard deviation of a dataset's colors.
 
     Args:
       path: the file, as `skyseg build` writes it.

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of a dataset's colours, exact and in one pass.
+"""Mean and standard deviation of a dataset's colors, exact and in one pass.
 
 Sums of uint8 values and of their squares are integers, so they are added as integers: nothing is
 rounded until the last division, whatever the order and number of the workers.

@@ -28,36 +28,37 @@ class BuildConfig:
     out: Annotated[Path, RESULT]
     """Folder for the records, or a URL such as s3://bucket/records; it is made if it is not there."""
     source: Annotated[Path | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
-    """Folder of the dataset, or a URL of one: Cityscapes, its zips or its Kaggle copy, IDD-lite, CamVid,
-    images/ with masks/, and others."""
+    """Folder or URL of the dataset: Cityscapes, its zips or its Kaggle copy, IDD-lite, CamVid,
+    images/ beside masks/, and others."""
     scheme: Annotated[str, DATA, or_file(SCHEMES)] = "sky"
     """Set of classes, or a JSON file with your own."""
     image_size: Annotated[tuple[int, int], DATA] = (256, 512)
     """Height and width to which photos and masks are resized."""
     storage: Annotated[str, RESULT, choices(STORAGES)] = "normalized"
     """How pixels are stored. normalized: float32, ready for the network; uint8: exact, a quarter of
-    the size; png, jpeg: smaller and slower to read."""
+    the size; png (exact) and jpeg: smaller still, but slower to read."""
     rgb_stats: Annotated[Path | None, DATA, default_is("the train split's")] = None
-    """File of color statistics to normalize by, such as rgb_stats.json of other records."""
+    """File with the mean and standard deviation of each color, to normalize by: rgb_stats.json of
+    other records, for example."""
     frames: Annotated[int, DATA] = 1
-    """Photos per record. More than 1 takes clips from leftImg8bit_sequence that end with the labeled
-    photo."""
+    """Photos per record. With more than 1, a record is a clip from leftImg8bit_sequence that ends
+    with the labeled photo."""
     layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
     """How folders and files of the dataset are named."""
     encoding: Annotated[
         str | None, DATA, choices(ENCODINGS), default_is("found by names and values")
     ] = None
-    """What the values of the masks mean."""
+    """What the values in the masks mean."""
     seed: Annotated[int, RESULT] = 0
     """Seed of the order of the records."""
     shards: Annotated[int | None, RESULT, default_is("by size")] = None
     """Number of files per split."""
     workers: Annotated[int | None, RESULT, default_is("all cores")] = None
-    """Number of threads; with --engine ray, of tasks at a time."""
+    """Number of threads, or with --engine ray of tasks, that work at the same time."""
     quiet: Annotated[bool, RESULT] = False
     """Show no progress bar."""
     engine: Annotated[Literal["threads", "ray"], SCALE] = "threads"
-    """Who works: threads of this process, or a Ray cluster, a task for each shard. The records are
-    the same to the byte."""
-    address: Annotated[str | None, SCALE, default_is("Ray is started here")] = None
-    """Of the Ray cluster: auto for the one that this machine is part of, or HOST:PORT."""
+    """Where the work is done: in threads of this process, or on a Ray cluster, a task for each
+    shard. The records are the same, byte for byte."""
+    address: Annotated[str | None, SCALE, default_is("Ray is started on this machine")] = None
+    """HOST:PORT of the Ray cluster, or auto for the cluster that this machine belongs to."""

@@ -43,7 +43,7 @@ class ScannedShard:
       faults: of it and its records.
       names: of its records, in their order; of one that cannot be read "".
       pixels: (256,) how often each value stands in the masks.
-      sums: of the photos' colours.
+      sums: of the photos' colors.
       sha256: of the file, as far as it can be read.
     """
 

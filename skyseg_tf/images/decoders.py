@@ -175,7 +175,7 @@ def stored_pixels(picture: Image.Image) -> np.ndarray:
 
     Returns:
       (H, W) of the file's own dtype (a palette picture gives its indices, a bilevel one 0 and
-      255), or (H, W, 3) uint8 of a colour picture; alpha is dropped. Turned as they are stored,
+      255), or (H, W, 3) uint8 of a color picture; alpha is dropped. Turned as they are stored,
       but a TIFF is upright already.
     """
     if picture.mode == "1":
@@ -199,7 +199,7 @@ def rgb_pixels(picture: Image.Image, where: str | Path) -> np.ndarray:
       already.
 
     Raises:
-      InputError: values whose white nobody can tell, or colours that nothing here converts.
+      InputError: values whose white nobody can tell, or colors that nothing here converts.
     """
     if picture.mode == "F" or picture.mode.startswith("I"):
         grey = _float_grey(picture, where) if picture.mode == "F" else _deep_grey(picture, where)

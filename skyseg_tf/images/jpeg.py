@@ -8,7 +8,7 @@ import simplejpeg
 
 
 def decode_jpeg(content: bytes) -> np.ndarray | None:
-    """Decodes a colour JPEG.
+    """Decodes a color JPEG.
 
     Args:
       content: the file's bytes; of several pictures in it the first is taken.

@@ -1,4 +1,4 @@
-"""What a photo's file says beside its pixels: orientation, colours, camera and place.
+"""What a photo's file says beside its pixels: orientation, colors, camera and place.
 
 Read once with the photo, and handed to whoever writes a picture that is made of it.
 """
@@ -38,7 +38,7 @@ class PhotoMetadata:
 
     Attributes:
       orientation: EXIF, 1-8: how the stored pixels lie; 1 is upright.
-      icc_profile: of the colours; None is sRGB, and all that is no RGB when it is stored: of grey
+      icc_profile: of the colors; None is sRGB, and all that is no RGB when it is stored: of grey
         or CMYK photos the pixels that are read are no longer the profile's.
       exif: the EXIF block (camera, focal length, place) as it belongs to upright pixels: orientation
         1, sizes exchanged where the photo was turned, no thumbnail. None where there is none, or
@@ -62,7 +62,7 @@ def photo_metadata(picture: Image.Image, file: BinaryIO, orientation: int) -> Ph
       orientation: EXIF, 1-8, of its stored pixels.
     """
     profile = picture.info.get("icc_profile")
-    if not profile or profile[16:20] != b"RGB ":  # the data's colour space, ICC.1:2022, table 15
+    if not profile or profile[16:20] != b"RGB ":  # the data's color space, ICC.1:2022, table 15
         profile = None
     try:
         if picture.format == "PNG":  # Pillow's own way there decodes all pixels before the block

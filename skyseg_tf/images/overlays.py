@@ -1,4 +1,4 @@
-"""Masks in colours, and photos with a mask laid over them."""
+"""Masks in colors, and photos with a mask laid over them."""
 
 import cv2
 import numpy as np
@@ -15,13 +15,13 @@ def colorize(mask: np.ndarray, palette: np.ndarray) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, mask: np.ndarray, palette: np.ndarray, alpha=0.5) -> np.ndarray:
-    """Lays the mask's colours over the photo; ignored pixels keep the photo's own colour.
+    """Lays the mask's colors over the photo; ignored pixels keep the photo's own color.
 
     Args:
       image: (H, W, 3) uint8.
       mask: (H, W) uint8 class ids, 255 = ignored.
       palette: (256, 3) uint8.
-      alpha: weight of the mask's colour, 0-1.
+      alpha: weight of the mask's color, 0-1.
 
     Returns:
       (H, W, 3) uint8.
@@ -75,7 +75,7 @@ def draw_overlay(image: np.ndarray, ids: np.ndarray, scheme: LabelScheme) -> np.
       scheme: of the class ids.
 
     Returns:
-      (H, W, 3) uint8: the sky tinted and outlined where the rest is no class, else all colours.
+      (H, W, 3) uint8: the sky tinted and outlined where the rest is no class, else all colors.
     """
     if scheme.shows_sky_alone:
         return overlay_sky(image, ids == scheme.sky)

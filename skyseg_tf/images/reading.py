@@ -111,9 +111,9 @@ class Photo:
     """A photo as it is worked with, and what its file says beside the pixels.
 
     Attributes:
-      image: (H, W, 3) uint8, upright. The values are the file's own, whatever its colour profile:
+      image: (H, W, 3) uint8, upright. The values are the file's own, whatever its color profile:
         networks see a wide-gamut photo a little paler, which moves no edge, and what is written
-        with the profile has the photo's very colours.
+        with the profile has the photo's very colors.
       metadata: see PhotoMetadata.
     """
 
@@ -132,7 +132,7 @@ def decode_photo(content: bytes, where: str | Path) -> Photo:
       The photo. Alpha is dropped; 16-bit values are divided by 257.
 
     Raises:
-      InputError: unreadable, truncated, above MAX_PIXELS, or of a kind whose white or colours are
+      InputError: unreadable, truncated, above MAX_PIXELS, or of a kind whose white or colors are
         not known.
     """
     file = io.BytesIO(content)
@@ -186,7 +186,7 @@ def decode_values(content: bytes, where: str | Path) -> np.ndarray:
 
     Returns:
       (H, W) of the file's own dtype (a palette picture gives its indices, a bilevel one 0 and
-      255), or (H, W, 3) uint8 for a colour picture.
+      255), or (H, W, 3) uint8 for a color picture.
 
     Raises:
       InputError: unreadable or truncated, or a picture whose alpha channel alone varies.
@@ -207,13 +207,13 @@ def _refuse_alpha_masks(picture: Image.Image, where: str | Path) -> None:
     *colors, alpha = picture.getextrema()
     if alpha[0] < alpha[1] and all(least == most for least, most in colors):
         raise InputError(
-            f"{where}: all classes lie in its alpha channel, its colour is the same everywhere; "
+            f"{where}: all classes lie in its alpha channel, its color is the same everywhere; "
             "export the alpha channel as a grey picture"
         )
 
 
 def palette_colors(path: str | Path) -> list[tuple[int, ...]]:
-    """The colours (R, G, B) in which a palette picture shows its values 0, 1, 2, ..., from its head.
+    """The colors (R, G, B) in which a palette picture shows its values 0, 1, 2, ..., from its head.
 
     Raises:
       InputError: no image.
@@ -224,7 +224,7 @@ def palette_colors(path: str | Path) -> list[tuple[int, ...]]:
 
 
 def decode_mask_file(content: bytes, where: str | Path) -> np.ndarray:
-    """Decodes a mask of class ids or colours: see `decode_values`.
+    """Decodes a mask of class ids or colors: see `decode_values`.
 
     Returns:
       (H, W) or (H, W, 3) uint8.

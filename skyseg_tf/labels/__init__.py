@@ -1,4 +1,4 @@
-"""Label ids, schemes and colours: the only place that knows what a class is called.
+"""Label ids, schemes and colors: the only place that knows what a class is called.
 
 A mask is a uint8 array of class ids of one scheme, with 255 (IGNORE) for pixels that are never
 counted, neither in a loss nor in a metric. Datasets store masks in one of ENCODINGS; lookup tables

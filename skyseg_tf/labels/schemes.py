@@ -70,7 +70,7 @@ class LabelScheme:
 
     @property
     def palette(self) -> np.ndarray:
-        """(256, 3) uint8 colours by class id; ignored and unused ids are black."""
+        """(256, 3) uint8 colors by class id; ignored and unused ids are black."""
         palette = np.zeros((256, 3), np.uint8)
         palette[: self.num_classes] = self.colors
         return palette

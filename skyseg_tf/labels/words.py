@@ -27,7 +27,7 @@ _OTHER_WORDS = {
     "rider": ("cyclist",),
     "bicycle": ("bike",),
     "motorcycle": ("motorbike",),
-    "unlabeled": ("various", "other", "void", "ignore", "ignored", "unlabelled", "unknown"),
+    "unlabeled": ("various", "other", "void", "ignore", "ignored", "unlabeled", "unknown"),
 }
 _LABEL_OF = {word: label for label, words in _OTHER_WORDS.items() for word in words}
 

@@ -74,13 +74,13 @@ def write_rgba_nosky(prediction: Prediction, path: Path) -> None:
 
 
 def write_overlay(prediction: Prediction, path: Path) -> None:
-    """The photo with its sky tinted magenta and outlined, or with many classes' colours over it."""
+    """The photo with its sky tinted magenta and outlined, or with many classes' colors over it."""
     picture = draw_overlay(prediction.image, prediction.ids, prediction.scheme)
     _write_picture(path, picture, prediction.metadata)
 
 
 def write_color(prediction: Prediction, path: Path) -> None:
-    """Each class in its Cityscapes colour, unlabeled black."""
+    """Each class in its Cityscapes color, unlabeled black."""
     _write_picture(path, colorize(prediction.ids, prediction.scheme.shown_palette))
 
 

@@ -47,26 +47,26 @@ class Prediction:
     metadata: PhotoMetadata = NO_METADATA
 
     def as_stored(self) -> "Prediction":
-        """The same, as the photo's file stores its pixels: not turned by EXIF."""
+        """The same prediction in the pixels as the photo's file stores them: not turned by EXIF."""
         back = UNTURNED[self.metadata.orientation]
         sky = None if self.sky is None else turn(self.sky, back)
         return replace(self, image=turn(self.image, back), ids=turn(self.ids, back), sky=sky)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Of the scheme."""
+        """Names of the scheme's classes, by id."""
         return self.scheme.class_names
 
     @cached_property
     def is_sky(self) -> np.ndarray:
-        """(H, W) bool."""
+        """(H, W) bool: where the sky is; nowhere if the model knows no sky."""
         if self.sky is None:
             return np.zeros(self.ids.shape, bool)
         return self.ids == self.scheme.sky
 
     @property
     def sky_share(self) -> float:
-        """Of the photo's pixels, 0-1."""
+        """Share of the photo's pixels that are sky, 0-1."""
         return np.count_nonzero(self.is_sky) / self.is_sky.size
 
 
@@ -153,13 +153,15 @@ def enlarge(
 def predict_image(
     runtime: Runtime, image: np.ndarray, views: Views | None = None, **options
 ) -> Prediction:
-    """The whole way of one photo, or of a clip whose last frame is wanted.
+    """Predicts the classes of one photo at its full size, or of the last frame of a clip.
 
     Args:
-      runtime: the model.
-      image: (H, W, 3) uint8, or (T, H, W, 3).
-      views: see `infer`.
-      **options: those of `enlarge`.
+      runtime: of load_runtime.
+      image: (H, W, 3) uint8, or a clip (T, H, W, 3).
+      views: sizes and flips at which the network sees the photo; their probabilities are averaged.
+        Default: once, at the network's size.
+      **options: refined=False leaves out that edges of the sky follow the photo; threshold=0.7 is
+        the probability from which a pixel is sky (default: the model's); see `enlarge` for more.
     """
     photo = image if image.ndim == 3 else image[-1]
     return enlarge(runtime, photo, infer(runtime, [image], views)[0], **options)

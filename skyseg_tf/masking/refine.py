@@ -1,6 +1,6 @@
 """Edges at the photo's own size: a small map of sky probabilities meets the full-size photo.
 
-Two models of colour, both linear in the pixel's RGB, are fitted in windows of the shrunken photo;
+Two models of color, both linear in the pixel's RGB, are fitted in windows of the shrunken photo;
 only their coefficients are enlarged, and they are evaluated on the full-size pixels:
 
 1. the guided filter: probability = a . rgb + b by ridge regression, so that edges of roofs and
@@ -8,9 +8,9 @@ only their coefficients are enlarged, and they are evaluated on the full-size pi
 2. thin things: a wire, one pixel wide in the photo, is gone in the small map, and no regression
    brings it back. But the sky around it is smooth: a median of the small photo shows it without
    the wire, and a pixel that is darker than that sky, by more than the sky's own texture, is
-   covered in proportion to how far it lies on the way to the colours of what is not sky.
+   covered in proportion to how far it lies on the way to the colors of what is not sky.
 
-Reference: He and Sun, "Fast Guided Filter", arXiv 1505.00996 (1; in colour, coefficients at a
+Reference: He and Sun, "Fast Guided Filter", arXiv 1505.00996 (1; in color, coefficients at a
 fraction of the size). 2 is the compositing equation I = alpha S + (1 - alpha) F of matting
 (Levin et al., "A Closed-Form Solution to Natural Image Matting", PAMI 2008) with S and F known
 from the neighbourhood.
@@ -27,15 +27,15 @@ from skyseg_tf.images import shrink_photo
 
 FIT_SIDE = 512  # long side, in pixels, at which the coefficients are fitted
 RADIUS = 12  # of the guided filter's windows, in pixels of that size
-RIDGE = 1e-5  # of the regression, on colours 0-1
+RIDGE = 1e-5  # of the regression, on colors 0-1
 MEDIAN = 7  # side of the median's window, at half of that size
-FAR = 24  # radius in which a sky colour is looked for, at half of that size
+FAR = 24  # radius in which a sky color is looked for, at half of that size
 REACH = 6  # how far an edge may move beyond where the network saw sky
 NOISE, TEXTURE = 0.024, 3.0  # what is never a thing: camera noise; so many median deviations
-DARKENING = 0.5  # a thing of unknown colour has this share of the sky's brightness
+DARKENING = 0.5  # a thing of unknown color has this share of the sky's brightness
 TILE = 16  # side of the full-size tiles, in pixels of the fit
 SURE = 0.05  # tiles of surer sky, or of less, are only enlarged
-# The coefficients are fitted on colours 0-1 and used on bytes.
+# The coefficients are fitted on colors 0-1 and used on bytes.
 _PER_BYTE = np.array([1, 1, 1, 255, 1, 1, 1, 255, 1, 255, 255], np.float32) / 255
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -127,7 +127,7 @@ def _mean(values: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _guided_coefficients(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """(h, w, 4): a and b of the colour guided filter, averaged over all windows of a pixel."""
+    """(h, w, 4): a and b of the color guided filter, averaged over all windows of a pixel."""
     r, g, b = cv2.split(rgb)
     mr, mg, mb, mp = (_mean(plane, RADIUS) for plane in (r, g, b, p))
     rr, gg, bb = (
@@ -160,14 +160,14 @@ def _halved(values: np.ndarray) -> np.ndarray:
 
 
 def _thing_coefficients(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """How the share of a pixel that a thin thing covers follows from its colour.
+    """How the share of a pixel that a thin thing covers follows from its color.
 
     Args:
       rgb: (h, w, 3) float32 in 0-1, at half of the fit's size: all windows here are wide.
       p: (h, w) sky probabilities.
 
     Returns:
-      (h, w, 6): covered = c . rgb + d towards the colour of what is not sky (4), and
+      (h, w, 6): covered = c . rgb + d towards the color of what is not sky (4), and
       e * luma + f towards darkness (2).
     """
     weight = np.clip(2 * p - 1, 0, 1)
@@ -194,7 +194,7 @@ def _thing_coefficients(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:
 def _sky_around(
     rgb: np.ndarray, p: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The sky's colour without thin things before it, and whether there is sky near, 0-1."""
+    """The sky's color without thin things before it, and whether there is sky near, 0-1."""
     weighted = np.dstack([rgb * weight[..., None], weight])
     near, far = _mean(weighted, RADIUS // 2), _mean(weighted, FAR)
     trust = np.clip(8 * near[..., 3:], 0, 1)

@@ -73,8 +73,8 @@ def load_runtime(
       quick: without `backend`, take the one that loads fastest, for a few photos.
 
     Returns:
-      The runtime. It has answered one call already, so that any number of threads may share it.
-      A run folder's export is taken only if it was made from its model.keras of now.
+      The runtime. It has answered one call already, so that any number of threads may share it. Of a
+      run folder an export is used only if it was made from the model.keras that lies there now.
 
     Raises:
       InputError: no such model or backend, not installed, a model that fails its checksum or its

@@ -3,8 +3,8 @@
 environment.json   versions, git commit, machine
 dataset.json       what the records were: classes, size, statistics (see RunData)
 config.json        the command's settings; written after the two above, it makes a folder a run
-model.keras        raw RGB 0-255 in, probabilities out: all that others need; of the best epoch so
-                   far while a training runs
+model.keras        the network of the best epoch so far, raw RGB 0-255 in, probabilities out; what the
+                   classes are stands in dataset.json, and some of its layers are this package's
 checkpoints/       weights, optimizer and random states, to go on from (see checkpoints)
 history.csv        one line per epoch
 plots/
@@ -222,7 +222,7 @@ def training_in(run: Path) -> Iterator[None]:
         yield
 
 
-# --- the model that others use ---
+# --- the model that other commands use ---
 
 
 def make_saved_model(network: keras.Model, stats: dict[str, float]) -> keras.Model:

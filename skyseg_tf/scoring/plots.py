@@ -196,8 +196,8 @@ def plot_predictions(
         for axis, picture, name in zip(row, pictures, columns, strict=True):
             axis.imshow(picture)
             axis.set_axis_off()
-            if row[0] is axes[0, 0] and not (captions and name == "photo"):
-                axis.set_title(name, fontsize=11)
+            if row[0] is axes[0, 0]:  # above the line that the caption takes
+                axis.set_title(f"{name}\n" if captions else name, fontsize=11)
     for row, caption in zip(axes, captions, strict=False):
         row[0].set_title(caption, fontsize=8, loc="left")
     figure.suptitle(title, fontweight="bold")

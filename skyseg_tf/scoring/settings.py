@@ -21,7 +21,7 @@ from skyseg_tf.console.flags import (
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Score the masks that `skyseg predict` writes of a dataset's photos, or a model on its records.
+    """Score the masks that `skyseg predict` writes for a dataset, or a network on its records.
 
     Example: skyseg evaluate --model runs/u2netp --source ~/cityscapes --split val
     """
@@ -35,48 +35,51 @@ class EvaluateConfig:
         Parameter(choices=("photo", "records")),
         default_is("photo with --source, else records"),
     ] = None
-    """What is scored. photo: exactly the masks that `skyseg predict` writes. records: as training
-    does, photos resized to the records' size whatever their aspect, masks not refined."""
+    """What is scored. photo: exactly the masks that `skyseg predict` writes. records: what training
+    scores, with photos squeezed to the records' size and masks not refined."""
     split: Annotated[str, DATA, Parameter(choices=("train", "val", "test"))] = "val"
-    """Part of the dataset."""
-    name: Annotated[str | None, RESULT, default_is("by source, split and options")] = None
-    """Name of the folder for the results. It lies in RUN/evaluation, in FILE.evaluation, or, of a
-    packaged model, in runs/evaluation/<model>."""
+    """Split of the dataset to score."""
+    name: Annotated[str | None, RESULT, default_is("made of source, split and options")] = None
+    """Name of the folder for the results. It lies in RUN/evaluation; for a model file in
+    FILE.evaluation; for a packaged model in runs/evaluation/<model>."""
     image_size: Annotated[tuple[int, int] | None, NETWORK, default_is("as skyseg predict does")] = (
         None
     )
     """Height and width at which the network sees a photo of --source; with --protocol records the
     size of the records."""
     multi_scale: Annotated[tuple[float, ...], NETWORK] = (1.0,)
-    """Factors by which that size is scaled; the probabilities at all scales are averaged."""
+    """Factors by which that size is multiplied; the probabilities of all sizes are averaged."""
     flip: Annotated[bool, NETWORK] = False
     """Average the probabilities with those of the mirrored photo."""
     window: Annotated[tuple[int, int] | None, NETWORK] = None
-    """Height and width of a window that slides over the photo; the network sees its parts."""
+    """Height and width of a window that slides over the photo, so that the network sees one part
+    after the other."""
     overlap: Annotated[float, NETWORK] = 1 / 3
-    """Least share of a window that it has in common with the next one."""
+    """Share of each window, at least, that the next one covers too."""
     refine: Annotated[bool, NETWORK] = True
     """Fit the edges of the mask to the full-size photo, as `skyseg predict` does."""
     bootstrap: Annotated[int, RESULT] = 0
     """Number of random resamples of the photos, such as 1000, that give 95 % confidence intervals."""
     worst: Annotated[int, RESULT] = 8
-    """Number of photos in the picture of the worst ones."""
+    """Number of photos in the picture of the worst predictions."""
     submission: Annotated[Path | None, RESULT] = None
     """Folder for predictions as the Cityscapes benchmark wants them (labelIds PNGs); needs --source."""
     compare: Annotated[tuple[str, ...], RESULT] = ()
-    """Other models, whose finished evaluations are printed beside that of --model; nothing is scored
-    anew."""
+    """Other models whose finished evaluations are printed beside that of --model; nothing is scored
+    again."""
     backend: Annotated[str | None, NETWORK, choices(BACKENDS), default_is("as skyseg predict")] = (
         None
     )
-    """Runtime that computes the network; with --protocol records it is keras for a run."""
+    """Runtime that computes the network. For a run with --protocol records it is always keras."""
     records: Annotated[Path | None, DATA, default_is("the run's")] = None
-    """Records to score on, or a URL of them, which are copied into --data first."""
+    """Records to score on, or their URL; from a URL they are copied into --data first."""
     data: Annotated[Path, DATA] = Path("data")
-    """Folder for copies of records of a URL."""
+    """Folder for copies of records from a URL."""
     layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
     """How folders and files of --source are named."""
-    encoding: Annotated[str | None, DATA, choices(ENCODINGS), default_is("by their values")] = None
-    """What the values of its masks mean."""
+    encoding: Annotated[
+        str | None, DATA, choices(ENCODINGS), default_is("found by names and values")
+    ] = None
+    """What the values in the masks of --source mean."""
     quiet: Annotated[bool, RESULT] = False
     """Show no progress bar."""

@@ -31,14 +31,14 @@ class ServeConfig:
     threads: Annotated[int | None, NETWORK, default_is("one per core")] = None
     """Threads of the network."""
     max_megabytes: float = 32.0
-    """Requests of more megabytes are refused."""
+    """Size of the largest request, in megabytes; larger ones are refused."""
     max_megapixels: float = 50.0
-    """Photos of more megapixels are refused before they are decoded."""
+    """Size of the largest photo, in megapixels; larger ones are refused before they are decoded."""
     workers: int = 2
-    """Photos worked on at once: one in the network, the others being decoded or encoded."""
+    """Photos worked on at once: one is in the network while the others are decoded or encoded."""
     queue: int = 8
-    """Photos that may wait, once they have arrived whole; a further one is answered by 503 with
-    Retry-After."""
+    """Number of photos, fully received, that may wait for their turn; the next one is answered with
+    503 and Retry-After."""
     upload_seconds: float = 30.0
-    """Seconds that a client may take to send its photo. One that sends nothing for 5 s is cut off
-    earlier."""
+    """Seconds that a client may take to send its photo. A client that sends nothing for 5 s is cut
+    off earlier."""

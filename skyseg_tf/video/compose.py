@@ -22,7 +22,7 @@ _SD_LUMA = (0.299, 0.114)  # BT.601: what decoders take where a file says nothin
 
 
 def rgb_to_yuv(colors: np.ndarray, colorspace: int, full_range: bool) -> np.ndarray:
-    """Colours in a frame's own coordinates.
+    """Colors in a frame's own coordinates.
 
     Args:
       colors: (N, 3) RGB 0-255.
@@ -132,7 +132,7 @@ class Composer:
         return out
 
     def _draw_classes(self, frame: av.VideoFrame, probs: np.ndarray) -> av.VideoFrame:
-        """The photo under the classes' colours, or the colours alone."""
+        """The photo under the classes' colors, or the colors alone."""
         out = _new_frame(frame, frame.format.name)
         tables = self._tables(frame.colorspace, is_full_range(frame))
         sky_alone = self.scheme.shows_sky_alone
@@ -149,7 +149,7 @@ class Composer:
             elif sky_alone:
                 np.copyto(target, source)
                 cv2.copyTo(cv2.LUT(source, fade), ids, target)
-                # Planes of colour have half the photo's size.
+                # Planes of color have half the photo's size.
                 share = len(target) / out.height
                 edge = outline(ids, max(1, round(share * outline_width((out.height, out.width)))))
                 np.copyto(target, tint, where=edge.view(bool))
@@ -191,7 +191,7 @@ class Composer:
         """For each plane: (256,) uint8 from photo to faded photo, and from class id to its tint.
 
         Where the sky alone is shown the first already holds its tint, and in place of the second
-        stands the colour of its outline.
+        stands the color of its outline.
         """
         yuv = rgb_to_yuv(self.scheme.shown_palette, colorspace, full_range)
         sky = rgb_to_yuv(np.array([SKY_TINT]), colorspace, full_range)[0]

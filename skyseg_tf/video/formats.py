@@ -23,14 +23,14 @@ class VideoFormat:
 
 VIDEO_FORMATS: dict[str, VideoFormat] = {
     "overlay": VideoFormat(
-        "the photo, its sky tinted and outlined, or many classes in their colours", "photo", False
+        "the photo, its sky tinted and outlined, or many classes in their colors", "photo", False
     ),
     "mask": VideoFormat("255 = sky", "mask"),
     "keep-mask": VideoFormat("255 = not sky", "mask"),
     "alpha8": VideoFormat("probability of sky, 0-255", "grey"),
     "labelids": VideoFormat("Cityscapes labelIds: 23 = sky, 0 = unlabeled", "grey", False),
     "color": VideoFormat(
-        "the classes' colours; of two classes what is not sky is black", "photo", False
+        "the classes' colors; of two classes what is not sky is black", "photo", False
     ),
     "rgba-sky": VideoFormat("the photo, all but the sky transparent", "alpha"),
     "rgba-nosky": VideoFormat("the photo, the sky transparent", "alpha"),

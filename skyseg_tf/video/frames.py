@@ -156,7 +156,7 @@ def to_bt709(frame: av.VideoFrame, scaler: VideoReformatter) -> av.VideoFrame:
 
 
 def color_of(frame: av.VideoFrame) -> tuple[int, int, int, int]:
-    """How a frame stores colours once it is in BT.709; see VideoInfo."""
+    """How a frame stores colors once it is in BT.709; see VideoInfo."""
     if frame.color_trc in _HDR or frame.format.is_rgb:
         return tuple(map(int, _BT709))
     color_range = RANGE_FULL if is_full_range(frame) else frame.color_range

@@ -113,7 +113,7 @@ class VideoWriter:
             width = max(2, round(width * aspect))
         elif aspect:
             self._stream.codec_context.sample_aspect_ratio = aspect
-        # What subsamples colour cannot hold an odd side.
+        # What subsamples color cannot hold an odd side.
         odd = 0 if self._stream.pix_fmt == "gray" else 1
         self._stream.height, self._stream.width = height & ~odd, width & ~odd
 

@@ -23,7 +23,7 @@ from skyseg_tf.images import write_aside
 from skyseg_tf.labels import CITYSCAPES_LABELS, LABEL_ID
 
 SPLITS = (("train", 0.8), ("val", 0.2))
-LABELLED_FRAME = 19  # number of the labelled frame in its snippet
+LABELED_FRAME = 19  # number of the labeled frame in its snippet
 MOST = 10**8  # scenes per split: so many seeds are kept for each
 DRAWING = 2  # counts up when the same seed draws another scene than before
 _CITIES = {
@@ -61,7 +61,7 @@ def write_scenes(
       seed: of all scenes; different seeds share no scene.
       splits: (name, share) of "train", "val", "test"; masks of "test" are dummies, as in the
         public Cityscapes.
-      sequence_frames: 0, or the length of the video snippet that ends in each labelled frame,
+      sequence_frames: 0, or the length of the video snippet that ends in each labeled frame,
         up to 20.
       conditions: key of CONDITIONS: which weathers and places there are.
       workers: processes; one per core if None. The files are the same for any number.
@@ -128,10 +128,10 @@ def _check(out, count, size, seed, splits, sequence_frames, workers) -> None:
         )
     if min(share for _, share in splits) < 0 or sum(share for _, share in splits) <= 0:
         raise InputError("the shares of the splits must be positive")
-    if not 0 <= sequence_frames <= LABELLED_FRAME + 1:
+    if not 0 <= sequence_frames <= LABELED_FRAME + 1:
         raise InputError(
-            f"sequence_frames is {sequence_frames}: give 0 to {LABELLED_FRAME + 1}, the labelled "
-            f"frame is number {LABELLED_FRAME} as in Cityscapes"
+            f"sequence_frames is {sequence_frames}: give 0 to {LABELED_FRAME + 1}, the labeled "
+            f"frame is number {LABELED_FRAME} as in Cityscapes"
         )
     if workers is not None and workers < 1:
         raise InputError(f"workers is {workers}: give 1 or more")
@@ -187,7 +187,7 @@ def _paths(out: Path, split: str, index: int, frames: int):
     cities = _CITIES[split]
     city, place = cities[index % len(cities)], index // len(cities)
     stem = f"{city}_{place:06d}_"
-    key = f"{stem}{LABELLED_FRAME:06d}"
+    key = f"{stem}{LABELED_FRAME:06d}"
     photo = out / "leftImg8bit" / split / city / f"{key}_leftImg8bit.png"
     masks = [
         out / "gtFine" / split / city / f"{key}_gtFine_{kind}.png"
@@ -195,7 +195,7 @@ def _paths(out: Path, split: str, index: int, frames: int):
     ]
     snippet = [
         (k, out / "leftImg8bit_sequence" / split / city / f"{stem}{k:06d}_leftImg8bit.png")
-        for k in range(LABELLED_FRAME - frames + 1, LABELLED_FRAME + 1)
+        for k in range(LABELED_FRAME - frames + 1, LABELED_FRAME + 1)
     ]
     return photo, masks, snippet
 
@@ -229,8 +229,8 @@ def _write_scene(out, split, index, size, seed, frames, conditions) -> None:
         if path.exists():
             continue
         frame = scene
-        if number != LABELLED_FRAME:
-            frame = draw_scene(drawn, size, (number - LABELLED_FRAME) / FPS, conditions)
+        if number != LABELED_FRAME:
+            frame = draw_scene(drawn, size, (number - LABELED_FRAME) / FPS, conditions)
         _write_png(path, frame.image)
     for path, picture in zip(masks, (labels, PALETTE[labels], instances), strict=True):
         _write_png(path, picture)
