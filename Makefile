@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Where it is set, as in many containers, each process would compile TensorFlow's files again: 13 s.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: env env-dev env-slow env-docs data train test test-slow lint docs bench clean help
+.PHONY: env env-dev env-slow env-docs data train test test-slow fuzz lint docs bench clean help
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -62,6 +62,9 @@ test: env-dev  ## the fast tests, a file per process at a time
 
 test-slow: env-slow  ## all tests
 	@$(RUN) -m pytest -m "slow or not slow"
+
+fuzz: env-dev  ## feed changed files to every parser, SECONDS each; findings go to build/fuzz
+	@$(RUN) tools/fuzz.py $(or $(SECONDS),60) $(PARSERS)
 
 lint: env-dev  ## ruff, for code and notebooks
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .

@@ -18,6 +18,7 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -28,6 +29,7 @@ from PIL import Image
 from skyseg_tf.data.drawing.scenes import draw_scene
 
 CLIENTS = {"quick": 120, "stalled": 40, "trickling": 20, "half headers": 10, "hanging up": 10}
+_REST = 10  # seconds after the last client in which the server may give memory back
 _HEAD = "POST /mask HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n"
 
 
@@ -47,8 +49,9 @@ class Run:
 
     async def ask(self, request: bytes) -> tuple[int, dict[str, str]]:
         """(status, headers) of an answer over a connection of its own; 0 where none came."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer = None
         try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             headers = dict(re.findall(r"([\w-]+): ?(.*)\r\n", head.lower()))
@@ -57,7 +60,8 @@ class Run:
         except (OSError, asyncio.IncompleteReadError):
             return 0, {}
         finally:
-            writer.close()
+            if writer:
+                writer.close()
 
 
 async def quick(run: Run) -> None:
@@ -137,17 +141,22 @@ def main() -> None:
     config, file = flags.parse_args(), io.BytesIO()
     Image.fromarray(draw_scene(8, (720, 1280)).image).save(file, "JPEG", quality=90)
     command = [sys.executable, "-m", "skyseg_tf.serve", "--port", "0"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as server:
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server,
+    ):
         port = int(re.search(r":(\d+)$", server.stdout.readline())[1])
         run = Run(port, file.getvalue(), config.seconds)
         before = resident(server.pid)
         try:
             most = asyncio.run(load(run, server.pid))
+            time.sleep(_REST)
+            after = resident(server.pid)
         finally:
             server.terminate()
-        said = server.stderr.read()
+            server.wait()
+        log.seek(0)
+        said = log.read()
     result = {
         "clients": CLIENTS,
         "seconds": config.seconds,
@@ -157,7 +166,7 @@ def main() -> None:
         **{what: summary(times) for what, times in run.times.items()},
         "masks_per_second": round(len(run.times["mask"]) / config.seconds, 1),
         "answers": dict(sorted(run.statuses.items())),
-        "memory_mb": {"before": round(before), "most": round(most)},
+        "memory_mb": {"before": round(before), "most": round(most), "after": round(after)},
         "lines_in_the_log": len(said.splitlines()),
     }
     print(text := json.dumps(result, indent=2))

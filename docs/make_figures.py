@@ -5,7 +5,8 @@ python docs/make_figures.py
 A table lies between `<!-- figures: NAME -->` and `<!-- end -->`; what stands there by hand is
 written over. docs/figures/ holds what was measured: `demo.json` is the metrics.json of `make train`,
 `networks.json` and `packaged.json` are written by benchmarks/networks.py and
-benchmarks/boxed_model.py with --out; the others hold the rows that benchmarks/training.py
+benchmarks/boxed_model.py with --out, `faults.json`, `server.json` and `fuzzing.json` by
+benchmarks/faults.py, benchmarks/server.py and tools/fuzz.py; the others hold the rows that benchmarks/training.py
 (`hour.json`) and the trainings of docs/results.md (`longer.json`, `one_epoch.json`) printed.
 `failures.json` is written by tools/failures_picture.py. `benchmarks/` holds what the scripts of that name wrote with --out (`make bench`), one comparison a
 row; docs/benchmarks.png is drawn from them.
@@ -238,6 +239,58 @@ def benchmark(name: str) -> str:
     return f"{table(head, rows, 3)}\n\n{about}"
 
 
+def faults() -> str:
+    """What became of commands that were killed and run again."""
+    rows = [
+        (
+            f"`{row['command']}`",
+            row["fault"],
+            row["tries"],
+            row["lost"],
+            row["unequal"],
+            row["left"],
+        )
+        for row in read("faults")["rows"]
+        if row["tries"]
+    ]
+    return table(("command", "killed", "tries", "lost", "unequal", "left behind"), rows, 2)
+
+
+def server() -> str:
+    """What 200 clients get of a server, and what they cost it."""
+    found = read("server")
+    names = {"mask": "masks", "refusal": "refusals", "health": "answers of `/health`"}
+    rows = [
+        (names[key], found[key]["count"], found[key]["p50_ms"], found[key]["p99_ms"])
+        for key in names
+    ]
+    answers = ", ".join(f"{count:,} `{name}`" for name, count in found["answers"].items())
+    clients = ", ".join(f"{count} {kind}" for kind, count in found["clients"].items())
+    memory = found["memory_mb"]
+    about = (
+        f"{found['seconds']:.0f} s on {found['cores']} cores, photos of {found['photo']}; clients: "
+        f"{clients}. Statuses that they got (none: the connection was closed): {answers}. Memory of "
+        f"the server: {memory['before']} MB before, {memory['most']} MB at most, {memory['after']} "
+        f"MB afterwards. Lines in its log: {found['lines_in_the_log']}."
+    )
+    return f"{table(('', 'number', 'p50 ms', 'p99 ms'), rows)}\n\n{about}"
+
+
+def fuzzing() -> str:
+    """How many changed files each parser was given, and how many kinds of findings there were."""
+    rows = [
+        (
+            f"`{name}`",
+            row["about"],
+            f"{row['seconds'] / 60:.1f}",
+            f"{row['files']:,}",
+            len(row["findings"]),
+        )
+        for name, row in read("fuzzing").items()
+    ]
+    return table(("parser", "files of", "minutes", "read", "kinds of findings"), rows, 2)
+
+
 def plot_benchmarks() -> Figure:
     """All ratios as bars from 1, to the right where we are faster, by file."""
     rows = [Row(**row) for name in BENCHMARKS for row in read(f"benchmarks/{name}")["rows"]]
@@ -281,6 +334,7 @@ PAGES = {
     DOCS.parent / "README.md": named(packaged, networks, results),
     DOCS / "results.md": named(results, all_of_networks, hour),
     DOCS / "model_card.md": named(failures, packaged_costs, all_of_packaged),
+    DOCS / "explanation" / "faults.md": named(faults, server, fuzzing),
     DOCS / "benchmarks.md": {name: partial(benchmark, name) for name in BENCHMARKS},
 }
 OPEN = DOCS / "benchmarks.md"  # takes a table for whatever `make bench` has measured

@@ -275,7 +275,7 @@ def test_a_build_that_ended_before_it_began_goes_on(tmp_path):
     root, out = trees.flat(tmp_path / "own"), tmp_path / "r"
     (out / ".build").mkdir(parents=True)
     (out / ".build" / "lock").touch()
-    (out / ".build.json.123.tmp").write_text("{")
+    (out / ".build.json.123-0.tmp").write_text("{")
     assert build(small(root, out)).splits["train"].count == 2
     assert not list(out.glob(".*"))
 

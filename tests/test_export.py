@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -474,3 +475,15 @@ def test_what_killed_exports_left_is_removed_and_one_at_work_is_left_alone(tmp_p
             assert first.exists()
             assert first != second
     assert [path.name for path in tmp_path.iterdir()] == [".b.onnx.other"]
+
+
+def test_what_converters_put_aside_goes_with_the_export(tmp_path):
+    """A killed export left hundreds of megabytes in the folder for temporary files."""
+    before = tempfile.gettempdir()
+    with _folder_aside(tmp_path / "a.onnx") as folder:
+        assert Path(tempfile.gettempdir()) == folder.parent
+        assert folder.parent.parent == tmp_path
+        Path(tempfile.mkdtemp(), "half").touch()
+        assert not list(folder.iterdir())  # it is no part of the export
+    assert tempfile.gettempdir() == before
+    assert not list(tmp_path.iterdir())

@@ -15,7 +15,13 @@ from skyseg_tf.training.settings import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "figures"
-NAMES = ("README.md", "docs/results.md", "docs/model_card.md", "docs/benchmarks.md")
+NAMES = (
+    "README.md",
+    "docs/results.md",
+    "docs/model_card.md",
+    "docs/benchmarks.md",
+    "docs/explanation/faults.md",
+)
 
 
 @pytest.fixture

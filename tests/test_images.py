@@ -1,5 +1,8 @@
+import errno
 import io
 import os
+import subprocess
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -10,6 +13,7 @@ from PIL import Image
 
 from skyseg_tf import images
 from skyseg_tf.errors import InputError
+from skyseg_tf.images import writing
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.scoring.plots import prediction_pictures
 
@@ -116,6 +120,33 @@ def test_write_aside_leaves_nothing_behind_on_error(tmp_path):
     with pytest.raises(ZeroDivisionError), images.write_aside(tmp_path / "x") as aside:
         aside.write_text(f"half {1 / 0}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_has_begun_goes_and_what_a_live_one_writes_stays(tmp_path):
+    """Of four killed predictions one left a half-written mask beside the others, for good."""
+    left = [tmp_path / ".a.png.7-0.tmp", tmp_path / ".m.keras.7-1.tmp.keras"]
+    mine = [tmp_path / ".a.png", tmp_path / "b.7-0.tmp", tmp_path / ".a.png.7.tmp"]
+    for path in (*left, *mine):
+        path.touch()
+    with images.write_aside(tmp_path / "x") as aside:
+        aside.write_bytes(b"1")
+        assert not any(path.exists() for path in left)
+        code = "import sys; from skyseg_tf.images import remove_left; remove_left(sys.argv[1])"
+        subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
+        images.remove_left(tmp_path)
+        assert aside.exists()
+    assert sorted(tmp_path.iterdir()) == sorted([*mine, tmp_path / "x"])
+
+
+def test_a_disk_without_locks_is_written_to_and_nothing_of_it_is_removed(tmp_path, monkeypatch):
+    def lock(path):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(writing, "lock", lock)
+    (tmp_path / ".a.png.7-0.tmp").touch()
+    with images.write_aside(tmp_path / "x") as aside:
+        aside.write_bytes(b"1")
+    assert {path.name for path in tmp_path.iterdir()} == {".a.png.7-0.tmp", "x"}
 
 
 def test_area_mean_and_nearest_centres():

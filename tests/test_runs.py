@@ -99,9 +99,9 @@ def test_one_training_at_a_time_and_what_a_killed_one_left_goes(tmp_path):
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
     (run / "exports").mkdir()
-    left = [run / ".config.json.7.tmp", run / ".model.keras.7.keras",
-            run / "checkpoints" / ".newest.npz.7.tmp"]  # fmt: skip
-    of_others = run / "exports" / ".model.onnx.8.tmp"  # an export may be at work right now
+    left = [run / ".config.json.7-0.tmp", run / ".model.keras.7-1.tmp.keras",
+            run / "checkpoints" / ".newest.npz.7-2.tmp"]  # fmt: skip
+    of_others = run / "exports" / ".model.onnx.8-0.tmp"  # an export may be at work right now
     for path in (*left, of_others, run / "model.keras"):
         path.touch()
     with training_in(run):

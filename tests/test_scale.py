@@ -2,9 +2,11 @@
 
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from skyseg_tf.files.places import is_remote, local_copy, place, uploaded
 from skyseg_tf.masking.formats import is_whole
 from skyseg_tf.masking.settings import PredictConfig
 from skyseg_tf.predict import predict
+from skyseg_tf.scale.cluster import connected
 
 SIZE = (32, 64)
 
@@ -290,3 +293,18 @@ def test_outputs_of_every_kind_are_known_to_be_whole(photos, tmp_path, suffix):
     out.write_bytes(out.read_bytes()[:-3])
     assert not is_whole(out)
     assert not is_whole(tmp_path / "missing.png")
+
+
+def test_sigterm_stays_ours_beside_a_cluster_of_our_own(monkeypatch):
+    """Ray's own handler ends the process with status 1, and with nothing said."""
+
+    def init(**options):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+    ray = types.SimpleNamespace(init=init, shutdown=lambda: None)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    for name in ("RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
+        monkeypatch.setenv(name, "0")  # and taken away again
+    before = signal.getsignal(signal.SIGTERM)
+    with connected(None):
+        assert signal.getsignal(signal.SIGTERM) is before

@@ -15,7 +15,7 @@ from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.locks import lock
 from skyseg_tf.files.places import is_remote, refresh, remove_tree
-from skyseg_tf.images import write_aside
+from skyseg_tf.images import remove_left, write_aside
 from skyseg_tf.labels import SCHEMES, get_scheme
 
 
@@ -125,8 +125,8 @@ def _alone(out: Path) -> Iterator[None]:
 def _remove_asides(out: Path) -> None:
     """Removes what processes that were killed had begun; on object stores there is nothing."""
     if not is_remote(out):
-        for left in [*out.glob(".*.tmp"), *(out / WORK).rglob(".*.tmp")]:
-            left.unlink()
+        for folder in (out, *(path for path in (out / WORK).rglob("*") if path.is_dir())):
+            remove_left(folder)
 
 
 def _changed_settings(out: Path, identity: dict) -> list[str]:

@@ -3,11 +3,11 @@
 import glob
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import keras
 
@@ -219,25 +219,34 @@ def _size(
 
 @contextmanager
 def _folder_aside(out: Path) -> Iterator[Path]:
-    """A folder beside an export to write it in; what killed exports have left of theirs is removed."""
+    """A folder beside an export to write it in; what killed exports have left of theirs is removed.
+
+    What converters put into the folder for temporary files lies beside it meanwhile, and is removed
+    with it.
+    """
     for left in out.parent.glob(f".{glob.escape(out.name)}.*/"):
         if held := lock(left / _LOCK):  # else an export is at work in it
             with held:
                 shutil.rmtree(left)
-    aside = TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent)
-    with aside as folder, lock(Path(folder) / _LOCK):
-        yield Path(folder)
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as aside:
+        (folder := Path(aside, "export")).mkdir()
+        tempfile.tempdir = aside
+        try:
+            with lock(Path(aside, _LOCK)):
+                yield folder
+        finally:
+            tempfile.tempdir = before
 
 
 def _keep(folder: Path, out: Path, form: Format) -> None:
     """Moves the export from its folder to its place; the file that names it comes last."""
-    written = [path for path in folder.iterdir() if path.name != _LOCK]
-    for path in sorted(written, key=lambda path: path.name == out.name):
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == out.name):
         target = out.parent / path.name
         if target.is_dir():
             if not _is_older_export(target, form):
                 raise InputError(f"{target}: is a folder with other things in it; give --out")
-            target.rename(folder / f"{path.name}.old")
+            target.rename(folder.with_name(f"{path.name}.old"))
         os.replace(path, target)
 
 

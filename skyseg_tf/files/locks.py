@@ -11,6 +11,8 @@ try:
 except ModuleNotFoundError:  # Windows has none: there nobody is kept out
     fcntl = None
 
+LOCKS = fcntl is not None
+
 
 def lock(path: str | Path, *, wait: bool = False) -> TextIO | None:
     """Takes a lock that lasts until the file is closed.

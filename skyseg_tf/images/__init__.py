@@ -40,6 +40,7 @@ from skyseg_tf.images.resizing import (
 from skyseg_tf.images.writing import (
     check_folder,
     discard_asides,
+    remove_left,
     software_of,
     write_aside,
     write_image,
@@ -67,6 +68,7 @@ __all__ = [
     "read_image",
     "read_mask",
     "read_photo",
+    "remove_left",
     "resize_image",
     "resize_mask",
     "shrink_photo",

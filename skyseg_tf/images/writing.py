@@ -2,16 +2,19 @@
 
 import itertools
 import os
+import re
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
+from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 import numpy as np
 from PIL import Image
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.locks import LOCKS, lock
 from skyseg_tf.files.places import is_remote, place, uploaded
 from skyseg_tf.images.metadata import EXIF_HEAD, NO_METADATA, PhotoMetadata
 from skyseg_tf.images.png import find_chunk, write_png
@@ -19,14 +22,20 @@ from skyseg_tf.images.png import find_chunk, write_png
 _JPEG_SEGMENT = 65_533  # most bytes that a JPEG holds in one piece
 _ASIDES: set[Path] = set()  # files that write_aside has begun
 _ASIDE_NUMBERS = itertools.count()
+_ASIDE = re.compile(r"\..*\.\d+-\d+\.tmp(\.\w+)?")
 
 
 @contextmanager
-def write_aside(path: str | Path) -> Iterator[Path]:
+def write_aside(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
     """Yields a temporary path beside `path` and renames it there when all went well.
 
-    The folder is created. After an error or a kill nothing is left under the final name. A URL (see
-    places) is written to when all went well.
+    The folder is created. After an error or a kill nothing is left under the final name, and what a
+    kill has left aside goes when the next process writes into that folder. A URL (see places) is
+    written to when all went well.
+
+    Args:
+      path: the file.
+      suffix: of the temporary path, for writers that insist on one: it begins with ".tmp".
     """
     if is_remote(path):
         with uploaded(place(path)) as aside:
@@ -34,15 +43,45 @@ def write_aside(path: str | Path) -> Iterator[Path]:
         return
     path = place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left_once(path.parent)
     # Short, since `path` itself may have as long a name as the disk allows.
-    aside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{next(_ASIDE_NUMBERS)}.tmp")
+    aside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{next(_ASIDE_NUMBERS)}{suffix}")
     _ASIDES.add(aside)
     try:
-        yield aside
-        os.replace(aside, path)
+        with _locked(aside):
+            yield aside
+            os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
         _ASIDES.discard(aside)
+
+
+@contextmanager
+def _locked(aside: Path) -> Iterator[None]:
+    """Inside, others see that somebody is at work on a file; on a disk without locks they cannot."""
+    held = _try_to_lock(aside)
+    while held and not aside.exists():  # taken for a dead one's, in the moment before it was locked
+        held.close()
+        held = _try_to_lock(aside)
+    with held or nullcontext():
+        yield
+
+
+def _try_to_lock(aside: Path) -> TextIO | None:
+    with suppress(OSError):  # no such right, or no locks there; Windows has none at all
+        return lock(aside) if LOCKS else None
+
+
+def remove_left(folder: str | Path) -> None:
+    """Removes what processes that were killed have begun to write in a folder, and no live one's."""
+    for left in Path(folder).glob(".*"):
+        if _ASIDE.fullmatch(left.name) and (held := _try_to_lock(left)):
+            with held, suppress(OSError):
+                left.unlink()
+
+
+# A folder may hold a million files, so a process looks once at each.
+_remove_left_once = lru_cache(maxsize=None)(remove_left)
 
 
 def discard_asides() -> None:

@@ -31,7 +31,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.json_types import typed
 from skyseg_tf.files.locks import lock
-from skyseg_tf.images import write_aside
+from skyseg_tf.images import remove_left, write_aside
 from skyseg_tf.labels import LabelScheme, stored_scheme
 
 _PACKAGES = ("skyseg_tf", "tensorflow", "keras", "numpy", "jax", "opencv-python-headless", "pillow")
@@ -218,8 +218,7 @@ def training_in(run: Path) -> Iterator[None]:
         )
     with held:
         for folder in (run, run / "checkpoints", run / "plots"):
-            for aside in (*folder.glob(".*.tmp"), *folder.glob(".*.keras")):
-                aside.unlink(missing_ok=True)
+            remove_left(folder)
         yield
 
 
@@ -274,13 +273,8 @@ def predictor(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
 
 def save_keras(path: str | Path, model: keras.Model) -> None:
     """Writes a .keras file, whole or not at all."""
-    with write_aside(path) as aside:
-        renamed = aside.with_suffix(".keras")  # Keras insists on the suffix
-        try:
-            model.save(renamed)
-            os.replace(renamed, aside)
-        finally:
-            renamed.unlink(missing_ok=True)
+    with write_aside(path, ".tmp.keras") as aside:  # Keras insists on the suffix
+        model.save(aside)
 
 
 def save_model(path: str | Path, network: keras.Model, stats: dict[str, float]) -> None:

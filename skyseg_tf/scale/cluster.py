@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -50,6 +52,7 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
     Raises:
       InputError: Ray is not installed, no such cluster, or none can be started.
     """
+    terminate = signal.getsignal(signal.SIGTERM)
     ray = import_ray()
     options = {"log_to_driver": shows_output, "logging_level": "ERROR"}
     with TemporaryDirectory(prefix="ray-", dir=_short(), ignore_cleanup_errors=True) as folder:
@@ -63,6 +66,8 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
             ray.init(**options)
         except Exception as error:  # Ray's own start fails with a bare one
             raise InputError(_why_not(address, error)) from None
+        finally:
+            _handle_sigterm(terminate)  # Ray has put its own in its place, which ends with status 1
         try:
             yield
         finally:
@@ -73,6 +78,11 @@ def _short() -> str | None:
     """The folder for temporary ones, where sockets in it can have a name; None: the usual one."""
     is_short = len(os.fsencode(gettempdir())) <= _SHORT
     return None if is_short or not os.path.isdir("/tmp") else "/tmp"
+
+
+def _handle_sigterm(handler: Any) -> None:
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _why_not(address: str | None, error: Exception) -> str:

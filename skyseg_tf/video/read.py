@@ -49,6 +49,11 @@ class VideoReader:
         self._container = _open_input(str(path))
         self._packets = self._demux()
         video = self._container.streams.best("video")
+        if video is not None and video.codec_context is None:
+            self.close()
+            raise InputError(
+                f"{self.path}: its video is of a codec unknown here; export it as H.264"
+            )
         if video is None or not video.codec_context.width:
             self.close()
             raise InputError(f"{self.path}: no video in it; give another one")
