@@ -15,12 +15,8 @@ from skyseg_tf.files.places import is_storage_error
 
 RETRIES = 5  # of a task whose machine or process died
 _LAST_WAIT = 10.0  # seconds for tasks that were told to end
-_LOOK = (
-    30.0  # seconds after which it is looked for machines that have come, while tasks are at work
-)
-_SHORT = (
-    24  # bytes: a socket's name has 103 at most (macOS), of which Ray's own parts take the rest
-)
+_LOOK = 30.0  # seconds between looks for machines that have come, while tasks are at work
+_SHORT = 24  # bytes: a socket's name has at most 103 (macOS), of which Ray's parts take the rest
 Key = TypeVar("Key")
 
 
