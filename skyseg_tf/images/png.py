@@ -18,7 +18,9 @@ from imagecodecs import SpngError, spng_decode
 from isal import isal_zlib
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PLAIN = (0, 2)  # color types: grey and RGB
+_CHANNELS = {0: 1, 2: 3}  # color type -> channels: grey, RGB
+_MOST_PACKED = 2  # bytes of packed data per byte of rows; what cannot be packed takes 1.001
+_LEAST_PACKED = 1 << 16  # bytes of packed data that any picture may have
 _COLORS = {1: 0, 3: 2, 4: 6}  # channels -> color type: grey, RGB, RGBA
 _UP = 2  # the filter that leaves a row's difference to the one above
 _STRIP = 1 << 20  # bytes of rows that are filtered and packed at once, in the processor's cache
@@ -36,18 +38,24 @@ def decode_png(content: bytes) -> np.ndarray | None:
       which the caller reads in another way.
 
     Raises:
-      OSError: truncated, a checksum does not fit, or data that are not those of its rows.
+      OSError: truncated, a checksum does not fit, data that are not those of its rows, or far more
+        of them than the header's size needs.
     """
-    special = False
+    size, packed, special = 0, 0, False
     for number, (kind, data) in enumerate(_chunks(content)):
         if number == 0:
             if kind != b"IHDR" or len(data) != 13:
                 raise OSError("it does not begin with a header")
-            depth, color, _, _, interlace = data[8:]
-            special = depth != 8 or color not in _PLAIN or interlace
+            width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", data)
+            size = height * (1 + width * _CHANNELS.get(color, 1))
+            special = depth != 8 or color not in _CHANNELS or interlace
+        elif kind == b"IDAT":
+            packed += len(data)
         special = special or kind in (b"tRNS", b"acTL")
     if special:
         return None
+    if packed > _MOST_PACKED * size + _LEAST_PACKED:
+        raise OSError(f"more data than {width} x {height} pixels need")
     try:
         return spng_decode(content)
     except SpngError as error:
