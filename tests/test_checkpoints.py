@@ -11,6 +11,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.models import build_model
 from skyseg_tf.training import checkpoints
 from skyseg_tf.training.checkpoints import (
+    finish_generation,
     load_checkpoint,
     load_initial_weights,
     load_latest,
@@ -176,6 +177,26 @@ def test_the_older_generation_serves_where_the_last_is_torn(pair, tmp_path, caps
     # A process that died between the two renames.
     save_checkpoint(tmp_path / "newest.npz", first, {"epoch": 9})
     assert load_latest(tmp_path, second)["epoch"] == 9
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_renaming_that_was_cut_short_is_ended(pair, tmp_path, renamed):
+    """As after a kill behind the last checkpoint, and within a training that goes on."""
+    model, _ = pair
+    for epoch in (0, 1):
+        save_generation(tmp_path, model, {"epoch": epoch})
+    save_checkpoint(tmp_path / "newest.npz", model, {"epoch": 2})
+    if renamed:
+        (tmp_path / "last.npz").replace(tmp_path / "previous.npz")
+    finish_generation(tmp_path)
+    assert generations(tmp_path, model) == {"last.npz": 2, "previous.npz": 1}
+    save_checkpoint(tmp_path / "newest.npz", model, {"epoch": 3})
+    save_generation(tmp_path, model, {"epoch": 4})
+    assert generations(tmp_path, model) == {"last.npz": 4, "previous.npz": 3}
+
+
+def generations(folder, model):
+    return {path.name: load_checkpoint(path, model)["epoch"] for path in folder.iterdir()}
 
 
 def test_weights_that_are_no_numbers_are_not_written(pair, tmp_path):

@@ -87,11 +87,18 @@ def load_checkpoint(
 
 def save_generation(folder: str | Path, model: keras.Model, facts: dict[str, Any]) -> None:
     """Writes `last.npz`; what was there becomes `previous.npz`. See `save_checkpoint`."""
+    finish_generation(folder)
+    save_checkpoint(Path(folder) / GENERATIONS[0], model, facts)
+    finish_generation(folder)
+
+
+def finish_generation(folder: str | Path) -> None:
+    """Ends a renaming, also one amid which a process was killed; nothing where there is none."""
     newest, last, previous = (Path(folder) / name for name in GENERATIONS)
-    save_checkpoint(newest, model, facts)
-    if last.exists():
-        os.replace(last, previous)
-    os.replace(newest, last)
+    if newest.exists():
+        if last.exists():
+            os.replace(last, previous)
+        os.replace(newest, last)
 
 
 def load_latest(folder: str | Path, model: keras.Model) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from skyseg_tf.data.integrity import DamagedRecords, naming_damage
 from skyseg_tf.runs.folder import training_in
 from skyseg_tf.training import bad_records
 from skyseg_tf.training.batches import make_batches
+from skyseg_tf.training.checkpoints import finish_generation
 from skyseg_tf.training.devices import telling_device_errors, use_devices
 from skyseg_tf.training.estimates import check_step
 from skyseg_tf.training.job import Job
@@ -146,6 +147,7 @@ def _train_one(job: Job, on_epoch: OnEpoch) -> Path:
     # -------------------------------------------------------------- result
     if is_first:
         twin.save_best()
+        finish_generation(run / "checkpoints")
         with alone(settings):
             write_result(job, twin.network, batches, progress.history)
     return run
