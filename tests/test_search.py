@@ -430,6 +430,27 @@ def fake_train(config, on_epoch):
     return config.run
 
 
+def test_an_epoch_that_a_killed_trial_could_not_tell_is_told_once(tmp_path):
+    """Behind its last checkpoint a training that goes on has no epoch left to do."""
+    from skyseg_tf.runs.folder import write_json
+    from skyseg_tf.train import TrainConfig
+    from skyseg_tf.training.search import train_trial
+
+    def train(config, on_epoch):
+        run = config.resume
+        (run / "history.csv").write_text(
+            "epoch,loss,iou,val_loss,val_iou,seconds\n1,1,0,1,0.1,1\n2,1,0,1,0.2,1\n"
+        )
+        write_json(run / "metrics.json", {"mean_iou": 0.2})
+
+    run, told = tmp_path / "trial_000", []
+    run.mkdir()
+    write_json(run / "config.json", {})
+    (run / "history.csv").write_text("epoch,loss,iou,val_loss,val_iou,seconds\n1,1,0,1,0.1,1\n")
+    assert train_trial(TrainConfig(run=run), lambda *row: told.append(row), train) == 0.2
+    assert told == [(1, 0.1, 1.0), (2, 0.2, 1.0)]
+
+
 def config_of(records, folder, **changes):
     from skyseg_tf.search import SearchConfig
 

@@ -160,22 +160,33 @@ def train_trial(config: TrainConfig, report: Callable, train: Callable = train) 
         if getattr(config, name) != getattr(TrainConfig, name)
     ]
     print(f"--- {run.name}: {', '.join(changed)}", flush=True)
+    told = set()
+
+    def tell(row: dict[str, float]) -> None:
+        if row["epoch"] not in told:
+            told.add(row["epoch"])
+            report(int(row["epoch"]), row["val_iou"], row["seconds"])
+
     if not (run / "metrics.json").exists():
         started = (run / "config.json").exists()
-        if started and (run / "history.csv").exists():
-            history = read_history(run)
-            for row in zip(*(history[n] for n in ("epoch", "val_iou", "seconds")), strict=True):
-                report(int(row[0]), *row[1:])
+        if started:
+            _tell_all(run, tell)
         try:
-            train(
-                TrainConfig(resume=run, quiet=config.quiet) if started else config,
-                on_epoch=lambda row: report(row["epoch"], row["val_iou"], row["seconds"]),
-            )
+            train(TrainConfig(resume=run, quiet=config.quiet) if started else config, on_epoch=tell)
         finally:
             keras.backend.clear_session()
+        _tell_all(run, tell)  # an epoch behind whose checkpoint the process was killed
     path = run / "metrics.json"
     score = typed(read_json(path).get("mean_iou"), float | None, path, "mean_iou")
     return math.nan if score is None else score
+
+
+def _tell_all(run: Path, tell: Callable[[dict[str, float]], None]) -> None:
+    """Tells of each epoch in a run's history."""
+    if (run / "history.csv").exists():
+        history = read_history(run)
+        for values in zip(*history.values(), strict=True):
+            tell(dict(zip(history, values, strict=True)))
 
 
 def _defaults(config: SearchConfig, space: Sequence[Parameter]) -> dict:
