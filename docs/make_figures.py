@@ -214,6 +214,10 @@ def failures() -> str:
     )
 
 
+def _three_digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def benchmark(name: str) -> str:
     """The rows of a file of docs/figures/benchmarks, with where and how they were measured."""
     found = read(f"benchmarks/{name}")
@@ -225,8 +229,8 @@ def benchmark(name: str) -> str:
         rows.append(
             (
                 f"{row.what}, {row.unit}",
-                f"{row.ours}: {own:.3g}",
-                f"{row.peer}: {other:.3g}",
+                f"{row.ours}: {_three_digits(own)}",
+                f"{row.peer}: {_three_digits(other)}",
                 f"{ratio:.2f}",
                 f"{min(row.ratios):.2f} to {max(row.ratios):.2f}",
                 f"**{aim}**" if ratio < row.wanted else aim,
