@@ -544,6 +544,18 @@ def test_what_cannot_be_searched_is_refused(records, tmp_path):
         search(config_of(records, tmp_path, epochs=4), fake_train)
 
 
+def test_the_password_of_a_database_is_not_kept(records, tmp_path):
+    from skyseg_tf.training.search import search
+
+    config = config_of(records, tmp_path, storage="postgresql://me:secret@nowhere.invalid/name")
+    for _ in range(2):  # the same command is still the same
+        with pytest.raises(InputError, match="--storage"):
+            search(config, fake_train)
+    kept = (config.run / "config.json").read_text()
+    assert "secret" not in kept
+    assert "postgresql://me@nowhere.invalid/name" in kept
+
+
 @pytest.mark.slow
 def test_a_real_search_stopped_by_ctrl_c_goes_on(records, tmp_path):
     """Two trials of skynet by the command; the second is interrupted in its training."""

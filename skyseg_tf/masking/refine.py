@@ -34,6 +34,7 @@ REACH = 6  # how far an edge may move beyond where the network saw sky
 NOISE, TEXTURE = 0.024, 3.0  # what is never a thing: camera noise; so many median deviations
 DARKENING = 0.5  # a thing of unknown color has this share of the sky's brightness
 TILE = 16  # side of the full-size tiles, in pixels of the fit
+CACHED = 128  # and at most so many pixels of the photo: the planes of a larger one leave the cache
 SURE = 0.05  # tiles of surer sky, or of less, are only enlarged
 # The coefficients are fitted on colors 0-1 and used on bytes.
 _PER_BYTE = np.array([1, 1, 1, 255, 1, 1, 1, 255, 1, 255, 255], np.float32) / 255
@@ -70,8 +71,9 @@ def refine(image: np.ndarray, probs: np.ndarray, threads: int | None = None) -> 
     out = cv2.resize(guess, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
     out = np.ascontiguousarray(out[:height, :width])
     if factor > 1:
-        tiles = _doubtful_tiles(guess, limit, covered)
-        _sharpen(out, image, coefficients, factor, tiles, threads or os.cpu_count())
+        side = min(TILE, max(1, CACHED // factor))
+        tiles = _doubtful_tiles(guess, limit, covered, side)
+        _sharpen(out, image, coefficients, factor, side, tiles, threads or os.cpu_count())
     return out
 
 
@@ -80,6 +82,7 @@ def _sharpen(
     image: np.ndarray,
     coefficients: np.ndarray,
     factor: int,
+    side: int,
     tiles: list[tuple[int, int]],
     threads: int,
 ) -> None:
@@ -88,8 +91,8 @@ def _sharpen(
     padded = cv2.copyMakeBorder(coefficients, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
 
     def sharpen(tile: tuple[int, int]) -> None:
-        y, x = (TILE * i for i in tile)
-        around = padded[y : y + TILE + 2, x : x + TILE + 2]
+        y, x = (side * i for i in tile)
+        around = padded[y : y + side + 2, x : x + side + 2]
         patch = cv2.resize(around, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
         patch = patch[factor:-factor, factor:-factor]
         rows = slice(y * factor, min(y * factor + len(patch), height))
@@ -231,13 +234,13 @@ def _along(plane: Sequence[np.ndarray], *colors: np.ndarray) -> np.ndarray:
 
 
 def _doubtful_tiles(
-    guess: np.ndarray, limit: np.ndarray, covered: np.ndarray
+    guess: np.ndarray, limit: np.ndarray, covered: np.ndarray, side: int
 ) -> list[tuple[int, int]]:
     """(row, column) of the tiles that hold more than pure sky or no sky at all."""
     # A wire that covers a sixteenth of a small pixel has a bearing on it still.
     doubt = (limit > SURE) & ((guess < 1 - SURE) | (covered > 0))
-    rows, columns = (-(-side // TILE) for side in doubt.shape)
-    whole = np.zeros((rows * TILE, columns * TILE), np.uint8)
+    rows, columns = (-(-length // side) for length in doubt.shape)
+    whole = np.zeros((rows * side, columns * side), np.uint8)
     whole[: doubt.shape[0], : doubt.shape[1]] = cv2.dilate(doubt.astype(np.uint8), np.ones((3, 3)))
-    tiles = whole.reshape(rows, TILE, columns, TILE).max((1, 3))
+    tiles = whole.reshape(rows, side, columns, side).max((1, 3))
     return [(int(y), int(x)) for y, x in np.argwhere(tiles)]

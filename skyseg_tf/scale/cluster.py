@@ -166,11 +166,14 @@ def run_bounded(
       InputError: of a task, or a task whose process died again and again.
       OSError: of a task.
     """
-    ray, waiting = import_ray(), {}
+    ray, waiting, told = import_ray(), {}, False
     work = iter(work)
     try:
         while True:
-            while len(waiting) < max(1, limit()) and (one := next(work, None)) is not None:
+            if (room := limit()) == 0 and waiting and not told:
+                print("no machine of the cluster has room: waiting for one", flush=True)
+            told = room == 0
+            while len(waiting) < max(1, room) and (one := next(work, None)) is not None:
                 waiting[start(*one)] = one[0]
             if not waiting:
                 return

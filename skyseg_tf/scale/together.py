@@ -44,7 +44,7 @@ def run_together(
             return _run_once(call, count, {"num_cpus": cpus, "num_gpus": gpus}, number > 0)
         except ray.exceptions.RayTaskError as error:
             last = error.cause or error
-            if isinstance(last, InputError | OSError) and not isinstance(last, LostProcess):
+            if not _is_of_a_lost_one(last):
                 raise last from None
         except ray.exceptions.RayError as error:
             last = error
@@ -53,6 +53,12 @@ def run_together(
     raise InputError(
         f"processes died {RETRIES + 1} times, at last so: {line}; give them more memory"
     )
+
+
+def _is_of_a_lost_one(error: Exception) -> bool:
+    """Whether an error may say that another process has died; all others would come again."""
+    known = (LostProcess, import_ray().exceptions.RayError)  # the latter where it could not be sent
+    return isinstance(error, known) or type(error).__module__.startswith("jax")
 
 
 def _run_once(call: Callable, count: int, resources: dict, again: bool):

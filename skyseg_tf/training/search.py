@@ -14,6 +14,7 @@ shares the trials out among them.
 """
 
 import math
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields, replace
@@ -215,12 +216,13 @@ def _settle(config: SearchConfig, space: Sequence[Parameter]) -> TrainConfig:
       InputError: a value cannot be used, or the folder holds another search.
     """
     path = config.run / "config.json"
+    kept = replace(config, storage=_without_password(config.storage))
     if path.exists():
         stored = read_config(config.run, SearchConfig)
         changed = [
             f"--{f.name.replace('_', '-')}"
             for f in fields(SearchConfig)
-            if f.name not in _MAY_CHANGE and getattr(stored, f.name) != getattr(config, f.name)
+            if f.name not in _MAY_CHANGE and getattr(stored, f.name) != getattr(kept, f.name)
         ]
         if changed:
             raise InputError(
@@ -235,8 +237,13 @@ def _settle(config: SearchConfig, space: Sequence[Parameter]) -> TrainConfig:
         for value in parameter.extremes:
             params = first | {parameter.name: value}
             check_settings(with_params(base, params), manifest, records)
-    write_json(path, config)
+    write_json(path, kept)
     return base
+
+
+def _without_password(url: str | None) -> str | None:
+    """The URL of a database as files may show it."""
+    return url and re.sub(r"(?<=://)([^/:@]*):[^/]*@", r"\1@", url)
 
 
 def _tell_state(trials: Trials, base: TrainConfig) -> None:
