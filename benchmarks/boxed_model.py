@@ -5,8 +5,8 @@
                                      [--out docs/figures/packaged.json]
 
 Each TREE is a labeled dataset that `skyseg check` understands. Trees with a val split give that
-split; of plain folders every third photo in the order of their names is taken, which is what the
-trainings of these models left out.
+split; of plain folders every third photo in the order of their names is taken, or every third
+flight, which is what the trainings of these models left out (domains.py).
 
 --torch-python names a Python with what torch_training.py needs: it trains segmentation_models
 .pytorch's U-Net with EfficientNet-B2 from random weights for --minutes on the other photos of all
@@ -24,39 +24,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from domains import load, split_pairs
 from smp_peer import torch_python, train_peer
 
 from skyseg_tf.console.cli import one_line_errors
-from skyseg_tf.data.encodings import guess_mask_encoding
-from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs
-from skyseg_tf.data.scan import scan_tree
+from skyseg_tf.data.photos import LabeledPhoto
 from skyseg_tf.images import resize_image, resize_mask
-from skyseg_tf.labels import get_scheme
 from skyseg_tf.masking.prediction import enlarge, infer
 from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.masking.views import resize_probs
 from skyseg_tf.scoring import metrics
 
-SKY = get_scheme("sky")
 PEER_SIZE = (240, 320)
-
-
-def split_pairs(tree: Path, every: int) -> tuple[list, list]:
-    """Pairs that the packaged models were trained with, and pairs that they have not seen."""
-    scan = scan_tree(tree)
-    if scan.has_splits:
-        train = [pair for pair in scan.pairs if pair.split == "train"]
-        held_out = [pair for pair in scan.pairs if pair.split == "val"]
-    else:
-        train = sorted(scan.pairs, key=lambda pair: pair.name)
-        held_out = train[every - 1 :: every]
-        del train[every - 1 :: every]
-    return train, held_out
-
-
-def load(pairs: list) -> list[LabeledPhoto]:
-    """At full size."""
-    return list(photos_of_pairs(pairs, guess_mask_encoding(pairs), SKY))
 
 
 def peer_probs(

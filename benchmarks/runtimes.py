@@ -258,7 +258,7 @@ def compare(
         [resize_image(photo, size)[None] for photo in group] for group in (calibration, photos)
     ]
     calibration, photos = resized[0], np.concatenate(resized[1])
-    facts = ModelFacts.from_scheme(SCHEMES["sky"], name, working_size=size)
+    facts = ModelFacts(name, SCHEMES["sky"], working_size=size)
     threads = arguments.threads
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))

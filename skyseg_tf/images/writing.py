@@ -1,8 +1,8 @@
 """Files that are written whole or not at all, and pictures in them."""
 
-import itertools
 import os
 import re
+import secrets
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -21,7 +21,6 @@ from skyseg_tf.images.png import find_chunk, write_png
 
 _JPEG_SEGMENT = 65_533  # most bytes that a JPEG holds in one piece
 _ASIDES: set[Path] = set()  # files that write_aside has begun
-_ASIDE_NUMBERS = itertools.count()
 _ASIDE = re.compile(r"\..*\.\d+-\d+\.tmp(\.\w+)?")
 
 
@@ -45,7 +44,9 @@ def write_aside(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_left_once(path.parent)
     # Short, since `path` itself may have as long a name as the disk allows.
-    aside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{next(_ASIDE_NUMBERS)}{suffix}")
+    # By chance, since processes of several containers on one disk may have the same number.
+    number = secrets.randbelow(10**12)
+    aside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{number}{suffix}")
     _ASIDES.add(aside)
     try:
         with _locked(aside):

@@ -76,6 +76,8 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "geometric": Augmentation(**_GEOMETRIC),
     "default": Augmentation(**_DEFAULT),
     "strong": Augmentation(**_STRONG),
+    # Of a camera that flies, or is held by hand and looks up.
+    "tilted": Augmentation(**_DEFAULT | {"angle": Range(-75.0, 75.0, 0.4)}),
 }
 
 
