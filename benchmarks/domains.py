@@ -63,8 +63,11 @@ def crop(
     least = max(SIZE[0] / image.shape[0], SIZE[1] / image.shape[1])
     most = max(least, min(1.3, LARGEST / max(image.shape[:2])))
     factor = least if rng.random() < 0.5 else math.exp(rng.uniform(*np.log((least, most))))
-    size = tuple(max(side, round(factor * length)) for side, length in zip(SIZE, image.shape))
-    y, x = (int(rng.integers(length - side + 1)) for side, length in zip(SIZE, size))
+    size = tuple(
+        max(side, round(factor * length))
+        for side, length in zip(SIZE, image.shape[:2], strict=True)
+    )
+    y, x = (int(rng.integers(length - side + 1)) for side, length in zip(SIZE, size, strict=True))
     rows, columns = slice(y, y + SIZE[0]), slice(x, x + SIZE[1])
     image = resize_image(np.ascontiguousarray(image), size)
     truth = resize_mask(np.ascontiguousarray(truth), size)

@@ -108,8 +108,9 @@ class TrainingSettings:
         str | None, TRAINING, choices(AUGMENTATIONS), default_is("light; for the demo, flip")
     ] = None
     """How much the geometry, light and weather of the training photos are changed, from none to
-    strong. light suits trainings of minutes; geometric suits several classes; flip only mirrors the
-    photos and suits the demo."""
+    strong. light suits trainings of minutes; geometric suits several classes; tilted is default with
+    horizons of any slope, as of a camera that flies; flip only mirrors the photos and suits the
+    demo."""
     open_crowns: Annotated[bool, TRAINING] = False
     """For datasets that label a bare tree as one filled area, as CamVid does: pixels that are
     labeled vegetation, lie next to the sky and have its color are trained as sky. With --augment
