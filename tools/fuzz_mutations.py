@@ -104,10 +104,12 @@ def in_records(content: bytes, rng: random.Random) -> bytes:
     from skyseg_tf.data.framing import FOOTER_BYTES, HEADER  # starts TensorFlow
 
     records, at = [], 0
-    while at < len(content):
+    while at + HEADER.size <= len(content):  # what another change has cut off is no record
         length, _ = HEADER.unpack_from(content, at)
         records.append(content[at + HEADER.size : at + HEADER.size + length])
         at += HEADER.size + length + FOOTER_BYTES
+    if not records:
+        return blind(content, rng)
     number = rng.randrange(len(records))
     records[number] = blind(records[number], rng)
     return b"".join(_framed(data) for data in records)

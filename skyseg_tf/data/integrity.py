@@ -25,7 +25,12 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.files import MAX_PIXELS
 
 # What TensorFlow raises over the content of files; running out of memory, say, is none of it.
-_DAMAGE = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
+_DAMAGE = (
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    UnicodeDecodeError,  # of an error of TensorFlow's that quotes the record's bytes
+)
 CHANGED = (
     "not the file that was built (another SHA-256): its pixels were changed, or it was exchanged "
     "for one of another split or build"
