@@ -247,6 +247,15 @@ def test_litert_int8_is_integer_throughout(run, exported):
     assert ModelFacts.from_metadata(metadata, out).sha256 == sha256_of(run / "model.keras")
 
 
+def test_a_damaged_litert_file_is_refused_before_it_is_loaded(exported, tmp_path):
+    out, _ = exported("litert", "int8")
+    copy = tmp_path / out.name
+    copy.write_bytes(out.read_bytes()[:-1] + b"!")
+    copy.with_name(f"{out.name}.json").write_bytes(out.with_name(f"{out.name}.json").read_bytes())
+    with pytest.raises(InputError, match=r"its sha256 is not the one in .*\.tflite\.json"):
+        load_runtime(copy)
+
+
 @pytest.mark.parametrize("size", [(64, 96), None])
 def test_openvino_says_it_otherwise_and_means_the_same(size, val_photos, tmp_path):
     openvino = pytest.importorskip("openvino")

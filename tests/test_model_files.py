@@ -179,6 +179,13 @@ def test_facts_that_cannot_be_are_told(key, text):
         ModelFacts.from_metadata(metadata, "somewhere")
 
 
+def test_facts_without_a_name_are_told():
+    metadata = ModelFacts("m", SCHEMES["sky"]).to_metadata()
+    del metadata["skyseg.name"]
+    with pytest.raises(InputError, match="somewhere"):
+        ModelFacts.from_metadata(metadata, "somewhere")
+
+
 @pytest.mark.parametrize("beside", ["{", "[1]", "[" * 100_000, '{"skyseg.name": 7}'])
 def test_facts_beside_a_tflite_file_may_be_damaged(tmp_path, beside):
     (tmp_path / "m.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(100))

@@ -62,6 +62,7 @@ def read_many(name: str, first: int, seed: int, seconds: float, folder: Path) ->
         rng = random.Random(f"{name} {seed} {number}")
         place = rng.choice(list(seeds))
         content = parser.mutate(seeds[place], rng)
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_bytes(content)
         print(json.dumps({"number": number, "place": place}), file=tell)
         before = _resident()

@@ -6,12 +6,14 @@ import zipfile
 import numpy as np
 
 from skyseg_tf.exporters.job import ExportJob, model_from_bytes, signature
+from skyseg_tf.files import sha256_of
+from skyseg_tf.masking.model_facts import FILE_SHA256
 
 FACTS = "skyseg.json"  # in the file itself
 
 
 def write_litert(job: ExportJob) -> None:
-    """Writes job.path (.tflite) of one fixed size, and `<file>.tflite.json` with its facts.
+    """Writes job.path (.tflite) of one fixed size, and `<file>.tflite.json` with its facts and sha256.
 
     f16 stores weights in half the bytes. int8 is full: uint8 pixels in (scale 1, zero 0), integer
     kernels alone, uint8 probabilities out with the scale that the file states.
@@ -44,10 +46,12 @@ def write_litert(job: ExportJob) -> None:
         target_spec=spec,
         **options,
     )
-    metadata = json.dumps(job.facts.to_metadata(), indent=1)
+    metadata = job.facts.to_metadata()
     with zipfile.ZipFile(job.path, "a", zipfile.ZIP_STORED) as end:
-        end.writestr(FACTS, metadata)
-    job.path.with_name(f"{job.path.name}.json").write_text(metadata + "\n")
+        end.writestr(FACTS, json.dumps(metadata, indent=1))
+    metadata[FILE_SHA256] = sha256_of(job.path)
+    beside = job.path.with_name(f"{job.path.name}.json")
+    beside.write_text(json.dumps(metadata, indent=1) + "\n")
 
 
 def _full_range(photos):

@@ -10,6 +10,7 @@ from skyseg_tf.files.json_types import typed
 from skyseg_tf.labels import LabelScheme, parse_scheme, scheme_of_classes
 
 METADATA_PREFIX = "skyseg."
+FILE_SHA256 = f"{METADATA_PREFIX}file_sha256"  # of the .tflite file that facts stand beside
 _LONGEST = 16384  # side of a photo, or frames, that a network can be meant for
 
 
@@ -66,7 +67,7 @@ class ModelFacts:
                 for key, text in metadata.items()
                 if key.removeprefix(METADATA_PREFIX) in known and key.startswith(METADATA_PREFIX)
             }
-            names, colors = values.pop("class_names"), values.pop("colors")
+            names, colors, _ = values.pop("class_names"), values.pop("colors"), values["name"]
             if "scheme" not in values:  # files of version 0.1
                 values["scheme"] = scheme_of_classes(names, colors, where).as_dict()
             values["scheme"] = parse_scheme(values["scheme"], where)

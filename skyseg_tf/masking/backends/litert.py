@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files import sha256_of
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.masking.backends.interface import Backend, Runtime
-from skyseg_tf.masking.model_facts import ModelFacts
+from skyseg_tf.masking.model_facts import FILE_SHA256, ModelFacts
 from skyseg_tf.masking.model_files import reading, starts_with
 
 _check = starts_with("LiteRT", 4, b"TFL3")
@@ -24,8 +25,15 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
     beside = path.with_name(f"{path.name}.json")
     if not beside.is_file():
         raise InputError(f"{beside}: is missing; make both files with `skyseg export`")
-    facts = ModelFacts.from_metadata(read_object(beside, "export the model again"), path)
+    told = read_object(beside, "export the model again")
+    facts = ModelFacts.from_metadata(told, path)
     with reading(path, "LiteRT", _check):
+        # Damage that its format allows for makes the library end the process.
+        if told.get(FILE_SHA256, wanted := sha256_of(path)) != wanted:
+            raise InputError(
+                f"{path}: its sha256 is not the one in {beside.name} (damaged or altered); export the "
+                "model again"
+            )
         interpreter = Interpreter(str(path), num_threads=threads)
         interpreter.allocate_tensors()
         entry, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
