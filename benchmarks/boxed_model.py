@@ -59,23 +59,28 @@ def peer_probs(
     ]
 
 
-def print_row(label: str, photos: list[LabeledPhoto], preds: Iterable[np.ndarray]) -> dict:
-    """Prints and returns IoU, boundary F and false sky of masks (H, W) bool over all photos."""
-    matrix, counts, false, bare = np.zeros((2, 2), np.int64), 0, 0, 0
-    for photo, pred in zip(photos, preds, strict=True):
+def print_row(
+    label: str, photos: list[LabeledPhoto], skies: Iterable[np.ndarray], threshold: float
+) -> dict:
+    """Prints and returns the scores of probabilities (H, W) over all photos."""
+    matrix, counts, bins, false, bare = np.zeros((2, 2), np.int64), 0, 0, 0, 0
+    for photo, sky in zip(photos, skies, strict=True):
+        pred = sky >= threshold
         matrix += metrics.confusion_matrix(photo.truth, pred.astype(np.uint8), 2)
         counts += metrics.boundary_counts(photo.truth, pred, 1, (1.0, 2.0, 4.0))
+        bins += metrics.calibration_counts(photo.truth, sky)
         if not (photo.truth == 1).any():
             valid = photo.truth != 255
             false, bare = false + pred[valid].sum(), bare + valid.sum()
     f_scores = [metrics.boundary_f(row) for row in counts]
     share = f"{false / bare:>10.2%}" if bare else f"{'-':>10}"
     edges = "".join(f"{score:>7.3f}" for score in f_scores)
-    iou = metrics.iou(matrix)[1]
-    print(f"{label}{iou:>7.4f} {edges}{share}", flush=True)
+    iou, error = metrics.iou(matrix)[1], metrics.calibration_error(bins)
+    print(f"{label}{iou:>7.4f} {edges}{share}{error:>9.4f}", flush=True)
     scores = {"iou": iou} | dict(zip(("f_1px", "f_2px", "f_4px"), f_scores, strict=True))
     rounded = {key: round(float(score), 3) for key, score in scores.items()}
-    return rounded | {"false_sky": round(float(false / bare), 4) if bare else None}
+    rounded["false_sky"] = round(float(false / bare), 4) if bare else None
+    return rounded | {"calibration_error": round(error, 4)}
 
 
 def main() -> None:
@@ -98,7 +103,7 @@ def main() -> None:
     sides = flags.long_sides or [runtime.facts.long_side]
     print(f"{runtime.name} on {runtime.backend}, threshold {runtime.threshold}")
     print(f"{'photos':<20}{'':>5}{'side':>6}  {'':<9}{'IoU':>7}{'F 1 px':>8}{'2 px':>7}{'4 px':>7}"
-          f"{'false sky':>11}")  # fmt: skip
+          f"{'false sky':>11}{'ECE':>8}")  # fmt: skip
     pairs = {tree: split_pairs(tree, flags.every) for tree in flags.trees}
     held_out = {tree: load(unseen) for tree, (_, unseen) in pairs.items()}
     for tree, photos in held_out.items():
@@ -106,12 +111,14 @@ def main() -> None:
             runtime.facts = replace(runtime.facts, long_side=side)
             coarse = [infer(runtime, [photo.image])[0] for photo in photos]
             for refined in (False, True):
-                preds = (
-                    enlarge(runtime, photo.image, probs, refined=refined).is_sky
+                skies = (
+                    enlarge(runtime, photo.image, probs, refined=refined).sky
                     for photo, probs in zip(photos, coarse, strict=True)
                 )
                 label = f"{tree.name:<20}{len(photos):>5}{side:>6}"
-                scores = print_row(f"{label}  {('plain', 'refined')[refined]:<9}", photos, preds)
+                scores = print_row(
+                    f"{label}  {('plain', 'refined')[refined]:<9}", photos, skies, runtime.threshold
+                )
                 row = {"photos": tree.name, "refined": refined, **scores}
                 rows.setdefault(runtime.name, []).append(row)
     if flags.torch_python:
@@ -119,9 +126,9 @@ def main() -> None:
         unseen = [photo for photos in held_out.values() for photo in photos]
         probs = iter(peer_probs(train, unseen, flags.torch_python, flags.minutes, flags.seed))
         for tree, photos in held_out.items():
-            preds = (next(probs) >= 0.5 for _ in photos)
+            skies = (next(probs) for _ in photos)
             label = f"{tree.name:<20}{len(photos):>5}{PEER_SIZE[1]:>6}  {'peer':<9}"
-            row = {"photos": tree.name, "refined": False, **print_row(label, photos, preds)}
+            row = {"photos": tree.name, "refined": False, **print_row(label, photos, skies, 0.5)}
             rows.setdefault("smp_unet_efficientnet_b2", []).append(row)
     if flags.out:
         before = json.loads(flags.out.read_text()) if flags.out.is_file() else {}

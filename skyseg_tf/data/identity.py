@@ -10,7 +10,7 @@ from pathlib import Path
 from skyseg_tf.data.manifest import MANIFEST, Manifest, read_manifest
 from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.data.shards import WORK, Engine, Shards, digests_of, remove_strays
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, printable
 from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.locks import lock
@@ -145,8 +145,8 @@ def _changed_settings(out: Path, identity: dict) -> list[str]:
     changed = [key for key in identity if known.get(key) != identity[key]]
     if changed and (out / MANIFEST).exists():
         raise InputError(
-            f"{out}: holds records of another build ({changed[0]} was {known.get(changed[0])}, "
-            f"now {identity[changed[0]]}); {delete}"
+            f"{out}: holds records of another build ({changed[0]} was "
+            f"{printable(str(known.get(changed[0])))}, now {identity[changed[0]]}); {delete}"
         )
     return changed
 

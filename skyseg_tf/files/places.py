@@ -5,6 +5,7 @@ joins paths need not care. Settings are Paths, in which `//` has become `/`: s3:
 all the same. Nothing of fsspec is imported before the first URL.
 """
 
+import os
 import re
 import shutil
 import sys
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, printable
 
 # No letter of a drive, no local folder of such a name that anybody would have, and no web page,
 # which nobody can list.
@@ -52,10 +53,12 @@ def place(path: str | Path) -> Path:
       by environment variables and configuration files.
 
     Raises:
-      InputError: a kind of URL that there is not, or whose package is not installed.
+      InputError: a kind of URL that there is not, or whose package is not installed; or text that
+        no file's name can be.
     """
     found = _URL.match(str(path))
     if not found:
+        _check_name(str(path))
         return Path(path)
     kind, rest = found[1], str(path)[found.end() :]
     if kind == "file":
@@ -73,6 +76,14 @@ def place(path: str | Path) -> Path:
     except ValueError as error:
         raise InputError(f"{kind}://{rest}: {error}; give a folder or s3://, gs://, ...") from None
     return reached
+
+
+def _check_name(path: str) -> None:
+    """Refuses text that is no name for any file, as JSON may hold it."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise InputError(f"{printable(path)}: no name of a file; give another") from None
 
 
 def below(path: Path, root: Path) -> str:

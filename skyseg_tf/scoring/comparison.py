@@ -82,6 +82,8 @@ def compare_evaluations(runs: Sequence[str | Path], name: str) -> str:
       InputError: an evaluation is missing, or its protocol differs from the first one's.
     """
     evaluations = [read_evaluation(run, name) for run in runs]
+    for run, scores in zip(runs, evaluations, strict=True):
+        _check(run, scores)
     first = evaluations[0]["protocol_facts"]
     for run, scores in zip(runs[1:], evaluations[1:], strict=True):
         facts = scores["protocol_facts"]
@@ -107,6 +109,15 @@ def compare_evaluations(runs: Sequence[str | Path], name: str) -> str:
         for row in table
     ]
     return "\n".join([evaluations[0]["protocol"], "", lines[0], "-" * sum(widths), *lines[1:]])
+
+
+def _check(run: str | Path, scores: dict) -> None:
+    """Refuses an evaluation that cannot be shown."""
+    try:
+        for _, values in _rows([scores]):
+            _cells(values)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise InputError(f"{run}: its evaluation is damaged; evaluate the run again") from None
 
 
 def _short_names(runs: Sequence[str | Path]) -> list[str]:
