@@ -39,6 +39,11 @@ _PHOTOS = {
     "camvid_cityscapes": "CamVid val drive (101)",
     "labelmefacade": "LabelMeFacade, a third (33)",
     "ade20k_sky": "ADE20K, a third (33, most without sky)",
+    "idd_lite": "IDD-lite val (204)",
+    "horizon_uav": "Horizon-UAV, from the air, a third (122)",
+    "skyfinder": "SkyFinder, by day and night, a third (40)",
+    "msrc": "MSRC, objects, a third (131, most without sky)",
+    "fisheye": "up through foliage, a third (15)",
 }
 
 
@@ -170,7 +175,7 @@ def packaged() -> str:
 
 def all_of_packaged() -> str:
     """All rows of the networks in the package and of the peer."""
-    head = ("photos", "network", "", "IoU", "F 1 px", "2 px", "4 px", "false sky")
+    head = ("photos", "network", "", "IoU", "F 1 px", "2 px", "4 px", "false sky", "ECE")
     rows = []
     for name, found in read("packaged").items():
         shown = f"`{name}`" if name in read_packaged()["models"] else "U-Net of smp"
@@ -185,6 +190,9 @@ def all_of_packaged() -> str:
                     f"{row['iou']:.3f}",
                     *("-" if edge is None else f"{edge:.3f}" for edge in edges),
                     false,
+                    "-"
+                    if row.get("calibration_error") is None
+                    else f"{row['calibration_error']:.3f}",
                 )
             )
     return table(head, rows, 3)

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import zipfile
 
+import keras
 import pytest
 import tensorflow as tf
 from drawn_clips import write_clip
@@ -13,6 +15,7 @@ from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.errors import InputError
 from skyseg_tf.runs.folder import read_run_data
 from skyseg_tf.scoring.comparison import compare_evaluations
+from skyseg_tf.training.checkpoints import load_checkpoint, load_initial_weights
 from skyseg_tf.video.read import VideoReader
 
 
@@ -65,3 +68,16 @@ def test_evaluations_without_what_is_compared(tmp_path, change):
     path.write_text(json.dumps({key: value for key, value in scores.items() if value is not None}))
     with pytest.raises(InputError, match="its evaluation is damaged; evaluate the run again"):
         compare_evaluations([tmp_path, tmp_path], "val")
+
+
+@pytest.mark.parametrize("header", [b"no array", b"\x93NUMPY\x01\x00\x0c\x00{'descr': (( "])
+def test_a_checkpoint_with_a_member_that_is_no_array(tmp_path, header):
+    """Ended in an AttributeError, and in a TokenError."""
+    path = tmp_path / "last.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("v0:kernel.npy", header)
+    pixels = keras.Input((None, None, 3))
+    model = keras.Model(pixels, keras.layers.Conv2D(1, 1)(pixels))
+    for read in (load_initial_weights, load_checkpoint):
+        with pytest.raises(InputError, match="not a whole checkpoint"):
+            read(path, model)

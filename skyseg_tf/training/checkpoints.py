@@ -11,6 +11,7 @@ import json
 import math
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ _DAMAGE = (
     ValueError,
     EOFError,
     KeyError,
+    tokenize.TokenError,  # of the header of an array
     AttributeError,
     TypeError,
     NotImplementedError,
@@ -212,7 +214,7 @@ def _of_checkpoint(path: Path, model: keras.Model) -> tuple[list[str], list[np.n
     """Names of all variables in a checkpoint, and the values of the first, which are a network's."""
     # The head may have other classes, and a last.npz has an optimizer's slots as well.
     with _open(path, 4 * _numbers_in(model.variables)) as file:
-        arrays = [file[name] for name in file.files[: len(model.variables)]]
+        arrays = [_array(file, name) for name in file.files[: len(model.variables)]]
         return [name.split(":")[-1] for name in file.files], arrays
 
 
@@ -239,10 +241,16 @@ def _open(path: str | Path, numbers: int) -> Iterator[np.lib.npyio.NpzFile]:
         raise InputError(f"{path}: not a whole checkpoint; give another file") from None
 
 
+def _array(file: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+    if isinstance(array := file[name], bytes):  # what numpy makes of a member that is none
+        raise ValueError(name)
+    return array
+
+
 def _read(path: str | Path, model: keras.Model) -> dict[str, np.ndarray]:
     """All arrays of a whole checkpoint, facts included."""
     with _open(path, _numbers_in(_variables(model, True).values())) as file:
-        arrays = {name: file[name] for name in file.files}
+        arrays = {name: _array(file, name) for name in file.files}
         if not np.array_equal(arrays.pop("sha256"), _digest(arrays)):
             raise InputError(f"{path}: not a whole checkpoint (its SHA-256 differs)")
         if not isinstance(json.loads(arrays["facts"].tobytes()), dict):
