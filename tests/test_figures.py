@@ -49,10 +49,12 @@ def test_every_page_with_tables_of_figures_is_made(make_figures):
 def test_what_make_bench_measures_anew_gets_a_table(make_figures, monkeypatch):
     """An hour of measuring does not end in an error since nobody has written of it before."""
     told = make_figures.PAGES[make_figures.OPEN]
-    monkeypatch.setitem(make_figures.PAGES, make_figures.OPEN, told | {"video": lambda: "| 1 |"})
+    monkeypatch.setitem(
+        make_figures.PAGES, make_figures.OPEN, told | {"something": lambda: "| 1 |"}
+    )
     page = make_figures.page(make_figures.OPEN)
     assert page == make_figures.OPEN.read_text() + (
-        "\n## `video.py`\n\n<!-- figures: video -->\n| 1 |\n<!-- end -->\n"
+        "\n## `something.py`\n\n<!-- figures: something -->\n| 1 |\n<!-- end -->\n"
     )
 
 
