@@ -81,6 +81,20 @@ def test_machines_that_come_are_used_before_a_task_ends(ray, monkeypatch):
     assert ray.most == 5
 
 
+def test_that_there_is_no_machine_is_told_once(ray, monkeypatch, capsys):
+    answers = itertools.chain([[]] * 3, itertools.repeat(None))
+
+    def wait(tasks, num_returns, timeout=None):
+        ray.machines = ()
+        done = next(answers)
+        return (tasks[:1], tasks[1:]) if done is None or not timeout else (done, tasks)
+
+    monkeypatch.setattr(ray, "wait", wait)
+    work = ((number, None) for number in range(3))
+    assert len(list(cluster.run_bounded(lambda *one: one, work, lambda: cluster.places(1)))) == 3
+    assert capsys.readouterr().out.count("waiting for one") == 1
+
+
 def test_another_version_of_ray_is_told_whole(ray):
     with (
         pytest.raises(InputError, match=r"another Ray or Python runs there \(.*Ray: 2\.50\)"),

@@ -170,9 +170,10 @@ def run_bounded(
     work = iter(work)
     try:
         while True:
-            if (room := limit()) == 0 and waiting and not told:
+            idle = (room := limit()) == 0 and bool(waiting)
+            if idle and not told:
                 print("no machine of the cluster has room: waiting for one", flush=True)
-            told = room == 0
+            told = idle
             while len(waiting) < max(1, room) and (one := next(work, None)) is not None:
                 waiting[start(*one)] = one[0]
             if not waiting:
