@@ -104,7 +104,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     rng = np.random.default_rng(flags.seed)
     for text in flags.trees:
-        tree, copies = text.rsplit(":", 1)
+        tree, _, copies = text.rpartition(":")
+        if not (tree and copies.isdigit()):
+            parser.error(f"{text}: say how many crops of each photo, as in {text or 'TREE'}:2")
         print(tree, write_crops(Path(tree), int(copies), flags.out, rng), flush=True)
 
 
