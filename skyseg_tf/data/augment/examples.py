@@ -68,7 +68,7 @@ def effect_examples(
         options = {"sky_class_id": classes.sky, "chance": 1.0, "synthetic": 0.0}
         mixed = mix_skies(*pair, np.random.default_rng((seed, number)), **options)
         panels.append((f"sky of another photo {number + 1}", mixed[0, 0], labels))
-    for first, preset in enumerate(("light", "geometric", "default", "strong")):
+    for first, preset in enumerate(("light", "geometric", "default", "strong", "tilted")):
         for number in range(4):
             add(f"preset {preset} {number + 1}", AUGMENTATIONS[preset], 10 * (first + 1) + number)
     return panels
