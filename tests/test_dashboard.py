@@ -305,6 +305,16 @@ def test_worst_photos_are_ranked_and_found(tmp_path, tree):
         run_facts.worst_photos(run, "val", 3)
 
 
+def test_a_wholly_void_photo_does_not_break_the_order(tmp_path):
+    """Of classes without sky; its mean IoU is no number."""
+    run = make_run(tmp_path / "run")
+    add_evaluation(run, tmp_path, {})
+    rows = "".join(f"{name},0.9,{name}\n" for name in ("0.9", "nan", "0.1", "0.5"))
+    table = run / "evaluation" / "val" / "per_image.csv"
+    table.write_text(f"name,pixel_accuracy,mean_iou\n{rows}")
+    assert [photo.name for photo in run_facts.worst_photos(run, "val", 4)] == ["0.1", "0.5", "0.9"]
+
+
 JUNK = (
     "", "{", "[]", "5", "[" * 100_000, '{"iou": {"sky": "a"}, "mean_iou": 1, "protocol": "p"}',
     '{"iou": {"sky": 1}, "mean_iou": "x", "protocol": "p"}',

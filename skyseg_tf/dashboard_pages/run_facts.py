@@ -1,6 +1,7 @@
 """What run folders tell: curves, scores under their protocols, worst photos. No Streamlit here."""
 
 import csv
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,7 +162,8 @@ class BadPhoto:
 def worst_photos(run: Path, evaluation: str, count: int) -> list[BadPhoto]:
     """The photos with the lowest IoU of sky, or mean IoU where the classes have no sky.
 
-    Photos with next to no sky, true and predicted together, are not ranked, as in the report.
+    Photos with next to no sky, true and predicted together, are not ranked, as in the report, nor
+    are those without a labeled pixel where the classes have no sky.
 
     Raises:
       InputError: no per_image.csv, or a damaged one.
@@ -183,6 +185,8 @@ def _place(row: dict[str, str]) -> tuple[tuple[float, float], BadPhoto] | None:
     name, wrong = row["name"], 1 - float(row["pixel_accuracy"])
     if "sky_iou" not in row:
         value = float(row["mean_iou"])
+        if math.isnan(value):  # wholly void
+            return None
         return (value, -wrong), BadPhoto(name, f"mean IoU {value:.3f}")
     true, predicted = float(row["sky_share"]), float(row["predicted_sky_share"])
     if true + predicted < RANKED_SHARE:
