@@ -350,6 +350,9 @@ def test_a_run_is_named_by_its_file_too_and_by_the_older_flag(sky_run, on_record
         ({"multi_scale": (0.0,)}, "above 0"),
         ({"window": (64, 64)}, "larger than the view"),
         ({"bootstrap": -1}, "count from 0"),
+        ({"name": ".."}, "--name ..: give the name of a folder"),
+        ({"name": ".", "compare": ("other",)}, "--name .: give the name of a folder"),
+        ({"name": "../..", "compare": ("other",)}, "--name ../..: give the name of a folder"),
         ({"records": "nowhere"}, "no dataset.json"),
     ],
 )
@@ -384,6 +387,13 @@ def test_names_tell_the_options(tmp_path):
     config = EvaluateConfig(model=tmp_path, source=tmp_path / "city", window=(32, 64))
     assert evaluation_name(config) == "city_val_window32x64"
     assert evaluation_name(EvaluateConfig(model=tmp_path, split="train")) == "train"
+    config = replace(config, overlap=0.5, backend="keras", encoding="binary1", layout="flat")
+    assert evaluation_name(config) == "city_val_flat_binary1_window32x64_overlap0.5_keras"
+    for records in (tmp_path / "data" / "other", Path("memory://data/other")):
+        config = EvaluateConfig(model=tmp_path, records=records, overlap=0.5, encoding="binary1")
+        assert evaluation_name(config) == "other_val"  # neither changes a figure here
+        config = replace(config, source=tmp_path / "city", protocol="records")
+        assert evaluation_name(config) == "city_other_val_binary1_records"
 
 
 def test_the_table_of_classes():

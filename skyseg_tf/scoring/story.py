@@ -59,10 +59,10 @@ def evaluate(config: EvaluateConfig) -> Path:
     # ------------------------------------------------- what is asked, and of what
     name = config.name or evaluation_name(config)
     folder = evaluations_of(config.model) / name
+    _check(config)
     if config.compare:
         print(compare_evaluations([config.model, *config.compare], name))
         return folder
-    _check(config)
     check_folder(folder)
     if config.records:
         copied = local_records(config.records, config.data, config.quiet)
@@ -76,7 +76,8 @@ def evaluate(config: EvaluateConfig) -> Path:
     photos, count = find_photos(config, facts, pairs)
 
     # ------------------------------------------------------- one photo at a time
-    scored = _score(config, facts, views, photos, count)
+    photos = tqdm(photos, name, count, unit="photo", disable=config.quiet)
+    scored = _score(config, facts, views, photos)
 
     # ----------------------------------------------------------------- results
     if config.submission:
@@ -95,15 +96,20 @@ def evaluate(config: EvaluateConfig) -> Path:
 
 def evaluation_name(config: EvaluateConfig) -> str:
     """The default name: data, split, and every option that changes the figures."""
-    parts = [config.source.resolve().name] if config.source else []
+    parts = [data.resolve().name for data in (config.source, config.records) if data]
     parts.append(config.split)
+    if config.source:
+        parts += filter(None, (config.layout, config.encoding))
     if config.image_size:
         parts.append("{}x{}".format(*config.image_size))
     if config.multi_scale != (1.0,):
         parts.append("scales" + "-".join(f"{scale:g}" for scale in config.multi_scale))
     if config.window:
         parts.append("window{}x{}".format(*config.window))
+        if config.overlap != EvaluateConfig.overlap:
+            parts.append(f"overlap{config.overlap:g}")
     parts += ["flip"] * config.flip
+    parts += filter(None, [config.backend])
     if config.source and protocol_of(config) == "records":
         return "_".join([*parts, "records"])
     return "_".join(parts + ["unrefined"] * (config.source is not None and not config.refine))
@@ -116,7 +122,7 @@ def _check(config: EvaluateConfig) -> None:
                 raise InputError(f"--{flag} needs --source: records have a size of their own")
     if config.bootstrap < 0 or config.worst < 0:
         raise InputError("--bootstrap and --worst count from 0")
-    if config.name and Path(config.name).name != config.name:
+    if config.name and (Path(config.name).name != config.name or config.name == ".."):
         raise InputError(f"--name {config.name}: give the name of a folder, without a path")
 
 
@@ -211,16 +217,11 @@ class _Scored(NamedTuple):
 
 
 def _score(
-    config: EvaluateConfig,
-    facts: ScoredModel,
-    views: Views,
-    photos: Iterable[LabeledPhoto],
-    count: int,
+    config: EvaluateConfig, facts: ScoredModel, views: Views, photos: Iterable[LabeledPhoto]
 ) -> _Scored:
     """Predicts photo after photo, writes the submission's masks, and counts where there is truth."""
     images, worst, truth = [], [], hashlib.sha256()
-    name = config.name or evaluation_name(config)
-    for photo in tqdm(photos, total=count, desc=name, unit="photo", disable=config.quiet):
+    for photo in photos:
         prediction = predict_image(
             facts.runtime, photo.image, views, refined=_is_refined(config, facts)
         )
