@@ -13,6 +13,7 @@ import onnx
 import pytest
 from drawn_files import encode_stored, wide_gamut
 from drawn_models import BIAS, WEIGHT, blue_model, blue_photo, blue_probs
+from drawn_trees import flat
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -303,6 +304,23 @@ def test_worst_photos_are_ranked_and_found(tmp_path, tree):
     (run / "evaluation" / "val" / "per_image.csv").write_text("name\nx\n")
     with pytest.raises(InputError, match="evaluate the run again"):
         run_facts.worst_photos(run, "val", 3)
+
+
+@pytest.mark.parametrize("encoding", ["binary1_void", [[0, "sky"], [255, "ground"]]])
+def test_truth_is_that_of_the_evaluation(tmp_path, encoding):
+    """The masks' values alone would say that 255 is the sky."""
+    source = flat(tmp_path / "flat", split="train")
+    run = make_run(tmp_path / "run")
+    add_evaluation(run, source, {"one": 0.5})
+    path = run / "evaluation" / "val" / "metrics.json"
+    scores = json.loads(path.read_text())
+    scores["settings"]["encoding"] = encoding
+    path.write_text(json.dumps(scores))
+    (sample,) = run_facts.samples_of_evaluation(run, "val", ["one"]).values()
+    assert json.loads(json.dumps(sample.encoding)) == encoding
+    scores["settings"]["encoding"] = "binary2"
+    path.write_text(json.dumps(scores))
+    assert not run_facts.samples_of_evaluation(run, "val", ["one"])
 
 
 def test_a_wholly_void_photo_does_not_break_the_order(tmp_path):

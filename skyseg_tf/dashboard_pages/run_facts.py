@@ -11,7 +11,8 @@ from skyseg_tf.data.encodings import guess_mask_encoding
 from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.json_file import read_object
-from skyseg_tf.labels import stored_scheme
+from skyseg_tf.files.json_types import typed
+from skyseg_tf.labels import Encoding, check_encoding, stored_scheme
 from skyseg_tf.scoring.comparison import COMPARED, read_evaluation, read_scores
 from skyseg_tf.scoring.evaluation import RANKED_SHARE
 
@@ -213,7 +214,9 @@ def samples_of_evaluation(run: Path, evaluation: str, names: list[str]) -> dict[
     settings = read_evaluation(run, evaluation).get("settings") or {}
     split, source = settings.get("split") or "val", settings.get("source")
     if source:
-        return _samples_of_tree(Path(source), settings.get("layout"), split, names)
+        path = run / "evaluation" / evaluation / "metrics.json"
+        encoding = typed(settings.get("encoding"), Encoding | None, path, "encoding")
+        return _samples_of_tree(Path(source), settings.get("layout"), encoding, split, names)
     records = settings.get("records") or _read_json(run / "config.json").get("records")
     manifest = Path(records) / "dataset.json" if records else None
     if manifest is None or not manifest.is_file():
@@ -226,11 +229,13 @@ def samples_of_evaluation(run: Path, evaluation: str, names: list[str]) -> dict[
 
 
 def _samples_of_tree(
-    source: Path, layout: str | None, split: str, names: list[str]
+    source: Path, layout: str | None, encoding: Encoding | None, split: str, names: list[str]
 ) -> dict[str, Sample]:
     try:
         pairs = [pair for pair in find_pairs(source, layout, [split]) if pair.mask]
-        encoding = guess_mask_encoding(pairs, layout, sample=5, strict=False)
+        if encoding is None:  # of an evaluation that does not tell it
+            encoding = guess_mask_encoding(pairs, layout, sample=5, strict=False)
+        check_encoding(encoding)
     except InputError:
         return {}
     wanted = set(names)
