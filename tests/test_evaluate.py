@@ -14,6 +14,7 @@ from drawn_trees import cityscapes, flat
 from markupsafe import escape
 from official_evaluation import run_official
 
+from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.console.cli import main
 from skyseg_tf.data.photos import LabeledPhoto
 from skyseg_tf.data.records import read_tfrecord
@@ -23,7 +24,7 @@ from skyseg_tf.images import read_image, read_mask, resize_image
 from skyseg_tf.labels import SCHEMES, decode_mask
 from skyseg_tf.masking.refine import refine
 from skyseg_tf.masking.views import resize_probs
-from skyseg_tf.runs.folder import write_json
+from skyseg_tf.runs.folder import RunData, write_json
 from skyseg_tf.scoring.comparison import compare_evaluations
 from skyseg_tf.scoring.evaluation import score_image
 from skyseg_tf.scoring.report import write_report
@@ -148,6 +149,30 @@ def test_refined_along_the_photos_edges(sky_run, tree):
         np.add.at(matrix, (truth[keep], (probs[keep] >= 0.5).astype(int)), 1)
     difference = np.abs(matrix - np.array(scores["confusion_matrix"])).sum()
     assert difference <= 1e-3 * matrix.sum()
+
+
+def test_masks_are_read_by_the_table_of_values_that_the_scheme_is(tmp_path):
+    """As the build has read them: the values 0 and 1 alone would say that 1 is the sky."""
+    scheme, source = tmp_path / "own.json", flat(tmp_path / "flat", split="val", values=(0, 1, 1))
+    flat(source, split="train", values=(0, 1, 1))
+    scheme.write_text('{"0": "ground", "1": "sky"}')
+    manifest = build(BuildConfig(out=tmp_path / "records", source=source, scheme=str(scheme),
+                                 image_size=(8, 16), storage="uint8", quiet=True))  # fmt: skip
+    run = make_run(tmp_path / "run", "sky")
+    config = EvaluateConfig(model=run, source=source, refine=False, worst=0, quiet=True)
+    write_json(run / "dataset.json", replace(RunData.of(manifest, ""), encoding=None))
+    with pytest.raises(InputError, match="none of them is what they call 'not sky'"):
+        evaluate(config)  # a run that does not tell how its masks were read
+    write_json(run / "dataset.json", RunData.of(manifest, ""))
+    scores = json.loads((evaluate(config) / "metrics.json").read_text())
+    ground, sky = np.sum(scores["confusion_matrix"], axis=1)
+    assert (ground, sky) == (3 * 43, 3 * 85)  # of three photos of 8x16
+    assert scores["settings"]["encoding"] == [[0, "ground"], [1, "sky"]]
+    with_car = '{"0": "ground", "1": "sky", "2": "car"}'
+    for classes, truth in (('{"0": "sky", "1": "ground"}', (85, 43)), (with_car, (43, 85))):
+        (source / "classes.json").write_text(classes)  # the same names, another numbering; others
+        scores = json.loads((evaluate(config) / "metrics.json").read_text())
+        assert tuple(np.sum(scores["confusion_matrix"], axis=1) / 3) == truth
 
 
 def test_submission_scores_the_same_in_cityscapes_scripts(tree, tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ from skyseg_tf.data.scan import find_pairs, source_root
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.room import check_memory, check_picture_size, largest_size
 from skyseg_tf.images import check_folder
-from skyseg_tf.labels import check_encoding
+from skyseg_tf.labels import Encoding, check_encoding
 from skyseg_tf.masking.prediction import predict_image
 from skyseg_tf.masking.runtime import FEW_PHOTOS, Runtime
 from skyseg_tf.masking.views import Views
@@ -73,6 +73,8 @@ def evaluate(config: EvaluateConfig) -> Path:
         facts.size, config.multi_scale, config.flip, config.window, config.overlap, facts.divisor
     )
     _check_views(facts.runtime, views.at(facts.runtime.size_for(*_LANDSCAPE)))
+    if pairs is not None:
+        config = replace(config, encoding=_find_encoding(config, facts, pairs))
     photos, count = find_photos(config, facts, pairs)
 
     # ------------------------------------------------------- one photo at a time
@@ -174,18 +176,30 @@ def find_labeled(config: EvaluateConfig) -> list[Pair]:
     return labeled
 
 
+def _find_encoding(
+    config: EvaluateConfig, facts: ScoredModel, pairs: list[Pair]
+) -> Encoding | None:
+    """How the masks store classes; None where no photo has one."""
+    encoding = config.encoding
+    if not encoding and any(pair.mask for pair in pairs):
+        encoding = guess_mask_encoding(pairs, config.layout, of_scheme=facts.encoding)
+    if encoding:
+        check_encoding(encoding)
+    return encoding
+
+
 def find_photos(
     config: EvaluateConfig, facts: ScoredModel, pairs: list[Pair] | None
 ) -> tuple[Iterator[LabeledPhoto], int]:
     """The photos to score, and their number.
 
     Args:
-      config: see EvaluateConfig.
+      config: see EvaluateConfig; its encoding is known where pairs have masks.
       facts: of the model.
       pairs: of `find_labeled`; None for records.
 
     Raises:
-      InputError: no such records, or masks of an encoding that is not known.
+      InputError: no such records.
     """
     if pairs is None:
         if facts.records is None:
@@ -197,12 +211,7 @@ def find_photos(
             )
         photos = photos_of_records(facts.records, config.split)
         return photos, read_manifest(facts.records).splits[config.split].count
-    labeled, encoding = [pair for pair in pairs if pair.mask], config.encoding
-    if labeled and not encoding:
-        encoding = guess_mask_encoding(labeled, config.layout)
-    if encoding:
-        check_encoding(encoding)
-    return photos_of_pairs(pairs, encoding, facts.scheme, facts.runtime.frames), len(pairs)
+    return photos_of_pairs(pairs, config.encoding, facts.scheme, facts.runtime.frames), len(pairs)
 
 
 # --- the scores ---
