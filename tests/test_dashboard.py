@@ -13,6 +13,7 @@ import onnx
 import pytest
 from drawn_files import encode_stored, wide_gamut
 from drawn_models import BIAS, WEIGHT, blue_model, blue_photo, blue_probs
+from drawn_trees import flat
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -303,6 +304,33 @@ def test_worst_photos_are_ranked_and_found(tmp_path, tree):
     (run / "evaluation" / "val" / "per_image.csv").write_text("name\nx\n")
     with pytest.raises(InputError, match="evaluate the run again"):
         run_facts.worst_photos(run, "val", 3)
+
+
+@pytest.mark.parametrize("encoding", ["binary1_void", [[0, "sky"], [255, "ground"]]])
+def test_truth_is_that_of_the_evaluation(tmp_path, encoding):
+    """The masks' values alone would say that 255 is the sky."""
+    source = flat(tmp_path / "flat", split="train")
+    run = make_run(tmp_path / "run")
+    add_evaluation(run, source, {"one": 0.5})
+    path = run / "evaluation" / "val" / "metrics.json"
+    scores = json.loads(path.read_text())
+    scores["settings"]["encoding"] = encoding
+    path.write_text(json.dumps(scores))
+    (sample,) = run_facts.samples_of_evaluation(run, "val", ["one"]).values()
+    assert json.loads(json.dumps(sample.encoding)) == encoding
+    scores["settings"]["encoding"] = "binary2"
+    path.write_text(json.dumps(scores))
+    assert not run_facts.samples_of_evaluation(run, "val", ["one"])
+
+
+def test_a_wholly_void_photo_does_not_break_the_order(tmp_path):
+    """Of classes without sky; its mean IoU is no number."""
+    run = make_run(tmp_path / "run")
+    add_evaluation(run, tmp_path, {})
+    rows = "".join(f"{name},0.9,{name}\n" for name in ("0.9", "nan", "0.1", "0.5"))
+    table = run / "evaluation" / "val" / "per_image.csv"
+    table.write_text(f"name,pixel_accuracy,mean_iou\n{rows}")
+    assert [photo.name for photo in run_facts.worst_photos(run, "val", 4)] == ["0.1", "0.5", "0.9"]
 
 
 JUNK = (

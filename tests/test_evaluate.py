@@ -14,6 +14,7 @@ from drawn_trees import cityscapes, flat
 from markupsafe import escape
 from official_evaluation import run_official
 
+from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.console.cli import main
 from skyseg_tf.data.photos import LabeledPhoto
 from skyseg_tf.data.records import read_tfrecord
@@ -23,7 +24,7 @@ from skyseg_tf.images import read_image, read_mask, resize_image
 from skyseg_tf.labels import SCHEMES, decode_mask
 from skyseg_tf.masking.refine import refine
 from skyseg_tf.masking.views import resize_probs
-from skyseg_tf.runs.folder import write_json
+from skyseg_tf.runs.folder import RunData, write_json
 from skyseg_tf.scoring.comparison import compare_evaluations
 from skyseg_tf.scoring.evaluation import score_image
 from skyseg_tf.scoring.report import write_report
@@ -148,6 +149,30 @@ def test_refined_along_the_photos_edges(sky_run, tree):
         np.add.at(matrix, (truth[keep], (probs[keep] >= 0.5).astype(int)), 1)
     difference = np.abs(matrix - np.array(scores["confusion_matrix"])).sum()
     assert difference <= 1e-3 * matrix.sum()
+
+
+def test_masks_are_read_by_the_table_of_values_that_the_scheme_is(tmp_path):
+    """As the build has read them: the values 0 and 1 alone would say that 1 is the sky."""
+    scheme, source = tmp_path / "own.json", flat(tmp_path / "flat", split="val", values=(0, 1, 1))
+    flat(source, split="train", values=(0, 1, 1))
+    scheme.write_text('{"0": "ground", "1": "sky"}')
+    manifest = build(BuildConfig(out=tmp_path / "records", source=source, scheme=str(scheme),
+                                 image_size=(8, 16), storage="uint8", quiet=True))  # fmt: skip
+    run = make_run(tmp_path / "run", "sky")
+    config = EvaluateConfig(model=run, source=source, refine=False, worst=0, quiet=True)
+    write_json(run / "dataset.json", replace(RunData.of(manifest, ""), encoding=None))
+    with pytest.raises(InputError, match="none of them is what they call 'not sky'"):
+        evaluate(config)  # a run that does not tell how its masks were read
+    write_json(run / "dataset.json", RunData.of(manifest, ""))
+    scores = json.loads((evaluate(config) / "metrics.json").read_text())
+    ground, sky = np.sum(scores["confusion_matrix"], axis=1)
+    assert (ground, sky) == (3 * 43, 3 * 85)  # of three photos of 8x16
+    assert scores["settings"]["encoding"] == [[0, "ground"], [1, "sky"]]
+    with_car = '{"0": "ground", "1": "sky", "2": "car"}'
+    for classes, truth in (('{"0": "sky", "1": "ground"}', (85, 43)), (with_car, (43, 85))):
+        (source / "classes.json").write_text(classes)  # the same names, another numbering; others
+        scores = json.loads((evaluate(config) / "metrics.json").read_text())
+        assert tuple(np.sum(scores["confusion_matrix"], axis=1) / 3) == truth
 
 
 def test_submission_scores_the_same_in_cityscapes_scripts(tree, tmp_path, monkeypatch):
@@ -350,6 +375,9 @@ def test_a_run_is_named_by_its_file_too_and_by_the_older_flag(sky_run, on_record
         ({"multi_scale": (0.0,)}, "above 0"),
         ({"window": (64, 64)}, "larger than the view"),
         ({"bootstrap": -1}, "count from 0"),
+        ({"name": ".."}, "--name ..: give the name of a folder"),
+        ({"name": ".", "compare": ("other",)}, "--name .: give the name of a folder"),
+        ({"name": "../..", "compare": ("other",)}, "--name ../..: give the name of a folder"),
         ({"records": "nowhere"}, "no dataset.json"),
     ],
 )
@@ -384,6 +412,13 @@ def test_names_tell_the_options(tmp_path):
     config = EvaluateConfig(model=tmp_path, source=tmp_path / "city", window=(32, 64))
     assert evaluation_name(config) == "city_val_window32x64"
     assert evaluation_name(EvaluateConfig(model=tmp_path, split="train")) == "train"
+    config = replace(config, overlap=0.5, backend="keras", encoding="binary1", layout="flat")
+    assert evaluation_name(config) == "city_val_flat_binary1_window32x64_overlap0.5_keras"
+    for records in (tmp_path / "data" / "other", Path("memory://data/other")):
+        config = EvaluateConfig(model=tmp_path, records=records, overlap=0.5, encoding="binary1")
+        assert evaluation_name(config) == "other_val"  # neither changes a figure here
+        config = replace(config, source=tmp_path / "city", protocol="records")
+        assert evaluation_name(config) == "city_other_val_binary1_records"
 
 
 def test_the_table_of_classes():

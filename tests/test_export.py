@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -159,6 +160,20 @@ def test_a_packaged_model_is_exported_by_its_name(tmp_path, monkeypatch, capsys)
         export(ExportConfig(model="skyline_drawn", format="onnx", precision="int8"))
     with pytest.raises(InputError, match="is an export itself"):
         export(ExportConfig(model=out, format="openvino"))
+
+
+def test_a_run_whose_records_are_gone_is_exported(run, tmp_path, monkeypatch, capsys, small_scenes):
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    shutil.copy(run / "model.keras", moved)
+    (moved / "config.json").write_text('{"records": "data/sky", "model": "tiny"}')
+    monkeypatch.chdir(tmp_path)
+    export(ExportConfig(model="moved", format="onnx", photos=1))
+    told = capsys.readouterr().out
+    assert "moved: its records (data/sky) are not there: drawn scenes stand for them\n" in told
+    assert "1 drawn scenes" in told
+    with pytest.raises(InputError, match=r"its records \(data/sky\) are not there"):
+        export(ExportConfig(model="moved", format="onnx", precision="int8"))
 
 
 def test_the_size_told_is_the_files_own(run, exported, capsys):

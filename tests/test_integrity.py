@@ -274,6 +274,9 @@ def test_a_manifest_in_another_charset_or_of_absurd_size(tmp_path, monkeypatch):
         ("splits", {"train": 5}),
         ("splits", {}),
         ("seed", "0"),
+        ("encoding", None),
+        ("encoding", [[0, "ground"], [1]]),
+        ("encoding", [[0, "ground"], [256, "sky"]]),
         ("surprise", 1),
     ],
 )

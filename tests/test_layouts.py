@@ -1,6 +1,8 @@
 import json
+import os
 import unicodedata
 import zipfile
+from pathlib import Path
 
 import drawn_trees as trees
 import numpy as np
@@ -82,6 +84,20 @@ def test_camvid(tmp_path):
     assert detect_layout(root) == "camvid"
     assert [pair.split for pair in pairs] == ["test", "train", "val"]
     assert guess_mask_encoding(pairs, "camvid") == guess_mask_encoding(pairs) == "camvid11"
+
+
+def test_splits_on_disks_of_their_own_are_all_found(tmp_path, monkeypatch):
+    """The roots of two file systems often have one number."""
+    root, stat = trees.camvid(tmp_path), Path.stat
+
+    def mounted(path, **options):
+        facts = list(stat(path, **options))[:10]
+        if path.parent == root:
+            facts[1:3] = 2, sum(path.name.encode())  # number and device
+        return os.stat_result(facts)
+
+    monkeypatch.setattr(Path, "stat", mounted)
+    assert [pair.split for pair in find_pairs(root)] == ["test", "train", "val"]
 
 
 def test_flat_without_splits_is_split_by_name(tmp_path):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skyseg_tf.images.png import decode_png, write_png
+from skyseg_tf.images import image_size
+from skyseg_tf.images.png import decode_png, png_exif, write_png
 
 
 def encoded(array, **options) -> bytes:
@@ -46,6 +47,15 @@ def test_every_truncation_and_every_flipped_byte_is_refused():
         damaged[i] ^= 0x55
         with pytest.raises(OSError, match=r"checksum|truncated|not a PNG"):
             decode_png(bytes(damaged))
+
+
+def test_a_file_that_ends_anywhere_has_no_exif_and_the_size_of_its_head(tmp_path):
+    """One that ended behind the head of its pixels was "Invalid argument", without a name."""
+    content, path = encoded(np.zeros((6, 7, 3), np.uint8)), tmp_path / "cut.png"
+    for cut in range(len(content)):
+        assert png_exif(io.BytesIO(content[:cut])) == b""
+    path.write_bytes(content[: content.index(b"IDAT") + 8])
+    assert image_size(path) == (6, 7)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

@@ -72,6 +72,7 @@ def test_settings_of_both_commands_come_back(tmp_path):
         ({"rgb_stats": []}, "rgb_stats"),
         ({"photos": {"train": "x"}}, "photos"),
         ({"layout": 3}, "layout"),
+        ({"encoding": [[0, "sky"], ["1", "ground"]]}, "encoding"),
         ({"splits": []}, "splits"),
         ({"splits": {"train": 5}}, "splits"),
     ],

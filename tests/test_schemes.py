@@ -17,10 +17,12 @@ from skyseg_tf.labels import (
     LABEL_ID,
     SCHEMES,
     class_id_table,
+    encoding_of_scheme,
     get_scheme,
     parse_scheme,
     read_classes,
     scheme_encoding,
+    stored_scheme,
 )
 from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.train import TrainConfig, train
@@ -109,6 +111,22 @@ def test_a_table_of_values_is_a_scheme_and_says_what_the_masks_hold(tmp_path):
     assert all(manifest.splits["train"].class_pixels)
     assert manifest.splits["train"].ignored_pixels
     assert scheme_encoding("sky") is None
+    table = scheme_encoding(file)
+    stored = stored_scheme(json.loads(json.dumps(scheme.as_dict())), None, "x")
+    assert encoding_of_scheme(stored, manifest.encoding) == table == manifest.encoding
+    assert read_manifest(tmp_path / "records").encoding == table
+    for other, encoding in ((stored, None), (stored, "idd7"), (stored, table[:2]),
+                            (SCHEMES["sky"], ((0, "not sky"), (1, "sky")))):  # fmt: skip
+        assert encoding_of_scheme(other, encoding) is None
+
+
+def test_not_sky_is_no_class_of_a_scheme_that_has_nothing_of_it():
+    """All of it would be ignored, and the sky's IoU its mere recall."""
+    for names in (("ground", "sky"), ("sky", "ground")):
+        scheme = parse_scheme({"classes": [{"name": name} for name in names]}, "x")
+        for encoding in ("binary1", ((0, "not sky"), (9, "sky"))):
+            with pytest.raises(InputError, match="none of them is what they call 'not sky'; put a"):
+                class_id_table(encoding, scheme)
 
 
 def test_common_words_stand_for_cityscapes_labels_unless_the_scheme_tells_them_apart(tmp_path):

@@ -27,8 +27,10 @@ from skyseg_tf.models import MODELS, Network, blocks, build_model
 from skyseg_tf.runs.folder import read_run_data, write_json
 from skyseg_tf.train import TrainConfig, main, train
 from skyseg_tf.training import loop as fitting
+from skyseg_tf.training import story
 from skyseg_tf.training.batches import make_batches
 from skyseg_tf.training.checkpoints import load_initial_weights
+from skyseg_tf.training.job import Job
 from skyseg_tf.training.settings_check import augment_of, check_flags
 from skyseg_tf.training.settle import with_network
 from tools.box import BoxConfig, box
@@ -118,6 +120,20 @@ def test_a_run_stands_alone_when_its_records_are_gone(run, records, tree, tmp_pa
     (alone / "dataset.json").write_text("{")
     with pytest.raises(InputError, match=r"dataset\.json: damaged, not JSON"):
         read_run_data(alone)
+
+
+def test_errors_pass_where_copies_of_extra_records_are_whole(records, tmp_path, monkeypatch):
+    """They were looked for at their URL, as a folder, and told to be missing."""
+    given = TrainConfig(
+        records=records, extra_records=(Path("s3://bucket/more"),), precision="float32",
+        run=tmp_path / "run",
+    )  # fmt: skip
+    job = Job(replace(given, extra_records=(records,)), read_manifest(records))
+    monkeypatch.setattr(story, "settle", lambda config: job)
+    monkeypatch.setattr(story, "check_step", lambda job: None)
+    monkeypatch.setattr(story, "_train_one", lambda *_: tf.reshape(tf.zeros(3), (2, 2)))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        train(given)
 
 
 def test_training_learns(run):

@@ -248,6 +248,21 @@ def test_repair_of_every_storage(storage, source, tmp_path):
     assert contents(out) == before
 
 
+def test_repair_reads_the_masks_as_they_were_read(tmp_path, capsys):
+    """By the table of values that the scheme was; the masks themselves tell nothing of it."""
+    scheme, source = tmp_path / "own.json", trees.flat(tmp_path / "flat", values=(0, 1))
+    scheme.write_text('{"0": "ground", "1": "sky"}')
+    folder = tmp_path / "r"
+    build(BuildConfig(out=folder, source=source, scheme=str(scheme), image_size=trees.SIZE,
+                      storage="uint8", shards=1, quiet=True))  # fmt: skip
+    before = contents(folder)
+    (folder / "train-00000-of-00001.tfrecord").write_bytes(b"torn")
+    with pytest.raises(SystemExit) as status:
+        main([str(folder), "--repair", "--source", str(source), "--quiet"])
+    assert status.value.code == 0, capsys.readouterr().err
+    assert contents(folder) == before
+
+
 def test_repair_refuses_another_source_and_a_broken_manifest(folder, source, tmp_path, capsys):
     other = shutil.copytree(source, tmp_path / "other")
     for seed in range(5):

@@ -1,6 +1,7 @@
 """What run folders tell: curves, scores under their protocols, worst photos. No Streamlit here."""
 
 import csv
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ from skyseg_tf.data.encodings import guess_mask_encoding
 from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.json_file import read_object
-from skyseg_tf.labels import stored_scheme
+from skyseg_tf.files.json_types import typed
+from skyseg_tf.labels import Encoding, check_encoding, stored_scheme
 from skyseg_tf.scoring.comparison import COMPARED, read_evaluation, read_scores
 from skyseg_tf.scoring.evaluation import RANKED_SHARE
 
@@ -161,7 +163,8 @@ class BadPhoto:
 def worst_photos(run: Path, evaluation: str, count: int) -> list[BadPhoto]:
     """The photos with the lowest IoU of sky, or mean IoU where the classes have no sky.
 
-    Photos with next to no sky, true and predicted together, are not ranked, as in the report.
+    Photos with next to no sky, true and predicted together, are not ranked, as in the report, nor
+    are those without a labeled pixel where the classes have no sky.
 
     Raises:
       InputError: no per_image.csv, or a damaged one.
@@ -183,6 +186,8 @@ def _place(row: dict[str, str]) -> tuple[tuple[float, float], BadPhoto] | None:
     name, wrong = row["name"], 1 - float(row["pixel_accuracy"])
     if "sky_iou" not in row:
         value = float(row["mean_iou"])
+        if math.isnan(value):  # wholly void
+            return None
         return (value, -wrong), BadPhoto(name, f"mean IoU {value:.3f}")
     true, predicted = float(row["sky_share"]), float(row["predicted_sky_share"])
     if true + predicted < RANKED_SHARE:
@@ -209,7 +214,9 @@ def samples_of_evaluation(run: Path, evaluation: str, names: list[str]) -> dict[
     settings = read_evaluation(run, evaluation).get("settings") or {}
     split, source = settings.get("split") or "val", settings.get("source")
     if source:
-        return _samples_of_tree(Path(source), settings.get("layout"), split, names)
+        path = run / "evaluation" / evaluation / "metrics.json"
+        encoding = typed(settings.get("encoding"), Encoding | None, path, "encoding")
+        return _samples_of_tree(Path(source), settings.get("layout"), encoding, split, names)
     records = settings.get("records") or _read_json(run / "config.json").get("records")
     manifest = Path(records) / "dataset.json" if records else None
     if manifest is None or not manifest.is_file():
@@ -222,11 +229,13 @@ def samples_of_evaluation(run: Path, evaluation: str, names: list[str]) -> dict[
 
 
 def _samples_of_tree(
-    source: Path, layout: str | None, split: str, names: list[str]
+    source: Path, layout: str | None, encoding: Encoding | None, split: str, names: list[str]
 ) -> dict[str, Sample]:
     try:
         pairs = [pair for pair in find_pairs(source, layout, [split]) if pair.mask]
-        encoding = guess_mask_encoding(pairs, layout, sample=5, strict=False)
+        if encoding is None:  # of an evaluation that does not tell it
+            encoding = guess_mask_encoding(pairs, layout, sample=5, strict=False)
+        check_encoding(encoding)
     except InputError:
         return {}
     wanted = set(names)

@@ -47,7 +47,7 @@ def show() -> None:
 def _sheet(run: Path, evaluation: str) -> None:
     photos = worst_photos(run, evaluation, _COUNT)
     if not photos:
-        st.info("No photo of this evaluation is ranked: none has enough sky, true or predicted.")
+        st.info("No photo of this evaluation is ranked: none has enough sky or any label.")
         return
     st.caption(
         f"{session.shown(read_protocol(run, evaluation))}. Photos with next to no sky, true or predicted, are left "

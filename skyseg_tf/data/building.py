@@ -15,7 +15,14 @@ from skyseg_tf.data.encodings import claimed_encoding
 from skyseg_tf.data.estimates import check_room
 from skyseg_tf.data.examples import STORAGES
 from skyseg_tf.data.identity import identity_of, kept_records, locked, source_sha256
-from skyseg_tf.data.manifest import MANIFEST, Manifest, Shard, Split, write_manifest
+from skyseg_tf.data.manifest import (
+    MANIFEST,
+    Manifest,
+    Shard,
+    Split,
+    tuples_again,
+    write_manifest,
+)
 from skyseg_tf.data.rgb_stats import RgbSums, read_rgb_stats, rgb_stats, write_rgb_stats
 from skyseg_tf.data.scan import detect_layout, source_root
 from skyseg_tf.data.settings import BuildConfig
@@ -184,10 +191,8 @@ def _manifest(
         )
     digests = {key: digest for note in first.values() for key, digest in note["source"].items()}
     facts = {key: value for key, value in identity.items() if not key.startswith("given_")}
-    facts["image_size"] = tuple(facts["image_size"])  # JSON has made a list of it
-    facts["scheme"] = scheme
     return Manifest(
-        **facts,
+        **(facts | tuples_again(facts) | {"scheme": scheme}),
         source_sha256=source_sha256(digests),
         image_depth=3,
         mask_depth=1,

@@ -23,6 +23,7 @@ from skyseg_tf.labels import (
     is_color,
     read_classes,
     single_channel,
+    value_names,
     values_of,
 )
 
@@ -127,7 +128,11 @@ def _layout_of(mask: str) -> str:
 
 
 def guess_mask_encoding(
-    pairs: list[Pair], layout: str | None = None, sample: int = 50, strict: bool = True
+    pairs: list[Pair],
+    layout: str | None = None,
+    sample: int = 50,
+    strict: bool = True,
+    of_scheme: Encoding | None = None,
 ) -> Encoding:
     """Says how a dataset's masks store classes: see `guess_encoding_of`.
 
@@ -137,6 +142,7 @@ def guess_mask_encoding(
       sample: how many masks are read, evenly spaced.
       strict: whether masks whose values belie their names are an error here, or left to those
         who decode them.
+      of_scheme: see `labels.encoding_of_scheme`.
 
     Returns:
       A key of labels.ENCODINGS, or a table of (value, Cityscapes label name).
@@ -150,7 +156,8 @@ def guess_mask_encoding(
         raise InputError("no masks to learn the encoding from; name a split that has masks")
     layout = layout or _layout_of(masks[0])
     usual = LAYOUTS[layout].encoding
-    return guess_encoding_of(masks, classes_file(masks[0], layout), usual, sample, strict)
+    classes = classes_file(masks[0], layout)
+    return guess_encoding_of(masks, classes, usual, sample, strict, of_scheme)
 
 
 def guess_encoding_of(
@@ -159,11 +166,14 @@ def guess_encoding_of(
     usual: str | None = None,
     sample: int = 50,
     strict: bool = True,
+    of_scheme: Encoding | None = None,
 ) -> Encoding:
     """Says how masks store classes.
 
     A classes.json counts first, then the file names, then what the layout usually holds; the
-    values of a sample of masks must agree with it, and decide where nothing is said.
+    values of a sample of masks must agree with it, and decide where nothing is said. A table that
+    the scheme was made of counts before all of these but a classes.json with the same names, of a
+    dataset that numbers them in another way.
 
     Args:
       masks: paths of at least one mask.
@@ -172,6 +182,7 @@ def guess_encoding_of(
       sample: how many masks are read, evenly spaced.
       strict: whether masks whose values belie what is said are an error here, or left to those
         who decode them.
+      of_scheme: that table, if the scheme was made of one.
 
     Returns:
       A key of labels.ENCODINGS, or a table of (value, Cityscapes label name).
@@ -188,12 +199,18 @@ def guess_encoding_of(
         read_mask(evenly(masks, sample)[0])  # says what is wrong with the first of them
         raise InputError(f"{masks[0]}: neither this mask nor the others can be read")
     claimed = read_classes(classes) if classes else next(iter(by_kind))
+    if of_scheme and not (classes and _names(claimed) == _names(of_scheme)):
+        claimed = of_scheme
     if claimed and strict:
         _refuse_strangers(seen, claimed)
     encoding = _agreed(seen, claimed, usual)
     if not claimed:
         _refuse_two_meanings(seen, encoding)
     return encoding
+
+
+def _names(encoding: Encoding) -> set[str]:
+    return set(value_names(encoding).values())
 
 
 def _refuse_two_meanings(seen: dict[str, set[int] | None], encoding: Encoding) -> None:
@@ -282,7 +299,7 @@ def _refuse_strangers(seen: dict[str, set[int] | None], claimed: Encoding) -> No
         if strange or (values is None) != is_color(claimed):
             what = f"the values {_some(strange)}" if strange else "another number of channels"
             raise InputError(
-                f"{path}: by its name or classes.json it holds {describe_encoding(claimed)}, but "
+                f"{path}: by its name, classes.json or scheme it holds {describe_encoding(claimed)}, but "
                 f"it has {what}; mend the mask or name its encoding"
             )
         if claimed == "labelIds" and (belied := belied_by(path, values)):

@@ -18,7 +18,7 @@ from skyseg_tf.files import MAX_PIXELS
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.places import place
 from skyseg_tf.images import write_aside
-from skyseg_tf.labels import SCHEMES, LabelScheme, stored_scheme
+from skyseg_tf.labels import SCHEMES, Encoding, LabelScheme, stored_scheme
 
 MANIFEST = "dataset.json"
 SCHEMA_VERSION = 2  # 1 named the scheme alone
@@ -79,7 +79,7 @@ class Manifest:
     rgb_stats: dict[str, float]
     seed: int
     layout: str
-    encoding: str
+    encoding: Encoding
     source_sha256: str
     splits: dict[str, Split]
     schema_version: int = SCHEMA_VERSION
@@ -172,6 +172,14 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
+def _is_encoding(value: object) -> bool:
+    return _is_text(value) or (
+        isinstance(value, list)
+        and all(isinstance(row, list) and len(row) == 2 for row in value)
+        and all(_is_count(number) and number < 256 and _is_text(name) for number, name in value)
+    )
+
+
 _Check = Callable[[Any], bool]
 _FIELDS: dict[str, tuple[_Check, str]] = {
     "scheme": (
@@ -190,7 +198,7 @@ _FIELDS: dict[str, tuple[_Check, str]] = {
     "rgb_stats": (lambda value: True, ""),  # by check_rgb_stats
     "seed": (_is_count, "a number from 0 on"),
     "layout": (_is_text, "a name"),
-    "encoding": (lambda value: isinstance(value, (str, list)), "a name or a table"),
+    "encoding": (_is_encoding, "a name, or a table of mask values and their names"),
     "source_sha256": (_is_text, "a digest"),
     "splits": (lambda value: isinstance(value, dict) and bool(value), "a table of splits"),
 }
@@ -259,10 +267,17 @@ def _parse(raw: dict, class_names: list[str] | None, where: str) -> Manifest:
     files = [shard.file for split in splits.values() for shard in split.shards]
     if len(set(files)) < len(files):
         raise InputError(f"{where}: names one file of records twice; build the records again")
-    size = tuple(raw["image_size"])
-    return Manifest(
-        **(raw | {"scheme": scheme, "rgb_stats": stats, "image_size": size, "splits": splits})
-    )
+    parsed = {"scheme": scheme, "rgb_stats": stats, "splits": splits}
+    return Manifest(**(raw | tuples_again(raw) | parsed))
+
+
+def tuples_again(raw: dict) -> dict:
+    """The fields of a manifest of whose tuples JSON has made lists."""
+    table = raw["encoding"]
+    return {
+        "image_size": tuple(raw["image_size"]),
+        "encoding": table if isinstance(table, str) else tuple(map(tuple, table)),
+    }
 
 
 def _parse_split(raw: object, num_classes: int, pixels: int, where: str) -> Split:

@@ -35,9 +35,11 @@ def _present(root: Path, folders: tuple[str, ...], layout: Layout) -> list[str]:
     there = {}
     for folder in folders:
         if has_folder(root, folder, layout):
-            path = _at(root, folder)
-            has_number = not is_remote(path) and path.is_dir()
-            there.setdefault(path.stat().st_ino if has_number else folder, folder)
+            path, identity = _at(root, folder), folder
+            if not is_remote(path) and path.is_dir():
+                facts = path.stat()
+                identity = facts.st_dev, facts.st_ino
+            there.setdefault(identity, folder)
     return list(there.values())
 
 

@@ -4,7 +4,6 @@ Only what is broken is written, each file aside; a shard takes its place only wh
 those that the manifest names by their SHA-256.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -96,15 +95,17 @@ def _write_shards(
 
 def _members(folder: Path, manifest: Manifest, root: Path) -> dict[str, list[dict]]:
     """The photos of each shard, by its file; see building, which deals them out in this order."""
-    known = manifest.encoding if isinstance(manifest.encoding, str) else None
     infos = extract_cityscape_data_info(
-        root, layout=manifest.layout, encoding=known, frames=manifest.frames, seed=manifest.seed
+        root,
+        layout=manifest.layout,
+        encoding=manifest.encoding,
+        frames=manifest.frames,
+        seed=manifest.seed,
     )
-    encoding = json.loads(json.dumps(infos[0]["encoding"]))  # as the manifest was read
     members = {}
     for name, split in manifest.splits.items():
         of_split = [info for info in infos if info["split"] == name]
-        if len(of_split) != split.count or encoding != manifest.encoding:
+        if len(of_split) != split.count:
             raise InputError(
                 f"{root}: not what {folder} was built from: {len(of_split)} photos of the split "
                 f"'{name}', where the records have {split.count}; give the same --source as `build`"

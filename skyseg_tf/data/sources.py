@@ -35,7 +35,7 @@ def extract_cityscape_data_info(
     *,
     scheme: str | Path = "sky",
     layout: str | None = None,
-    encoding: str | None = None,
+    encoding: Encoding | None = None,
     frames: int = 1,
     seed: int = 0,
 ) -> list[dict]:
@@ -46,8 +46,8 @@ def extract_cityscape_data_info(
       split: "train", "val" or "test"; None: all splits that have masks.
       scheme: see labels.get_scheme.
       layout: key of layouts.LAYOUTS; None: detected.
-      encoding: key of labels.ENCODINGS; None: what the scheme's file says of mask values, else
-        found by the masks' values.
+      encoding: key of labels.ENCODINGS, or a table of (value, name); None: what the scheme's file
+        says of mask values, else found by the masks' values.
       frames: T > 1 adds the T - 1 frames before each photo.
       seed: of the shuffle. The order depends on it and on the names alone, so it stays when
         the tree is moved or copied.
@@ -77,7 +77,7 @@ def labeled_photos(
     *,
     scheme: str | Path,
     layout: str | None,
-    encoding: str | None,
+    encoding: Encoding | None,
     frames: int,
     seed: int,
 ) -> list[dict]:

@@ -172,11 +172,16 @@ def _is_older_export(folder: Path, form: Format) -> bool:
 def _records(
     config: ExportConfig, settings: dict, keras_runtime: Runtime
 ) -> tuple[Path, Manifest] | tuple[None, None]:
-    """The records to take photos from; none for a model that names none, but for int8."""
+    """The records to take photos from; none, but for int8, where the model's own are not there."""
     given = config.records or settings.get("records")
-    if not given and config.precision != "int8":
+    is_there = bool(given) and Path(given).is_dir()
+    if not (is_there or config.records or config.precision == "int8"):
+        if given:
+            print(
+                f"{config.model}: its records ({given}) are not there: drawn scenes stand for them"
+            )
         return None, None
-    if not given or not Path(given).is_dir():
+    if not is_there:
         raise InputError(
             f"{config.model}: its records ({given or 'it names none'}) are not there; give the "
             "photos to compare on with --records DIR"

@@ -132,7 +132,7 @@ def find_chunk(file: BinaryIO, wanted: bytes) -> bytes | None:
                 return file.read(min(length, _MOST))
             step = 12 + length
             if kind == b"IDAT" and first:  # of hundreds, as a rule of one length but for the last
-                last = (end - 13 - start) // step * step
+                last = max(0, (end - 13 - start) // step * step)  # 0: cut off in this one
                 step = last if _read_at(file, start + last + 4, 4) == b"IDAT" else step
             start += step or 12 + length
         return None

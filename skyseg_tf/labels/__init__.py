@@ -28,6 +28,7 @@ from skyseg_tf.labels.encodings import (
     values_of,
 )
 from skyseg_tf.labels.own_files import (
+    encoding_of_scheme,
     get_scheme,
     parse_scheme,
     read_classes,
@@ -61,6 +62,7 @@ __all__ = [
     "class_ids",
     "decode_mask",
     "describe_encoding",
+    "encoding_of_scheme",
     "get_scheme",
     "guess_encoding",
     "is_color",

@@ -154,7 +154,7 @@ def class_id_table(encoding: Encoding, scheme: LabelScheme) -> np.ndarray:
 
     Raises:
       InputError: the scheme divides what the masks do not, as all schemes but sky divide the "not
-        sky" of binary masks.
+        sky" of binary masks; or it has nothing of that, so that only the sky would count.
     """
     classes = {name: i for i, names in enumerate(scheme.members) for name in names}
     names = value_names(encoding)
@@ -177,6 +177,12 @@ def class_id_table(encoding: Encoding, scheme: LabelScheme) -> np.ndarray:
                 f"masks of {describe_encoding(encoding)} cannot give the classes of scheme "
                 f"'{scheme.name}': it divides what they call '{name}'; use another --scheme, such "
                 "as sky"
+            )
+        if ids == {IGNORE} and name == "not sky":
+            raise InputError(
+                f"masks of {describe_encoding(encoding)} cannot give the classes of scheme "
+                f"'{scheme.name}': none of them is what they call '{name}'; put a classes.json with "
+                "their values beside the masks' folder"
             )
         table[value] = ids.pop()
     return table

@@ -36,9 +36,9 @@ def get_scheme(given: str | Path) -> LabelScheme:
     content = _read_table(path)
     if "classes" in content:
         return parse_scheme(content, path, path.stem)
-    words = [name for _, name in read_classes(path) if label_of(name) != "unlabeled"]
     given_names = {normal(str(name)): str(name) for name in content.values()}
-    classes = [{"name": given_names[word], "labels": [word]} for word in dict.fromkeys(words)]
+    words = _counted_words(read_classes(path))
+    classes = [{"name": given_names[word], "labels": [word]} for word in words]
     return parse_scheme({"classes": classes}, path, path.stem)
 
 
@@ -47,6 +47,28 @@ def scheme_encoding(given: str | Path) -> Encoding | None:
     if str(given) in SCHEMES or "classes" in _read_table(given):
         return None
     return read_classes(given)
+
+
+def encoding_of_scheme(scheme: LabelScheme, encoding: Encoding | None) -> Encoding | None:
+    """What a stored scheme says of the masks, where it was made of a table of their values.
+
+    Args:
+      scheme: of records.
+      encoding: by which the masks of these records were read; None where that is not known.
+
+    Returns:
+      That table; None for a scheme of classes alone, whose masks may be of any encoding.
+    """
+    if encoding is None or isinstance(encoding, str) or scheme in SCHEMES.values():
+        return None
+    words = _counted_words(encoding)
+    of_table = _members([[word] for word in words], words, scheme.name)
+    return encoding if scheme.members == of_table else None
+
+
+def _counted_words(table: tuple[tuple[int, str], ...]) -> list[str]:
+    """The names in a table of mask values, each once, without those that are ignored."""
+    return list(dict.fromkeys(name for _, name in table if label_of(name) != "unlabeled"))
 
 
 def parse_scheme(content: object, where: str | Path, name: str = "own") -> LabelScheme:

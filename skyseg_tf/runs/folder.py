@@ -32,7 +32,7 @@ from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.json_types import typed
 from skyseg_tf.files.locks import lock
 from skyseg_tf.images import remove_left, write_aside
-from skyseg_tf.labels import LabelScheme, stored_scheme
+from skyseg_tf.labels import Encoding, LabelScheme, stored_scheme
 
 _PACKAGES = ("skyseg_tf", "tensorflow", "keras", "numpy", "jax", "opencv-python-headless", "pillow")
 
@@ -117,8 +117,8 @@ class RunData:
     """What a run was trained on, so that the run stands alone when its records are gone.
 
     Attributes:
-      scheme, image_size, frames, rgb_stats, layout, source_sha256: of the records'
-        manifest, see data.records.Manifest.
+      scheme, image_size, frames, rgb_stats, layout, source_sha256, encoding: of the records'
+        manifest, see data.records.Manifest; older runs do not tell the encoding.
       photos: by split, how many.
       records_sha256: of the content of all records, those mixed in included.
       long_side: to which photos are shrunk for prediction, in pixels; 0 for that of image_size.
@@ -132,6 +132,7 @@ class RunData:
     source_sha256: str
     photos: dict[str, int]
     records_sha256: str = ""
+    encoding: Encoding | None = None
     long_side: int = 0
 
     @staticmethod

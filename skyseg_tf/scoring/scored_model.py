@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.labels import SCHEMES, LabelScheme
+from skyseg_tf.labels import SCHEMES, Encoding, LabelScheme, encoding_of_scheme
 from skyseg_tf.masking.runtime import Runtime, load_runtime
 from skyseg_tf.models import MODELS
 from skyseg_tf.runs.folder import read_json, read_run_data
@@ -28,6 +28,7 @@ class ScoredModel:
         `skyseg predict` does.
       divisor: of the heights and widths that the network takes.
       records: those it was trained on, or that are named; None where neither is known.
+      encoding: see labels.encoding_of_scheme.
     """
 
     runtime: Runtime
@@ -37,6 +38,7 @@ class ScoredModel:
     size: tuple[int, int] | None
     divisor: int
     records: Path | None
+    encoding: Encoding | None
 
 
 def protocol_of(config: EvaluateConfig) -> str:
@@ -83,7 +85,8 @@ def scored_model(config: EvaluateConfig, few: bool = False) -> ScoredModel:
     if runtime.network is not None:  # a run's own file takes what its network takes, no more
         divisor = MODELS[network].divisor if network in MODELS else 1
     size, records = size and tuple(size), records and Path(records)
-    return ScoredModel(runtime, network, scheme, protocol, size, divisor, records)
+    encoding = encoding_of_scheme(scheme, data.encoding if data else None)
+    return ScoredModel(runtime, network, scheme, protocol, size, divisor, records, encoding)
 
 
 def _check_classes(

@@ -41,7 +41,7 @@ class EvaluateConfig:
     scores, with photos squeezed to the records' size and masks not refined."""
     split: Annotated[str, DATA, Parameter(choices=("train", "val", "test"))] = "val"
     """Split of the dataset to score."""
-    name: Annotated[str | None, RESULT, default_is("made of source, split and options")] = None
+    name: Annotated[str | None, RESULT, default_is("made of data, split and options")] = None
     """Name of the folder for the results. It lies in RUN/evaluation; for a model file in
     FILE.evaluation; for a packaged model in runs/evaluation/<model>."""
     image_size: Annotated[tuple[int, int] | None, NETWORK, default_is("as skyseg predict does")] = (
@@ -72,7 +72,7 @@ class EvaluateConfig:
     backend: Annotated[str | None, NETWORK, choices(BACKENDS), default_is("as skyseg predict")] = (
         None
     )
-    """Runtime that computes the network. For a run with --protocol records it is always keras."""
+    """Runtime that computes the network. For a run with --protocol records it is keras unless given."""
     records: Annotated[Path | None, DATA, default_is("the run's")] = None
     """Records to score on, or their URL; from a URL they are copied into --data first."""
     data: Annotated[Path, DATA] = Path("data")

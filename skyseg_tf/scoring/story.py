@@ -24,7 +24,7 @@ from skyseg_tf.data.scan import find_pairs, source_root
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.room import check_memory, check_picture_size, largest_size
 from skyseg_tf.images import check_folder
-from skyseg_tf.labels import check_encoding
+from skyseg_tf.labels import Encoding, check_encoding
 from skyseg_tf.masking.prediction import predict_image
 from skyseg_tf.masking.runtime import FEW_PHOTOS, Runtime
 from skyseg_tf.masking.views import Views
@@ -59,10 +59,10 @@ def evaluate(config: EvaluateConfig) -> Path:
     # ------------------------------------------------- what is asked, and of what
     name = config.name or evaluation_name(config)
     folder = evaluations_of(config.model) / name
+    _check(config)
     if config.compare:
         print(compare_evaluations([config.model, *config.compare], name))
         return folder
-    _check(config)
     check_folder(folder)
     if config.records:
         copied = local_records(config.records, config.data, config.quiet)
@@ -73,10 +73,13 @@ def evaluate(config: EvaluateConfig) -> Path:
         facts.size, config.multi_scale, config.flip, config.window, config.overlap, facts.divisor
     )
     _check_views(facts.runtime, views.at(facts.runtime.size_for(*_LANDSCAPE)))
+    if pairs is not None:
+        config = replace(config, encoding=_find_encoding(config, facts, pairs))
     photos, count = find_photos(config, facts, pairs)
 
     # ------------------------------------------------------- one photo at a time
-    scored = _score(config, facts, views, photos, count)
+    photos = tqdm(photos, name, count, unit="photo", disable=config.quiet)
+    scored = _score(config, facts, views, photos)
 
     # ----------------------------------------------------------------- results
     if config.submission:
@@ -95,15 +98,20 @@ def evaluate(config: EvaluateConfig) -> Path:
 
 def evaluation_name(config: EvaluateConfig) -> str:
     """The default name: data, split, and every option that changes the figures."""
-    parts = [config.source.resolve().name] if config.source else []
+    parts = [data.resolve().name for data in (config.source, config.records) if data]
     parts.append(config.split)
+    if config.source:
+        parts += filter(None, (config.layout, config.encoding))
     if config.image_size:
         parts.append("{}x{}".format(*config.image_size))
     if config.multi_scale != (1.0,):
         parts.append("scales" + "-".join(f"{scale:g}" for scale in config.multi_scale))
     if config.window:
         parts.append("window{}x{}".format(*config.window))
+        if config.overlap != EvaluateConfig.overlap:
+            parts.append(f"overlap{config.overlap:g}")
     parts += ["flip"] * config.flip
+    parts += filter(None, [config.backend])
     if config.source and protocol_of(config) == "records":
         return "_".join([*parts, "records"])
     return "_".join(parts + ["unrefined"] * (config.source is not None and not config.refine))
@@ -116,7 +124,7 @@ def _check(config: EvaluateConfig) -> None:
                 raise InputError(f"--{flag} needs --source: records have a size of their own")
     if config.bootstrap < 0 or config.worst < 0:
         raise InputError("--bootstrap and --worst count from 0")
-    if config.name and Path(config.name).name != config.name:
+    if config.name and (Path(config.name).name != config.name or config.name == ".."):
         raise InputError(f"--name {config.name}: give the name of a folder, without a path")
 
 
@@ -168,18 +176,30 @@ def find_labeled(config: EvaluateConfig) -> list[Pair]:
     return labeled
 
 
+def _find_encoding(
+    config: EvaluateConfig, facts: ScoredModel, pairs: list[Pair]
+) -> Encoding | None:
+    """How the masks store classes; None where no photo has one."""
+    encoding = config.encoding
+    if not encoding and any(pair.mask for pair in pairs):
+        encoding = guess_mask_encoding(pairs, config.layout, of_scheme=facts.encoding)
+    if encoding:
+        check_encoding(encoding)
+    return encoding
+
+
 def find_photos(
     config: EvaluateConfig, facts: ScoredModel, pairs: list[Pair] | None
 ) -> tuple[Iterator[LabeledPhoto], int]:
     """The photos to score, and their number.
 
     Args:
-      config: see EvaluateConfig.
+      config: see EvaluateConfig; its encoding is known where pairs have masks.
       facts: of the model.
       pairs: of `find_labeled`; None for records.
 
     Raises:
-      InputError: no such records, or masks of an encoding that is not known.
+      InputError: no such records.
     """
     if pairs is None:
         if facts.records is None:
@@ -191,12 +211,7 @@ def find_photos(
             )
         photos = photos_of_records(facts.records, config.split)
         return photos, read_manifest(facts.records).splits[config.split].count
-    labeled, encoding = [pair for pair in pairs if pair.mask], config.encoding
-    if labeled and not encoding:
-        encoding = guess_mask_encoding(labeled, config.layout)
-    if encoding:
-        check_encoding(encoding)
-    return photos_of_pairs(pairs, encoding, facts.scheme, facts.runtime.frames), len(pairs)
+    return photos_of_pairs(pairs, config.encoding, facts.scheme, facts.runtime.frames), len(pairs)
 
 
 # --- the scores ---
@@ -211,16 +226,11 @@ class _Scored(NamedTuple):
 
 
 def _score(
-    config: EvaluateConfig,
-    facts: ScoredModel,
-    views: Views,
-    photos: Iterable[LabeledPhoto],
-    count: int,
+    config: EvaluateConfig, facts: ScoredModel, views: Views, photos: Iterable[LabeledPhoto]
 ) -> _Scored:
     """Predicts photo after photo, writes the submission's masks, and counts where there is truth."""
     images, worst, truth = [], [], hashlib.sha256()
-    name = config.name or evaluation_name(config)
-    for photo in tqdm(photos, total=count, desc=name, unit="photo", disable=config.quiet):
+    for photo in photos:
         prediction = predict_image(
             facts.runtime, photo.image, views, refined=_is_refined(config, facts)
         )

@@ -69,7 +69,7 @@ def train_settled(config: TrainConfig, on_epoch: OnEpoch = lambda row: None) -> 
         with (
             telling_lost_processes(job.settings),
             telling_device_errors(job.settings),
-            naming_damage(job.records, *config.extra_records),
+            naming_damage(job.records, *job.settings.extra_records),
         ):
             if job.settings.find_lr:
                 return find_learning_rate(job)
