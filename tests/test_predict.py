@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -187,10 +188,17 @@ def test_models_of_many_classes(photos, tmp_path):
     color = read(out / "a.png")
     assert (color[:70] == SCHEMES["cityscapes19"].colors[10]).all()
     assert (color[100:] == SCHEMES["cityscapes19"].colors[0]).all()
+    with pytest.raises(
+        InputError, match=r"threshold 0\.7: of the classes of blue the most probable"
+    ):
+        predict(replace(config, threshold=0.7, refine=False))
+    assert predict(replace(config, threshold=0.7)) == 0
     skyless = blue_model(tmp_path / "t.onnx", scheme="streets11", long_side=128)
     config = PredictConfig((f"{photos}/a.jpg",), out=out, model=str(skyless))
     with pytest.raises(InputError, match="knows no sky"):
         predict(config)
+    with pytest.raises(InputError, match="the most probable wins; leave it out"):
+        predict(replace(config, threshold=0.7, format="color"))
 
 
 def test_ids_are_enlarged_as_probabilities(tmp_path):

@@ -251,6 +251,23 @@ def test_class_ids_are_exact(tmp_path):
         assert agreement(np.where(ids == 23, 255, 0), truths(3)) > 0.99
 
 
+def test_the_sky_of_several_classes_is_counted_where_it_is_drawn(tmp_path):
+    """The sky is the most probable class of all frames, at less than a half."""
+    source, shares = write_clip(tmp_path / "clip.mp4", 3), np.full(19, 0.55 / 18, np.float32)
+    shares[10] = 0.45
+    runtime = make_runtime(
+        lambda images: np.broadcast_to(shares, (*images.shape[:3], 19)),
+        scheme=SCHEMES["cityscapes19"],
+    )
+    assert run(source, tmp_path / "o.mp4", runtime).without_sky == 0
+    report = run(source, tmp_path / "m.mp4", runtime, format="mask")
+    assert report.without_sky == 3
+    assert not read_clip(tmp_path / "m.mp4", "gray")[0].any()
+    assert run(source, tmp_path / "n.mp4", runtime, format="mask", threshold=0.4).without_sky == 0
+    with pytest.raises(InputError, match=r"threshold 0\.4: of the classes of drawn the most"):
+        run(source, tmp_path / "c.mp4", runtime, threshold=0.4)
+
+
 @pytest.mark.parametrize(
     ("name", "decoder"), [("a.mov", None), ("a.mkv", None), ("a.webm", "libvpx-vp9"), ("a", None)]
 )

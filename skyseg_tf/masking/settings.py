@@ -88,7 +88,8 @@ class PredictConfig:
     """Runtime that computes the network. How long it takes to load counts in the choice of the
     fastest."""
     threshold: Annotated[float | None, NETWORK, default_is("the model's own")] = None
-    """Probability, 0 to 1, from which a pixel counts as sky."""
+    """Probability, 0 to 1, from which a pixel counts as sky. Of several classes it decides where
+    edges are refined and in videos of masks; elsewhere the most probable class wins."""
     refine: Annotated[bool, NETWORK] = True
     """Fit the edges of the mask to the full-size photo, down to branches and wires; not for videos."""
     batch_size: Annotated[int, NETWORK] = 1
