@@ -180,6 +180,14 @@ WRONG_INPUT = [
         ("export", "--model", "a", "--format", "onnx", "--out", "az://b/a"),
         "--out az://b/a: takes a path of this machine",
     ),
+    (
+        ("flatten", "--source", "s3://b/a", "--out", "flat"),
+        "--source s3://b/a: takes a path of this",
+    ),
+    (
+        ("flatten", "--source", "a", "--out", "s3://b/flat"),
+        "--out s3://b/flat: takes a path of this",
+    ),
     (("verify", "s3://b/records"), "records s3://b/records: takes a path of this machine, no URL"),
     (
         ("predict", "rtsp://nowhere/a", "--out", "s3://b/masks"),
