@@ -1,6 +1,7 @@
 """A command's flags: a dataclass in, its values out; slips of the keyboard are told in one line."""
 
 import inspect
+import math
 import os
 import re
 import shlex
@@ -148,8 +149,8 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
     except CycloptsError as error:
         raise InputError(_in_one_line(error, app, given, argv)) from None
     _refuse_swallowed(given, argv, _flags(app))
-    for argument in given:  # cyclopts reads the word none as None, and rounds
-        if argument.value is None or _was_rounded(argument):
+    for argument in given:  # cyclopts reads the word none as None, takes nan and inf, and rounds
+        if argument.value is None or _is_no_number(argument) or _was_rounded(argument):
             values = [token.value for token in argument.tokens]
             raise InputError(_wrong_value(argument.tokens[0].keyword, argument, values))
         _refuse_urls(config, argument)
@@ -174,6 +175,12 @@ def _at_home(word: str) -> str:
     """A word with the folder that its ~ stands for: shells leave that of --out=~/x as it is."""
     flag, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
     return f"{flag}{equals}{os.path.expanduser(value)}"
+
+
+def _is_no_number(argument: Argument) -> bool:
+    """Whether a number is NaN or infinite, which no setting can be."""
+    values = argument.value if isinstance(argument.value, tuple) else (argument.value,)
+    return any(isinstance(value, float) and not math.isfinite(value) for value in values)
 
 
 def _was_rounded(argument: Argument) -> bool:
