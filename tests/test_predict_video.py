@@ -1,4 +1,6 @@
+import errno
 import importlib
+import os
 import re
 import signal
 import socket
@@ -503,6 +505,27 @@ def test_several_videos_one_of_them_broken(tmp_path, capsys):
     assert "c.mp4: not a readable video" in err
     with pytest.raises(InputError, match="several videos would be written as"):
         predict_videos(VideoConfig(out=str(tmp_path / "x.mp4")), sources, make_runtime())
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC])
+def test_several_videos_of_which_one_may_not_be_read(tmp_path, capsys, monkeypatch, number):
+    sources = [str(write_clip(tmp_path / f"{name}.mp4", 3)) for name in "abc"]
+    reader = module.VideoReader
+
+    def read(source, **options):
+        if source == sources[1]:
+            raise OSError(number, os.strerror(number), source)
+        return reader(source, **options)
+
+    monkeypatch.setattr(module, "VideoReader", read)
+    config = VideoConfig(out=str(tmp_path / "out"), quiet=True)
+    if number == errno.ENOSPC:  # concerns all
+        with pytest.raises(OSError, match="No space left"):
+            predict_videos(config, sources, make_runtime())
+        return
+    assert predict_videos(config, sources, make_runtime()) == 1
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.mp4", "c.mp4"]
+    assert f"not done: [Errno 13] Permission denied: '{sources[1]}'" in capsys.readouterr().err
 
 
 def test_the_command_knows_videos_by_their_names(tmp_path, monkeypatch, capsys):

@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from skyseg_tf.errors import InputError, Stuck
+from skyseg_tf.files import is_of_disk
 from skyseg_tf.images import write_aside
 from skyseg_tf.masking.prediction import check_threshold
 from skyseg_tf.masking.runtime import Runtime
@@ -206,6 +207,7 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
 
     Raises:
       InputError: several videos for one output, or the only one could not be done.
+      OSError: a full or failing disk.
     """
     targets = [find_target(config, source)[0] for source in sources]
     if len(set(targets)) < len(targets):
@@ -214,8 +216,8 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
     for source in sources:
         try:
             report = predict_video(config, source, runtime)
-        except (InputError, FileNotFoundError) as error:
-            if len(sources) == 1:
+        except (InputError, OSError) as error:
+            if len(sources) == 1 or is_of_disk(error):
                 raise
             name = without_password(str(source))
             failures.append(f"{name}: {error}" * (name not in str(error)) or error)
