@@ -89,6 +89,19 @@ def test_globs_and_names(photos, model):
     ]
 
 
+def test_a_photo_by_two_names_is_one(photos, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    for first in ("./photos/a.jpg", str(photos / "a.jpg"), "photos/b/../a.jpg"):
+        for kind in ("csv", "mask"):
+            jobs = find_jobs(PredictConfig((first, "photos"), format=kind))
+            assert len(jobs) == 4
+            assert jobs[0].source == first
+    os.symlink(
+        "a.jpg", "photos/link.jpg"
+    )  # the tool that needs the masks looks for one by its name
+    assert len(find_jobs(PredictConfig(("photos",)))) == 5
+
+
 def test_clashes_are_refused_before_anything_is_written(photos, model, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(InputError, match="would both be written as"):
