@@ -148,7 +148,7 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
         parsed = app(argv, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise InputError(_in_one_line(error, app, given, argv)) from None
-    _refuse_swallowed(given, argv, _flags(app))
+    _refuse_swallowed(given, argv, flags_of(app))
     for argument in given:  # cyclopts reads the word none as None, takes nan and inf, and rounds
         if argument.value is None or _is_no_number(argument) or _was_rounded(argument):
             values = [token.value for token in argument.tokens]
@@ -199,11 +199,6 @@ def _asks_for_help(argv: Sequence[str]) -> bool:
     return "--help" in typed or "-h" in typed
 
 
-def flags_of(config: type) -> list[str]:
-    """The flags of a command, such as "--image-size"; of a switch also its --no- twin."""
-    return ["--help", *_flags(command_app(config, "skyseg"))]
-
-
 def completion(shell: str, commands: Mapping[str, tuple[type, str]]) -> str:
     """The script that completes `skyseg` in a shell: verbs, their flags, and values of few choices.
 
@@ -229,7 +224,8 @@ def completion(shell: str, commands: Mapping[str, tuple[type, str]]) -> str:
     return root.generate_completion(shell=shell)
 
 
-def _flags(app: App) -> list[str]:
+def flags_of(app: App) -> list[str]:
+    """The flags of a `command_app`, such as "--image-size"; of a switch also its --no- twin."""
     arguments = app.assemble_argument_collection(parse_docstring=False)
     flags = [a for a in arguments if a.parse and a.index is None and a.name.startswith("-")]
     return [name for argument in flags for name in argument.names]
@@ -247,7 +243,7 @@ def _refuse_swallowed(given: list[Argument], argv: Sequence[str], flags: Collect
 
 
 def _in_one_line(error: CycloptsError, app: App, given: list[Argument], argv: Sequence[str]) -> str:
-    flags = _flags(app)
+    flags = flags_of(app)
     match error:
         case UnknownOptionError():
             return _unknown(error.token.keyword or error.token.value, flags)
