@@ -7,7 +7,9 @@ weights and photos in each row. Weights come from --run (a run of that network);
 network is trained for --train-seconds on scenes that are drawn here: int8 needs weights and batch
 statistics that have settled to mean anything. Rounds are interleaved, so that a busy moment of the
 machine hits all rows alike; ms is the median over all rounds, agreement the share of pixels with
-the class that Keras gives in float32. PyTorch (another Python, --torch-python) is never a
+the class that Keras gives in float32. The last comparison of a network and size is with the peak:
+the time its multiplications and additions would take at the rate of a large matrix product on the
+same cores, measured in the same rounds. PyTorch (another Python, --torch-python) is never a
 dependency: without it its rows are left out.
 """
 
@@ -30,6 +32,7 @@ import numpy as np
 import tensorflow as tf
 from compare import Peer, Row, report
 from keras import layers
+from networks import count_gmacs
 
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.console.cli import one_line_errors
@@ -49,6 +52,7 @@ from skyseg_tf.runs.folder import make_saved_model
 
 ROUNDS = 5
 TARGET_RATIO, TARGET_AGREEMENT = 6.0, 0.995
+PEAK_SIDE = 2048  # of the matrices whose product shows what the cores can do
 SCRIPT = Path(__file__).with_name("torch_peer.py")
 
 
@@ -247,6 +251,22 @@ def torch_rows(peer: Peer, folder: Path) -> list[Side]:
     return rows
 
 
+def peak_side(model: keras.Model, size: tuple[int, int]) -> Side:
+    """The network's multiplications and additions, as fast as a matrix product does them."""
+    share = count_gmacs(model, size) * 1e9 / PEAK_SIDE**3
+    matrix = np.ones((PEAK_SIDE, PEAK_SIDE), np.float32)
+
+    def measure(seconds: float) -> list[float]:
+        times, end = [], time.perf_counter() + seconds
+        while not times or time.perf_counter() < end:
+            start = time.perf_counter()
+            matrix @ matrix
+            times.append((time.perf_counter() - start) * 1e3 * share)
+        return times
+
+    return Side("peak of the cores", measure, np.empty(0))
+
+
 # --- the measurement ---
 
 
@@ -276,8 +296,9 @@ def compare(
             np.save(given[1], photos)
             peer = Peer(arguments.torch_python, SCRIPT, name, *given, folder, threads)
             rows += torch_rows(stack.enter_context(peer), folder)
+        peak = peak_side(model, size)
         for _ in range(ROUNDS):
-            for each in rows:
+            for each in (*rows, peak):
                 time.sleep(0.2)  # idle threads of the row before spin for a while
                 times = each.measure(arguments.seconds / ROUNDS)
                 each.times += times
@@ -290,7 +311,7 @@ def compare(
         for each in rows
     ]
     print_table(name, size, results)
-    return list(comparisons(name, size, rows, results))
+    return list(comparisons(name, size, [*rows, peak], results))
 
 
 def stands_for_us(result: dict) -> bool:
@@ -300,14 +321,14 @@ def stands_for_us(result: dict) -> bool:
 
 
 def comparisons(name: str, size, sides: list[Side], results: list[dict]) -> Iterator[Row]:
-    """The fastest of ours that agrees, beside PyTorch."""
+    """The fastest of ours that agrees, beside PyTorch and the peak of the cores."""
     names = {result["row"] for result in results if stands_for_us(result)}
     ours = (side for side in sides if side.name in names)
     best = min(ours, key=lambda side: statistics.median(side.rounds))
+    aims = {"PyTorch eager": TARGET_RATIO, "peak of the cores": 0.0}
     for side in sides:
-        if side.name.startswith("PyTorch"):
-            wanted = TARGET_RATIO if side.name == "PyTorch eager" else 1.0
-            what = f"{name}, {size[0]}x{size[1]}"
+        if side.name.startswith("PyTorch") or side.name in aims:
+            what, wanted = f"{name}, {size[0]}x{size[1]}", aims.get(side.name, 1.0)
             yield Row(what, "ms", best.name, side.name, best.rounds, side.rounds, wanted)
 
 
@@ -332,7 +353,7 @@ def print_table(name: str, size, results: list[dict]) -> None:
 def main() -> None:
     """Prints one table per network and size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=Path, action="append", default=[], help="trained weights")
+    parser.add_argument("--run", type=Path, action="append", default=[], help="trained network")
     parser.add_argument("--model", default="skyline_lite0", help="the network beside BiSeNetV2")
     parser.add_argument("--only", help="one network instead of both")
     parser.add_argument("--size", type=int, nargs=2, action="append", help="height width")
@@ -351,12 +372,13 @@ def main() -> None:
     runs = {}
     for run in arguments.run:
         settings = json.loads((run / "config.json").read_text())
-        runs[settings["model"]] = run, Path(settings["records"])
+        told = settings.get("records")  # a packaged run has none
+        runs[settings["model"]] = run, Path(told) if told else None
     results = []
     with TemporaryDirectory() as folder:
         drawn = Path(folder) / "records"
         names = [arguments.only] if arguments.only else ["bisenetv2", arguments.model]
-        if not arguments.records and any(name not in runs for name in names):
+        if not all(arguments.records or runs.get(name, (None, None))[1] for name in names):
             tree = Path(folder) / "tree"
             write_scenes(tree, 64, size=(256, 512), seed=1)
             build(
@@ -365,7 +387,8 @@ def main() -> None:
                 )
             )
         for name in names:
-            run, records = runs.get(name, (None, arguments.records or drawn))
+            run, records = runs.get(name, (None, None))
+            records = arguments.records or records or drawn
             model = (
                 keras.models.load_model(run / "model.keras", compile=False)
                 if run

@@ -5,9 +5,11 @@
 
 Drawn scenes, as records (storage uint8) for ours and as PNG files of the same size for the peers,
 whose Python needs torch and OpenCV, and grain and array-record for grain's rows (see
-loader_peer.py). Every loader has both cores. They take turns, a few seconds each, in every round:
-the table has medians over the rounds, and the spread from the least to the most. Where others use the
-machine the milliseconds of CPU per image (of all threads and workers) say more than the rate.
+loader_peer.py). `same` has the transforms of the peers, as often and as strong; the presets are those
+of a training, of which `default` does far more. Every loader has both cores. They take turns, a few
+seconds each, in every round: the table has medians over the rounds, and the spread from the least to
+the most. Where others use the machine the milliseconds of CPU per image (of all threads and workers)
+say more than the rate.
 """
 
 import argparse
@@ -32,7 +34,8 @@ from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.console.cli import one_line_errors
 from skyseg_tf.data.augment.camera import make_augment
 from skyseg_tf.data.augment.mixing import make_mix
-from skyseg_tf.data.augment.settings import Classes
+from skyseg_tf.data.augment.presets import AUGMENTATIONS
+from skyseg_tf.data.augment.settings import Augmentation, Classes, Range
 from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.photos import photos_of_records
 from skyseg_tf.data.pipeline import make_dataset
@@ -42,7 +45,15 @@ SCRIPT = Path(__file__).with_name("loader_peer.py")
 WARM = 8
 CITYSCAPES = 2975  # photos of its train split
 Measure = Callable[[float], tuple[float, float]]  # seconds -> images per second, CPU ms per image
-PRESETS = ("none", "light", "default", "strong")
+SETTINGS = {name: AUGMENTATIONS[name] for name in ("none", "light", "default", "strong")}
+SETTINGS["same"] = Augmentation(
+    flip=0.5,
+    scales=Range(0.75, 2.0),
+    gamma=Range(0.5, 1.5),
+    saturation=Range(0.5, 1.5),
+    defocus=Range(0.002, 0.008, 0.15),
+    noise=Range(2.0, 14.0, 0.3),
+)
 _LOADERS = """
 from importlib.util import find_spec
 packages = (("torch", "torch"), ("grain", "array_record"))
@@ -70,7 +81,7 @@ def prepare(folder: Path, count: int, size: tuple[int, int]) -> Path:
     return records
 
 
-def our_stream(records: Path, batch: int, preset: str) -> Iterator:
+def our_stream(records: Path, batch: int, settings: Augmentation) -> Iterator:
     """Batches without end, epoch by epoch, as a training asks for them.
 
     An epoch has about as many photos as that of Cityscapes: the records are read several times.
@@ -78,8 +89,9 @@ def our_stream(records: Path, batch: int, preset: str) -> Iterator:
     count = read_manifest(records).splits["train"].count
     classes = Classes.of(read_manifest(records).scheme)
     effects = {}
-    if preset != "none":
-        effects = {"augment": make_augment(preset, classes), "mix": make_mix(preset, classes.sky)}
+    if settings != SETTINGS["none"]:
+        mix = make_mix(settings, classes.sky)
+        effects = {"augment": make_augment(settings, classes), "mix": mix}
     epoch = 0
     while True:
         yield from make_dataset(
@@ -96,9 +108,9 @@ def our_stream(records: Path, batch: int, preset: str) -> Iterator:
         epoch += 1
 
 
-def ours(records: Path, batch: int, preset: str) -> Measure:
-    """Measures one preset."""
-    stream = our_stream(records, batch, preset)
+def ours(records: Path, batch: int, settings: Augmentation) -> Measure:
+    """Measures one augmentation."""
+    stream = our_stream(records, batch, settings)
 
     def measure(seconds: float) -> tuple[float, float]:
         for _ in range(WARM):
@@ -134,7 +146,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(256, 512))
     parser.add_argument("--photos", type=int, default=128)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--presets", nargs="+", default=PRESETS, choices=PRESETS)
+    parser.add_argument("--presets", nargs="+", default=SETTINGS, choices=SETTINGS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--work", type=Path, help="keep records and PNG files there")
@@ -144,7 +156,9 @@ def main() -> None:
         kept = args.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = kept / f"{args.photos}_{args.size[0]}x{args.size[1]}"
         records = prepare(folder, args.photos, tuple(args.size))
-        sides = {f"ours, {preset}": ours(records, args.batch, preset) for preset in args.presets}
+        sides = {
+            f"ours, {name}": ours(records, args.batch, SETTINGS[name]) for name in args.presets
+        }
         if python := args.torch_python:
             peer = stack.enter_context(Peer(python, SCRIPT, folder / "pairs", args.batch))
             sides |= peers(peer, python)
@@ -159,20 +173,20 @@ def main() -> None:
 
 
 def comparisons(rates: dict[str, list[tuple[float, float]]]) -> Iterator[Row]:
-    """Ours beside each loader, without and with the same transforms."""
-    wanted = {"torch": {"none": 3.0, "default": 1.5}}
+    """Ours beside each loader: without transforms, with the same, and with all of `default`."""
+    wanted = {"torch": {"none": 3.0, "same": 1.5, "default": 1.5}}
+    tasks = {
+        "none": ("plain", "batches without augmentation"),
+        "same": ("default", "batches with the same transforms"),
+        "default": ("default", "batches with the preset default"),
+    }
     names = {"torch": "torch DataLoader", "grain": "Grain, ArrayRecord"}
     for loader, name in names.items():
-        for preset, transforms in (("none", "plain"), ("default", "default")):
-            if f"{loader}, {transforms}" in rates:
+        for preset, (transforms, what) in tasks.items():
+            if {f"{loader}, {transforms}", f"ours, {preset}"} <= rates.keys():
                 own, other = (
                     [rate for rate, _ in rates[side]]
                     for side in (f"ours, {preset}", f"{loader}, {transforms}")
-                )
-                what = (
-                    "batches without augmentation"
-                    if preset == "none"
-                    else "batches with the preset default"
                 )
                 least = wanted.get(loader, {}).get(preset, 1.0)
                 yield Row(what, "images/s", "skyseg_tf", name, own, other, least)

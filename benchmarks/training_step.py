@@ -92,7 +92,8 @@ def compare(name: str, args: argparse.Namespace) -> Row:
         )
         for who in ("ours", "PyTorch")
     )
-    return Row(name, "ms", ours.removeprefix("ours "), theirs, times[ours], times[theirs])
+    what = f"training step of {name}"
+    return Row(what, "ms", ours.removeprefix("ours "), theirs, times[ours], times[theirs])
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ python docs/make_choices.py
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from skyseg_tf.data.augment.presets import AUGMENTATIONS, DESCRIPTIONS
 from skyseg_tf.data.examples import STORAGES
 from skyseg_tf.data.layouts import LAYOUTS
 from skyseg_tf.exporters.formats import FORMATS as EXPORT_FORMATS
@@ -151,6 +152,12 @@ def page() -> str:
         table(("`--encoding`", "what they mean"), encodings),
         "## Storages of records",
         table(("`--storage`", "what it is"), STORAGES.items()),
+        "## Changes of training photos",
+        "`light` is taken unless told otherwise; for the demo, `flip`.",
+        table(
+            ("`--augment`", "what happens to photos"),
+            [(name, DESCRIPTIONS[name]) for name in AUGMENTATIONS],
+        ),
         "## Masks of photos",
         "`skyseg predict`, `skyseg serve` and the dashboard write these. In a file's name `{name}` "
         "is the photo's with its suffix, `{stem}` without.",

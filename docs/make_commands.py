@@ -1,4 +1,4 @@
-"""Writes commands.md: every command with the first screen of its help.
+"""Writes commands.md: every command with its help.
 
 python docs/make_commands.py
 """
@@ -12,7 +12,6 @@ from skyseg_tf.console.cli import VERBS, config_of, parse_flags
 from skyseg_tf.images import write_aside
 
 PAGE = Path(__file__).with_name("commands.md")
-SCREEN = 24  # lines of 80 characters
 
 
 def help_of(verb: str) -> list[str]:
@@ -29,16 +28,14 @@ def page() -> str:
     rows = [f"| [`skyseg {verb}`](#skyseg-{verb}) | {text} |" for verb, text in VERBS.items()]
     parts = [
         "# Commands",
-        "`skyseg VERB --help` tells every option; below is the first screen of each. "
+        "What `skyseg VERB --help` tells. "
         "`python -m skyseg_tf.VERB` is the same command. `skyseg --completion bash` (or `zsh`, "
         "`fish`) prints a script that completes verbs and flags. Bad input ends in one line on "
         "stderr and status 2, Ctrl-C in status 130.",
         "\n".join(["| command | what it does |", "|---|---|", *rows]),
     ]
     for verb in VERBS:
-        lines = help_of(verb)
-        more = ["..."] if len(lines) > SCREEN else []
-        shown = "\n".join([*lines[:SCREEN], *more])
+        shown = "\n".join(help_of(verb))
         parts += [f"## skyseg {verb}", f"```text\n{shown}\n```"]
     return "\n\n".join(parts) + "\n"
 

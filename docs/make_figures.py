@@ -179,7 +179,11 @@ def all_of_packaged() -> str:
     head = ("photos", "network", "", "IoU", "F 1 px", "2 px", "4 px", "false sky", "ECE")
     rows = []
     for name, found in read("packaged").items():
-        shown = f"`{name}`" if name in read_packaged()["models"] else "U-Net of smp"
+        shown = (
+            f"`{name}`"
+            if name in read_packaged()["models"]
+            else "U-Net of segmentation_models.pytorch"
+        )
         for row in found:
             edges = (row[f"f_{pixels}px"] for pixels in (1, 2, 4))
             false = "-" if row["false_sky"] is None else f"{row['false_sky']:.2%}"
@@ -333,7 +337,12 @@ def plot_benchmarks() -> Figure:
     axes.axvline(1, color="#555555", linewidth=1)
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel("times as fast as the peer (log scale); left of 1 we are slower")
+    axes.set_xlabel(
+        "times as fast as the peer (log scale), median; line: smallest and largest round; "
+        "left of 1 we are slower",
+        x=1,
+        ha="right",
+    )
     axes.legend(loc="upper right", bbox_to_anchor=(1, 1.06), frameon=False)
     return figure
 

@@ -28,25 +28,42 @@ def train(config: TrainConfig, on_epoch: Callable[[dict[str, float]], None] | No
       InputError: a setting or the data cannot be used; nothing has been written into the run then.
       SystemExit: SIGTERM came; all is saved, and `resume` goes on.
     """
+    _meet(config)
+    from skyseg_tf.training.resume import resumed
+
+    return train_settled(resumed(config, TrainConfig()), on_epoch)
+
+
+def train_settled(
+    config: TrainConfig, on_epoch: Callable[[dict[str, float]], None] | None = None
+) -> Path:
+    """`train`, with settings that are complete also where a run is resumed."""
+    _meet(config)
+    if config.engine == "ray":
+        return _train_on_ray(config)
+    from skyseg_tf.training import story
+
+    return story.train_settled(config, on_epoch or (lambda row: None))
+
+
+def _meet(config: TrainConfig) -> None:
+    """Connects this process with those that it trains with, before anything imports Keras."""
     import_tensorflow_quietly()
     from skyseg_tf.training.processes import join
 
-    if config.engine == "ray":
-        return _train_on_ray(config)
-    join(config)  # before anything imports Keras
-    from skyseg_tf.training import story
-
-    return story.train(config, on_epoch)
+    join(config)
 
 
 def _train_on_ray(config: TrainConfig) -> Path:
     from skyseg_tf.scale.cluster import connected
     from skyseg_tf.scale.together import run_together
     from skyseg_tf.training.settings_check import check_flags
+    from skyseg_tf.training.settle import with_network
 
+    config = with_network(config)
     check_flags(config)
     with connected(config.address, shows_output=True):
-        call = partial(train_along, config, train)
+        call = partial(train_along, config, train_settled)
         return run_together(call, config.workers, config.task_cpus, config.task_gpus)
 
 
@@ -60,7 +77,7 @@ def train_along(
     """Trains as one of `config.workers` processes.
 
     Args:
-      config: see TrainConfig; the records and the run are seen by all machines.
+      config: see TrainConfig, complete; the records and the run are seen by all machines.
       train: what trains.
       coordinator: HOST:PORT of the first process.
       process_id: which one this is.
@@ -76,7 +93,7 @@ def train_along(
         process_id=process_id,
     )
     if again and config.run and (config.run / "config.json").exists():
-        config = replace(config, resume=config.run, run=None)
+        config = replace(config, resume=config.run)
     return train(config)
 
 
@@ -84,16 +101,9 @@ def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.train")
     """Entry point of the command."""
 
     def command(config: TrainConfig) -> None:
-        import_tensorflow_quietly()
-        from skyseg_tf.training.processes import join
-
-        if config.engine == "ray":
-            _train_on_ray(config)
-            return
-        join(config)
+        _meet(config)
         from skyseg_tf.runs.folder import read_config
         from skyseg_tf.training.resume import resumed
-        from skyseg_tf.training.story import train_settled
 
         if config.resume:  # parsed again upon the run's own settings, every flag given stands out
             start = replace(read_config(config.resume, TrainConfig), resume=config.resume)

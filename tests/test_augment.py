@@ -7,7 +7,7 @@ import tensorflow as tf
 from skyseg_tf.data.augment.camera import make_augment
 from skyseg_tf.data.augment.chances import draw_numbers, strengths_of
 from skyseg_tf.data.augment.mixing import make_mix
-from skyseg_tf.data.augment.presets import AUGMENTATIONS
+from skyseg_tf.data.augment.presets import AUGMENTATIONS, DESCRIPTIONS
 from skyseg_tf.data.augment.settings import RANGES, Augmentation, Classes, Range
 from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.errors import InputError
@@ -223,6 +223,7 @@ def test_presets():
     assert make_mix("none", 1) is None
     assert make_mix("default", None) is None
     assert make_mix("default", 1) is not None
+    assert DESCRIPTIONS.keys() == AUGMENTATIONS.keys()
     for settings in (AUGMENTATIONS[name] for name in ("light", "default", "strong")):
         assert settings.gamma == settings.saturation == Range(0.5, 1.5, 1.0)
     assert AUGMENTATIONS["strong"].scales == Range(0.5, 2.0, 1.0)

@@ -1,6 +1,7 @@
 import numpy as np
 
 from skyseg_tf.data.augment.examples import SHOWN, effect_examples
+from skyseg_tf.data.augment.presets import AUGMENTATIONS
 from skyseg_tf.data.augment.settings import RANGES, Classes
 from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.labels import LABEL_ID
@@ -13,7 +14,10 @@ def test_the_sheet_shows_every_effect(tmp_path):
     mask, other_mask = ((x.label_ids == LABEL_ID["sky"]).astype(np.uint8) for x in scenes)
     panels = effect_examples(image, mask, Classes(1, 0, 0), others=(other[None], other_mask[None]))
     assert {field for _, field, _ in SHOWN} == set(RANGES)
-    assert {"pale wall 2", "bare trees 2", "glare"} <= {name for name, _, _ in panels}
+    names = {name for name, _, _ in panels}
+    assert {"pale wall 2", "bare trees 2", "glare"} <= names
+    presets = AUGMENTATIONS.keys() - {"none", "flip"}  # of which nothing is to be seen, or a flip
+    assert {f"preset {preset} 4" for preset in presets} <= names
     assert np.array_equal(panels[0][1], image)
     for name, picture, _ in panels[1:]:
         assert np.abs(picture - image).mean() > 0.3, name

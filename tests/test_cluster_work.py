@@ -116,3 +116,26 @@ def test_sockets_of_a_cluster_of_its_own_have_names_short_enough(
         pass
     session = "session_2026-11-30_12-00-00_000000_1234567/sockets/plasma_store.1"
     assert len(f"{ray.options['_temp_dir']}/{session}") <= 103
+
+
+def test_masks_on_a_disk_of_another_machine_are_not_called_done(monkeypatch, tmp_path):
+    """A folder that is there on all machines need not be the same one."""
+    from skyseg_tf.masking.photo_jobs import Done
+    from skyseg_tf.masking.photo_stages import Job
+    from skyseg_tf.masking.settings import PredictConfig
+    from skyseg_tf.scale import photos
+
+    jobs = [Job(f"s3://b/{name}.jpg", tmp_path / f"{name}.png", name) for name in "abc"]
+    done = [Done(jobs[0], 0.5), Done(jobs[1], failure="b.jpg: no photo"), Done(jobs[2], 0.5)]
+    monkeypatch.setattr(photos, "run_bounded", lambda *_: [(0, done)])
+    monkeypatch.setattr(photos, "task_of", lambda *_: None)
+    monkeypatch.setattr(photos, "first_places", lambda cpus: 1)
+    monkeypatch.setattr(photos, "_smallest", lambda: 1)
+    jobs[0].target.touch()
+    told = []
+    with pytest.raises(InputError, match=r"c\.png: written, but not here.*or a URL, by --out"):
+        photos.mask_on_ray(PredictConfig(("x",)), jobs, False, told.append)
+    assert not told
+    jobs[2].target.touch()
+    photos.mask_on_ray(PredictConfig(("x",)), jobs, False, told.append)
+    assert told == done

@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 MARKS_OPTIONAL = ("README.md", "CONTRIBUTING.md")  # read where nobody renders the marks
-RUN, NOT_RUN = "<!-- run -->", "*Not run by the tests"
+RUN, NOT_RUN = "<!-- run -->", "<!-- not run:"
 SHELL, PYTHON = ("sh", "bash", "shell"), ("python", "py")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 _SEPARATORS = {"|", "&&", "||", ";", ">", "<", "|&"}
@@ -93,7 +93,9 @@ def test_every_block_is_marked_and_parses(page, tmp_path):
             json.loads(block.text)
         assert not (block.run and block.reason), block
         if block.language in SHELL + PYTHON + ("js",) and page.name not in MARKS_OPTIONAL:
-            assert block.run or block.reason, f"{block}: say {RUN} before or '{NOT_RUN}' after it"
+            assert block.run or block.reason, (
+                f"{block}: say {RUN} before or '{NOT_RUN} why -->' after it"
+            )
 
 
 def commands_in(line: str) -> list[list[str]]:
@@ -290,16 +292,18 @@ def test_runnable_blocks_run(page, drawn, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_exports_run_in_python_as_the_page_says(drawn, tmp_path):
-    """Each runtime's lines, with exports of a packaged network under the names of the page."""
-    blocks = [block for block in blocks_of(DOCS / "export.md") if block.language in PYTHON]
+    """Each runtime's lines, with exports of a packaged network under the names of the pages."""
+    pages = (DOCS / "export.md", DOCS / "howto" / "raspberry-pi.md")
+    blocks = [block for page in pages for block in blocks_of(page) if block.language in PYTHON]
     blocks = [block for block in blocks if block.reason]
     shutil.copy(drawn / "photo.jpg", tmp_path)
-    forms = ("onnx", "openvino", "litert", "saved_model")
+    forms = ("onnx", "openvino", "saved_model", "litert")
     for form, block in zip(forms, blocks, strict=True):
         (name,) = re.findall(r'"((?:saved_)?model_[\w.]+)"', block.text)
+        size = (128, 256) if "128x256" in name else (256, 512)
         out = tmp_path / name
-        export(ExportConfig("skyline_drawn", form, image_size=(256, 512), out=out, photos=2))
-        code = f"{block.text}\nassert probs.shape == (256, 512, 1), probs.shape"
+        export(ExportConfig("skyline_drawn", form, image_size=size, out=out, photos=2))
+        code = f"{block.text}\nassert probs.shape == (*{size}, 1), probs.shape"
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
         )
@@ -462,7 +466,7 @@ def test_the_ros_node_answers_an_image_with_its_mask(monkeypatch):
         module = types.ModuleType(name)
         vars(module).update(content)
         monkeypatch.setitem(sys.modules, name, module)
-    (block,) = blocks_of(DOCS / "howto" / "ros2.md")
+    (block,) = (b for b in blocks_of(DOCS / "howto" / "ros2.md") if b.language in PYTHON)
     exec(compile(block.text, "ros2.md", "exec"), {"__name__": "ros2"})
     (answer,) = published
     assert "mono16" in logged[0]

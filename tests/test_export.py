@@ -205,6 +205,53 @@ def test_onnx_file_is_plain_and_speaks_for_itself(run, exported):
     assert b"tf_half_pixel_for_nn" not in modes  # left out of ONNX since opset 13
 
 
+@pytest.mark.parametrize("reader", ["Shape", "Neg"])
+def test_onnx_scales_pictures_after_their_channels_come_first(reader):
+    """Unless somebody else reads the scaled pixels; the numbers are the same."""
+    onnx, ort = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    from onnx import TensorProto, helper, numpy_helper
+
+    from skyseg_tf.exporters.onnx_graph import scale_channels_first
+
+    constants = {"scale": np.float32([0.1, 0.2, 0.3]), "offset": np.float32([-1, 0, 2])}
+    nodes = [
+        helper.make_node("Mul", ["rgb", "scale"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "offset"], ["pixels"]),
+        helper.make_node(reader, ["pixels"], ["read"]),
+        helper.make_node("Transpose", ["pixels"], ["first"], perm=[0, 3, 1, 2]),
+    ]
+    kind = TensorProto.INT64 if reader == "Shape" else TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes,
+        "scaling",
+        [helper.make_tensor_value_info("rgb", TensorProto.FLOAT, [1, 4, 5, 3])],
+        [
+            helper.make_tensor_value_info("first", TensorProto.FLOAT, [1, 3, 4, 5]),
+            helper.make_tensor_value_info("read", kind, [4] if reader == "Shape" else [1, 4, 5, 3]),
+        ],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    options = {"opset_imports": [helper.make_opsetid("", 17)], "ir_version": 8}
+    model = helper.make_model(graph, **options)
+    rgb = {"rgb": np.random.default_rng(0).uniform(0, 255, (1, 4, 5, 3)).astype(np.float32)}
+
+    def answers() -> list[np.ndarray]:
+        onnx.checker.check_model(model)
+        session = ort.InferenceSession(
+            model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        return session.run(None, rgb)
+
+    before = answers()
+    scale_channels_first(model.graph)
+    for now, then in zip(answers(), before, strict=True):
+        assert np.array_equal(now, then)
+    order = [node.op_type for node in model.graph.node]
+    moved = ["Transpose", "Mul", "Add", "Shape"]
+    assert order == (moved if reader == "Shape" else ["Mul", "Add", "Neg", "Transpose"])
+    assert len(model.graph.initializer) == 2
+
+
 def test_onnx_int8_spends_no_bits_on_what_relu6_cuts_off(exported):
     import onnx
 

@@ -15,7 +15,7 @@ from skyseg_tf import images
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import writing
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.scoring.plots import prediction_pictures
+from skyseg_tf.scoring.plots import plot_iou_scores, plot_predictions, prediction_pictures
 
 
 def encoded(picture: Image.Image, **options) -> bytes:
@@ -220,3 +220,21 @@ def test_a_prediction_shows_on_a_sky_of_the_classes_own_color():
     assert np.array_equal(shown[20:], photo[20:])
     many = images.draw_overlay(photo, pred, SCHEMES["streets11"])
     assert np.array_equal(many, images.overlay(photo, pred, SCHEMES["streets11"].palette))
+
+
+def test_bars_tell_classes_without_an_iou_from_those_that_are_not_labeled():
+    """A class that is predicted though never labeled has an IoU of 0, and a bar."""
+    scheme = SCHEMES["idd7"]
+    values = np.array([0.9, 0.0, np.nan, 0.5, 0.4, 0.3, np.nan])
+    figure = plot_iou_scores(values, 0.42, scheme, "a network", "how it was measured")
+    (below,) = (text.get_text() for text in figure.texts)
+    assert below == "how it was measured\nneither labeled nor predicted: living things, sky"
+    shown = {label.get_text() for label in figure.axes[0].get_yticklabels()}
+    assert shown == set(scheme.class_names) - {"living things", "sky"}
+
+
+def test_a_sheet_of_predictions_says_what_its_pictures_are(photo):
+    ids = np.zeros(photo.shape[:2], np.uint8)
+    sheets = ([photo], [ids], [ids], SCHEMES["sky"], "a network")
+    for options, told in (({}, "photo"), ({"first": "drawing"}, "drawing")):
+        assert plot_predictions(*sheets, **options).axes[0].get_title() == told

@@ -139,6 +139,17 @@ def test_metadata_without_end_is_not_read(tmp_path, backend):
     assert "not a whole ONNX file" in refused(path, backend)
 
 
+def test_a_network_to_start_from_is_told_from_a_model(tmp_path):
+    """As `skyseg import_weights` writes it: its one answer is named, and no probabilities."""
+    import keras
+
+    image = keras.Input((None, None, 3))
+    network = keras.Model(image, {"logits": keras.layers.Conv2D(1, 1)(image)})
+    network.save(tmp_path / "imported.keras")
+    with pytest.raises(InputError, match=r"no network from RGB.*takes a file of import_weights by"):
+        load_runtime(tmp_path / "imported.keras")
+
+
 @pytest.mark.parametrize("backend", ONNX_BACKENDS)
 def test_answers_that_are_no_probabilities_are_refused(tmp_path, backend):
     def spoil(graph):

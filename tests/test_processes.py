@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,7 +80,7 @@ def test_a_run_may_go_on_with_other_processes(tmp_path):
     from skyseg_tf.runs.folder import write_json
     from skyseg_tf.training.resume import resumed
 
-    write_json(tmp_path / "config.json", TrainConfig(records=Path("r"), epochs=3))
+    write_json(tmp_path / "config.json", TrainConfig(records=Path("r"), model="skynet", epochs=3))
     given = TrainConfig(resume=tmp_path, coordinator="a:1", num_processes=2, process_id=1)
     settings = resumed(given, TrainConfig())
     assert (settings.epochs, settings.num_processes, settings.process_id) == (3, 2, 1)
@@ -99,7 +99,30 @@ def test_who_goes_on_after_a_death_resumes_the_run(tmp_path, monkeypatch):
     assert train_along(given, lambda config: config, again=True, **asked) == first
     (tmp_path / "config.json").write_text("{}")
     again = train_along(given, lambda config: config, again=True, **asked)
-    assert (again.run, again.resume) == (None, tmp_path)
+    assert (again.run, again.resume) == (tmp_path, tmp_path)
+
+
+def test_a_run_that_goes_on_along_a_cluster_has_its_own_settings(tmp_path, monkeypatch):
+    """Flags that are as the defaults are given all the same, and records need not be named again."""
+    from skyseg_tf.runs.folder import write_json
+    from skyseg_tf.scale import cluster, together
+    from skyseg_tf.train import main
+
+    write_json(tmp_path / "config.json", TrainConfig(records=Path("r"), model="skynet", epochs=10))
+    sent = []
+    monkeypatch.setattr(cluster, "connected", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(together, "run_together", lambda call, *_: sent.append(call.args[0]))
+    ray = ["--resume", str(tmp_path), "--engine", "ray", "--workers", "2"]
+    for epochs in ([], ["--epochs", str(TrainConfig.epochs)]):
+        with pytest.raises(SystemExit) as ended:
+            main([*ray, *epochs])
+        assert ended.value.code == 0
+    first, second = sent
+    assert (first.records, first.model, first.workers) == (Path("r"), "skynet", 2)
+    assert (first.epochs, second.epochs) == (10, TrainConfig.epochs)
+    with pytest.raises(SystemExit):
+        main([*ray, "--batch-size", str(TrainConfig.batch_size + 1)])
+    assert len(sent) == 2
 
 
 # ------------------------------------------------------------------ how they end

@@ -1,10 +1,13 @@
 import json
+import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.training.seeds import summarize, table
+from skyseg_tf.training.seeds import summarize, table, train_seeds
+from skyseg_tf.training.settings import TrainConfig
 
 
 def finished(folder, mean_iou, sky, protocol="val"):
@@ -35,3 +38,21 @@ def test_runs_of_different_protocols_are_not_averaged(tmp_path):
     runs = [finished(tmp_path / name, 0.5, 0.5, protocol=name) for name in ("a", "b")]
     with pytest.raises(InputError, match="different protocols: a; b"):
         summarize(runs)
+
+
+def test_ctrl_c_ends_all_seeds(tmp_path, capsys):
+    """A single training takes it for its end and scores what there is: no part of a mean."""
+    trained = []
+
+    def train(settings):
+        trained.append(settings.seed)
+        signal.raise_signal(signal.SIGINT)
+
+    job = SimpleNamespace(settings=TrainConfig(seeds=3, seed=5), run=tmp_path)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as stop:
+        train_seeds(job, train)
+    assert (stop.value.code, trained) == (143, [5])
+    assert f"go on with all seeds by --resume {tmp_path}" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not (tmp_path / "seeds.json").exists()

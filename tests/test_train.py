@@ -24,12 +24,13 @@ from skyseg_tf.evaluate import EvaluateConfig, evaluate
 from skyseg_tf.labels import SCHEMES, get_scheme
 from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.models import MODELS, Network, blocks, build_model
-from skyseg_tf.runs.folder import read_run_data
+from skyseg_tf.runs.folder import read_run_data, write_json
 from skyseg_tf.train import TrainConfig, main, train
 from skyseg_tf.training import loop as fitting
 from skyseg_tf.training.batches import make_batches
 from skyseg_tf.training.checkpoints import load_initial_weights
 from skyseg_tf.training.settings_check import augment_of, check_flags
+from skyseg_tf.training.settle import with_network
 from tools.box import BoxConfig, box
 
 pytestmark = pytest.mark.usefixtures("tiny", "undrawn")
@@ -470,6 +471,14 @@ def test_init_takes_the_weights_and_leaves_a_head_that_does_not_fit(run, capsys)
         load_initial_weights(run, build_model("u2netp", 1))
     with pytest.raises(InputError, match=r"best\.npz is missing"):
         load_initial_weights(run / "plots", same)
+
+
+def test_the_network_is_that_of_init_unless_one_is_named(tmp_path):
+    """The default named is a choice, too: it is not taken for none."""
+    write_json(tmp_path / "config.json", TrainConfig(model="u2netp"))
+    assert with_network(TrainConfig()).model == "skyline"
+    assert with_network(TrainConfig(init=tmp_path)).model == "u2netp"
+    assert with_network(TrainConfig(init=tmp_path, model="skyline")).model == "skyline"
 
 
 def test_init_takes_a_packaged_model_by_its_name(

@@ -1,5 +1,7 @@
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -13,7 +15,7 @@ from skyseg_tf.models import blocks
 from skyseg_tf.models.networks import Recipe
 from skyseg_tf.scoring.metrics import confusion_matrix
 from skyseg_tf.training.optimizer import compile_model
-from skyseg_tf.training.watching import Board, LiveCurves, make_tracker
+from skyseg_tf.training.watching import Board, LiveCurves, make_tracker, tracker_ended
 
 ROW = {"epoch": 1, "loss": 0.5, "iou": 0.6, "val_loss": 0.7, "val_iou": 0.4, "seconds": 3.0,
        "waiting": 0.25}  # fmt: skip
@@ -139,4 +141,22 @@ def test_trackers_get_the_history(name, evaluated, tmp_path, monkeypatch):
     watching.on_train_end()
     assert found["val_iou"] == pytest.approx(0.4)
     assert found["loss"] == pytest.approx(0.5)
-    (package.finish if package.__name__ == "wandb" else package.end_run)()
+    with tracker_ended(package.__name__):
+        pass
+    assert (package.run if package.__name__ == "wandb" else package.active_run()) is None
+
+
+def test_each_training_is_a_run_of_its_own_for_a_tracker(monkeypatch):
+    """MLflow refuses a second one beside an open one, and W&B goes on with the first."""
+    ended = []
+    for name, end in (("wandb", "finish"), ("mlflow", "end_run")):
+        package = SimpleNamespace(**{end: lambda name=name: ended.append(name)})
+        monkeypatch.setitem(sys.modules, name, package)
+        with pytest.raises(KeyError), tracker_ended(name):
+            raise KeyError("a training that fails")
+    with tracker_ended(None):
+        pass
+    monkeypatch.delitem(sys.modules, "mlflow")
+    with tracker_ended("mlflow"):  # it is not installed: make_tracker has said so
+        pass
+    assert ended == ["wandb", "mlflow"]

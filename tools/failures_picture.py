@@ -63,13 +63,17 @@ def main() -> None:
             "wrong": round(float(np.mean([one.wrong for one in failures])), 5),
         }
         shown += heapq.nlargest(most, failures)
+    worst = ", then ".join(
+        f"the {most} worst of {count} drawn {name}" for name, _, count, most in SHEETS
+    )
     figure = plot_predictions(
         [one.prediction.image for one in shown],
         [one.truth for one in shown],
         [one.prediction.ids for one in shown],
         shown[0].prediction.scheme,
-        f"{runtime.name}: the worst of {sum(count for _, _, count, _ in SHEETS)} drawn pictures",
+        f"{runtime.name}: {worst}",
         [f"{one.wrong:.0%} of the pixels wrong" for one in shown],
+        first="drawing",
     )
     save_figure(figure, DOCS / "model_card_failures.png")
     write_json(DOCS / "figures" / "failures.json", told)

@@ -21,7 +21,8 @@ from skyseg_tf.images import write_aside
 _LOG_ROWS = 8  # epochs that a page shows of a training
 _HEAD = (
     "# Model zoo\n\n"
-    "Made by `python tools/zoo.py` from run folders. What each network costs: "
+    "Trainings with their commands and scores, made by `python tools/zoo.py` from run folders. The "
+    "weights are not published; each command trains its network again. What each network costs: "
     "[Results](results.md#networks). Scores stand in one table only if they were made alike."
 )
 _COLUMNS = ("network", "sky IoU", "mean IoU", "run")

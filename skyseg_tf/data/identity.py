@@ -18,6 +18,8 @@ from skyseg_tf.files.places import is_remote, refresh, remove_tree
 from skyseg_tf.images import remove_left, write_aside
 from skyseg_tf.labels import SCHEMES, get_scheme
 
+_ELSEWHERE = "choose another --out (of `skyseg train`: --data) or delete that folder"
+
 
 def identity_of(config: BuildConfig, layout: str, infos: list[dict], stats: dict | None) -> dict:
     """All that decides about the records' bytes but the content of the source."""
@@ -74,7 +76,7 @@ def kept_records(out: Path, infos: list[dict], shards: Shards, engine: Engine) -
     if manifest.source_sha256 != now and manifest.source_sha256 != sha256_of_sizes(infos):
         raise InputError(
             f"{out}: holds records of another build (its source has changed since: source_sha256 "
-            f"was {manifest.source_sha256}, now {now}); choose another --out or delete that folder"
+            f"was {manifest.source_sha256}, now {now}); {_ELSEWHERE}"
         )
     return manifest
 
@@ -140,13 +142,12 @@ def _changed_settings(out: Path, identity: dict) -> list[str]:
         raise InputError(
             f"{out}: the folder is not empty and holds no records of a build; choose another --out"
         )
-    delete = "choose another --out or delete that folder"
-    known = read_object(settings, delete) if settings.exists() else {}
+    known = read_object(settings, _ELSEWHERE) if settings.exists() else {}
     changed = [key for key in identity if known.get(key) != identity[key]]
     if changed and (out / MANIFEST).exists():
         raise InputError(
             f"{out}: holds records of another build ({changed[0]} was "
-            f"{printable(str(known.get(changed[0])))}, now {identity[changed[0]]}); {delete}"
+            f"{printable(str(known.get(changed[0])))}, now {identity[changed[0]]}); {_ELSEWHERE}"
         )
     return changed
 

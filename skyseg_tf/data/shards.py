@@ -29,7 +29,7 @@ from skyseg_tf.data.sources import load_pair, source_bytes
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import sha256_of
 from skyseg_tf.files.json_file import read_object
-from skyseg_tf.files.places import local_copy, place
+from skyseg_tf.files.places import check_seen, local_copy, place
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import IGNORE, LabelScheme
 
@@ -229,7 +229,9 @@ def write_shards(
     counts = {shard: len(members) for shard, members in shards.items()}
     total = sum(counts.values())
     with tqdm(total=total, desc=one.title, unit="img", disable=quiet, leave=False) as bar:
-        return engine.map(partial(_write_if_new, one, num_classes), items, counts, bar.update)
+        notes = engine.map(partial(_write_if_new, one, num_classes), items, counts, bar.update)
+    check_seen(one.folder / shard for shard in notes)
+    return notes
 
 
 def _write_if_new(

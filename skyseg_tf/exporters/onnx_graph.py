@@ -73,6 +73,7 @@ def build_onnx(job: ExportJob):
     model(np.zeros((1, *clip, *size, 3), np.uint8))  # Keras exports what has run once
     graph = keras_to_onnx(model, opset_version=OPSET, input_signature=signature(model))
     _plain_resize(graph.graph)
+    scale_channels_first(graph.graph)
     _name_output(graph.graph)
     if not job.facts.working_size:
         for port in (*graph.graph.input, *graph.graph.output):
@@ -133,8 +134,64 @@ def _plain_resize(graph) -> None:
                 modes[name].s = value
         for i, name in enumerate(node.input):
             node.input[i] = "" if name in empty else name
+    _remove_unread(graph, empty)
+
+
+def scale_channels_first(graph) -> None:
+    """Moves what scales each channel of a picture behind its transposition to channels first.
+
+    Before it ONNX Runtime broadcasts three values over each pixel: a tenth of a small network's time.
+    The numbers stay the same.
+    """
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    makers = {name: node for node in graph.node for name in node.output}
+    turns = [node for node in graph.node if node.op_type == "Transpose"]
+    for turn in (node for node in turns if list(node.attribute[0].ints) == [0, 3, 1, 2]):
+        chain, source = [], turn.input[0]
+        while (node := makers.get(source)) and _scales_channels(node, constants):
+            chain.insert(0, node)
+            source = node.input[0]
+        scaled, inside = {node.output[0] for node in chain}, [turn, *chain]
+        others = [node for node in graph.node if scaled & {*node.input} and node not in inside]
+        if chain and all(node.op_type == "Shape" for node in others):
+            for node in others:
+                node.input[0] = source  # of the same shape
+            _move_behind(graph, turn, chain, constants)
+
+
+def _scales_channels(node, constants: dict) -> bool:
+    """Whether a node multiplies or adds one constant for each channel of (B, H, W, C)."""
+    return (
+        node.op_type in ("Mul", "Add")
+        and node.input[1] in constants
+        and len(constants[node.input[1]].dims) == 1
+    )
+
+
+def _move_behind(graph, turn, chain: list, constants: dict) -> None:
+    """Lets a transposition to channels first come before a chain of scaling nodes."""
+    from onnx import numpy_helper
+
+    place, result, known = list(graph.node).index(chain[0]), turn.output[0], set()
+    source = turn.output[0] = f"{result}/pixels"
+    turn.input[0] = chain[0].input[0]
+    for node in chain:
+        known.add(node.input[1])
+        values = numpy_helper.to_array(constants[node.input[1]]).reshape(-1, 1, 1)
+        first = numpy_helper.from_array(values, f"{node.output[0]}/constant")
+        graph.initializer.append(first)
+        node.input[:] = [source, first.name]
+        source = node.output[0] = f"{node.output[0]}/first"
+    chain[-1].output[0] = result
+    graph.node.remove(turn)
+    graph.node.insert(place, turn)
+    _remove_unread(graph, known)
+
+
+def _remove_unread(graph, names: set[str]) -> None:
+    """Removes those of the constants that no node reads any more."""
     read = {name for node in graph.node for name in node.input}
-    for tensor in [t for t in graph.initializer if t.name in empty - read]:
+    for tensor in [tensor for tensor in graph.initializer if tensor.name in names - read]:
         graph.initializer.remove(tensor)
 
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,6 +39,23 @@ def is_remote(path: str | Path) -> bool:
     """Whether a path is a URL of a place that is not this machine's file system."""
     found = _URL.match(str(path))
     return bool(found) and found[1] != "file"
+
+
+def check_seen(paths: Iterable[Path]) -> None:
+    """Refuses files that other machines have written into a folder of their own.
+
+    Args:
+      paths: that they say they have written; URLs are seen by all.
+
+    Raises:
+      InputError: one is not there.
+    """
+    for path in paths:
+        if not is_remote(path) and not path.exists():
+            raise InputError(
+                f"{path}: written, but not here: the machines do not share that folder; give one "
+                "that they do, or a URL, by --out"
+            )
 
 
 def place(path: str | Path) -> Path:

@@ -58,6 +58,11 @@ class Done:
     failure: str = ""
     was_there: bool = False
 
+    @property
+    def is_written(self) -> bool:
+        """Whether a file of its own holds what was made of it."""
+        return not self.failure and self.row is None and self.job.target is not None
+
 
 # Takes settings, jobs, whether they are few, and a function that is told of each when it is done.
 Engine = Callable[[PredictConfig, list[Job], bool, Callable[[Done], None]], None]

@@ -186,18 +186,25 @@ def environment(seed: int) -> dict[str, Any]:
             versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    git = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
-    )
     return {
         "versions": versions,
         "python": platform.python_version(),
         "backend": keras.backend.backend(),
-        "git_commit": git.stdout.strip() or None,
+        "git_commit": _commit(),
         "seed": seed,
         "machine": platform.machine(),
         "cores": os.cpu_count(),
     }
+
+
+def _commit() -> str | None:
+    """Of this code; None where it is not in a git repository, or git is not installed."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except OSError:
+        return None
+    return git.stdout.strip() or None
 
 
 @contextmanager

@@ -8,6 +8,7 @@ whichever process is free.
 from collections.abc import Callable
 from functools import lru_cache
 
+from skyseg_tf.files.places import check_seen
 from skyseg_tf.masking.backends import Runtime
 from skyseg_tf.masking.photo_jobs import Done, load_model, mask_photos
 from skyseg_tf.masking.photo_stages import Job
@@ -30,7 +31,8 @@ def mask_on_ray(
       config, jobs, few, tell: see photo_jobs.mask_photos.
 
     Raises:
-      InputError: a model that cannot be used, or machines that died again and again.
+      InputError: a model that cannot be used, machines that died again and again, or masks that
+        were written where this machine does not see them.
       OSError: a full or failing disk.
     """
     cpus = min(_CPUS, _smallest())
@@ -42,6 +44,7 @@ def mask_on_ray(
         return task(config, part, few)
 
     for _, done in run_bounded(begin, parts, lambda: 2 * places(cpus)):
+        check_seen(one.job.target for one in done if one.is_written)
         for one in done:
             tell(one)
 

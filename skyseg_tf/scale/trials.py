@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
+from skyseg_tf.runs.stopping import SEARCH_STOPPED, stoppable
 from skyseg_tf.scale.cluster import first_places, places, run_bounded, task_of
-from skyseg_tf.tuning.stopping import stoppable
 from skyseg_tf.tuning.trials import Objective, Plan, TrialRow, Trials
 
 _FREED = 120.0  # seconds after which a file server has freed the locks of a machine that died
@@ -69,5 +69,5 @@ def _run_one(
     folder: Path, plan: Plan, storage: str | None, objective: Objective
 ) -> TrialRow | None:
     import_tensorflow_quietly()
-    with stoppable():
+    with stoppable(SEARCH_STOPPED):
         return Trials(folder, plan, storage).run_one(objective)

@@ -32,7 +32,7 @@ def plot_iou_scores(
     """Bars of IoU per class in the classes' colors.
 
     Args:
-      values: (C,) IoU in 0-1; NaN for a class that does not occur, which is named as absent.
+      values: (C,) IoU in 0-1; NaN for a class that is neither labeled nor predicted, which is named below.
       mean: mean IoU.
       scheme: names and colors.
       title: network and dataset.
@@ -53,7 +53,7 @@ def plot_iou_scores(
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.invert_yaxis()
     axes.set_xlabel("intersection over union (IoU); dashed: the mean")
-    note = f"\nnot in these photos: {', '.join(absent)}" if absent else ""
+    note = f"\nneither labeled nor predicted: {', '.join(absent)}" if absent else ""
     axes.set_title(f"{title}: mean IoU {mean:.3f}", loc="left", fontsize=13, fontweight="bold")
     figure.text(0.995, 0.005, subtitle + note, ha="right", va="bottom", fontsize=8, color="#555555")
     below = 0.16 * (2 + (subtitle + note).count("\n")) / figure.get_figheight()
@@ -176,6 +176,7 @@ def plot_predictions(
     scheme: LabelScheme,
     title: str,
     captions: Sequence[str] = (),
+    first: str = "photo",
 ) -> Figure:
     """A sheet of photo, truth, prediction and difference, one row each.
 
@@ -186,9 +187,10 @@ def plot_predictions(
       scheme: colors and names.
       title: what was trained.
       captions: one line above each photo, or none.
+      first: what the pictures of the first column are.
     """
     height, width = images[0].shape[:2]
-    columns = ("photo", "truth", "prediction", "difference")
+    columns = (first, "truth", "prediction", "difference")
     figure = Figure(figsize=(12, 12 * height / width / 4 * len(images) + 1.1), layout="constrained")
     axes = figure.subplots(len(images), 4, squeeze=False)
     for row, image, truth, pred in zip(axes, images, truths, preds, strict=True):

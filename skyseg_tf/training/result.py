@@ -63,7 +63,7 @@ def _write_plots(
         list(masks),
         list(predict_masks(network, images)),
         job.scheme,
-        f"{job.title}: photos of the val split, not trained on",
+        f"{job.title}: pictures of the val split, not trained on",
     )
     for path, figure in figures.items():
         plots.save_figure(figure, path)

@@ -38,7 +38,7 @@ _WHO = (
 
 
 def resumed(given: TrainConfig, start: TrainConfig) -> TrainConfig:
-    """The settings of the run that `given.resume` names.
+    """The settings of the run that `given.resume` names; without one, those given.
 
     Args:
       given: settings beside --resume.
@@ -51,10 +51,13 @@ def resumed(given: TrainConfig, start: TrainConfig) -> TrainConfig:
       InputError: no run there, a damaged one, or another setting was given that differs from the
         run's.
     """
+    if given.resume is None:
+        return given
     run = Path(given.resume)
     stored = replace(read_config(run, TrainConfig), run=run)
-    if not stored.records:
-        raise InputError(f"{run / 'config.json'}: names no records; restore it or train again")
+    for name in ("records", "model"):
+        if not getattr(stored, name):
+            raise InputError(f"{run / 'config.json'}: names no {name}; restore it or train again")
     try:
         check_flags(stored)
     except InputError as error:

@@ -31,13 +31,14 @@ from skyseg_tf.models import MODELS
 from skyseg_tf.models.options import options_of
 from skyseg_tf.runs.folder import read_config, read_json, write_json
 from skyseg_tf.runs.history import read_history
+from skyseg_tf.runs.stopping import SEARCH_STOPPED, stoppable
 from skyseg_tf.training.records import find_records
 from skyseg_tf.training.settings import SearchConfig, TrainConfig, TrainingSettings
 from skyseg_tf.training.settings_check import augment_of, check_settings
+from skyseg_tf.training.settle import with_network
 from skyseg_tf.training.story import train
 from skyseg_tf.tuning.report import write_report, write_table
 from skyseg_tf.tuning.space import Parameter, parse_space
-from skyseg_tf.tuning.stopping import stoppable
 from skyseg_tf.tuning.trials import Plan, TrialRow, Trials, exclusive, import_optuna, trial_folder
 
 # Scores must be comparable, so the data is the same for all trials.
@@ -113,7 +114,7 @@ def search(
         score = "" if row.score is None else f", mean IoU {row.score:.4f}"
         print(f"--- trial {row.number} {row.state}{score} {row.reason}\n", flush=True)
 
-    with stoppable():
+    with stoppable(SEARCH_STOPPED):
         run_trials(trials, partial(_objective, base, train), after_each)
     best = write_report(folder, trials.rows(), space)
     _tell_command(folder, trial_folder(folder, best.number))
@@ -232,11 +233,12 @@ def _settle(config: SearchConfig, space: Sequence[Parameter]) -> TrainConfig:
     records, manifest = find_records(config)
     base = TrainConfig(**{name: getattr(config, name) for name in _SHARED})
     base = replace(base, records=records, source=None, augment=augment_of(config))
+    base = with_network(base)  # a trial's own --model is not to follow --init
     first = {parameter.name: parameter.extremes[0] for parameter in space}
     for parameter in space:
         for value in parameter.extremes:
             params = first | {parameter.name: value}
-            check_settings(with_params(base, params), manifest, records)
+            check_settings(with_network(with_params(base, params)), manifest, records)
     write_json(path, kept)
     return base
 

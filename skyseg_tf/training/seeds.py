@@ -9,6 +9,7 @@ import numpy as np
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.runs.folder import read_config, write_json
+from skyseg_tf.runs.stopping import stoppable
 from skyseg_tf.scoring.comparison import read_scores
 from skyseg_tf.training.job import Job
 from skyseg_tf.training.settings import TrainConfig
@@ -23,19 +24,24 @@ def train_seeds(job: Job, train: Callable[[TrainConfig], Path]) -> Path:
 
     Returns:
       The run folder, with seeds.json (see `summarize`).
+
+    Raises:
+      SystemExit: stopped by Ctrl-C or SIGTERM; a seed that was not trained to its end would spoil
+        the mean.
     """
     settings = job.settings
     write_json(job.run / "config.json", replace(settings, resume=None))
     seeds = range(settings.seed, settings.seed + settings.seeds)
     runs = [job.run / f"seed_{seed}" for seed in seeds]
-    for seed, run in zip(seeds, runs, strict=True):
-        print(f"--- seed {seed}: {run}", flush=True)
-        begun = run if (run / "config.json").exists() else None
-        finished = begun and (run / "metrics.json").exists()
-        if not finished or read_config(run, TrainConfig).epochs != settings.epochs:
-            one = {"seeds": 1, "seed": seed, "run": run, "resume": begun, "plots": run / "plots"}
-            train(replace(settings, **one))
-        keras.backend.clear_session()  # else the graphs of all seeds would stay in memory
+    with stoppable(f"stopped: go on with all seeds by --resume {job.run}"):
+        for seed, run in zip(seeds, runs, strict=True):
+            print(f"--- seed {seed}: {run}", flush=True)
+            begun = run if (run / "config.json").exists() else None
+            finished = begun and (run / "metrics.json").exists()
+            if not finished or read_config(run, TrainConfig).epochs != settings.epochs:
+                own = {"seed": seed, "run": run, "resume": begun, "plots": run / "plots"}
+                train(replace(settings, seeds=1, **own))
+            keras.backend.clear_session()  # else the graphs of all seeds would stay in memory
     summary = summarize(runs)
     write_json(job.run / "seeds.json", summary)
     print(table(summary))

@@ -60,8 +60,10 @@ class TrainingSettings:
     )
     """Height and width of the records. Where this command builds them, it takes 128 256 for the
     demo and 256 512 for --source unless told otherwise."""
-    model: Annotated[str, NETWORK, choices(MODELS)] = "skyline"
-    """Network to train. The default learns most in a minute of CPU time."""
+    model: Annotated[str | None, NETWORK, choices(MODELS), default_is("skyline, or --init's")] = (
+        None
+    )
+    """Network to train. Skyline learns most in a minute of CPU time."""
     model_options: Annotated[tuple[str, ...], NETWORK] = ()
     """Options of the network itself, as NAME=VALUE: depth=101 for pspnet, output_stride=8 for
     deeplabv3_xception, psp=true or recurrent=conv for resnet_lstm, variant=mmseg (built as in

@@ -41,19 +41,20 @@ def check_flags(config: TrainConfig) -> None:
     """Refuses what no records could mend, before any are built.
 
     Args:
-      config: the settings.
+      config: the settings; the network may not be chosen yet.
 
     Raises:
       InputError: a setting out of range, unknown, or against another one.
     """
-    check_size(config.model, config.image_size or (None, None))
-    parse_model_options(config.model, config.model_options)
+    if config.model:
+        check_size(config.model, config.image_size or (None, None))
+        parse_model_options(config.model, config.model_options)
+        if str(config.init) == IMAGENET:
+            check_imagenet(config.model)
     for name, minimum in _AT_LEAST.items():
         value = getattr(config, name)
         if value is not None and not minimum <= value < math.inf:  # nan is neither
             raise InputError(f"--{name.replace('_', '-')} is {value}: at least {minimum}, please")
-    if str(config.init) == IMAGENET:
-        check_imagenet(config.model)
     if not 0 <= config.ema < 1:
         raise InputError(f"--ema is {config.ema}: a decay from 0 to below 1, such as 0.999")
     for name, value, known in (

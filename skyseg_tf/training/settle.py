@@ -16,6 +16,7 @@ from skyseg_tf.training.records import find_records
 from skyseg_tf.training.settings import TrainConfig
 from skyseg_tf.training.settings_check import augment_of, check_flags, check_settings
 
+DEFAULT_MODEL = "skyline"
 TAKEN = (
     "{0}: holds a run already; choose another --run, go on with it by --resume {0}, or delete it"
 )
@@ -30,7 +31,7 @@ def settle(config: TrainConfig) -> Job:
     Raises:
       InputError: a setting or the data cannot be used.
     """
-    config = _following_init(config)
+    config = with_network(config)
     check_flags(config)  # first, for building records may take long
     records, manifest = find_records(config)
     extra = tuple(local_records(one, config.data, config.quiet) for one in config.extra_records)
@@ -47,14 +48,14 @@ def settle(config: TrainConfig) -> Job:
     return Job(config, bad_records.without(manifest, records, skipped), skipped)
 
 
-def _following_init(config: TrainConfig) -> TrainConfig:
-    """Without --model, the network that --init is of, where a run says so."""
-    if not config.init or config.resume or config.model != TrainConfig.model:
+def with_network(config: TrainConfig) -> TrainConfig:
+    """The settings with a network: without --model that of --init, where a run says so."""
+    if config.model:
         return config
-    run = packaged_run(config.init) or config.init
-    told = read_settings(run, TrainConfig) if run.is_dir() else {}
+    run = config.init and (packaged_run(config.init) or config.init)
+    told = read_settings(run, TrainConfig) if run and run.is_dir() else {}
     options = config.model_options or told.get("model_options") or ()
-    return replace(config, model=told.get("model") or config.model, model_options=options)
+    return replace(config, model=told.get("model") or DEFAULT_MODEL, model_options=options)
 
 
 def _new_run(config: TrainConfig, scheme: LabelScheme) -> Path:

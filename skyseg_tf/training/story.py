@@ -33,7 +33,7 @@ from skyseg_tf.training.seeds import train_seeds
 from skyseg_tf.training.settings import TrainConfig
 from skyseg_tf.training.settle import settle
 from skyseg_tf.training.twin import Twin
-from skyseg_tf.training.watching import LiveCurves, make_watchers
+from skyseg_tf.training.watching import LiveCurves, make_watchers, tracker_ended
 
 OnEpoch = Callable[[dict[str, float]], None]
 
@@ -53,8 +53,7 @@ def train(config: TrainConfig, on_epoch: OnEpoch | None = None) -> Path:
       InputError: a setting or the data cannot be used; nothing has been written into the run then.
       SystemExit: SIGTERM came; all is saved, and `resume` goes on.
     """
-    config = resumed(config, TrainConfig()) if config.resume else config
-    return train_settled(config, on_epoch or (lambda row: None))
+    return train_settled(resumed(config, TrainConfig()), on_epoch or (lambda row: None))
 
 
 def train_settled(config: TrainConfig, on_epoch: OnEpoch = lambda row: None) -> Path:
@@ -78,7 +77,8 @@ def train_settled(config: TrainConfig, on_epoch: OnEpoch = lambda row: None) -> 
                 if job.settings.seeds > 1:
                     return train_seeds(job, train_settled)
                 shared = (job.settings.batch_size, job.settings.num_processes)
-                with use_devices(job.settings.devices, *shared):
+                tracker = tracker_ended(job.settings.track)
+                with use_devices(job.settings.devices, *shared), tracker:
                     return _train_one(job, on_epoch)
     except DamagedRecords as damage:
         return train_settled(_without_damaged(job.settings, damage), on_epoch)

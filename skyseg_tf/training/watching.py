@@ -5,7 +5,8 @@ All are Keras callbacks that `loop.fit` tells of epochs, with the history's row 
 
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -137,8 +138,27 @@ def _pixels(figure) -> np.ndarray:
     return np.array(Image.open(content, formats=["PNG"]).convert("RGB"))
 
 
+@contextmanager
+def tracker_ended(name: str | None) -> Iterator[None]:
+    """Inside, one training is reported: what make_tracker has opened is closed at the end.
+
+    Args:
+      name: one of TRACKERS, or None for no service.
+    """
+    try:
+        yield
+    finally:
+        package = sys.modules.get(name)  # one that was not imported has nothing open
+        if package and name == "wandb":
+            package.finish()
+        elif package and name == "mlflow":
+            package.end_run()
+
+
 def make_tracker(name: str, run: Path, settings: Any) -> keras.callbacks.Callback:
     """The Keras callback of a tracking service, with a run of its own opened there.
+
+    `tracker_ended` closes it.
 
     Where it reports to is the service's own business: WANDB_MODE, WANDB_PROJECT, WANDB_DIR, and
     MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME.

@@ -29,6 +29,8 @@ SHOWN = (
     ("overexposed sky, level {:g}", "overexposed_sky", (205.0, 300.0)),
     ("night, {:.0%} of the light", "night", (0.25,)),
 )
+# Those to show, and the seed's number of the first of each: two of tilted's four turn the camera.
+_PRESETS = {"light": 10, "geometric": 20, "default": 30, "strong": 40, "tilted": 60}
 _OF_THE_SKY = ("fog", "overexposed_sky", "night")
 
 
@@ -68,9 +70,9 @@ def effect_examples(
         options = {"sky_class_id": classes.sky, "chance": 1.0, "synthetic": 0.0}
         mixed = mix_skies(*pair, np.random.default_rng((seed, number)), **options)
         panels.append((f"sky of another photo {number + 1}", mixed[0, 0], labels))
-    for first, preset in enumerate(("light", "geometric", "default", "strong")):
+    for preset, first in _PRESETS.items():
         for number in range(4):
-            add(f"preset {preset} {number + 1}", AUGMENTATIONS[preset], 10 * (first + 1) + number)
+            add(f"preset {preset} {number + 1}", AUGMENTATIONS[preset], first + number)
     return panels
 
 

@@ -80,6 +80,18 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "tilted": Augmentation(**_DEFAULT | {"angle": Range(-75.0, 75.0, 0.4)}),
 }
 
+DESCRIPTIONS: dict[str, str] = {  # for those who choose; docs/choices.md shows them
+    "none": "nothing",
+    "flip": "half are mirrored",
+    "light": "half are mirrored; exposure, tint, gamma and saturation change",
+    "geometric": "mirrored, enlarged and shrunk; larger turns and tilts, other skies, pale walls and "
+    "bare trees before them, glare; texture is mostly left alone",
+    "default": "as light, and also enlarged and shrunk, small turns and tilts, other skies, fog, "
+    "night, blur, noise, JPEG, hue, contrast and brightness",
+    "strong": "as default, stronger and more often",
+    "tilted": "as default, with horizons of any slope: for cameras that fly or look up",
+}
+
 
 def get_augmentation(preset: str | Augmentation) -> Augmentation:
     """The settings of a preset.

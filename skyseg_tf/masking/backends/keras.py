@@ -100,7 +100,8 @@ def _check_network(path: Path, network) -> None:
     """Refuses what takes no photos or gives no probabilities, such as a file of import_weights."""
     taken, given = getattr(network, "input_shape", None), getattr(network, "output_shape", None)
     photos = isinstance(taken, tuple) and len(taken) in (4, 5) and taken[-1] == 3
-    if not (photos and isinstance(given, tuple) and len(given) == 4):
+    named = isinstance(network.get_config().get("output_layers"), dict)  # of one, no shape tells
+    if named or not (photos and isinstance(given, tuple) and len(given) == 4):
         raise InputError(
             f"{path}: is no network from RGB (B, H, W, 3) to probabilities (B, H, W, C); give a "
             "run of `skyseg train` (which takes a file of import_weights by --init)"

@@ -1,16 +1,21 @@
-"""How a search is told to end: what has begun is left in order, for the same command to go on."""
+"""How several trainings are told to end: what has begun is left in order, to go on with."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+SEARCH_STOPPED = "search stopped: the same command goes on with it"
+
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable(words: str) -> Iterator[None]:
     """Inside, Ctrl-C does what SIGTERM does to a training: it saves at the next batch and ends.
 
     Left to itself, a training would take Ctrl-C for its end and its score for a result.
+
+    Args:
+      words: that are printed then: what has stopped, and how to go on.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -27,7 +32,7 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except (SystemExit, KeyboardInterrupt):
-        print("search stopped: the same command goes on with it", flush=True)
+        print(words, flush=True)
         raise
     finally:
         signal.signal(signal.SIGTERM, before[0])
