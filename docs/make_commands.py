@@ -8,7 +8,7 @@ import io
 import os
 from pathlib import Path
 
-from skyseg_tf.console.cli import VERBS, print_help
+from skyseg_tf.console.cli import VERBS, config_of, parse_flags
 from skyseg_tf.images import write_aside
 
 PAGE = Path(__file__).with_name("commands.md")
@@ -18,7 +18,7 @@ def help_of(verb: str) -> list[str]:
     """The lines of `skyseg VERB --help`, 80 characters wide and without colors."""
     os.environ["COLUMNS"] = "80"
     with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
-        print_help(verb)
+        parse_flags(config_of(verb), ["--help"], f"skyseg {verb}")
     lines = shown.getvalue().strip().splitlines()
     return [line.rstrip() for line in lines]
 

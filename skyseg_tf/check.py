@@ -7,6 +7,7 @@ Exit status: 0 all well, 1 something is wrong, 2 no dataset there.
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from skyseg_tf.console.cli import run_command
@@ -20,8 +21,10 @@ class CheckConfig:
     Example: skyseg check --source ~/cityscapes
     """
 
-    source: Annotated[str | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
-    """Folder of the dataset: Cityscapes, its zips, or another known layout."""
+    URLS = ("source",)
+
+    source: Annotated[Path | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
+    """Folder or URL of the dataset: Cityscapes, its zips, or another known layout."""
     layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
     """How folders and files of the dataset are named."""
     json: bool = False

@@ -4,6 +4,7 @@ skyseg flatten --source DIR --out flat
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from skyseg_tf.console.cli import run_command
@@ -19,9 +20,9 @@ class FlattenConfig:
     The source is not changed. Files that are there already with the same content are kept.
     """
 
-    out: Annotated[str, RESULT]
+    out: Annotated[Path, RESULT]
     """Folder to fill, outside of --source."""
-    source: Annotated[str | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
+    source: Annotated[Path | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
     """Folder of the dataset."""
     layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
     """How folders and files of the dataset are named."""

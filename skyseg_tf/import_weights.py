@@ -59,7 +59,7 @@ def import_weights(config: ImportWeightsConfig) -> None:
     texts = [*config.model_options, *(f"{k}={v}" for k, v in found.items() if k not in given)]
     model = build_model(
         config.model,
-        config.num_classes or classes,
+        classes if config.num_classes is None else config.num_classes,
         size=config.image_size or (None, None),
         **parse_model_options(config.model, texts),
     )

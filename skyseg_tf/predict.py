@@ -2,13 +2,13 @@
 
 import glob
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.places import is_remote
-from skyseg_tf.masking.settings import PredictConfig
+from skyseg_tf.masking.settings import OF_PHOTOS, PredictConfig
 
 
 def predict(config: PredictConfig) -> int:
@@ -24,9 +24,9 @@ def predict(config: PredictConfig) -> int:
       InputError: nothing to do, outputs that would clash, a model or setting that cannot be used.
     """
     _check(config)
-    if videos := find_videos(config):
-        if config.engine != "threads" or config.resume:
-            raise InputError("--engine ray and --resume are for photos: leave them out")
+    videos = find_videos(config)
+    _refuse_ignored(config, of_videos=bool(videos))
+    if videos:
         if config.out and is_remote(config.out):
             raise InputError("--out: videos are written to this machine, no URL; copy them there")
         return _predict_videos(config, videos)
@@ -50,6 +50,21 @@ def _check(config: PredictConfig) -> None:
         raise InputError("--engine ray takes files: neither stdin nor stdout")
     if config.camera is not None and config.camera < 0:  # OpenCV dies of it
         raise InputError(f"--camera is {config.camera}: 0 is the first")
+
+
+def _refuse_ignored(config: PredictConfig, of_videos: bool) -> None:
+    """Refuses settings that have no meaning for the inputs; one at its default is not told apart."""
+    if of_videos:
+        settings, names, kind = config, OF_PHOTOS, "photos"
+    else:
+        settings, kind = config.video, "videos"
+        names = [field.name for field in fields(settings)]
+    default = type(settings)()
+    for name in names:
+        value = getattr(settings, name)
+        if value != getattr(default, name):
+            flag = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
+            raise InputError(f"{flag} is for {kind}: leave it out")
 
 
 def find_videos(config: PredictConfig) -> list[str | int]:

@@ -7,6 +7,7 @@ from typing import Annotated
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.flags import BACKENDS, NETWORK, choices, default_is
 from skyseg_tf.errors import InputError
+from skyseg_tf.files import ZIP_MARK
 
 LEAST_SKY = 0.01  # share of the photo under which there is nothing to replace
 LEAST_NEW_SKY = 0.02  # share of the other photo under which its sky would be a blur of few pixels
@@ -25,8 +26,8 @@ class ReplaceConfig:
     """Photo whose sky is replaced."""
     sky: Path
     """Photo that shows the new sky; only its sky is taken."""
-    out: Annotated[Path | None, default_is("<photo>_sky.jpg")] = None
-    """File to write, .png or .jpg."""
+    out: Annotated[Path | None, default_is("<photo>_sky.jpg beside the photo")] = None
+    """File to write, .png or .jpg; one that is there is replaced."""
     strength: float = 0.4
     """How much the rest of the photo is tinted by the new sky, 0 (not at all) to 1."""
     model: Annotated[str | None, NETWORK, default_is("skyline, which is packaged")] = None
@@ -77,8 +78,9 @@ def replace(config: ReplaceConfig) -> Path:
 
 
 def _output(config: ReplaceConfig) -> Path:
-    """The file to write, which overwrites neither photo."""
-    out = config.out or Path(f"{config.photo.stem}_sky.jpg")
+    """The file to write, which overwrites neither photo; here for a photo in an archive."""
+    folder = Path() if ZIP_MARK in str(config.photo) else config.photo.parent
+    out = config.out or folder / f"{config.photo.stem}_sky.jpg"
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"{out}: the name must end in .png or .jpg")
     for given in (config.photo, config.sky):

@@ -161,7 +161,17 @@ WRONG_INPUT = [
     (("predict", "--camera", "-1"), "--camera is -1: 0 is the first"),
     (("predict", "a.jpg", "--model", "skylin"), "a.jpg: no such file"),
     (("replace", "a.jpg", "--sky", "b.jpg", "--out", "./a.jpg"), "a.jpg itself and would be"),
-    (("train", "--learning-rate", "nan"), "--learning-rate is nan: at least 0, please"),
+    (("train", "--learning-rate", "nan"), "--learning-rate takes FLOAT, not 'nan'"),
+    (("train", "--learning-rate", "-1"), "--learning-rate is -1.0: at least 0, please"),
+    (("evaluate", "--model", "a", "--multi-scale", "1", "nan"), "--multi-scale takes FLOAT ..."),
+    (
+        ("evaluate", "--model", "a", "--overlap", "Infinity"),
+        "--overlap takes FLOAT, not 'Infinity'",
+    ),
+    (("serve", "--max-megabytes", "inf"), "--max-megabytes takes FLOAT, not 'inf'"),
+    (("serve", "--upload-seconds", "1e999"), "--upload-seconds takes FLOAT, not '1e999'"),
+    (("predict", "a.mp4", "--opacity", "nan"), "--opacity takes FLOAT, not 'nan'"),
+    (("replace", "a.jpg", "--sky", "b.jpg", "--strength", "nan"), "--strength takes FLOAT, not"),
     (("train", "--model", "u2net-p"), "did you mean u2netp?"),
     (("search", "--sampler", "tp"), "did you mean tpe?"),
     (("evaluate", "--run", "a", "--name", "../b"), "give the name of a folder, without a path"),
@@ -179,6 +189,14 @@ WRONG_INPUT = [
     (
         ("export", "--model", "a", "--format", "onnx", "--out", "az://b/a"),
         "--out az://b/a: takes a path of this machine",
+    ),
+    (
+        ("flatten", "--source", "s3://b/a", "--out", "flat"),
+        "--source s3://b/a: takes a path of this",
+    ),
+    (
+        ("flatten", "--source", "a", "--out", "s3://b/flat"),
+        "--out s3://b/flat: takes a path of this",
     ),
     (("verify", "s3://b/records"), "records s3://b/records: takes a path of this machine, no URL"),
     (

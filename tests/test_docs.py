@@ -20,7 +20,7 @@ import pytest
 import skyseg_tf
 from skyseg_tf.console.cli import VERBS, config_of
 from skyseg_tf.console.flags import model_suffixes as suffixes_in_helps
-from skyseg_tf.console.parsing import flags_of
+from skyseg_tf.console.parsing import command_app, flags_of
 from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.data.examples import STORAGES
@@ -118,12 +118,16 @@ def commands_in(line: str) -> list[list[str]]:
     return found
 
 
+def known_flags(verb: str) -> set[str]:
+    return {"--help", *flags_of(command_app(config_of(verb), verb))}
+
+
 def check_command(verb: str, flags: list[str], where: str) -> None:
     if verb.startswith("--"):
         assert verb in ("--version", "--completion", "--help"), f"{where}: skyseg {verb}"
         return
     assert verb in VERBS, f"{where}: {verb}"
-    known = set(flags_of(config_of(verb)))
+    known = known_flags(verb)
     assert set(flags) <= known, f"{where}: skyseg {verb} has no {set(flags) - known}"
 
 
@@ -158,7 +162,7 @@ def test_every_command_and_flag_exists(page):
         for verb, *flags in commands_in(line):
             if verb != "VERB":  # stands for any
                 check_command(verb, flags, page.name)
-    known = {flag for verb in VERBS for flag in flags_of(config_of(verb))}
+    known = {flag for verb in VERBS for flag in known_flags(verb)}
     known |= {"--version", "--completion", "--out", "--torch-python"}
     alone = {span.split()[0] for span in spans if re.match(r"--[a-z][a-z-]+", span)}
     if page.name != "commands.md":

@@ -7,6 +7,8 @@ state dicts, models whose weights are no numbers, and zips with members of every
 
 import json
 import struct
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -25,7 +27,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.files import open_archive, read_bytes
 from skyseg_tf.labels import get_scheme
 from skyseg_tf.masking.nerfstudio import read_scene
-from skyseg_tf.masking.onnx_file import read_metadata
+from skyseg_tf.masking.onnx_file import check_self_contained, read_metadata
 from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.models.state_dicts import read_state
 from skyseg_tf.runs.folder import read_config, read_run_data, read_settings
@@ -257,6 +259,36 @@ def swallowing_model(path: Path, kind: str) -> Path:
         model.graph.node.insert(0, helper.make_node("Constant", [], ["weight"], value=value))
     path.write_bytes(model.SerializeToString())
     return path
+
+
+MANY = {
+    "60 MB": b"\x80\x8e\xce\x1c",
+    "1 TB": b"\x80\x80\x80\x80\x80\x20",
+    "2**64 - 1": b"\xff" * 9 + b"\1",
+}
+
+
+@pytest.mark.parametrize("number", MANY)
+@pytest.mark.parametrize("what", ["metadata", "name of weights"])
+def test_onnx_numbers_where_text_belongs_are_no_sizes(tmp_path, what, number, measured_memory):
+    """As a size of bytes, a few bytes of file would ask for all memory, or for more than there is."""
+
+    def message(field: int, content: bytes) -> bytes:
+        return bytes([field << 3 | 2, len(content)]) + content
+
+    if what == "metadata":
+        content = message(14, b"\x08" + MANY[number])
+    else:
+        tensor = b"\x10\1\x40" + MANY[number] + message(9, np.float32("nan").tobytes())
+        content = message(7, message(5, tensor))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    with measured_memory(20e6), pytest.raises(InputError, match=r"m\.onnx: not a whole ONNX file"):
+        check_self_contained(path)
+
+
+def test_the_reader_of_onnx_files_can_be_imported_first():
+    subprocess.run([sys.executable, "-c", "import skyseg_tf.masking.onnx_file"], check=True)
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])

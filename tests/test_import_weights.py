@@ -103,6 +103,20 @@ def test_options_reach_the_network(state, tmp_path, monkeypatch, capsys):
     assert line in capsys.readouterr().out
 
 
+def test_no_classes_are_not_taken_for_the_checkpoints_own(state, tmp_path):
+    np.savez(tmp_path / "a.npz", **state)
+    with pytest.raises(InputError, match="num_classes is 0, must be at least 1"):
+        import_weights(
+            ImportWeightsConfig(
+                tmp_path / "a.npz",
+                model="skynet",
+                out=tmp_path / "m.keras",
+                num_classes=0,
+            )
+        )
+    assert not (tmp_path / "m.keras").exists()
+
+
 def test_unreadable_files_are_refused(tmp_path, monkeypatch):
     for name in ("a.npz", "a.safetensors"):
         (tmp_path / name).write_bytes(b"nonsense")

@@ -97,11 +97,25 @@ def test_other_files_of_transforms(scene, config):
         find_scene(config)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"frames": [{"file": "a"}]}', '{"frames": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"frames": [{"file": "a"}]}',
+        '{"frames": 3}',
+        '{"frames": []}',
+        '{"frames": {}}',
+        '{"frames": [{"file_path": "a.jpg", "mask_path": null}]}',
+        '{"frames": [{"file_path": "a.jpg", "mask_path": 7}]}',
+    ],
+)
 def test_what_is_no_scene_is_told_in_one_line(scene, config, text):
     (scene / "transforms.json").write_text(text)
     with pytest.raises(InputError, match="no scene of Nerfstudio"):
-        find_scene(config)
+        predict(config)
+    assert (scene / "transforms.json").read_text() == text
 
 
 def test_places_of_masks(tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,19 @@ def test_globs_and_names(photos, model):
         "o/c_mask.png",
         "o/none_mask.png",
     ]
+
+
+def test_a_photo_by_two_names_is_one(photos, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    for first in ("./photos/a.jpg", str(photos / "a.jpg"), "photos/b/../a.jpg"):
+        for kind in ("csv", "mask"):
+            jobs = find_jobs(PredictConfig((first, "photos"), format=kind))
+            assert len(jobs) == 4
+            assert jobs[0].source == first
+    os.symlink(
+        "a.jpg", "photos/link.jpg"
+    )  # the tool that needs the masks looks for one by its name
+    assert len(find_jobs(PredictConfig(("photos",)))) == 5
 
 
 def test_clashes_are_refused_before_anything_is_written(photos, model, tmp_path):
@@ -187,10 +201,17 @@ def test_models_of_many_classes(photos, tmp_path):
     color = read(out / "a.png")
     assert (color[:70] == SCHEMES["cityscapes19"].colors[10]).all()
     assert (color[100:] == SCHEMES["cityscapes19"].colors[0]).all()
+    with pytest.raises(
+        InputError, match=r"threshold 0\.7: of the classes of blue the most probable"
+    ):
+        predict(replace(config, threshold=0.7, refine=False))
+    assert predict(replace(config, threshold=0.7)) == 0
     skyless = blue_model(tmp_path / "t.onnx", scheme="streets11", long_side=128)
     config = PredictConfig((f"{photos}/a.jpg",), out=out, model=str(skyless))
     with pytest.raises(InputError, match="knows no sky"):
         predict(config)
+    with pytest.raises(InputError, match="the most probable wins; leave it out"):
+        predict(replace(config, threshold=0.7, format="color"))
 
 
 def test_ids_are_enlarged_as_probabilities(tmp_path):

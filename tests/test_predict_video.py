@@ -1,4 +1,6 @@
+import errno
 import importlib
+import os
 import re
 import signal
 import socket
@@ -251,6 +253,23 @@ def test_class_ids_are_exact(tmp_path):
         assert agreement(np.where(ids == 23, 255, 0), truths(3)) > 0.99
 
 
+def test_the_sky_of_several_classes_is_counted_where_it_is_drawn(tmp_path):
+    """The sky is the most probable class of all frames, at less than a half."""
+    source, shares = write_clip(tmp_path / "clip.mp4", 3), np.full(19, 0.55 / 18, np.float32)
+    shares[10] = 0.45
+    runtime = make_runtime(
+        lambda images: np.broadcast_to(shares, (*images.shape[:3], 19)),
+        scheme=SCHEMES["cityscapes19"],
+    )
+    assert run(source, tmp_path / "o.mp4", runtime).without_sky == 0
+    report = run(source, tmp_path / "m.mp4", runtime, format="mask")
+    assert report.without_sky == 3
+    assert not read_clip(tmp_path / "m.mp4", "gray")[0].any()
+    assert run(source, tmp_path / "n.mp4", runtime, format="mask", threshold=0.4).without_sky == 0
+    with pytest.raises(InputError, match=r"threshold 0\.4: of the classes of drawn the most"):
+        run(source, tmp_path / "c.mp4", runtime, threshold=0.4)
+
+
 @pytest.mark.parametrize(
     ("name", "decoder"), [("a.mov", None), ("a.mkv", None), ("a.webm", "libvpx-vp9"), ("a", None)]
 )
@@ -488,6 +507,27 @@ def test_several_videos_one_of_them_broken(tmp_path, capsys):
         predict_videos(VideoConfig(out=str(tmp_path / "x.mp4")), sources, make_runtime())
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC])
+def test_several_videos_of_which_one_may_not_be_read(tmp_path, capsys, monkeypatch, number):
+    sources = [str(write_clip(tmp_path / f"{name}.mp4", 3)) for name in "abc"]
+    reader = module.VideoReader
+
+    def read(source, **options):
+        if source == sources[1]:
+            raise OSError(number, os.strerror(number), source)
+        return reader(source, **options)
+
+    monkeypatch.setattr(module, "VideoReader", read)
+    config = VideoConfig(out=str(tmp_path / "out"), quiet=True)
+    if number == errno.ENOSPC:  # concerns all
+        with pytest.raises(OSError, match="No space left"):
+            predict_videos(config, sources, make_runtime())
+        return
+    assert predict_videos(config, sources, make_runtime()) == 1
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.mp4", "c.mp4"]
+    assert f"not done: [Errno 13] Permission denied: '{sources[1]}'" in capsys.readouterr().err
+
+
 def test_the_command_knows_videos_by_their_names(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(runtime, "load_fastest", lambda *a, **k: make_runtime())
     for name in "ab":
@@ -513,6 +553,13 @@ def test_the_command_knows_videos_by_their_names(tmp_path, monkeypatch, capsys):
         (("--camera", 99), "camera 99: not there"),
         (("--camera", 0, "a.jpg"), "--camera takes no files"),
         ((tmp_path / "a.mp4", "--format", "coco-rle"), "videos have no format 'coco-rle'"),
+        ((tmp_path / "a.mp4", "--no-refine"), "--no-refine is for photos: leave it out"),
+        ((tmp_path / "a.mp4", "--batch-size", 4), "--batch-size is for photos: leave it out"),
+        (("--camera", 0, "--workers", 1), "--workers is for photos: leave it out"),
+        ((tmp_path / "a.mp4", "--resume"), "--resume is for photos: leave it out"),
+        ((tmp_path / "a.mp4", "--engine", "ray"), "--engine is for photos: leave it out"),
+        (("a.jpg", "--format", "overlay", "--opacity", 0.2), "--opacity is for videos: leave it"),
+        (("a.jpg", "--max-frames", 3), "--max-frames is for videos: leave it out"),
         ((tmp_path / "a.mp4", "--opacity", 2), "--opacity 2.0: give 0 to 1"),
         ((tmp_path / "a.mp4", "--max-frames", 0), "--max-frames 0: give at least 1"),
         ((tmp_path / "a.mp4", "--out", tmp_path / "a.gif"), "give a folder or a video file"),

@@ -1,4 +1,6 @@
 import dataclasses
+import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -38,6 +40,22 @@ def test_a_sky_changes_and_the_rest_stays(tmp_path):
         replace(config)
     with pytest.raises(InputError, match="strength"):
         replace(ReplaceConfig(tmp_path / "photo.png", sky=tmp_path / "sky.png", strength=2.0))
+
+
+@pytest.mark.parametrize(
+    ("photo", "written"),
+    [("photos/a.jpg", "photos/a_sky.jpg"), ("photos/a.zip!b/c.png", "c_sky.jpg")],
+)
+def test_without_a_name_the_result_lies_beside_the_photo(tmp_path, monkeypatch, photo, written):
+    monkeypatch.chdir(tmp_path)
+    model = str(blue_model(tmp_path / "m.onnx", long_side=128))
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(blue_photo()).save("photos/a.jpg")
+    with zipfile.ZipFile("photos/a.zip", "w") as archive:
+        archive.write("photos/a.jpg", "b/c.png")
+    config = ReplaceConfig(Path(photo), sky=tmp_path / "photos/a.jpg", model=model)
+    assert replace(config) == Path(written)
+    assert (tmp_path / written).is_file()
 
 
 def test_no_old_sky_shines_round_branches():

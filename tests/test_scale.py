@@ -15,8 +15,10 @@ import pytest
 from drawn_trees import add_scene, camvid, flat, write_mask
 
 from skyseg_tf.data import building
+from skyseg_tf.data.checks import check_dataset
 from skyseg_tf.data.copies import local_file, local_records
 from skyseg_tf.data.examples import STORAGES
+from skyseg_tf.data.flattening import flatten_dataset
 from skyseg_tf.data.records import read_manifest, read_tfrecord
 from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.errors import InputError
@@ -173,6 +175,25 @@ def test_source_and_target_may_be_urls(tmp_path, memory, kind, tree):
     with pytest.raises(InputError, match="storage was normalized, now png"):
         building.build(config("memory://photos", "memory://records", storage="png"))
     assert not [name for name in memory.find("/records") if "/." in name]
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_dataset_of_a_url_is_checked(tree, memory, fast):
+    pytest.importorskip("upath")
+    memory.put(str(tree), "/photos", recursive=True)
+    there, here = (
+        check_dataset(root, fast=fast).as_dict() for root in (Path("memory://photos"), tree)
+    )
+    assert there | {"source": None} == here | {"source": None}
+
+
+def test_a_dataset_of_a_url_is_not_flattened(tree, tmp_path, memory, monkeypatch):
+    pytest.importorskip("upath")
+    memory.put(str(tree), "/photos", recursive=True)
+    monkeypatch.setenv("CITYSCAPES_DATASET", "memory://photos")
+    with pytest.raises(InputError, match=r"source memory://photos.*copy it to this machine"):
+        flatten_dataset(None, tmp_path / "flat")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_began_elsewhere_goes_on(tree, tmp_path, memory):

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from drawn_clips import bright_is_sky, draw_frame, make_runtime
 from drawn_files import camera_exif, encode_stored, wide_gamut
+from drawn_models import blue_model
 from drawn_pictures import picture_bytes, zeros
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -25,6 +26,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.images import decode_photo
 from skyseg_tf.masking.formats import FORMATS, encode_prediction
 from skyseg_tf.masking.prediction import predict_image
+from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.serve import ServeConfig, serve
 from skyseg_tf.server.answers import content_type
 from skyseg_tf.server.app import make_app
@@ -103,6 +105,16 @@ def test_threshold_and_no_sky(client):
     assert float(nothing.headers["x-sky-share"]) == 0
     everything = client.post("/mask?threshold=0", content=photo_bytes())
     assert open_picture(everything).min() == 255
+
+
+def test_a_threshold_that_would_decide_nothing_is_refused(tmp_path):
+    streets = load_runtime(blue_model(tmp_path / "s.onnx", scheme="cityscapes19", long_side=96))
+    with TestClient(make_app(ServeConfig(), streets)) as client:
+        answer = client.post("/mask?threshold=0.7&refine=false", content=photo_bytes())
+        assert error_of(answer)[:2] == (422, "bad_parameter")
+        assert "the most probable wins" in error_of(answer)[2]
+        for fine in ("threshold=0.7", "refine=false"):
+            assert client.post(f"/mask?{fine}", content=photo_bytes()).status_code == 200
 
 
 def test_photos_are_turned_by_exif(client):

@@ -37,7 +37,7 @@ def test_reader_tells_size_rate_and_rotation(tmp_path):
     reader = VideoReader(write_clip(tmp_path / "a.mp4", turned=90))
     assert reader.info.rate == Fraction(30000, 1001)
     assert reader.info.size == SIZE[::-1]
-    assert reader.info.upright_size == SIZE
+    assert reader.info.shown_size == SIZE
     assert reader.info.orientation == Orientation(1, False)
     assert reader.info.frames == 12
     assert sum(moment.frame is not None for moment in reader) == 12
@@ -60,7 +60,7 @@ def test_small_pictures_are_upright_and_turn_back(tmp_path, turned):
 def test_all_eight_display_matrices(tmp_path, matrix):
     """The network sees what a player shows, and what is copied is shown alike."""
     reader = VideoReader(write_clip(tmp_path / "a.mp4", 2, matrix=matrix))
-    assert reader.info.upright_size == SIZE
+    assert reader.info.shown_size == SIZE
     shrink = Shrinker(SIZE, reader.info.orientation)
     frame = next(iter(reader)).frame
     assert np.abs(shrink(frame).astype(int) - draw_frame(0)[0]).mean() < 4

@@ -106,6 +106,33 @@ def test_the_threshold_is_kept(threshold):
     assert (planes(out)[0] > 0).mean() == pytest.approx(1 - threshold, abs=0.015)
 
 
+def test_pixels_that_are_surely_no_sky_are_none_at_the_lowest_threshold():
+    probs = np.zeros((64, 96, 1), np.float32)
+    probs[:32] = 0.01
+    (mask,) = planes(Composer("mask", SKY, threshold=0.001)(make_frame(), probs))
+    (ids,) = planes(Composer("labelids", SKY, threshold=0.001)(make_frame(), probs))
+    assert (mask[:32] == 255).all()
+    assert not mask[32:].any()
+    assert ((ids == 23) == (mask == 255)).all()
+
+
+@pytest.mark.parametrize("name", VIDEO_FORMATS)
+def test_frames_show_sky_where_it_is_drawn(name):
+    """Sky that is the most probable class, at less than the threshold."""
+    probs = np.full((8, 12, 19), 0.55 / 18, np.float32)
+    probs[..., 10] = 0.45
+    wins = name in ("overlay", "color", "labelids")
+    assert Composer(name, CITY).shows_sky(probs) == wins
+    assert Composer(name, CITY, threshold=0.4).shows_sky(probs)
+    if name == "labelids":
+        assert (planes(Composer(name, CITY)(make_frame(), probs))[0] == 23).all()
+    if name == "mask":
+        assert not planes(Composer(name, CITY)(make_frame(), probs))[0].any()
+    for sky in (0.45, 0.55):
+        alone = np.full((8, 12, 1), sky, np.float32)
+        assert Composer(name, SKY).shows_sky(alone) == (sky > 0.5)
+
+
 def test_edges_of_a_small_mask_run_through_its_pixels():
     """A diagonal edge, enlarged eight times, must not come in blocks of eight."""
     rows, columns = np.mgrid[:8, :12]

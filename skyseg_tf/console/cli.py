@@ -194,11 +194,6 @@ def config_of(verb: str) -> type:
     return getattr(importlib.import_module(f"skyseg_tf.{verb}"), name)
 
 
-def print_help(verb: str) -> None:
-    """Prints a verb's help and exits."""
-    parse_flags(config_of(verb), ["--help"], f"skyseg {verb}")
-
-
 def _print_overview() -> None:
     print("Usage: skyseg VERB [OPTIONS]   (skyseg VERB --help tells the options)")
     print("\nExample: skyseg predict photo.jpg")

@@ -1,6 +1,7 @@
 """A command's flags: a dataclass in, its values out; slips of the keyboard are told in one line."""
 
 import inspect
+import math
 import os
 import re
 import shlex
@@ -147,9 +148,9 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
         parsed = app(argv, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise InputError(_in_one_line(error, app, given, argv)) from None
-    _refuse_swallowed(given, argv, _flags(app))
-    for argument in given:  # cyclopts reads the word none as None, and rounds
-        if argument.value is None or _was_rounded(argument):
+    _refuse_swallowed(given, argv, flags_of(app))
+    for argument in given:  # cyclopts reads the word none as None, takes nan and inf, and rounds
+        if argument.value is None or _is_no_number(argument) or _was_rounded(argument):
             values = [token.value for token in argument.tokens]
             raise InputError(_wrong_value(argument.tokens[0].keyword, argument, values))
         _refuse_urls(config, argument)
@@ -176,6 +177,12 @@ def _at_home(word: str) -> str:
     return f"{flag}{equals}{os.path.expanduser(value)}"
 
 
+def _is_no_number(argument: Argument) -> bool:
+    """Whether a number is NaN or infinite, which no setting can be."""
+    values = argument.value if isinstance(argument.value, tuple) else (argument.value,)
+    return any(isinstance(value, float) and not math.isfinite(value) for value in values)
+
+
 def _was_rounded(argument: Argument) -> bool:
     """Whether a fraction was given where whole numbers are taken."""
     values = argument.value if isinstance(argument.value, tuple) else (argument.value,)
@@ -190,11 +197,6 @@ def _was_rounded(argument: Argument) -> bool:
 def _asks_for_help(argv: Sequence[str]) -> bool:
     typed = argv[: argv.index("--")] if "--" in argv else argv
     return "--help" in typed or "-h" in typed
-
-
-def flags_of(config: type) -> list[str]:
-    """The flags of a command, such as "--image-size"; of a switch also its --no- twin."""
-    return ["--help", *_flags(command_app(config, "skyseg"))]
 
 
 def completion(shell: str, commands: Mapping[str, tuple[type, str]]) -> str:
@@ -222,7 +224,8 @@ def completion(shell: str, commands: Mapping[str, tuple[type, str]]) -> str:
     return root.generate_completion(shell=shell)
 
 
-def _flags(app: App) -> list[str]:
+def flags_of(app: App) -> list[str]:
+    """The flags of a `command_app`, such as "--image-size"; of a switch also its --no- twin."""
     arguments = app.assemble_argument_collection(parse_docstring=False)
     flags = [a for a in arguments if a.parse and a.index is None and a.name.startswith("-")]
     return [name for argument in flags for name in argument.names]
@@ -240,7 +243,7 @@ def _refuse_swallowed(given: list[Argument], argv: Sequence[str], flags: Collect
 
 
 def _in_one_line(error: CycloptsError, app: App, given: list[Argument], argv: Sequence[str]) -> str:
-    flags = _flags(app)
+    flags = flags_of(app)
     match error:
         case UnknownOptionError():
             return _unknown(error.token.keyword or error.token.value, flags)

@@ -24,6 +24,7 @@ from skyseg_tf.data.layouts import LAYOUTS, Pair
 from skyseg_tf.data.scan import detect_layout, find_pairs, source_root
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK, read_bytes
+from skyseg_tf.files.places import is_remote
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import value_names
 
@@ -81,10 +82,12 @@ def flatten_dataset(
       Counts of what was done.
 
     Raises:
-      InputError: `out` lies in the source, two files would get one name, or another file is
+      InputError: the source is a URL, `out` lies in it, two files would get one name, or another file is
         there already; nothing has been written then.
     """
     root, out = source_root(source), Path(out).expanduser()
+    if is_remote(root):
+        raise InputError(f"source {root}: files of a URL cannot be linked; copy it to this machine")
     layout = layout or detect_layout(root)
     pairs = find_pairs(root, layout)
     plan = _plan(pairs, out, LAYOUTS[layout].names_by_city)

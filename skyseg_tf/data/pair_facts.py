@@ -11,6 +11,7 @@ from skyseg_tf.data.encodings import belied_by, claimed_encoding, is_dummy, mask
 from skyseg_tf.data.layouts import Pair
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK, read_bytes
+from skyseg_tf.files.places import is_remote
 from skyseg_tf.images import decode_image, decode_mask_file, image_size
 from skyseg_tf.labels import Encoding, label_of, stored_values, value_names
 
@@ -65,7 +66,7 @@ def read_heads(pair: Pair, encoding: Encoding | None, with_mask: bool) -> PairFa
 
 def _head(path: str) -> bytes:
     """Length and first bytes of a file, hashed: enough to tell photos apart."""
-    if ZIP_MARK in path:
+    if ZIP_MARK in path or is_remote(path):
         content = read_bytes(path)
         length, head = len(content), content[:_HEAD]
     else:

@@ -5,6 +5,7 @@ An archive of a few megabytes can inflate to any size, a file named .jpg can be 
 ends: every reader here knows how much there is before it takes any of it.
 """
 
+import errno
 import hashlib
 import io
 import os
@@ -24,6 +25,7 @@ MAX_PIXELS = 200_000_000  # of a picture: about 14000 x 14000
 MAX_FILE_BYTES = 7 * MAX_PIXELS // 2  # of a file: so many pixels of three bytes, not compressed
 _MAX_DIRECTORY_BYTES = 50_000_000  # of an archive; Cityscapes' 150,000 sequence frames need 25
 _PIECE = 4_000_000
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, UnicodeDecodeError)
 
 
@@ -79,6 +81,11 @@ def check_file(path: str | Path, limit: int = MAX_FILE_BYTES) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise InputError(f"{path}: is a pipe, socket or device; give a file")
     _check_size(path, found.st_size, limit)
+
+
+def is_of_disk(error: Exception) -> bool:
+    """Whether a disk takes or gives nothing more, which concerns all files; others are one's own."""
+    return isinstance(error, OSError) and error.errno in _DISK_ERRORS
 
 
 def sha256_of(path: str | Path) -> str:

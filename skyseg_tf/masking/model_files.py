@@ -73,6 +73,14 @@ def bounded(path: Path, library: str) -> Iterator[None]:
             raise _not_loaded(path, library, error) from None
 
 
+def not_numbers(path: Path, weights: str) -> InputError:
+    """The error of a file with weights that are NaN, of which some networks make "no sky"."""
+    return InputError(
+        f"{path}: weights of {weights} are no numbers: the training diverged, or the file is "
+        "damaged; train or export it again"
+    )
+
+
 def _not_loaded(path: Path, runtime: str, error: Exception) -> InputError:
     """The error of a file that a library refuses; of the library's words the first that tell."""
     text = str(error)

@@ -87,11 +87,15 @@ def _refuse_clashes(scene: Scene) -> None:
 def _read_json(file: Path) -> dict:
     try:
         scene = json.loads(file.read_text(encoding="utf-8"))
-        if all(isinstance(frame["file_path"], str) for frame in scene["frames"]):
+        paths = [(frame["file_path"], frame.get("mask_path", "")) for frame in scene["frames"]]
+        if paths and all(isinstance(path, str) for frame in paths for path in frame):
             return scene
-    except (ValueError, TypeError, KeyError, RecursionError):  # all that is told of it below
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # told of below
         pass
-    raise InputError(f'{file}: no scene of Nerfstudio (a "file_path" in each of its "frames")')
+    raise InputError(
+        f'{file}: no scene of Nerfstudio (its "frames", each with a "file_path" and perhaps a '
+        '"mask_path", both text); give the folder that ns-process-data has made'
+    )
 
 
 def _mask_path(photo: str) -> str:

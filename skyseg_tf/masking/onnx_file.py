@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.masking.backends.interface import not_numbers
+from skyseg_tf.masking.model_files import not_numbers
 
 # Field numbers of onnx.proto.
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
@@ -61,6 +61,11 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         yield key >> 3, value
 
 
+def _text(value: int | bytes | memoryview) -> str:
+    """A string; a number raises TypeError, where `bytes(value)` would be that many zeros."""
+    return str(value, "utf-8")
+
+
 @contextmanager
 def _message(path: str | Path) -> Iterator[memoryview]:
     """The file as one message.
@@ -88,7 +93,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         for count, value in enumerate(entries):
             if count >= _MAX_METADATA or len(value) > _MAX_TEXT:
                 raise InputError(f"{path}: more metadata than a model can have; export it again")
-            entry = {key: bytes(text).decode() for key, text in _fields(value)}
+            entry = {key: _text(told) for key, told in _fields(value)}
             found[entry.get(1, "")] = entry.get(2, "")
     return found
 
@@ -119,7 +124,7 @@ def _check_tensor(path: str | Path, fields: list[tuple[int, int | memoryview]]) 
         kinds[_TENSOR_RAW] = _FLOATS[told[_TENSOR_TYPE]]
     for number, value in fields:
         if number in kinds and np.isnan(np.frombuffer(value, kinds[number])).any():
-            raise not_numbers(path, bytes(told.get(_TENSOR_NAME, b"?")).decode())
+            raise not_numbers(path, _text(told.get(_TENSOR_NAME, b"?")))
 
 
 def _tensors(graph: memoryview, depth: int = 0) -> Iterator[memoryview]:

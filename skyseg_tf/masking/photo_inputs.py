@@ -1,6 +1,7 @@
 """Which photos the inputs of `skyseg predict` name, and where the output of each goes."""
 
 import glob
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -37,10 +38,13 @@ def find_jobs(config: PredictConfig, left_out: LeftOut | None = None) -> list[Jo
         overwrite a photo or that contradicts the format, or several photos for one file.
     """
     out, kind = place(config.out or "masks"), config.format or "mask"
-    once: dict[str, Path] = {}  # a photo that two inputs name is one photo
+    # A photo that two inputs name is one photo; links are not followed, each has its own mask.
+    found: dict[str, tuple[str, Path]] = {}
     for text in filter(None, config.inputs):
         for source, relative in _photos(text, out, {} if left_out is None else left_out):
-            once.setdefault(source, relative)
+            is_file = source != STREAM and not is_remote(source)
+            found.setdefault(os.path.abspath(source) if is_file else source, (source, relative))
+    once = dict(found.values())
     if not once or "" in config.inputs:  # an empty variable of the shell is no folder
         raise InputError("no photo given: name photos, folders, globs, or - for stdin")
     names = [relative.as_posix() for relative in once.values()]

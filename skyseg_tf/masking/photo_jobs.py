@@ -31,7 +31,7 @@ from skyseg_tf.masking.photo_inputs import (
     some_of,
 )
 from skyseg_tf.masking.photo_stages import Job, run_jobs
-from skyseg_tf.masking.prediction import Prediction, enlarge
+from skyseg_tf.masking.prediction import Prediction, check_threshold, enlarge
 from skyseg_tf.masking.runtime import FEW_PHOTOS, Runtime, load_runtime
 from skyseg_tf.masking.settings import PredictConfig
 
@@ -216,7 +216,8 @@ def load_model(config: PredictConfig, few: bool, threads: int | None = None) -> 
       threads: of the runtime; None: all cores.
 
     Raises:
-      InputError: no such model, or one that the format can say nothing of.
+      InputError: no such model, or one of which the format can say nothing or the threshold decides
+        nothing.
     """
     runtime = load_runtime(config.model, config.backend, quick=few, threads=threads)
     if FORMATS[config.format].needs_sky and runtime.sky_channel is None:
@@ -224,6 +225,7 @@ def load_model(config: PredictConfig, few: bool, threads: int | None = None) -> 
             f"{runtime.name} knows no sky ({', '.join(runtime.class_names)}): choose --format "
             f"{', '.join(name for name, kind in FORMATS.items() if not kind.needs_sky)}"
         )
+    check_threshold(runtime, config.threshold, by_sky=config.refine)
     return runtime
 
 

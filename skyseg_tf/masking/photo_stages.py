@@ -1,6 +1,5 @@
 """Photos on their way through a network: read ahead, computed, and finished behind it."""
 
-import errno
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from skyseg_tf.files import is_of_disk
 from skyseg_tf.images import Photo, decode_photo, read_photo
 from skyseg_tf.masking.prediction import infer
 from skyseg_tf.masking.runtime import Runtime
 from skyseg_tf.masking.stages import Stage, run_stages
 
 STREAM = "-"
-# A disk that takes nothing more concerns all photos; all other errors are one photo's own.
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def _try(step: Callable[[_Item], None], item: _Item) -> _Item:
         try:
             step(item)
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in _DISK:
+            if is_of_disk(error):
                 raise
             item.error = error
     return item

@@ -16,6 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
+from skyseg_tf.errors import InputError
 from skyseg_tf.images import UNTURNED, shrink_photo, turn
 from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
 from skyseg_tf.labels import LabelScheme
@@ -148,6 +149,28 @@ def enlarge(
     else:
         ids = _enlarged_ids(probs, size, scheme, threshold, sky if refined else None)
     return Prediction(image, ids, sky, scheme, runtime.name, metadata)
+
+
+def check_threshold(runtime: Runtime, threshold: float | None, by_sky: bool) -> None:
+    """Refuses a threshold that would decide nothing.
+
+    Args:
+      runtime: a model.
+      threshold: the one asked for; None for none.
+      by_sky: whether the sky's own probability decides first also of several classes, as it does
+        where edges are refined.
+
+    Raises:
+      InputError: the most probable class wins.
+    """
+    scheme = runtime.scheme
+    if threshold is None or scheme.has_threshold or (by_sky and scheme.sky is not None):
+        return
+    unless = ", unless edges are refined or a video shows a mask" if scheme.sky is not None else ""
+    raise InputError(
+        f"threshold {threshold:g}: of the classes of {runtime.name} the most probable wins{unless}; "
+        "leave it out"
+    )
 
 
 def predict_image(

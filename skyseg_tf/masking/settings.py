@@ -19,6 +19,8 @@ from skyseg_tf.console.flags import (
 )
 
 VIDEO = Group("videos", sort_key=5)
+# Settings without a meaning for videos, as those of VideoSettings have none for photos.
+OF_PHOTOS = ("refine", "batch_size", "workers", "resume", "engine", "address")
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,14 @@ class PredictConfig:
     """Runtime that computes the network. How long it takes to load counts in the choice of the
     fastest."""
     threshold: Annotated[float | None, NETWORK, default_is("the model's own")] = None
-    """Probability, 0 to 1, from which a pixel counts as sky."""
+    """Probability, 0 to 1, from which a pixel counts as sky. Of several classes it decides where
+    edges are refined and in videos of masks; elsewhere the most probable class wins."""
     refine: Annotated[bool, NETWORK] = True
-    """Fit the edges of the mask to the full-size photo, down to branches and wires."""
+    """Fit the edges of the mask to the full-size photo, down to branches and wires; not for videos."""
     batch_size: Annotated[int, NETWORK] = 1
     """Photos per step of the network; more than 1 is faster only on a GPU."""
     workers: int = 2
-    """Threads that read, refine and write while the network computes."""
+    """Threads that read, refine and write photos while the network computes."""
     quiet: bool = False
     """Print nothing but errors."""
     resume: Annotated[bool, RESULT] = False

@@ -13,6 +13,7 @@ from skyseg_tf import __version__
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.files.templates import render_html
 from skyseg_tf.masking.formats import FORMATS
+from skyseg_tf.masking.prediction import check_threshold
 from skyseg_tf.masking.runtime import Runtime, load_runtime
 from skyseg_tf.server.port import listen
 from skyseg_tf.server.settings import ServeConfig
@@ -153,6 +154,10 @@ def _add_mask(app: FastAPI, queue: PhotoQueue) -> None:
             raise Refusal(422, "bad_parameter", not_among("format", wanted, FORMATS))
         if FORMATS[wanted].needs_sky and runtime.sky_channel is None:
             raise Refusal(422, "no_sky_class", f"{runtime.name} has no class 'sky'")
+        try:
+            check_threshold(runtime, threshold, by_sky=refine)
+        except InputError as error:
+            raise Refusal(422, "bad_parameter", str(error)) from None
         return await queue.answer(request, wanted, threshold=threshold, refined=refine)
 
 

@@ -75,7 +75,8 @@ class Composer:
             )
         self.kind = form.kind
         self.name, self.scheme, self.opacity = name, scheme, opacity
-        self._limit = round(threshold * 255)
+        self._limit = max(1, round(threshold * 255))  # what is surely no sky never becomes one
+        self._best_wins = not form.needs_sky and not scheme.has_threshold
         self._tables, self._scaler = cache(self._make_tables), VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame, probs: np.ndarray) -> av.VideoFrame:
@@ -103,6 +104,17 @@ class Composer:
             out.color_primaries, out.color_trc = frame.color_primaries, frame.color_trc
         out.pts, out.time_base = frame.pts, frame.time_base
         return out
+
+    def shows_sky(self, probs: np.ndarray) -> bool:
+        """Whether any pixel of a frame is drawn as sky, or has the threshold where shades are drawn.
+
+        Args:
+          probs: as in a call, of a scheme with a sky.
+        """
+        small = _to_bytes(probs)
+        if self._best_wins:
+            return bool((small.argmax(-1) == self.scheme.sky).any())
+        return bool((small[..., self.scheme.sky_channel] >= self._limit).any())
 
     # --- formats ---
 

@@ -100,11 +100,6 @@ class VideoInfo:
         return Orientation.from_matrix(self.display_matrix)
 
     @property
-    def upright_size(self) -> tuple[int, int]:
-        """(height, width) in pixels when upright."""
-        return self.size[::-1] if self.orientation.swaps_sides else self.size
-
-    @property
     def shown_size(self) -> tuple[int, int]:
         """(height, width) as shown, in square pixels."""
         height, width = self.size

@@ -13,7 +13,9 @@ import numpy as np
 from tqdm import tqdm
 
 from skyseg_tf.errors import InputError, Stuck
+from skyseg_tf.files import is_of_disk
 from skyseg_tf.images import write_aside
+from skyseg_tf.masking.prediction import check_threshold
 from skyseg_tf.masking.runtime import Runtime
 from skyseg_tf.masking.stages import Stage, run_stages
 from skyseg_tf.video.addresses import without_password
@@ -67,16 +69,15 @@ class _Before:
 class _After:
     """What the compose stage does with the network's answers: smoothing and drawing."""
 
-    def __init__(self, shrink: Shrinker, smoother: Smoother, composer: Composer, threshold: float):
+    def __init__(self, shrink: Shrinker, smoother: Smoother, composer: Composer):
         self.shrink, self.smoother, self.composer = shrink, smoother, composer
-        self.threshold, self.without_sky = threshold, 0
+        self.without_sky = 0
 
     def __call__(self, item: _Item) -> Moment:
         if item.probs is not None:
             probs = self.smoother.smooth(item.probs, item.gains)
-            channel = self.composer.scheme.sky_channel
-            if channel is not None:
-                self.without_sky += not (probs[..., channel] >= self.threshold).any()
+            if self.composer.scheme.sky is not None:
+                self.without_sky += not self.composer.shows_sky(probs)
             item.moment.frame = self.composer(item.moment.frame, self.shrink.turn_back(probs))
         return item.moment
 
@@ -92,7 +93,7 @@ class _Work:
         size = runtime.size_for(*reader.info.shown_size)
         shrink = Shrinker(size, reader.info.orientation)
         self.before = _Before(shrink, self.smoother, runtime.frames)
-        self.after = _After(shrink, self.smoother, composer, _threshold(config, runtime))
+        self.after = _After(shrink, self.smoother, composer)
 
     def run(self, write: Callable[[Moment], None], bar: tqdm, depth: int) -> None:
         """Goes through all frames, up to `depth` of which wait before each stage.
@@ -168,13 +169,15 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
       The report. Ctrl-C and SIGTERM finish the file; a second one gives it up.
 
     Raises:
-      InputError: no video, no camera, or an output that cannot be as asked.
+      InputError: no video, no camera, an output that cannot be as asked, or a threshold that would
+        decide nothing.
     """
     check_settings(config)
+    check_threshold(runtime, config.threshold, by_sky=find_format(config.format).needs_sky)
     composer = Composer(
         config.format,
         runtime.scheme,
-        threshold=_threshold(config, runtime),
+        threshold=runtime.threshold if config.threshold is None else config.threshold,
         opacity=config.opacity,
     )
     target, suffix = find_target(config, source)
@@ -188,10 +191,6 @@ def predict_video(config: VideoConfig, source: Path | str | int, runtime: Runtim
         return work.report(str(target), time.perf_counter() - start, time.process_time() - cpu)
     finally:
         reader.close()
-
-
-def _threshold(config: VideoConfig, runtime: Runtime) -> float:
-    return runtime.threshold if config.threshold is None else config.threshold
 
 
 def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: Runtime) -> int:
@@ -208,6 +207,7 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
 
     Raises:
       InputError: several videos for one output, or the only one could not be done.
+      OSError: a full or failing disk.
     """
     targets = [find_target(config, source)[0] for source in sources]
     if len(set(targets)) < len(targets):
@@ -216,8 +216,8 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
     for source in sources:
         try:
             report = predict_video(config, source, runtime)
-        except (InputError, FileNotFoundError) as error:
-            if len(sources) == 1:
+        except (InputError, OSError) as error:
+            if len(sources) == 1 or is_of_disk(error):
                 raise
             name = without_password(str(source))
             failures.append(f"{name}: {error}" * (name not in str(error)) or error)

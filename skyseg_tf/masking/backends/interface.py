@@ -157,11 +157,3 @@ class Runtime:
                 f"{self.path}: gives values outside 0-1 or no numbers, so no probabilities: its "
                 "weights are damaged, or it lacks the final activation; train or export it again"
             )
-
-
-def not_numbers(path: Path, weights: str) -> InputError:
-    """The error of a file with weights that are NaN, of which some networks make "no sky"."""
-    return InputError(
-        f"{path}: weights of {weights} are no numbers: the training diverged, or the file is "
-        "damaged; train or export it again"
-    )

@@ -11,9 +11,9 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.files import open_archive, read_member, sha256_of
 from skyseg_tf.files.memory import EXTRA_BYTES
 from skyseg_tf.labels import SCHEMES, LabelScheme
-from skyseg_tf.masking.backends.interface import Backend, Runtime, not_numbers
+from skyseg_tf.masking.backends.interface import Backend, Runtime
 from skyseg_tf.masking.model_facts import ModelFacts
-from skyseg_tf.masking.model_files import reading
+from skyseg_tf.masking.model_files import not_numbers, reading
 
 _MAX_CONFIG = 64_000_000  # bytes of config.json in a .keras file
 

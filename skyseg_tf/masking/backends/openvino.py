@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from skyseg_tf.masking.backends.interface import Backend, Runtime, not_numbers
+from skyseg_tf.masking.backends.interface import Backend, Runtime
 from skyseg_tf.masking.model_facts import METADATA_PREFIX, ModelFacts
-from skyseg_tf.masking.model_files import reading, starts_with
+from skyseg_tf.masking.model_files import not_numbers, reading, starts_with
 from skyseg_tf.masking.onnx_file import check_self_contained, read_metadata
 
 _check_xml = starts_with("OpenVINO", 0, b"<?xml", b"<net")
