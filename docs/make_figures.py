@@ -45,7 +45,7 @@ _PHOTOS = {
     "msrc": "MSRC, objects, a third (131, most without sky)",
     "fisheye": "up through foliage, a third (15)",
 }
-_IN_README = ("camvid_cityscapes", "labelmefacade", "ade20k_sky")
+_IN_README = ("camvid_cityscapes", "labelmefacade", "ade20k_sky", "horizon_uav", "skyfinder")
 
 
 def read(name: str) -> dict | list:

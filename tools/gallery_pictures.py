@@ -23,13 +23,13 @@ README_PHOTOS = (
     "photos/udacityALL_test1.jpg",
     "photos/skimage_rocket_pd.jpg",
     "photos/skyopt_212918_orig_crop.jpg",
-    "horizon_uav/images/a2-00.04.37.277-00.04.54.650_0.jpg",
+    "horizon_uav/images/a4-00.04.21.286-00.04.48.939_20.jpg",
 )
 GALLERY_PHOTOS = (
     "photos/udacityALL_test4.jpg",
     "photos/udacityLL_solidWhiteCurve.jpg",
     "horizon_uav/images/c20-00.05.51.134-00.10.32.300_160.jpg",
-    "horizon_uav/images/a3-00.05.14.880-00.05.57.073_30.jpg",
+    "horizon_uav/images/a4-00.05.45.507-00.06.26.877_30.jpg",
     "photos/dave_landscape1.jpg",
     "photos/skyopt_195520_orig_crop.jpg",
 )
