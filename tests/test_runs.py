@@ -129,9 +129,10 @@ def test_a_run_without_a_finished_epoch_says_how_to_go_on(tmp_path):
 def test_settings_that_no_training_can_have_are_told_by_file(tmp_path):
     from skyseg_tf.training.resume import resumed
 
-    stored = TrainConfig(records=tmp_path, run=tmp_path)
+    stored = TrainConfig(records=tmp_path, run=tmp_path, model="skyline")
     for change, message in (
         ({"records": None}, "config.json: names no records"),
+        ({"model": None}, "config.json: names no model"),
         ({"epochs": 0}, r"config.json: --epochs is 0: at least 1"),
         ({"model": "skynets"}, "config.json: no network 'skynets'"),
         ({"loss": "mse"}, "config.json: no loss 'mse'"),

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from signals import strike
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.training.seeds import summarize, table, train_seeds
@@ -40,14 +41,15 @@ def test_runs_of_different_protocols_are_not_averaged(tmp_path):
         summarize(runs)
 
 
-def test_ctrl_c_ends_all_seeds(tmp_path, capsys):
+def test_ctrl_c_ends_all_seeds(tmp_path, capsys, monkeypatch):
     """A single training takes it for its end and scores what there is: no part of a mean."""
     trained = []
 
     def train(settings):
         trained.append(settings.seed)
-        signal.raise_signal(signal.SIGINT)
+        strike()
 
+    monkeypatch.setattr(signal, "raise_signal", strike)
     job = SimpleNamespace(settings=TrainConfig(seeds=3, seed=5), run=tmp_path)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit) as stop:
