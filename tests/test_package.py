@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from skyseg_tf.runs.packaged import WEIGHTS
 
 ROOT = Path(__file__).parents[1]
 WHEEL = f"skyseg_tf-{__version__}-py3-none-any.whl"
+EXTRAS = sorted(
+    tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+)
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "MANIFEST.in")
 
 
@@ -96,6 +100,17 @@ def test_metadata(wheel):
         assert line in metadata
     scripts = zipfile.ZipFile(wheel).read(f"skyseg_tf-{__version__}.dist-info/entry_points.txt")
     assert b"skyseg = skyseg_tf.console.cli:main" in scripts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_the_exact_versions_go_with_each_extra(extra):
+    """Else `make` and pip try one version of each package after the other, for ever."""
+    here = Path(sys.executable).parent
+    uv = shutil.which("uv") or shutil.which("uv", path=here) or pytest.skip("needs uv")
+    told = ["pip", "install", "-q", "--dry-run", "--python", sys.executable, "-r", "requirements.txt"]
+    done = subprocess.run([uv, *told, f".[{extra}]"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
