@@ -108,7 +108,16 @@ def test_the_exact_versions_go_with_each_extra(extra):
     """Else `make` and pip try one version of each package after the other, for ever."""
     here = Path(sys.executable).parent
     uv = shutil.which("uv") or shutil.which("uv", path=here) or pytest.skip("needs uv")
-    told = ["pip", "install", "-q", "--dry-run", "--python", sys.executable, "-r", "requirements.txt"]
+    told = [
+        "pip",
+        "install",
+        "-q",
+        "--dry-run",
+        "--python",
+        sys.executable,
+        "-r",
+        "requirements.txt",
+    ]
     done = subprocess.run([uv, *told, f".[{extra}]"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
