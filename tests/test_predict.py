@@ -209,9 +209,19 @@ def test_models_of_many_classes(photos, tmp_path):
     skyless = blue_model(tmp_path / "t.onnx", scheme="streets11", long_side=128)
     config = PredictConfig((f"{photos}/a.jpg",), out=out, model=str(skyless))
     with pytest.raises(InputError, match="knows no sky"):
-        predict(config)
+        predict(replace(config, format="mask"))
     with pytest.raises(InputError, match="the most probable wins; leave it out"):
         predict(replace(config, threshold=0.7, format="color"))
+
+
+@pytest.mark.parametrize("scheme", ["cityscapes19", "idd7", "streets11"])
+def test_of_many_classes_their_colors_are_written_unless_told(photos, tmp_path, capsys, scheme):
+    model = blue_model(tmp_path / "s.onnx", scheme=scheme, long_side=128)
+    told = PredictConfig((f"{photos}/b/a.png",), tmp_path / "told", "color", model=str(model))
+    untold = replace(told, out=tmp_path / "untold", format=None)
+    assert predict(told) == predict(untold) == 0
+    np.testing.assert_array_equal(*(read(c.out / "a.png") for c in (told, untold)))
+    assert capsys.readouterr().out.count("color (Each class in its color") == 2
 
 
 def test_ids_are_enlarged_as_probabilities(tmp_path):

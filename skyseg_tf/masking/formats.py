@@ -17,6 +17,7 @@ import numpy as np
 
 from skyseg_tf.images import colorize, draw_overlay, software_of, write_aside, write_image
 from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
+from skyseg_tf.labels import LabelScheme
 from skyseg_tf.masking.coco import coco_image, render_coco
 from skyseg_tf.masking.prediction import Prediction
 from skyseg_tf.masking.sky_facts import facts_row, render_csv, sky_facts
@@ -80,7 +81,7 @@ def write_overlay(prediction: Prediction, path: Path) -> None:
 
 
 def write_color(prediction: Prediction, path: Path) -> None:
-    """Each class in its Cityscapes color, unlabeled black."""
+    """Each class in its color, unlabeled black."""
     _write_picture(path, colorize(prediction.ids, prediction.scheme.shown_palette))
 
 
@@ -201,6 +202,14 @@ FORMATS: dict[str, Format | Table] = {
         "one table of all photos: size, share of sky, confidence, horizon",
     ),
 }
+
+
+def default_format(scheme: LabelScheme) -> str:
+    """What photos are written as where nobody says: of sky alone its mask, else the classes' colors.
+
+    Both have the same file names.
+    """
+    return "mask" if scheme.shows_sky_alone else "color"
 
 
 def output_name(kind: str, relative: Path) -> Path:

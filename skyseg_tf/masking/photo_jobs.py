@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
@@ -16,6 +16,7 @@ from skyseg_tf.images import Photo
 from skyseg_tf.masking.formats import (
     FORMATS,
     Table,
+    default_format,
     encode_prediction,
     encode_text,
     is_whole,
@@ -46,7 +47,7 @@ class Done:
       job: the photo.
       share: of its pixels that are sky; None where the model knows no sky, or nothing was computed.
       row: what a table says of it.
-      model: that and the runtime which answered, in words.
+      made: what was written, and by which model and runtime, in words.
       failure: why it was not done, in one line.
       was_there: its output was there already.
     """
@@ -54,7 +55,7 @@ class Done:
     job: Job
     share: float | None = None
     row: dict | None = None
-    model: str = ""
+    made: str = ""
     failure: str = ""
     was_there: bool = False
 
@@ -81,11 +82,10 @@ def predict_photos(config: PredictConfig, engine: Engine | None = None) -> int:
     Raises:
       InputError: --resume where there is nothing to tell what is done by.
     """
-    config = replace(config, format=config.format or "mask")
     scene = find_scene(config) if config.format == "nerfstudio" else None
     started, left_out = time.time(), {}
     jobs = find_jobs(config, left_out) if scene is None else scene_jobs(scene)
-    form = FORMATS[config.format]
+    form = FORMATS.get(config.format)  # None: as the model's classes ask for
     if config.resume and (isinstance(form, Table) or jobs[0].target is None):
         raise InputError("--resume is for a file for each photo: leave it out")
     hidden = True if config.quiet or len(jobs) == 1 else None
@@ -116,7 +116,7 @@ def mask_photos(
     """Writes the outputs of photos, or finds what a table says of them.
 
     Args:
-      config: with a format.
+      config: see PredictConfig.
       jobs: the photos.
       few: they are few in all: the runtime that loads fastest is taken.
       tell: is told of each photo when it is done, in one thread.
@@ -132,7 +132,7 @@ def mask_photos(
             tell(Done(job, was_there=True))
         done_before = set(there)
         jobs = [job for job in jobs if job not in done_before]
-    form, done = FORMATS[config.format], {}
+    done = {}
     alone = len(jobs) == 1 or config.workers == 1
     options = {
         "refined": config.refine,
@@ -142,11 +142,14 @@ def mask_photos(
 
     def finish(runtime: Runtime, job: Job, photo: Photo, probs: np.ndarray) -> None:
         prediction = enlarge(runtime, photo.image, probs, metadata=photo.metadata, **options)
+        kind = config.format or default_format(runtime.scheme)
+        form = FORMATS[kind]
         row = form.row(job.name, prediction) if isinstance(form, Table) else None
         if row is None:
-            _write(prediction, config.format, job.target)
+            _write(prediction, kind, job.target)
         share = prediction.sky_share if runtime.sky_channel is not None else None
-        done[job] = Done(job, share, row, f"model {runtime.name}, {runtime.backend}")
+        made = f"{kind} ({form.about}); model {runtime.name}, {runtime.backend}"
+        done[job] = Done(job, share, row, made)
 
     def told(job: Job, error: Exception | None) -> None:
         tell(done.pop(job) if error is None else Done(job, failure=_failure(job.source, error)))
@@ -168,7 +171,7 @@ class _Work:
     failures: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)  # one per photo
     without: list[str] = field(default_factory=list)  # photos that have no sky
-    used: set[str] = field(default_factory=set)  # models and runtimes
+    made: set[str] = field(default_factory=set)  # formats, models and runtimes
     were_there: int = 0
 
     def take(self, done: Done) -> None:
@@ -185,7 +188,7 @@ class _Work:
         if done.share == 0:
             self.without.append(done.job.source)
         self.lines.append(_in_words(done.job, done.share))
-        self.used.add(done.model)
+        self.made.add(done.made)
 
     def report(self, photos: int, stream: TextIO) -> None:
         """Tells of `photos` photos what was done."""
@@ -200,9 +203,8 @@ class _Work:
             if self.without:
                 some = printable(some_of(sorted(self.without)))
                 print(f"no sky in {len(self.without)} of them: {some}", file=stream)
-        if done:
-            about = FORMATS[self.config.format].about
-            print(f"{self.config.format} ({about}); {', '.join(self.used)}", file=stream)
+        for made in sorted(self.made):
+            print(made, file=stream)
         if self.left_out:
             print(f"left out: {printable(count_left_out(self.left_out))}", file=stream)
 
@@ -211,7 +213,7 @@ def load_model(config: PredictConfig, few: bool, threads: int | None = None) -> 
     """The model that the settings name.
 
     Args:
-      config: with a format.
+      config: see PredictConfig.
       few: there are few photos: the runtime that loads fastest is taken.
       threads: of the runtime; None: all cores.
 
@@ -220,7 +222,8 @@ def load_model(config: PredictConfig, few: bool, threads: int | None = None) -> 
         nothing.
     """
     runtime = load_runtime(config.model, config.backend, quick=few, threads=threads)
-    if FORMATS[config.format].needs_sky and runtime.sky_channel is None:
+    kind = config.format or default_format(runtime.scheme)
+    if FORMATS[kind].needs_sky and runtime.sky_channel is None:
         raise InputError(
             f"{runtime.name} knows no sky ({', '.join(runtime.class_names)}): choose --format "
             f"{', '.join(name for name, kind in FORMATS.items() if not kind.needs_sky)}"

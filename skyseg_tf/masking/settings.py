@@ -69,13 +69,16 @@ class PredictConfig:
     for standard output (the default when standard input is read). Subfolders of a folder of photos
     are kept. The masks may lie among the photos: they are not taken for photos."""
     format: Annotated[
-        str | None, RESULT, choices(MASK_FORMATS), default_is("mask; for videos, overlay")
+        str | None,
+        RESULT,
+        choices(MASK_FORMATS),
+        default_is("mask; of several classes, color; for videos, overlay"),
     ] = None
     """What is written. mask: 255 = sky; keep-mask: 255 = not sky. For photogrammetry, with 0 = sky:
     colmap and opensfm write <photo.jpg>.png; odm and metashape write <photo>_mask.png; nerfstudio
     writes masks and names them in the folder's transforms.json. alpha8, alpha16: probability of
     sky; rgba-sky, rgba-nosky: the photo with only its sky, or without it; overlay: the photo, its
-    sky tinted; color: Cityscapes colors; labelids: 23 = sky; npy: probability of sky, float32;
+    sky tinted; color: each class in its color; labelids: 23 = sky; npy: probability of sky, float32;
     json: share of sky, horizon, confidence; csv, coco-rle: one file for all photos. Where EXIF
     turns a photo, its mask is turned too, except for colmap, metashape and nerfstudio, which read
     pixels as they are stored."""
