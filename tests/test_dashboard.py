@@ -42,6 +42,7 @@ from skyseg_tf.masking.formats import encode_prediction
 from skyseg_tf.masking.prediction import enlarge
 from skyseg_tf.masking.runtime import ModelFacts, Runtime
 from skyseg_tf.runs.history import read_history
+from skyseg_tf.runs.packaged import read_packaged
 from tools import dashboard_pictures
 
 SKY_ID = 23  # of the Cityscapes labelIds
@@ -162,8 +163,14 @@ def test_models_come_from_the_box_runs_and_the_folder(folders):
     exported.mkdir(parents=True)
     blue_model(exported / "model.onnx")
     labels = [model.label for model in model_choices.find_models(folders)]
-    assert labels[:2] == ["skyline (built in)", "skyline_drawn (built in)"]
-    assert labels[2:] == ["runs/first", "models_display/exported", "models_display/blue.onnx"]
+    packaged = list(read_packaged()["models"])
+    assert packaged[0] == "skyline"
+    assert labels[: len(packaged)] == [f"{name} (built in)" for name in packaged]
+    assert labels[len(packaged) :] == [
+        "runs/first",
+        "models_display/exported",
+        "models_display/blue.onnx",
+    ]
     runs = {
         path.relative_to(folders.runs).as_posix() for path in model_choices.find_runs(folders.runs)
     }
@@ -539,11 +546,24 @@ def test_upload_page(folders):
     assert metric(app, "Sky share") == ["33.3 %"]
     app.toggle(key="upload_refined").set_value(False).run()
     assert not app.exception
-    app.selectbox(key="format").set_value("colmap").run()
+    app.selectbox(key="format_mask").set_value("colmap").run()
     assert "photo.png.png" in messages(app.caption)
     app.file_uploader(key="upload").set_value(("bad.png", b"x" * 99, "image/png")).run()
     assert "bad.png: not a readable image" in messages(app.error)
     assert not app.exception
+
+
+def test_an_upload_in_many_classes_shows_what_their_colors_mean(folders):
+    blue_model(folders.models / "streets.onnx", scheme="idd7")
+    app = run_page("your_photo", folders)
+    pick_model(app, "streets.onnx")
+    app.file_uploader(key="upload").set_value(("photo.png", png(blue_photo()), "image/png")).run()
+    assert not app.exception
+    assert app.selectbox(key="format_color").value == "color"
+    (legend,) = (html.proto.body for html in app.get("html"))
+    assert "rgb(70, 130, 180)" in legend
+    assert "sky" in legend
+    assert "vehicles" not in legend
 
 
 def test_downloads_know_how_the_upload_is_stored(folders, monkeypatch):
@@ -558,7 +578,7 @@ def test_downloads_know_how_the_upload_is_stored(folders, monkeypatch):
     app = run_page("your_photo", folders)
     pick_model(app, "blue")
     app.file_uploader(key="upload").set_value(("photo.jpg", content, "image/jpeg")).run()
-    app.selectbox(key="format").set_value("colmap").run()
+    app.selectbox(key="format_mask").set_value("colmap").run()
     assert not app.exception
     assert told == [("mask", 6, wide_gamut()), ("colmap", 6, wide_gamut())]
 

@@ -3,11 +3,12 @@
 import hashlib
 from dataclasses import replace
 
+import numpy as np
 import streamlit as st
 
 from skyseg_tf.dashboard_pages import figures, session, uploads
 from skyseg_tf.dashboard_pages.model_choices import ModelChoice
-from skyseg_tf.masking.formats import FORMATS, encode_prediction
+from skyseg_tf.masking.formats import FORMATS, default_format, encode_prediction
 from skyseg_tf.masking.runtime import Runtime
 from skyseg_tf.masking.sky_facts import sky_facts
 
@@ -64,6 +65,10 @@ def _photo(name: str, content: bytes, choice: ModelChoice, runtime: Runtime) -> 
     with right:
         tinted = ": the tinted part is sky" if prediction.scheme.shows_sky_alone else ""
         session.picture(figures.prediction_picture(prediction), f"Prediction{tinted}")
+    scheme = prediction.scheme
+    if not scheme.shows_sky_alone:
+        there = np.unique(prediction.ids)
+        session.swatches({"Prediction": [(scheme.colors[i], scheme.class_names[i]) for i in there]})
     facts = sky_facts(prediction)
     with st.container(horizontal=True, gap="medium"):
         if prediction.sky is not None:
@@ -91,10 +96,12 @@ def _download(name: str, prediction, key: tuple) -> None:
     kinds = [
         kind for kind, how in FORMATS.items() if prediction.sky is not None or not how.needs_sky
     ]
+    usual = default_format(prediction.scheme)
+    kinds.sort(key=lambda kind: kind != usual)
     format_column, button_column = st.columns([2, 1], vertical_alignment="bottom")
     with format_column:
         wanted = session.pick(
-            "Format", kinds, "format", lambda kind: f"{kind} · {FORMATS[kind].about}"
+            "Format", kinds, f"format_{usual}", lambda kind: f"{kind} · {FORMATS[kind].about}"
         )
     file_name, content = _encoded(wanted, prediction, name, key)
     with button_column:
