@@ -212,6 +212,7 @@ def test_classes_that_the_augmentation_knows():
         "streets11": Classes(None, 2, None),
         "cityscapes19": Classes(10, 2, 8),
         "idd7": Classes(6, 5, None),
+        "camvid11": Classes(0, 1, 5),
     }
 
 

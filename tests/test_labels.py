@@ -67,6 +67,15 @@ def test_idd7_takes_in_cityscapes_labels_and_idd_masks_alike():
     assert sorted([*voids, *sum(scheme.members, ())]) == sorted(LABEL_ID)
 
 
+def test_camvid11_keeps_the_ids_of_the_segnet_copy():
+    scheme = SCHEMES["camvid11"]
+    stored = np.arange(12, dtype=np.uint8)[None]
+    assert decode_mask(stored, "camvid11", scheme, "x").tolist() == [[*range(11), 255]]
+    names = ("sky", "rider", "traffic light", "terrain")
+    label_ids = np.array([[LABEL_ID[name] for name in names]], np.uint8)
+    assert decode_mask(label_ids, "labelIds", scheme, "x").tolist() == [[0, 10, 6, 255]]
+
+
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=str)
 def test_train_ids_and_colors_mean_the_same_as_label_ids(scheme):
     evaluated = [row for row in CITYSCAPES_LABELS if row.train_id != IGNORE]

@@ -226,9 +226,34 @@ def _scheme_idd7() -> LabelScheme:
     return LabelScheme("idd7", tuple(classes), colors, members)
 
 
+def _scheme_camvid11() -> LabelScheme:
+    """The eleven classes in which CamVid is scored, in the order and the colors of SegNet's copy.
+
+    Cityscapes' labels that CamVid has no class for go where they look alike. Reference: Sturgess et
+    al., "Combining appearance and structure from motion features for road scene understanding",
+    BMVC 2009; Badrinarayanan et al., "SegNet", arXiv 1511.00561.
+    """
+    classes = {
+        "sky": (("sky",), (128, 128, 128)),
+        "building": (("building", "wall", "bridge", "tunnel"), (128, 0, 0)),
+        "pole": (("pole", "polegroup"), (192, 192, 128)),
+        "road": (("road", "parking"), (128, 64, 128)),
+        "pavement": (("sidewalk",), (60, 40, 222)),
+        "tree": (("vegetation",), (128, 128, 0)),
+        "sign": (("traffic sign", "traffic light"), (192, 128, 128)),
+        "fence": (("fence", "guard rail"), (64, 64, 128)),
+        "car": (("car", "truck", "bus", "caravan", "trailer"), (64, 0, 128)),
+        "pedestrian": (("person",), (64, 64, 0)),
+        "bicyclist": (("bicycle", "rider", "motorcycle"), (0, 128, 192)),
+    }
+    members, colors = zip(*classes.values(), strict=True)
+    return LabelScheme("camvid11", tuple(classes), colors, members)
+
+
 SCHEMES: dict[str, LabelScheme] = {
     "sky": _scheme_sky(),
     "streets11": _scheme_streets11(),
     "cityscapes19": _scheme_cityscapes19(),
     "idd7": _scheme_idd7(),
+    "camvid11": _scheme_camvid11(),
 }

@@ -205,11 +205,11 @@ FORMATS: dict[str, Format | Table] = {
 
 
 def default_format(scheme: LabelScheme) -> str:
-    """What photos are written as where nobody says: of sky alone its mask, else the classes' colors.
+    """What photos are written as where nobody says: where all is sky or not, the mask, else colors.
 
     Both have the same file names.
     """
-    return "mask" if scheme.shows_sky_alone else "color"
+    return "mask" if scheme.num_classes == 2 and scheme.sky is not None else "color"
 
 
 def output_name(kind: str, relative: Path) -> Path:
