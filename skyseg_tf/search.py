@@ -4,6 +4,7 @@ from pathlib import Path
 
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
+from skyseg_tf.console.flags import check_address
 from skyseg_tf.training.settings import SearchConfig
 
 
@@ -21,6 +22,7 @@ def search(config: SearchConfig) -> Path:
         Optuna is not installed.
       SystemExit: stopped by Ctrl-C or SIGTERM; the same command goes on.
     """
+    check_address(config.engine, config.address)
     import_tensorflow_quietly()
     from skyseg_tf.training import search as story
 

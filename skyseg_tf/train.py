@@ -11,6 +11,7 @@ from pathlib import Path
 
 from skyseg_tf.console.cli import parse_flags, run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
+from skyseg_tf.console.flags import check_address
 from skyseg_tf.training.settings import TrainConfig
 
 
@@ -38,6 +39,7 @@ def train_settled(
     config: TrainConfig, on_epoch: Callable[[dict[str, float]], None] | None = None
 ) -> Path:
     """`train`, with settings that are complete also where a run is resumed."""
+    check_address(config.engine, config.address)
     _meet(config)
     if config.engine == "ray":
         return _train_on_ray(config)

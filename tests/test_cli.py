@@ -203,6 +203,15 @@ WRONG_INPUT = [
         ("predict", "rtsp://nowhere/a", "--out", "s3://b/masks"),
         "--out: videos are written to this machine",
     ),
+    *(
+        ((*command, "--address", "auto"), "--address auto is for --engine ray: add that")
+        for command in (
+            ("build", "--source", "x", "--out", "y"),
+            ("train",),
+            ("search", "--space", "seed=1,2"),
+            ("predict", "x.jpg"),
+        )
+    ),
 ]
 
 

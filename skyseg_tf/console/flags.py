@@ -10,6 +10,8 @@ from pathlib import Path
 
 from cyclopts import Group, Parameter
 
+from skyseg_tf.errors import InputError
+
 DATA = Parameter(group=Group("data", sort_key=1))
 NETWORK = Parameter(group=Group("network", sort_key=2))
 TRAINING = Parameter(group=Group("training", sort_key=3))
@@ -100,3 +102,16 @@ def any_model() -> Parameter:
 def default_is(words: str) -> Parameter:
     """Names a default that is computed, such as "all cores"."""
     return Parameter(show_default=words)
+
+
+def check_address(engine: str, address: str | None) -> None:
+    """Refuses the address of a cluster where no cluster works: it would all be done here unnoticed.
+
+    Args:
+      engine, address: settings of build, train, predict and search.
+
+    Raises:
+      InputError: it says what to do.
+    """
+    if address is not None and engine != "ray":
+        raise InputError(f"--address {address} is for --engine ray: add that, or leave it out")
