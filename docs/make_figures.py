@@ -8,7 +8,9 @@ written over. docs/figures/ holds what was measured: `demo.json` is the metrics.
 benchmarks/boxed_model.py with --out, `faults.json`, `server.json` and `fuzzing.json` by
 benchmarks/faults.py, benchmarks/server.py and tools/fuzz.py; the others hold the rows that benchmarks/training.py
 (`hour.json`) and the trainings of docs/results.md (`longer.json`, `one_epoch.json`) printed.
-`failures.json` is written by tools/failures_picture.py. `benchmarks/` holds what the scripts of that name wrote with --out (`make bench`), one comparison a
+`failures.json` is written by tools/failures_picture.py. `streets.json` holds the metrics.json that
+`skyseg evaluate` wrote of the packaged `streets`, by dataset, and `idd.json` those of all networks that
+were trained on IDD-lite, with what they cost. `benchmarks/` holds what the scripts of that name wrote with --out (`make bench`), one comparison a
 row; docs/benchmarks.png is drawn from them.
 """
 
@@ -24,6 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from skyseg_tf.images import write_aside
+from skyseg_tf.labels import SCHEMES
 from skyseg_tf.models.networks import MODELS
 from skyseg_tf.runs.packaged import WEIGHTS, read_packaged
 from skyseg_tf.scoring.plots import save_figure
@@ -72,17 +75,18 @@ def paper(name: str) -> str:
 
 def networks() -> str:
     """What each network costs."""
-    facts = read("networks")["networks"]
+    facts, learned = read("networks")["networks"], read("idd")
     rows = [
         (
             f"`{name}`",
             paper(name),
             f"{facts[name]['parameters'] / 1e6:.1f}",
             facts[name]["forward_ms"],
+            f"{learned[name]['mean_iou']:.3f}" if name in learned else "-",
         )
         for name in MODELS
     ]
-    return table(("`--model`", "paper", "parameters, 10⁶", "ms"), rows, 2)
+    return table(("`--model`", "paper", "parameters, 10⁶", "ms", "IDD mIoU"), rows, 2)
 
 
 def all_of_networks() -> str:
@@ -144,6 +148,22 @@ def results() -> str:
     return table(("trained on", "network", "sky IoU", "mean IoU"), rows, 2)
 
 
+def in_short() -> str:
+    """The rows of the page of results that a reader looks for first."""
+    lines = results().splitlines()
+    rows = [
+        (
+            f"IDD-lite, 7 classes, from {row['start']}, {row['minutes']} minutes",
+            f"`{name}`",
+            f"{row['iou']['sky']:.3f}",
+            f"{row['mean_iou']:.3f}",
+        )
+        for name, row in read("idd").items()
+    ]
+    made = table(("",) * 4, rows, 2).splitlines()[2:]
+    return "\n".join((*lines[:3], *made, *lines[-2:]))
+
+
 def hour() -> str:
     """An hour of training, ours and PyTorch's."""
     rows = []
@@ -161,9 +181,37 @@ def hour() -> str:
     return table(("", "seed", "epochs", "minutes", "sky IoU", "mean IoU"), rows)
 
 
+def idd() -> str:
+    """What networks learned from IDD-lite, of its own val split."""
+    rows = [
+        (
+            f"`{name}`",
+            row["start"],
+            "x".join(map(str, row["size"])),
+            row["epochs"],
+            row["minutes"],
+            *(f"{row['iou'][label]:.3f}" for label in SCHEMES["idd7"].class_names),
+            f"**{row['mean_iou']:.3f}**",
+        )
+        for name, row in read("idd").items()
+    ]
+    head = ("network", "starts from", "size", "epochs", "minutes", *SCHEMES["idd7"].class_names)
+    return table((*head, "mean"), rows, 2)
+
+
+def streets() -> str:
+    """IoU of each class of the packaged `streets`."""
+    rows = []
+    for photos, found in read("streets").items():
+        scores = (f"{value:.3f}" for value in (*found["iou"].values(), found["mean_iou"]))
+        rows.append((_PHOTOS[photos], *scores))
+    return table(("photos", *SCHEMES["idd7"].class_names, "mean"), rows)
+
+
 def packaged() -> str:
     """Sky IoU and boundary F of the packaged networks with refinement."""
-    found, names = read("packaged"), list(read_packaged()["models"])
+    found = read("packaged")
+    names = [name for name in read_packaged()["models"] if name in found]
     rows = []
     for photos in _IN_README:
         cells = []
@@ -207,14 +255,13 @@ def packaged_costs() -> str:
     """What the packaged networks are."""
     costs = read("networks")["networks"]
     rows = []
-    for name in read_packaged()["models"]:
+    for name, packaged in read_packaged()["models"].items():
         network = json.loads((WEIGHTS / name / "config.json").read_text())["model"]
         size = (WEIGHTS / name / "exports" / "model_f32.onnx").stat().st_size / 1e6
-        fact = costs[network]
-        rows.append(
-            (f"`{name}`", f"`{network}`", f"{fact['parameters']:,}", f"{size:.1f}", fact["gmacs"])
-        )
-    return table(("name", "network", "parameters", "MB as ONNX", "GMACs, 512x1024"), rows, 2)
+        millions = f"{packaged['parameters'] / 1e6:.2f}"
+        gmacs = costs[network]["gmacs"]
+        rows.append((f"`{name}`", f"`{network}`", millions, f"{size:.1f}", gmacs))
+    return table(("name", "network", "parameters, 10⁶", "MB as ONNX", "GMACs, 512x1024"), rows, 2)
 
 
 def failures() -> str:
@@ -353,9 +400,9 @@ def named(*makers: Callable[[], str]) -> dict[str, Callable[[], str]]:
 
 
 PAGES = {
-    DOCS.parent / "README.md": named(packaged, networks, results),
-    DOCS / "results.md": named(results, all_of_networks, hour),
-    DOCS / "model_card.md": named(failures, packaged_costs, all_of_packaged),
+    DOCS.parent / "README.md": named(packaged, networks, in_short),
+    DOCS / "results.md": named(results, idd, all_of_networks, hour),
+    DOCS / "model_card.md": named(failures, packaged_costs, streets, all_of_packaged),
     DOCS / "explanation" / "faults.md": named(faults, server, fuzzing),
     DOCS / "benchmarks.md": {name: partial(benchmark, name) for name in BENCHMARKS},
 }

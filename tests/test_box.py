@@ -113,7 +113,10 @@ def test_what_the_package_ships_computes_what_it_always_did():
         for backend in ("onnxruntime", "openvino", "keras"):
             probs = np.squeeze(load_runtime(name, backend)(photo))  # (H, W), or (H, W, classes)
             np.testing.assert_allclose(probs[::4, ::4], stored[name], atol=2e-3)
-            assert np.array_equal(np.packbits(probs >= 0.5), stored[f"{name}_mask"]), backend
+            mask = np.unpackbits(stored[f"{name}_mask"])[: probs.size]
+            # The files for ONNX Runtime hold float16, model.keras of `streets` does not.
+            most = 1e-4 if name == "streets" else 1e-5
+            assert np.mean((probs >= 0.5).ravel() != mask) < most, backend
 
 
 def test_weights_beyond_float16_are_told(tmp_path):

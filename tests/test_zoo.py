@@ -1,23 +1,35 @@
 import json
+import shutil
+from dataclasses import replace
 
 import keras
+import numpy as np
 import pytest
 
 from benchmarks.networks import count_gmacs
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import sha256_of
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.runs.folder import write_json
+from skyseg_tf.masking.runtime import load_runtime
+from skyseg_tf.runs.folder import RunData, save_model, write_json
 from skyseg_tf.runs.history import write_history
 from skyseg_tf.train import TrainConfig
 from tools import zoo as zoo_page
 from tools.zoo import ZooConfig, zoo
+
+STATS = {f"{c}_{what}": v for c in "RGB" for what, v in (("MEAN", 100.0), ("STD", 50.0))}
 
 
 def conv_model(size=(None, None), filters=1):
     pixels = keras.Input((*size, 3))
     conv = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)
     return keras.Model(pixels, keras.layers.Activation("sigmoid")(conv(pixels)))
+
+
+def conv_logits():
+    pixels = keras.Input((None, None, 3))
+    logits = keras.layers.Conv2D(1, 3, padding="same")(pixels)
+    return keras.Model(pixels, {"logits": logits}, name="conv")
 
 
 def make_run(folder, iou, protocol, epochs=3, **settings):
@@ -30,7 +42,8 @@ def make_run(folder, iou, protocol, epochs=3, **settings):
     scores = {"protocol": protocol, "iou": dict(zip(names, (0.5, iou), strict=True))}
     write_json(folder / "metrics.json", scores | {"mean_iou": (0.5 + iou) / 2})
     rows = [
-        {"epoch": i + 1, "loss": 1 / (i + 1), "val_loss": 0.5, "val_iou": iou, "seconds": 2.0}
+        {"epoch": i + 1, "loss": 1 / (i + 1), "iou": iou, "val_loss": 0.5, "val_iou": iou}
+        | {"seconds": 2.0}
         for i in range(epochs)
     ]
     write_history(folder / "history.csv", rows)
@@ -38,20 +51,24 @@ def make_run(folder, iou, protocol, epochs=3, **settings):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    return [
-        make_run(folder / "weak", 0.7, "val of A", epochs=20),
-        make_run(folder / "strong", 0.9, "val of A", epochs=5, loss="focal"),
-        make_run(folder / "other", 0.8, "val of B"),
-    ]
+def zoo_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("zoo")
+    make_run(folder / "weak", 0.7, "val of A", epochs=20)
+    make_run(folder / "strong", 0.9, "val of A", epochs=5, loss="focal")
+    make_run(folder / "large", 0.6, "val of A")
+    (folder / "large" / "model.keras").unlink()
+    return folder
 
 
 @pytest.fixture(scope="module")
-def page(runs, tmp_path_factory):
+def packaged(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("weights") / "other", 0.8, "val of B").parent
+
+
+@pytest.fixture(scope="module")
+def page(zoo_folder, packaged, tmp_path_factory):
     out = tmp_path_factory.mktemp("page") / "zoo.md"
-    config = ZooConfig(runs=tuple(runs), out=out)
-    assert zoo(config) == out
+    assert zoo(ZooConfig(folder=zoo_folder, packaged=packaged, out=out)) == out
     return out.read_text()
 
 
@@ -75,12 +92,15 @@ def test_runs_of_one_protocol_share_a_table_and_others_do_not(page):
     assert "[strong]" not in tables[2]
 
 
-def test_each_run_tells_command_weights_and_log(page, runs):
+def test_each_run_tells_command_weights_and_log(page, zoo_folder):
     sections = dict(part.split(" {#", 1) for part in page.split("\n### ")[1:])
-    assert sha256_of(runs[1] / "model.keras") in sections["strong"]
-    line = f"skyseg train --model skynet --loss focal --run {runs[1]}"
+    assert sha256_of(zoo_folder / "strong" / "model.keras") in sections["strong"]
+    line = f"skyseg train --model skynet --loss focal --run {zoo_folder / 'strong'}"
     assert f"`{line}`" in sections["strong"]
     assert "keras 3.15, Python 3.11, commit 0123456789ab" in sections["strong"]
+    assert "command: see the [model card]" in sections["other"]
+    assert "weights: too large for the repository" in sections["large"]
+    assert "(zoo/strong.png)" in sections["strong"]
     epochs = [row.split(" | ")[0] for row in sections["weak"].splitlines() if row[:1] == "|"][2:]
     assert epochs[0] == "| 1"
     assert epochs[-1] == "| 20"
@@ -96,20 +116,52 @@ def test_a_run_of_another_version_has_no_command(tmp_path):
     assert "another version" in zoo_page._command(run)
 
 
+def test_a_kept_run_is_a_model_and_tells_no_place(tmp_path, packaged, monkeypatch):
+    """The real exporter, and a network of our own size limits."""
+    run = make_run(tmp_path / "here" / "streets", 0.5, "val of A", records=tmp_path / "records")
+    (run / "model.keras").unlink()
+    save_model(run / "model.keras", conv_logits(), STATS)
+    write_json(run / "dataset.json", RunData(SCHEMES["sky"], (64, 96), 1, STATS, "flat", "", {}))
+    config = ZooConfig(
+        keep=(run,), folder=tmp_path / "zoo", packaged=packaged, out=tmp_path / "zoo.md"
+    )
+    page = zoo(config).read_text()
+    assert str(tmp_path) not in page
+    assert "--records records" in page
+    kept = tmp_path / "zoo" / "streets"
+    assert not list(kept.rglob("*.keras"))
+    photo = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
+    probs = (load_runtime(model)(photo) for model in (kept, run))
+    np.testing.assert_allclose(*probs, atol=2e-3)
+    monkeypatch.setattr(zoo_page, "_MOST_BYTES", 10)
+    shutil.rmtree(kept)
+    assert "too large for the repository" in zoo(config).read_text()
+
+
+def test_the_page_is_that_of_the_runs_that_are_there(tmp_path):
+    page = zoo(ZooConfig(out=tmp_path / "zoo.md"))
+    assert page.read_text() == ZooConfig().out.read_text()
+
+
 def test_no_run_is_told(tmp_path):
-    with pytest.raises(InputError, match="no run given"):
-        zoo(ZooConfig(runs=(), out=tmp_path / "zoo.md"))
+    with pytest.raises(InputError, match="no run in the zoo"):
+        zoo(ZooConfig(folder=tmp_path, packaged=tmp_path, out=tmp_path / "zoo.md"))
     assert not (tmp_path / "zoo.md").exists()
 
 
-def test_unfinished_and_damaged_runs_are_named(runs, tmp_path):
+def test_unfinished_and_damaged_runs_are_named(tmp_path, packaged):
     out = tmp_path / "zoo.md"
+    config = ZooConfig(folder=tmp_path / "zoo", packaged=packaged, out=out)
     with pytest.raises(InputError, match=r"nowhere: config.json is missing"):
-        zoo(ZooConfig(runs=(tmp_path / "nowhere",), out=out))
-    twin = make_run(tmp_path / "again" / "weak", 0.5, "val of A")
-    with pytest.raises(InputError, match="two runs are called weak"):
-        zoo(ZooConfig(runs=(runs[0], twin), out=out))
+        zoo(replace(config, keep=(tmp_path / "nowhere",)))
+    twin = make_run(tmp_path / "zoo" / "other", 0.5, "val of A")
+    with pytest.raises(InputError, match="two runs are called other"):
+        zoo(config)
+    twin = twin.rename(twin.with_name("one"))
     (twin / "metrics.json").write_text(json.dumps({"iou": {}}))
     with pytest.raises(InputError, match="damaged"):
-        zoo(ZooConfig(runs=(twin,), out=out))
+        zoo(config)
+    (twin / "metrics.json").unlink()
+    with pytest.raises(InputError, match=r"one: metrics.json is missing"):
+        zoo(config)
     assert not out.exists()

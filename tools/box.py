@@ -2,8 +2,8 @@
 
     python tools/box.py --run runs/skyline_sky --name skyline --data "..." --terms "..."
 
-What is put there is a run folder, without what only its own training needs (checkpoints, history,
-TensorBoard), and with exports/model_f32.onnx, which starts in a fraction of Keras' time.
+What is put there is a run folder, without what only its own training needs (checkpoints, TensorBoard),
+and with exports/model_f32.onnx, which starts in a fraction of Keras' time.
 """
 
 import json
@@ -21,6 +21,7 @@ from skyseg_tf.images import write_aside
 from skyseg_tf.runs.packaged import WEIGHTS
 
 _KEPT = ("environment.json", "metrics.json", "model.keras")  # of the run, as they are
+_KEPT_IF_THERE = ("history.csv",)
 _LARGE = 1024  # constants of fewer values stay float32: they weigh nothing and are touchier
 _HALF_MAX = 65504.0
 
@@ -65,14 +66,15 @@ def box(config: BoxConfig) -> Path:
     from skyseg_tf.runs.folder import read_run_data, write_json
 
     # ------------------------------------------------------------ the run itself
-    settings, data = _settings(config.run), read_run_data(config.run)
+    told, data = settings_of(config.run), read_run_data(config.run)
+    settings = {name: value for name, value in told.items() if not is_place(value)}
     if data is None:
         raise InputError(
             f"{config.run}: dataset.json, with its statistics, is missing; train again"
         )
     packaged = config.out / config.name
     packaged.mkdir(parents=True, exist_ok=True)
-    for name in _KEPT:
+    for name in (*_KEPT, *(name for name in _KEPT_IF_THERE if (config.run / name).is_file())):
         shutil.copyfile(config.run / name, packaged / name)
     write_json(packaged / "dataset.json", replace(data, long_side=config.long_side))
     write_json(packaged / "config.json", settings)
@@ -88,18 +90,22 @@ def box(config: BoxConfig) -> Path:
     return packaged
 
 
-def _settings(run: Path) -> dict[str, Any]:
-    """What its config.json says, but for places on the machine that it was trained on."""
+def settings_of(run: Path) -> dict[str, Any]:
+    """What the config.json of a run says; paths of the machine that it was trained on are Paths.
+
+    Raises:
+      InputError: it is no run, or one of another version.
+    """
     from skyseg_tf.runs.folder import read_config, read_settings
     from skyseg_tf.training.settings import TrainConfig
 
     read_config(run, TrainConfig)  # refuses what is no run, or one of another version
-    told = read_settings(run, TrainConfig)
-    return {name: value for name, value in told.items() if not _is_place(value)}
+    return read_settings(run, TrainConfig)
 
 
-def _is_place(value: Any) -> bool:
-    return isinstance(value, Path) or (isinstance(value, tuple) and any(map(_is_place, value)))
+def is_place(value: Any) -> bool:
+    """Whether a setting is a path, or several."""
+    return isinstance(value, Path) or (isinstance(value, tuple) and any(map(is_place, value)))
 
 
 def halve(path: Path) -> None:

@@ -2,21 +2,24 @@
 
     python tools/gallery_pictures.py DATA
 
-DATA holds `photos/`, `horizon_uav/images/` and `video/highway.mp4`. Each photo stands above the mask
-that `skyseg predict` writes of it with its defaults; none of them was trained on.
+DATA holds `photos/`, `horizon_uav/images/` and `video/highway.mp4`. Each photo stands above what `skyseg
+predict` makes of it: its mask, or the colors of the classes of `streets` over it; none of them was
+trained on.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from skyseg_tf.images import overlay_sky, read_image, resize_image, write_aside
+from skyseg_tf.images import draw_overlay, overlay_sky, read_image, resize_image, write_aside
 from skyseg_tf.masking.prediction import predict_image
 from skyseg_tf.masking.runtime import Runtime, load_runtime
+
+MadeOf = Callable[[Runtime, np.ndarray], np.ndarray]  # of a photo
 
 DOCS = Path(__file__).parents[1] / "docs"
 README_PHOTOS = (
@@ -32,6 +35,11 @@ GALLERY_PHOTOS = (
     "horizon_uav/images/a4-00.05.45.507-00.06.26.877_30.jpg",
     "photos/dave_landscape1.jpg",
     "photos/skyopt_195520_orig_crop.jpg",
+)
+STREET_PHOTOS = (
+    "photos/udacityALL_test1.jpg",
+    "photos/udacityALL_test4.jpg",
+    "photos/udacityLL_solidWhiteCurve.jpg",
 )
 _TILE = (200, 300)  # height and width of a photo in a picture
 _GAP = 6  # white pixels between two
@@ -55,20 +63,25 @@ def framed(tile: np.ndarray) -> np.ndarray:
     return np.pad(inside, ((1, 1), (1, 1), (0, 0)), constant_values=_EDGE)
 
 
-def column(runtime: Runtime, photo: Path) -> np.ndarray:
-    """A photo above its mask, white where sky is."""
-    image = read_image(photo)
+def mask_of(runtime: Runtime, image: np.ndarray) -> np.ndarray:
+    """The mask of the sky, white."""
     mask = np.where(predict_image(runtime, image).is_sky, 255, 0).astype(np.uint8)
-    tiles = (fitted(image), framed(fitted(cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB))))
-    return np.vstack(
-        [np.pad(tile, ((0, _GAP), (0, 0), (0, 0)), constant_values=255) for tile in tiles]
-    )
+    return framed(fitted(cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB)))
 
 
-def sheet(runtime: Runtime, photos: Sequence[Path], columns: int) -> Image.Image:
-    """Columns of photos and masks side by side, so many in a row."""
-    gap = ((0, 0), (0, _GAP), (0, 0))
-    parts = [np.pad(column(runtime, photo), gap, constant_values=255) for photo in photos]
+def classes_of(runtime: Runtime, image: np.ndarray) -> np.ndarray:
+    """The photo with the colors of its classes over it."""
+    return fitted(draw_overlay(image, predict_image(runtime, image).ids, runtime.scheme))
+
+
+def sheet(runtime: Runtime, photos: Sequence[Path], columns: int, made_of: MadeOf) -> Image.Image:
+    """Photos, each above what is made of it, so many in a row."""
+    right, below = ((0, 0), (0, _GAP), (0, 0)), ((0, _GAP), (0, 0), (0, 0))
+    parts = []
+    for image in map(read_image, photos):
+        tiles = (fitted(image), made_of(runtime, image))
+        both = np.vstack([np.pad(tile, below, constant_values=255) for tile in tiles])
+        parts.append(np.pad(both, right, constant_values=255))
     rows = [np.hstack(parts[i : i + columns]) for i in range(0, len(parts), columns)]
     return Image.fromarray(np.vstack(rows)[:-_GAP, :-_GAP])
 
@@ -90,12 +103,14 @@ def main() -> None:
     flags.add_argument("data", type=Path)
     data = flags.parse_args().data
     runtime = load_runtime()
-    for name, photos, columns in (
-        ("photos_and_masks.jpg", README_PHOTOS, 4),
-        ("gallery.jpg", GALLERY_PHOTOS, 3),
+    streets = load_runtime("streets")
+    for name, photos, columns, network, made_of in (
+        ("photos_and_masks.jpg", README_PHOTOS, 4, runtime, mask_of),
+        ("gallery.jpg", GALLERY_PHOTOS, 3, runtime, mask_of),
+        ("streets.jpg", STREET_PHOTOS, 3, streets, classes_of),
     ):
         with write_aside(DOCS / name) as aside:
-            picture = sheet(runtime, [data / photo for photo in photos], columns)
+            picture = sheet(network, [data / photo for photo in photos], columns, made_of)
             picture.save(aside, "JPEG", quality=85, optimize=True)
         print(DOCS / name)
     first, *others = tinted_frames(runtime, data / "video" / "highway.mp4")
