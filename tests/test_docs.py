@@ -302,7 +302,7 @@ def test_the_exports_run_in_python_as_the_page_says(drawn, tmp_path):
         (name,) = re.findall(r'"((?:saved_)?model_[\w.]+)"', block.text)
         size = (128, 256) if "128x256" in name else (256, 512)
         out = tmp_path / name
-        export(ExportConfig("skyline_drawn", form, image_size=size, out=out, photos=2))
+        export(ExportConfig("skyline_free", form, image_size=size, out=out, photos=2))
         code = f"{block.text}\nassert probs.shape == (*{size}, 1), probs.shape"
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
