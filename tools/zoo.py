@@ -37,7 +37,8 @@ _HEAD = (
     "Trainings with their commands and scores, made by `python tools/zoo.py` from the run folders in "
     "`zoo/` and in the package. `--model zoo/NAME` runs one whose weights are there; where they are "
     "too large for the repository, the command trains them again. What each network costs: "
-    "[Results](results.md#networks). Scores stand in one table only if they were made alike."
+    "[Results](results.md#networks). Scores stand in one table only if they were made alike. Weights "
+    "that were trained on CamVid or IDD-lite are for research and non-commercial use only."
 )
 _COLUMNS = ("network", "sky IoU", "mean IoU", "run")
 
@@ -149,7 +150,8 @@ def _name(run: Path) -> str:
 def _table(group: Group) -> str:
     rows = [_row(scored) for scored in group.runs]
     lines = [f"| {' | '.join(cells)} |" for cells in (_COLUMNS, ["---"] * len(_COLUMNS), *rows)]
-    return "\n".join([f"## {group.protocol}", "", *lines])
+    head, _, rest = group.protocol.partition(", ")
+    return "\n".join([f"## {head}", "", *([f"{rest}:", ""] if rest else ()), *lines])
 
 
 def _row(scored: ScoredRun) -> Sequence[str]:
