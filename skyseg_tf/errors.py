@@ -12,6 +12,10 @@ class InputError(ValueError):
     The commands print it without a traceback and exit with status 2.
     """
 
+    def __str__(self) -> str:
+        """The message in one line also where it quotes a name or a value that has several."""
+        return printable(super().__str__())
+
 
 class LostProcess(InputError):
     """Another process that this one worked together with has ended before its time."""

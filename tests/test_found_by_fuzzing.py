@@ -81,3 +81,8 @@ def test_a_checkpoint_with_a_member_that_is_no_array(tmp_path, header):
     for read in (load_initial_weights, load_checkpoint):
         with pytest.raises(InputError, match="not a whole checkpoint"):
             read(path, model)
+
+
+def test_a_message_that_quotes_several_lines_is_one():
+    """Names in archives and values in JSON files may hold line breaks."""
+    assert str(InputError("a\nb.png: is damaged")) == r"a\nb.png: is damaged"

@@ -27,7 +27,7 @@ def read(path):
     if kind % 4 == 1:
         raise KeyError("x")
     if kind % 4 == 2:
-        raise fuzz_parsers.InputError("one\\nmore")
+        raise OSError("one\\nmore")
     if kind % 4 == 3:
         raise fuzz_parsers.InputError("as it should be")
 fuzz_parsers.PARSERS["wrong"] = fuzz_parsers.Parser(

@@ -37,13 +37,14 @@ def load(path: Path, threads: int | None, streams: int) -> Runtime:
         )
         facts = ModelFacts.from_metadata(read_metadata(path), path)
         entry = session.get_inputs()[0]
+        first = entry.shape[0]  # the name of a free one may be no text
     as_bytes = entry.type == "tensor(uint8)"
 
     def infer(images: np.ndarray) -> np.ndarray:
         feed = images.astype(np.uint8) if as_bytes else images
         return session.run(None, {entry.name: feed})[0]
 
-    batch = entry.shape[0] if isinstance(entry.shape[0], int) else None  # a name where it is free
+    batch = first if isinstance(first, int) else None  # a name where it is free
     return Runtime("onnxruntime", path, facts, infer, batch, streams)
 
 
