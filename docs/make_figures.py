@@ -7,7 +7,7 @@ written over. docs/figures/ holds what was measured: `demo.json` is the metrics.
 `networks.json` and `packaged.json` are written by benchmarks/networks.py and
 benchmarks/boxed_model.py with --out, `faults.json`, `server.json` and `fuzzing.json` by
 benchmarks/faults.py, benchmarks/server.py and tools/fuzz.py; the others hold the rows that benchmarks/training.py
-(`hour.json`) and the trainings of docs/results.md (`longer.json`, `one_epoch.json`) printed.
+(`hour.json`) and the trainings of docs/results.md (`longer.json`) printed.
 `failures.json` is written by tools/failures_picture.py. `streets.json` holds the metrics.json that
 `skyseg evaluate` wrote of the packaged `streets`, by dataset, and `idd.json` those of all networks that
 were trained on IDD-lite, with what they cost. `benchmarks/` holds what the scripts of that name wrote with --out (`make bench`), one comparison a
@@ -90,8 +90,8 @@ def networks() -> str:
 
 
 def all_of_networks() -> str:
-    """What each network costs, and what it learns in an epoch."""
-    costs, scores = read("networks"), read("one_epoch")
+    """What each network costs."""
+    costs = read("networks")
     sizes = ["x".join(map(str, costs[key])) for key in ("gmac_size", "size")]
     half = "x".join(str(side // 2) for side in costs["size"])
     head = (
@@ -100,15 +100,12 @@ def all_of_networks() -> str:
         f"GMACs, {sizes[0]}",
         f"forward ms, {sizes[1]}",
         f"train step ms, {costs['batch_size']} of {half}",
-        "CamVid, one epoch: sky IoU",
-        "mean IoU, cityscapes19",
     )
     rows = []
     for name in MODELS:
-        fact, score = costs["networks"][name], scores[name]
+        fact = costs["networks"][name]
         cells = (f"{fact['parameters']:,}", fact["gmacs"], fact["forward_ms"], fact["step_ms"])
-        learned = (f"{score[key]:.3f}" for key in ("sky_iou", "cityscapes19_mean_iou"))
-        rows.append((f"`{name}`", *cells, *learned))
+        rows.append((f"`{name}`", *cells))
     return table(head, rows)
 
 
