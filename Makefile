@@ -16,10 +16,10 @@ help:  ## show the targets
 # fetches uv first, which installs the rest four times as fast; where it cannot, pip goes on alone.
 define install
 	@echo "installing $(1) into $(VENV) ..."
-	@command -v uv >/dev/null || $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
-	  { echo "make needs Python 3.11 or 3.12, or uv: make PYTHON=python3.12"; exit 1; }
+	@command -v uv >/dev/null || $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "make needs Python 3.11 to 3.13, or uv: make PYTHON=python3.12"; exit 1; }
 	@if command -v uv >/dev/null; then \
-	  uv venv -q --allow-existing --python ">=3.11,<3.13" $(VENV) && \
+	  uv venv -q --allow-existing --python ">=3.11,<3.14" $(VENV) && \
 	  uv pip install -q --python $(RUN) -r requirements.txt -e "$(1)"; \
 	else \
 	  $(PYTHON) -m venv $(VENV) && { \

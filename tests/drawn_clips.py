@@ -38,11 +38,10 @@ def matrix_of(path: Path) -> tuple[int, int, int, int]:
     """(a, b, c, d) of a file's own display matrix."""
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            numbers = np.frombuffer(data, np.int32) / 65536
-            return tuple(int(numbers[i]) for i in (0, 1, 3, 4))
-    return (1, 0, 0, 1)
+    if (data := frame.side_data.get("DISPLAYMATRIX")) is None:
+        return (1, 0, 0, 1)
+    numbers = np.frombuffer(data, np.int32) / 65536
+    return tuple(int(numbers[i]) for i in (0, 1, 3, 4))
 
 
 def draw_frame(index: int, size: tuple[int, int] = SIZE) -> tuple[np.ndarray, np.ndarray]:

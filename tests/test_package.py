@@ -93,6 +93,7 @@ def test_metadata(wheel):
         "Requires-Python: >=3.11",
         "License-Expression: Apache-2.0",
         "Classifier: Programming Language :: Python :: 3.12",
+        "Classifier: Programming Language :: Python :: 3.13",
         "Classifier: Typing :: Typed",
         "Provides-Extra: export",
         "Provides-Extra: docs",
@@ -103,7 +104,7 @@ def test_metadata(wheel):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("python", ["3.11.0", "3.12.0"])
+@pytest.mark.parametrize("python", ["3.11.0", "3.12.0", "3.13.0"])
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_the_exact_versions_go_with_each_extra(extra, python):
     """Else `make` and pip try one version of each package after the other, for ever."""

@@ -122,7 +122,7 @@ def test_make_refuses_a_python_that_nothing_was_tested_with(tmp_path):
         command, cwd=tmp_path, env={"PATH": os.defpath}, capture_output=True, text=True
     )
     assert done.returncode
-    assert "Python 3.11 or 3.12" in done.stdout
+    assert "Python 3.11 to 3.13" in done.stdout
     assert not (tmp_path / ".venv").exists()
 
 

@@ -160,10 +160,8 @@ def color_of(frame: av.VideoFrame) -> tuple[int, int, int, int]:
 
 def display_matrix_of(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """The nine numbers of a frame's display matrix, or None."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            return tuple(np.frombuffer(data, np.int32)[:9].tolist())
-    return None
+    data = frame.side_data.get("DISPLAYMATRIX")
+    return None if data is None else tuple(np.frombuffer(data, np.int32)[:9].tolist())
 
 
 class Shrinker:

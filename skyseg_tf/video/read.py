@@ -19,6 +19,8 @@ _FILE_FORMATS = (
 )
 _OPEN_SECONDS, _READ_SECONDS = 10, 20  # without an answer of a stream
 _HIDDEN = 0.05  # so large a share of the frames that a file announces may be cut away by its edits
+# A title in no UTF-8 stops PyAV below 19, unless told; later ones keep its bytes, and take no such word.
+_METADATA = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 _MAX_DEMUX_ERRORS = 10  # in a row: what follows is no video any more
 
 
@@ -194,7 +196,7 @@ def _open_input(path: str):
         return _open_stream(path)
     try:
         options = {"format_whitelist": _FILE_FORMATS, "protocol_whitelist": "file"}
-        return av.open(path, metadata_errors="replace", options=options)
+        return av.open(path, options=options, **_METADATA)
     except OSError:
         raise  # the file system's own errors speak for themselves
     except av.FFmpegError as error:
@@ -208,9 +210,9 @@ def _open_stream(address: str):
     try:
         return av.open(
             address,
-            metadata_errors="replace",
             options={"rtsp_transport": "tcp"},
             timeout=(_OPEN_SECONDS, _READ_SECONDS),
+            **_METADATA,
         )
     except av.FFmpegError as error:
         late = time.monotonic() - start > _OPEN_SECONDS
