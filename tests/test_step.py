@@ -9,7 +9,9 @@ import pytest
 
 from skyseg_tf.models import blocks
 from skyseg_tf.models.networks import Recipe
+from skyseg_tf.training.loop import Checkpointing, Terminated, _validate
 from skyseg_tf.training.optimizer import OPTIMIZERS, compile_model
+from skyseg_tf.training.progress import Progress, Schedule
 
 
 def batches(count, seed=0):
@@ -105,11 +107,41 @@ def test_averaged_statistics_belong_to_the_averaged_weights():
             assert 0.75 < np.median(ratio) < 1.33
 
 
-def test_jax_averages_alike():
+def test_a_validation_that_is_left_leaves_the_own_weights(tmp_path):
+    """They, and not the averages that it scores, are what a training goes on with."""
+    model, seen = trained(0.9, 12)
+    progress, rows = Progress(""), [batch for batch, _ in zip(batches(3), range(3), strict=True)]
+    checkpointing = Checkpointing(tmp_path, Schedule(1, 3), progress, lambda: True)
+    with model.averaged():
+        averages = model.get_weights()
+        with pytest.raises(Terminated):
+            _validate(model, Rows(rows), progress, checkpointing)
+    checkpointing.save()
+    for value, want, average in zip(model.get_weights(), seen[-1], averages, strict=True):
+        assert np.array_equal(value, want)
+        assert not np.array_equal(want, average)
+
+
+class Rows(keras.utils.PyDataset):
+    """Batches."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.rows[index]
+
+
+def test_on_jax_too(tmp_path):
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import numpy as np, test_step as t\n"
-        "import keras; assert keras.backend.backend() == 'jax'\n"
-        "t.test_averages_follow_their_formula(0.5)"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_step as t\n"
+        "import keras, pathlib; assert keras.backend.backend() == 'jax'\n"
+        "t.test_averages_follow_their_formula(0.5)\n"
+        f"t.test_a_validation_that_is_left_leaves_the_own_weights(pathlib.Path({str(tmp_path)!r}))"
     )
     subprocess.run(
         [sys.executable, "-c", code], check=True, env=os.environ | {"KERAS_BACKEND": "jax"}

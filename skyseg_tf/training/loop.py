@@ -124,7 +124,11 @@ def _validate(
     """The epoch's row of the history."""
     started = time.monotonic()
     with whole_batches():
-        val = model.evaluate(batches, verbose=0, return_dict=True, callbacks=[checkpointing])
+        try:
+            val = model.evaluate(batches, verbose=0, return_dict=True, callbacks=[checkpointing])
+        finally:
+            if keras.backend.backend() == "jax":  # where one that is left keeps them to itself
+                model.jax_state_sync()
     row = {"epoch": progress.epoch + 1}
     for prefix, measured in (("", progress.trained), ("val_", val)):
         row |= {f"{prefix}{name}": measured[name] for name in ("loss", "iou")}
