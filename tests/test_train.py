@@ -28,7 +28,7 @@ from skyseg_tf.runs.folder import read_run_data, write_json
 from skyseg_tf.train import TrainConfig, main, train
 from skyseg_tf.training import loop as fitting
 from skyseg_tf.training import story
-from skyseg_tf.training.batches import make_batches
+from skyseg_tf.training.batches import class_pixels, make_batches
 from skyseg_tf.training.checkpoints import load_initial_weights
 from skyseg_tf.training.job import Job
 from skyseg_tf.training.settings_check import augment_of, check_flags
@@ -215,6 +215,9 @@ def test_extra_records_teach_all_or_the_known_classes(tmp_path, teach, ids):
     )  # fmt: skip
     ((_, masks),) = make_batches(config, get_scheme("cityscapes19")).train(0, 0)
     assert np.unique(masks).tolist() == ids
+    # What --class-weights count is what is learned from.
+    counted = np.bincount(np.ravel(masks), minlength=256)[:19]
+    assert class_pixels(config).tolist() == counted.tolist()
 
 
 def test_mixed_precision_trains_what_computes_in_float32(records, tmp_path):

@@ -14,6 +14,7 @@ from skyseg_tf.data.records import Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.training.bad_records import Skipped
+from skyseg_tf.training.devices import evened
 from skyseg_tf.training.settings import TrainConfig
 
 
@@ -24,7 +25,7 @@ class Batches:
     Attributes:
       train: (epoch from 0, batches to skip) -> the rest of the epoch; of several processes each
         has its share of the batches.
-      val: the val split, to each process the whole.
+      val: the val split, to each process the whole; its last batch may be filled up, see evened.
     """
 
     train: Callable[[int, int], tf.data.Dataset]
@@ -77,7 +78,17 @@ def make_batches(
             **checks,
         )
 
-    return Batches(train, make_dataset(settings.records, "val", settings.batch_size, **checks))
+    val = make_dataset(settings.records, "val", settings.batch_size, **checks)
+    return Batches(train, evened(val, settings.devices))
+
+
+def class_pixels(settings: TrainConfig) -> np.ndarray:
+    """(C,) labeled pixels of each class in all train splits, less those that are left out."""
+    folders = (settings.records, *settings.extra_records)
+    splits = [read_manifest(folder, shards_are_there=False).splits["train"] for folder in folders]
+    counts = np.sum([split.class_pixels for split in splits], axis=0)
+    known = _known_classes(settings)
+    return counts if known is None else np.where(np.isin(np.arange(len(counts)), known), counts, 0)
 
 
 def _known_classes(settings: TrainConfig) -> list[int] | None:

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.labels import IGNORE
 from skyseg_tf.training.settings import TrainConfig
 
 
@@ -16,7 +17,7 @@ def use_devices(count: int, batch_size: int, processes: int = 1) -> Iterator[Non
 
     TensorFlow mirrors the variables (tf.distribute.MirroredStrategy), JAX shards the batch
     (keras.distribution.DataParallel). Batch normalization has the statistics of each device's part
-    on TensorFlow and of the whole batch on JAX; so have losses that are no mean over pixels.
+    on TensorFlow and of the whole batch on JAX; so have losses, which are means over pixels at most.
 
     Args:
       count: GPUs to use, or other devices where there is no GPU.
@@ -70,6 +71,28 @@ class _Parallel(keras.distribution.DataParallel):
         first = None if self.whole else self.batch_dim_name
         axes = [first, *[None] * (len(data_shape) - 1)]
         return keras.distribution.TensorLayout(axes, self.device_mesh)
+
+
+def evened(batches: tf.data.Dataset, devices: int) -> tf.data.Dataset:
+    """Batches of which each device gets as many photos: the last is filled with ignored ones.
+
+    Args:
+      batches: (images, masks), of any number.
+      devices: that share each.
+    """
+    if devices == 1:
+        return batches
+
+    def fill(images, masks):
+        missing = -tf.shape(masks)[0] % devices
+
+        def filled(values, value):
+            ends = [[0, missing], *[[0, 0]] * (values.shape.rank - 1)]
+            return tf.pad(values, ends, constant_values=tf.cast(value, values.dtype))
+
+        return filled(images, 0), filled(masks, IGNORE)
+
+    return batches.map(fill)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from skyseg_tf.data.rgb_stats import mean_and_std
 from skyseg_tf.models import MODELS, build_model, parse_model_options
 from skyseg_tf.models.imagenet import load_imagenet
 from skyseg_tf.runs.packaged import packaged_run
+from skyseg_tf.training.batches import class_pixels
 from skyseg_tf.training.checkpoints import load_initial_weights
 from skyseg_tf.training.job import Job
 from skyseg_tf.training.losses import class_weights, weighted_cross_entropy
@@ -30,7 +31,7 @@ def start_network(
     _set_start_weights(job, network)
     loss = None
     if settings.class_weights:
-        loss = weighted_cross_entropy(class_weights(job.manifest.splits["train"].class_pixels))
+        loss = weighted_cross_entropy(class_weights(class_pixels(settings)))
     return compile_model(
         network,
         job.recipe,

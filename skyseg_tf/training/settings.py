@@ -102,7 +102,8 @@ class TrainingSettings:
     """Loss: cross-entropy, cross-entropy plus Dice, cross-entropy of the hardest pixels (ohem), focal,
     or Lovasz-softmax."""
     class_weights: Annotated[bool, TRAINING] = False
-    """Weigh each class by 1 / ln(1.02 + its share of the train split)."""
+    """Train with a cross-entropy in which each class weighs 1 / ln(1.02 + its share of the train
+    splits), in place of --loss."""
     ema: Annotated[float, TRAINING] = 0.998
     """Decay of a moving average of the weights, such as 0.999. The averaged weights are scored and
     saved. 0 turns it off."""

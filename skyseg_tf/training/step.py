@@ -17,6 +17,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from skyseg_tf.labels import IGNORE
 from skyseg_tf.training.losses import StreamingConfusion
 
 
@@ -139,7 +140,8 @@ class TrainedModel(keras.Model):
 
     def _measure(self, loss, masks, logits) -> dict[str, Any]:
         """Takes a batch into the running metrics; returns their results by name."""
-        self.mean_loss.update_state(loss, sample_weight=ops.shape(masks)[0])
+        labeled = ops.any(ops.not_equal(masks, IGNORE), (1, 2))  # others fill up a batch
+        self.mean_loss.update_state(loss, sample_weight=ops.sum(ops.cast(labeled, "float32")))
         self.iou.update_state(masks, logits)
         return self.get_metrics_result()
 
