@@ -397,7 +397,7 @@ def test_plots_show_the_best_finished_trial():
     np.testing.assert_allclose(shown.filled(np.nan), [[0.7, np.nan], [0.8, np.nan]])
     assert axes.patches[0].get_xy() == (-0.5, 0.5)  # row 16, column 1e-3
     assert sorted(text.get_text() for text in axes.texts) == [
-        "0.7000", "0.8000", "0.9000\nstopped early",
+        "0.7000", "0.8000", "val IoU 0.9000\nstopped early",
     ]  # fmt: skip
     figure = plot_parallel_coordinates(rows, space, "t", "p")
     red = [line for line in figure.axes[0].lines if line.get_color() == "#e03131"]

@@ -14,7 +14,7 @@ from skyseg_tf.training.settings import TrainConfig
 def finished(folder, mean_iou, sky, protocol="val"):
     folder.mkdir(parents=True)
     scores = {"protocol": protocol, "mean_iou": mean_iou, "pixel_accuracy": 0.9, "boundary_f": None,
-              "iou": {"sky": sky, "train": None}}  # fmt: skip
+              "iou": {"sky": sky, "train": None, "bicycle": 0.0}}  # fmt: skip
     (folder / "metrics.json").write_text(json.dumps(scores))
     return folder
 
@@ -23,7 +23,7 @@ def test_mean_and_spread(tmp_path):
     values = [0.7, 0.8, 0.75]
     runs = [finished(tmp_path / str(i), value, value / 2) for i, value in enumerate(values)]
     summary = summarize(runs)
-    assert summary["scores"].keys() == {"mean_iou", "pixel_accuracy", "iou sky"}
+    assert summary["scores"].keys() == {"mean_iou", "pixel_accuracy", "iou sky", "iou bicycle"}
     score = summary["scores"]["mean_iou"]
     assert score["values"] == values
     assert score["mean"] == pytest.approx(0.75)

@@ -75,12 +75,16 @@ def summarize(runs: Sequence[Path]) -> dict:
     return {
         "protocol": protocols.pop(),
         "runs": [str(run) for run in runs],
-        "scores": {name: _spread(values) for name, values in columns.items() if any(values)},
+        "scores": {name: _spread(values) for name, values in columns.items() if _known(values)},
     }
 
 
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
 def _spread(values: Sequence[float | None]) -> dict:
-    known = np.array([value for value in values if value is not None])
+    known = np.array(_known(values))
     std = float(known.std(ddof=1)) if len(known) > 1 else None
     return {"values": list(values), "mean": float(known.mean()), "std": std}
 

@@ -119,7 +119,7 @@ def _cell_text(trial: TrialRow, of: int) -> str:
     """What stands in a cell of the heat map, whose best trial of so many this is."""
     lines = [f"{trial.score:.4f}"]
     if trial.state in _ON_THE_WAY:
-        lines.append(_ON_THE_WAY[trial.state])
+        lines = [f"val IoU {trial.score:.4f}", _ON_THE_WAY[trial.state]]
     if of > 1:
         lines.append(f"best of {of}")
     return "\n".join(lines)

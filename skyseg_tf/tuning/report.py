@@ -12,6 +12,8 @@ from skyseg_tf.tuning.plots import plot_heat_map, plot_parallel_coordinates
 from skyseg_tf.tuning.space import Parameter
 from skyseg_tf.tuning.trials import TrialRow, trial_folder
 
+_SCORES = ("mean_iou", "val_iou")  # columns of trials.csv
+
 
 def ordered(rows: Sequence[TrialRow]) -> list[TrialRow]:
     """The best first; those on the way, pruned and failed after the finished ones."""
@@ -19,30 +21,35 @@ def ordered(rows: Sequence[TrialRow]) -> list[TrialRow]:
     return sorted(rows, key=lambda row: (states.index(row.state), -(row.score or 0), row.number))
 
 
+def _scores(row: TrialRow) -> tuple[float | None, float | None]:
+    """Mean IoU, of a finished trial alone, and the best IoU of its epochs: of the sky scheme sky's."""
+    return row.score if row.state == "finished" else None, max(row.curve.values(), default=None)
+
+
 def write_table(path: Path, rows: Sequence[TrialRow], space: Sequence[Parameter]) -> None:
     """Writes trials.csv, the best first."""
     names = [parameter.name for parameter in space]
     with write_aside(path) as aside, open(aside, "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["trial", "state", "mean_iou", *names, "epochs", "seconds", "reason"])
+        writer.writerow(["trial", "state", *_SCORES, *names, "epochs", "seconds", "reason"])
         for row in ordered(rows):
             values = ["none" if row.params.get(n) is None else row.params[n] for n in names]
-            score = "" if row.score is None else row.score
+            scores = ["" if score is None else score for score in _scores(row)]
             seconds = round(row.seconds, 1)
             ending = [len(row.curve), seconds, row.reason]
-            writer.writerow([row.number, row.state, score, *values, *ending])
+            writer.writerow([row.number, row.state, *scores, *values, *ending])
 
 
 def table(rows: Sequence[TrialRow], space: Sequence[Parameter]) -> str:
     """The trials for a terminal, the best first."""
     names = [parameter.name for parameter in space]
-    lines = [["trial", "mean IoU", *names, "epochs", "min", "state"]]
+    lines = [["trial", "mean IoU", "val IoU", *names, "epochs", "min", "state"]]
     for row in ordered(rows):
         values = [str(row.params.get(name, "-")) for name in names]
         ending = f"{row.state}: {row.reason[:80]}" if row.reason else row.state
         epochs, minutes = str(len(row.curve)), f"{row.seconds / 60:.1f}"
-        score = "-" if row.score is None else f"{row.score:.4f}"
-        lines.append([str(row.number), score, *values, epochs, minutes, ending])
+        scores = ["-" if score is None else f"{score:.4f}" for score in _scores(row)]
+        lines.append([str(row.number), *scores, *values, epochs, minutes, ending])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]) - 1)]
     return "\n".join(
         "  ".join([*(c.rjust(w) for c, w in zip(line, widths, strict=False)), line[-1]])

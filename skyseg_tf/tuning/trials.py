@@ -44,8 +44,9 @@ class Plan:
       space: what is varied.
       sampler: grid (every combination of listed values), random, or tpe: tree-structured Parzen
         estimator, which draws where earlier trials were good.
-      pruner: none; median: stop a trial whose best score is below the median of the earlier ones
-        at that epoch, from the second on; halving: successive halving, the better half goes on at epochs 2, 4, 8, ...
+      pruner: none; median: from the second epoch and the fifth trial on, stop a trial whose best
+        is below the median of the earlier ones at that epoch; halving: successive halving, the
+        better half goes on at epochs 2, 4, 8, ...
       trials: how many, for random and tpe.
       seed: of the draws.
 
@@ -75,9 +76,10 @@ class TrialRow:
     Attributes:
       number: from 0.
       state: waiting, running, finished, pruned or failed.
-      score: the objective; of a pruned or running trial the best so far; None where there is none.
+      score: the objective; of a trial that has not finished the best of its curve, which may be
+        another measure (see train_trial); None where there is none.
       params: searched setting -> value.
-      curve: epoch -> score.
+      curve: epoch -> what it reported.
       seconds: trained.
       reason: why it failed.
     """
