@@ -123,15 +123,22 @@ def test_boundary_at_several_tolerances_equals_a_loop():
 def test_trimap_equals_a_loop():
     truth, pred = horizon_masks(1)
     valid = truth != 255
-    edge = np.array(slow_edges(valid & (truth == 1), valid))
+    edge = np.array(
+        slow_edges(valid & (truth == 1), valid) + slow_edges(valid & (truth != 1), valid)
+    )
     for width, matrix in zip((2, 5), metrics.trimap_matrices(truth, pred, 1, (2, 5)), strict=True):
         expected = np.zeros((2, 2), int)
         for (y, x), value in np.ndenumerate(truth):
-            if value != 255 and np.hypot(*(edge - (y, x)).T).min() <= width:
+            if value != 255 and np.hypot(*(edge - (y, x)).T).min() + 0.5 <= width:
                 expected[value, pred[y, x]] += 1
         assert np.array_equal(matrix, expected)
     no_sky = np.zeros_like(truth)
     assert metrics.trimap_matrices(no_sky, pred, 1, (2, 5)).sum() == 0
+    straight = np.repeat([[1], [0]], 10, axis=0).repeat(6, axis=1).astype(np.uint8)
+    for width, matrix in zip(
+        (2, 5), metrics.trimap_matrices(straight, straight, 1, (2, 5)), strict=True
+    ):
+        assert np.array_equal(matrix, np.eye(2) * 6 * width)  # as many rows on either side
 
 
 def test_calibration_equals_a_loop():

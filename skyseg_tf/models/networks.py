@@ -28,7 +28,7 @@ class Recipe:
     encoders) is left to the flags.
 
     Attributes:
-      optimizer: key of recipes.OPTIMIZERS.
+      optimizer: key of training.optimizer.OPTIMIZERS.
       learning_rate: at the start, after the warm-up.
       power: the rate falls to 0 as (1 - step / steps) ** power; 0 keeps it.
       warmup_steps: it rises linearly over so many steps first (a tenth of a short training).

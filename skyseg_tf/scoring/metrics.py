@@ -111,7 +111,8 @@ def boundary_counts(
       (4,) int64, or (n, 4): predicted pixels matched, predicted, true pixels matched, true.
 
     Reference: Csurka et al., "What is a good evaluation measure for semantic segmentation?",
-      BMVC 2013.
+      BMVC 2013; there F is averaged over photos and classes, here counts are summed, so that a
+      long outline weighs more than a short one.
     """
     valid = truth != IGNORE
     true_edge = _edges(valid & (truth == class_id), valid)
@@ -144,7 +145,9 @@ def trimap_matrices(
       IJCV 2009, section 6; there the band is of all classes, here of one.
     """
     valid = truth != IGNORE
-    distance = _distance(_edges(valid & (truth == class_id), valid))
+    inside = truth == class_id
+    sides = (_edges(valid & side, valid) for side in (inside, ~inside))
+    distance = np.minimum(*map(_distance, sides)) + 0.5  # the outline runs between the pixels
     near = valid & (distance <= max(widths))
     distance = distance[near]
     is_class = (truth[near] == class_id).astype(np.uint8), (pred[near] == class_id).astype(np.uint8)

@@ -103,7 +103,8 @@ def _lovasz(errors, truth, valid):
 def lovasz(mask, logits):
     """Lovász hinge for one logit, Lovász-softmax over the classes in the batch for more.
 
-    Reference: Berman et al., "The Lovász-Softmax loss", CVPR 2018.
+    Reference: Berman et al., "The Lovász-Softmax loss", CVPR 2018; over the pixels of a batch
+      together, not photo by photo.
     """
     valid = ops.reshape(_valid(mask), (-1,))
     channels = logits.shape[-1]
