@@ -130,6 +130,18 @@ def test_same_photo_twice_in_one_split_is_a_note(tmp_path):
     assert any("more than once" in note for note in report.notes)
 
 
+def test_frames_of_a_video_that_a_hash_deals_out_are_told(tmp_path):
+    for name in (f"drive_{number:04}" for number in range(40)):
+        for folder, suffix in (("images", "jpg"), ("masks", "png")):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.new("L", (8, 8)).save(tmp_path / folder / f"{name}.{suffix}")
+    notes = check_dataset(tmp_path).notes
+    assert any("photos of val are numbered next to one of train" in note for note in notes)
+    for path in list(tmp_path.rglob("*.*")):  # every tenth frame
+        path.rename(path.with_stem(f"{path.stem}0"))
+    assert not any("numbered" in note for note in check_dataset(tmp_path).notes)
+
+
 def test_placeholders_of_the_test_split(tmp_path):
     report = check_dataset(trees.cityscapes(tmp_path, test=(0, 2, 3)))
     assert report.ok

@@ -7,6 +7,8 @@ import pytest
 from signals import strike
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.runs.folder import write_json
+from skyseg_tf.runs.history import write_history
 from skyseg_tf.training.seeds import summarize, table, train_seeds
 from skyseg_tf.training.settings import TrainConfig
 
@@ -58,3 +60,21 @@ def test_ctrl_c_ends_all_seeds(tmp_path, capsys, monkeypatch):
     assert f"go on with all seeds by --resume {tmp_path}" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is before
     assert not (tmp_path / "seeds.json").exists()
+
+
+def test_a_seed_that_patience_has_ended_is_done(tmp_path):
+    trained, row = [], dict.fromkeys(("loss", "iou", "val_loss", "val_iou", "seconds"), 0.5)
+
+    def train(settings):
+        """Ends after two of its epochs, unless it shall take so few."""
+        trained.append((settings.seed, settings.epochs))
+        settings.run.mkdir(parents=True, exist_ok=True)
+        write_json(settings.run / "config.json", settings)
+        write_history(settings.run / "history.csv", [row | {"epoch": i} for i in (1, 2)])
+        scores = {"protocol": "val", "mean_iou": 0.5, "iou": {}}
+        (settings.run / "metrics.json").write_text(json.dumps(scores))
+
+    for epochs in (2, 3, 4):  # the first time all are trained to their end
+        config = TrainConfig(seeds=2, epochs=epochs, run=tmp_path)
+        train_seeds(SimpleNamespace(settings=config, run=tmp_path), train)
+    assert trained == [(0, 2), (1, 2), (0, 3), (1, 3)]

@@ -4,7 +4,9 @@ Everything here reads; nothing ever writes into the dataset.
 """
 
 import os
+import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.labels import CITYSCAPES_LABELS, Encoding
 
 SAMPLE = 50  # masks that are read for the encoding, and for the classes of a fast check
+_NUMBERED = re.compile(r"(.*?)(\d*)", re.DOTALL)
 _VOID = {label.name for label in CITYSCAPES_LABELS if label.category == "void"}
 
 
@@ -130,10 +133,25 @@ def _collect_copies(
         notes.append(f"{len(twice)} photos lie more than once in their split: e.g. {twice[0]}")
 
 
+def _beside_train(pairs: Sequence[Pair]) -> int:
+    """How many photos of val have a number before or after that of one of train."""
+    numbered = [(*_NUMBERED.fullmatch(pair.name).groups(), pair.split) for pair in pairs]
+    train = {
+        (prefix, int(number)) for prefix, number, split in numbered if number and split == "train"
+    }
+    val = [(prefix, int(number)) for prefix, number, split in numbered if number and split == "val"]
+    return sum(any((prefix, number + step) in train for step in (-1, 1)) for prefix, number in val)
+
+
 def _notes(scan: Scan, facts: list[PairFacts], fast: bool) -> list[str]:
     notes = []
     if not scan.has_splits:
         notes.append("no split folders: a hash of each name puts it into train or val, for good")
+        if near := _beside_train(scan.pairs):
+            notes.append(
+                f"{near} photos of val are numbered next to one of train: if they are frames of a "
+                "video, scores will flatter; give folders train/ and val/ with whole drives"
+            )
     dummies = scan.dummies + sum(fact.dummy for fact in facts)
     if dummies:
         notes.append(

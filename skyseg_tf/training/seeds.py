@@ -9,6 +9,7 @@ import numpy as np
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.runs.folder import read_config, write_json
+from skyseg_tf.runs.history import read_history
 from skyseg_tf.runs.stopping import stoppable
 from skyseg_tf.scoring.comparison import read_scores
 from skyseg_tf.training.job import Job
@@ -36,9 +37,8 @@ def train_seeds(job: Job, train: Callable[[TrainConfig], Path]) -> Path:
     with stoppable(f"stopped: go on with all seeds by --resume {job.run}"):
         for seed, run in zip(seeds, runs, strict=True):
             print(f"--- seed {seed}: {run}", flush=True)
-            begun = run if (run / "config.json").exists() else None
-            finished = begun and (run / "metrics.json").exists()
-            if not finished or read_config(run, TrainConfig).epochs != settings.epochs:
+            if not _is_done(run, settings.epochs):
+                begun = run if (run / "config.json").exists() else None
                 own = {"seed": seed, "run": run, "resume": begun, "plots": run / "plots"}
                 train(replace(settings, seeds=1, **own))
             keras.backend.clear_session()  # else the graphs of all seeds would stay in memory
@@ -77,6 +77,14 @@ def summarize(runs: Sequence[Path]) -> dict:
         "runs": [str(run) for run in runs],
         "scores": {name: _spread(values) for name, values in columns.items() if _known(values)},
     }
+
+
+def _is_done(run: Path, epochs: int) -> bool:
+    """Whether a seed is trained for so many epochs, or --patience has ended it before."""
+    if not (run / "metrics.json").exists():
+        return False
+    planned = read_config(run, TrainConfig).epochs
+    return planned == epochs or len(read_history(run)["epoch"]) < planned
 
 
 def _known(values: Sequence[float | None]) -> list[float]:
