@@ -2,6 +2,7 @@ import errno
 import importlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -491,6 +492,38 @@ def test_targets(tmp_path):
     with pytest.raises(InputError, match="is the video itself"):
         find(tmp_path, source)
     assert set(CONTAINERS) == {".mp4", ".m4v", ".mov", ".mkv", ".webm"}
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_what_was_not_written_here_stays_where_the_videos_lie(tmp_path, suffix):
+    def predict(folder, *sources):
+        config = VideoConfig(out=str(folder / f"clip{suffix}"), quiet=True)
+        return predict_videos(config, [*map(str, sources)], make_runtime())
+
+    source, own = write_clip(tmp_path / "clip.avi", 2), tmp_path / f"clip{suffix}"
+    codec = "libvpx-vp9" if suffix == ".webm" else "libx264"
+    for content in (write_clip(own, 3, codec=codec).read_bytes(), b"no video", b""):
+        own.write_bytes(content)
+        with pytest.raises(InputError, match="was not written here, and would be overwritten"):
+            predict(tmp_path, source)
+        assert own.read_bytes() == content
+    own.rename(tmp_path / "moved")
+    for _ in range(2):  # what was written here is written anew
+        assert predict(tmp_path, source) == 0
+    (tmp_path / "masks").mkdir()
+    shutil.copy(tmp_path / "moved", tmp_path / "masks" / own.name)
+    assert predict(tmp_path / "masks", source) == 0  # no videos lie there
+
+
+def test_what_lies_beside_another_of_several_videos_stays_too(tmp_path):
+    first, second = tmp_path / "a" / "clip.mov", tmp_path / "b" / "other.mov"
+    for path in (first, second, tmp_path / "b" / "clip.mp4"):
+        path.parent.mkdir(exist_ok=True)
+        write_clip(path, 2)
+    config = VideoConfig(out=str(tmp_path / "b"), quiet=True)
+    with pytest.raises(InputError, match=r"clip\.mp4 lies among the videos"):
+        predict_videos(config, [str(first), str(second)], make_runtime())
+    assert not (tmp_path / "b" / "other.mp4").exists()
 
 
 def test_several_videos_one_of_them_broken(tmp_path, capsys):

@@ -9,6 +9,7 @@ import pytest
 from drawn_clips import MATRICES, SIZE, draw_frame, matrix_of, read_clip, show, write_clip
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.images import software_of
 from skyseg_tf.video.frames import Moment, Orientation, Shrinker, VideoInfo
 from skyseg_tf.video.read import VideoReader
 from skyseg_tf.video.write import FrameFolder, VideoWriter
@@ -344,6 +345,7 @@ def test_frame_folder_writes_upright_pictures_with_times(tmp_path):
     for moment in reader:
         writer.write(moment)
     writer.close()
+    assert {software_of(path) for path in (tmp_path / "png").glob("*.png")} == {"skyseg_tf"}
     picture = cv2.imread(str(tmp_path / "png" / "frame_000002.png"))[..., ::-1]
     assert np.abs(picture.astype(int) - draw_frame(2)[0]).mean() < 5
     with open(tmp_path / "png" / "times.csv") as file:

@@ -22,13 +22,13 @@ from skyseg_tf.video.addresses import without_password
 from skyseg_tf.video.formats import find_format
 from skyseg_tf.video.report import Report
 from skyseg_tf.video.smoothing import Smoother
-from skyseg_tf.video.target import VideoConfig, check_settings, find_target
 
 try:
     from skyseg_tf.video.camera import Camera
     from skyseg_tf.video.compose import Composer
     from skyseg_tf.video.frames import Moment, Shrinker
     from skyseg_tf.video.read import VideoReader
+    from skyseg_tf.video.target import VideoConfig, check_settings, find_target
     from skyseg_tf.video.write import FrameFolder, VideoWriter
 except ModuleNotFoundError:
     raise InputError("videos and cameras need PyAV: pip install 'skyseg_tf[video]'") from None
@@ -209,7 +209,7 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
       InputError: several videos for one output, or the only one could not be done.
       OSError: a full or failing disk.
     """
-    targets = [find_target(config, source)[0] for source in sources]
+    targets = [find_target(config, source, sources)[0] for source in sources]
     if len(set(targets)) < len(targets):
         raise InputError(f"several videos would be written as {config.out}: give --out FOLDER")
     failures = []

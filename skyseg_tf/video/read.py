@@ -18,11 +18,10 @@ _FILE_FORMATS = (
     "mjpeg,yuv4mpegpipe,mxf,h264,hevc,ivf,wtv,dv"
 )
 _OPEN_SECONDS, _READ_SECONDS = 10, 20  # without an answer of a stream
-_SLACK = (
-    0.05  # so large a share of what a file announces may lack: edits cut away, times are rounded
-)
+_SLACK = 0.05  # so large a share of what a file announces may lack: some are never shown
 # A title in no UTF-8 stops PyAV below 19, unless told; later ones keep its bytes, and take no such word.
 _METADATA = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+MAKER_TAG = "handler_name"  # of the picture's track: every container keeps it, no player shows it
 _MAX_DEMUX_ERRORS = 10  # in a row: what follows is no video any more
 
 
@@ -212,6 +211,17 @@ class VideoReader:
         """Closes the file, unless a thread hangs in reading it."""
         if not self._packets.gi_running:
             self._container.close()
+
+
+def maker_of(path: str | Path) -> str | None:
+    """What a video file says of its maker; None of what says nothing or is no video."""
+    try:
+        with _open_input(str(path)) as container:
+            tags = {} if not container.streams.video else container.streams.video[0].metadata
+    except (InputError, OSError):
+        return None
+    # Matroska writes tags in capital letters.
+    return next((value for tag, value in tags.items() if tag.lower() == MAKER_TAG), None)
 
 
 def _is_short(count: int, announced: int) -> bool:
