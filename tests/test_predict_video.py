@@ -719,6 +719,8 @@ def test_streams_that_cannot_be_reached_are_told_in_one_line(tmp_path, server, m
         (f"http://127.0.0.1:{silent}/live", "no answer in 1 s"),
         (f"rtsp://127.0.0.1:{silent}/live", "no answer in 1 s"),
         (f"{address}/photo.jpg", "download it first"),
+        ("http://[abc/x.mp4", r"http://\[abc/x\.mp4: not an address"),
+        ("rtsp://me:secret@[abc/live", r"rtsp://\[abc/live: not an address"),
     ):
         with pytest.raises(SystemExit) as stop:
             predict.main([given, "--out", str(tmp_path / "out")], "skyseg predict")
