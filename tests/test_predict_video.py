@@ -536,8 +536,26 @@ def test_several_videos_one_of_them_broken(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out.count("fps end to end") == 2
     assert "c.mp4: not a readable video" in err
-    with pytest.raises(InputError, match="several videos would be written as"):
-        predict_videos(VideoConfig(out=str(tmp_path / "x.mp4")), sources, make_runtime())
+
+
+def test_two_videos_for_one_output_are_named_with_what_to_do(tmp_path, capsys):
+    first, second = str(tmp_path / "a" / "clip.mov"), str(tmp_path / "b" / "clip.mov")
+    other = str(tmp_path / "b" / "other.mov")
+    for out, sources, hint in (
+        ("out", (first, second), "give each a command and an --out of its own"),
+        ("x.mp4", (first, second), "give each a command and an --out of its own"),
+        ("x.mp4", (first, other), "give --out FOLDER"),
+        ("-", (first, other), "give --out FOLDER"),
+    ):
+        config = VideoConfig(out=out)
+        target = find_target(config, first)[0]
+        told = f"{sources[0]} and {sources[1]} would both be written as {target}: {hint}"
+        with pytest.raises(InputError, match=f"^{re.escape(told)}$"):
+            predict_videos(config, sources, make_runtime())
+    source = str(write_clip(tmp_path / "clip.mp4", 2))  # named twice it is one video
+    config = VideoConfig(out=str(tmp_path / "out"))
+    assert predict_videos(config, [source, source], make_runtime()) == 0
+    assert capsys.readouterr().out.count("2 frames") == 1
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC])

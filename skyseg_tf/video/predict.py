@@ -18,7 +18,7 @@ from skyseg_tf.images import write_aside
 from skyseg_tf.masking.prediction import check_threshold
 from skyseg_tf.masking.runtime import Runtime
 from skyseg_tf.masking.stages import Stage, run_stages
-from skyseg_tf.video.addresses import without_password
+from skyseg_tf.video.addresses import video_name, without_password
 from skyseg_tf.video.formats import find_format
 from skyseg_tf.video.report import Report
 from skyseg_tf.video.smoothing import Smoother
@@ -209,9 +209,8 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
       InputError: several videos for one output, or the only one could not be done.
       OSError: a full or failing disk.
     """
-    targets = [find_target(config, source, sources)[0] for source in sources]
-    if len(set(targets)) < len(targets):
-        raise InputError(f"several videos would be written as {config.out}: give --out FOLDER")
+    sources = list(dict.fromkeys(sources))  # two patterns may name one video
+    _refuse_clashes(config, sources)
     failures = []
     for source in sources:
         try:
@@ -229,6 +228,18 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
     for failure in failures:
         print(f"skyseg predict: not done: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _refuse_clashes(config: VideoConfig, sources: Sequence[str | int]) -> None:
+    taken: dict[Path | str, str] = {}
+    for source in sources:
+        target, _ = find_target(config, source, sources)
+        if target in taken:
+            one, two = without_password(taken[target]), without_password(str(source))
+            alike = video_name(one) == video_name(two)
+            hint = "give each a command and an --out of its own" if alike else "give --out FOLDER"
+            raise InputError(f"{one} and {two} would both be written as {target}: {hint}")
+        taken[target] = str(source)
 
 
 def _moments(reader, limit: int | None) -> Iterator[Moment]:
