@@ -538,6 +538,21 @@ def test_several_videos_one_of_them_broken(tmp_path, capsys):
     assert "c.mp4: not a readable video" in err
 
 
+def test_names_of_videos_that_no_terminal_takes(tmp_path, capsys):
+    whole, broken, gone = (tmp_path / f"{name}\x1b[2J\n\udcff.mp4" for name in "abc")
+    write_clip(whole, 3)
+    broken.write_text("no video")
+    sources = [str(whole), str(broken), str(gone)]
+    assert predict_videos(VideoConfig(out=str(tmp_path / "out")), sources, make_runtime()) == 1
+    out, err = capsys.readouterr()
+    name = r"\x1b[2J\n\udcff.mp4"
+    assert f"a{name}: 3 frames" in out
+    lines = err.splitlines()
+    assert [line.count(name) for line in lines] == [1, 1]
+    assert lines[0].startswith(f"skyseg predict: not done: {tmp_path}/b{name}: not a readable")
+    assert "c" + name in lines[1]
+
+
 def test_two_videos_for_one_output_are_named_with_what_to_do(tmp_path, capsys):
     first, second = str(tmp_path / "a" / "clip.mov"), str(tmp_path / "b" / "clip.mov")
     other = str(tmp_path / "b" / "other.mov")
