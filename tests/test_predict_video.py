@@ -481,6 +481,7 @@ def test_targets(tmp_path):
     assert find(tmp_path, container="webm") == (tmp_path / "clip.webm", ".webm")
     assert find(tmp_path, 0) == (tmp_path / "camera0.mp4", ".mp4")
     assert find(tmp_path / "x.MKV") == (tmp_path / "x.MKV", ".mkv")
+    assert find(tmp_path / "run.v2") == (tmp_path / "run.v2" / "clip.mp4", ".mp4")
     assert find(tmp_path / "x", container="png") == (tmp_path / "x" / "clip", ".png")
     assert find("-") == ("-", "mjpeg")
     assert find("-", container="raw") == ("-", "raw")
@@ -488,6 +489,10 @@ def test_targets(tmp_path):
         find(tmp_path / "x.gif")
     with pytest.raises(InputError, match="goes to standard output"):
         find(tmp_path, container="raw")
+    (tmp_path / "notes.txt").touch()
+    for container in ("auto", "png"):
+        with pytest.raises(InputError, match="a file is in the way"):
+            find(tmp_path / "notes.txt", container=container)
     source = write_clip(tmp_path / "clip.mp4", 1)
     with pytest.raises(InputError, match="is the video itself"):
         find(tmp_path, source)

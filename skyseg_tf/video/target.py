@@ -4,13 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from skyseg_tf.data.listing import VIDEO_SUFFIXES
 from skyseg_tf.errors import InputError
+from skyseg_tf.images import check_folder
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.masking.formats import SOFTWARE
 from skyseg_tf.masking.settings import VideoSettings
 from skyseg_tf.video.addresses import is_stream, video_name
 from skyseg_tf.video.encoders import CONTAINERS
 from skyseg_tf.video.formats import find_format
 from skyseg_tf.video.read import maker_of
+
+# An --out that ends in one of these is a file, any other a folder.
+_FILES = frozenset({*IMAGE_SUFFIXES, *VIDEO_SUFFIXES})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +67,8 @@ def find_target(
       others: more videos of the same command, which are not to be overwritten either.
 
     Raises:
-      InputError: a suffix that is no video, one of the videos itself, or a video beside them that
-        was not written here.
+      InputError: a suffix that is no video, a folder that cannot be written into, one of the videos
+        itself, or a file beside them that was not written here.
     """
     stem = f"camera{source}" if isinstance(source, int) else video_name(str(source))
     if config.out == "-":
@@ -70,16 +76,19 @@ def find_target(
     if config.container in ("mjpeg", "raw"):
         raise InputError(f"{config.container} goes to standard output: give --out -")
     out = Path(config.out)
-    if out.suffix and not out.is_dir() and config.container != "png":
+    if out.suffix.lower() in _FILES and not out.is_dir() and config.container != "png":
         target, suffix = out, out.suffix.lower()
     elif config.container == "png":
-        return (out if isinstance(source, int) or out.name == stem else out / stem), ".png"
+        folder = out if isinstance(source, int) or out.name == stem else out / stem
+        check_folder(folder)
+        return folder, ".png"
     else:
         alpha = find_format(config.format).kind == "alpha"
         chosen = ("mov" if alpha else "mp4") if config.container == "auto" else config.container
         target, suffix = out / f"{stem}.{chosen}", f".{chosen}"
     if suffix not in CONTAINERS:
         raise InputError(f"{out}: give a folder or a video file ({', '.join(CONTAINERS)})")
+    check_folder(target.parent)
     if target.is_file():
         _refuse_overwriting(target, [source, *others])
     return target, suffix
