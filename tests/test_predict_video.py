@@ -2,6 +2,7 @@ import errno
 import importlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -480,6 +481,7 @@ def test_targets(tmp_path):
     assert find(tmp_path, container="webm") == (tmp_path / "clip.webm", ".webm")
     assert find(tmp_path, 0) == (tmp_path / "camera0.mp4", ".mp4")
     assert find(tmp_path / "x.MKV") == (tmp_path / "x.MKV", ".mkv")
+    assert find(tmp_path / "run.v2") == (tmp_path / "run.v2" / "clip.mp4", ".mp4")
     assert find(tmp_path / "x", container="png") == (tmp_path / "x" / "clip", ".png")
     assert find("-") == ("-", "mjpeg")
     assert find("-", container="raw") == ("-", "raw")
@@ -487,10 +489,46 @@ def test_targets(tmp_path):
         find(tmp_path / "x.gif")
     with pytest.raises(InputError, match="goes to standard output"):
         find(tmp_path, container="raw")
+    (tmp_path / "notes.txt").touch()
+    for container in ("auto", "png"):
+        with pytest.raises(InputError, match="a file is in the way"):
+            find(tmp_path / "notes.txt", container=container)
     source = write_clip(tmp_path / "clip.mp4", 1)
     with pytest.raises(InputError, match="is the video itself"):
         find(tmp_path, source)
     assert set(CONTAINERS) == {".mp4", ".m4v", ".mov", ".mkv", ".webm"}
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_what_was_not_written_here_stays_where_the_videos_lie(tmp_path, suffix):
+    def predict(folder, *sources):
+        config = VideoConfig(out=str(folder / f"clip{suffix}"), quiet=True)
+        return predict_videos(config, [*map(str, sources)], make_runtime())
+
+    source, own = write_clip(tmp_path / "clip.avi", 2), tmp_path / f"clip{suffix}"
+    codec = "libvpx-vp9" if suffix == ".webm" else "libx264"
+    for content in (write_clip(own, 3, codec=codec).read_bytes(), b"no video", b""):
+        own.write_bytes(content)
+        with pytest.raises(InputError, match="was not written here, and would be overwritten"):
+            predict(tmp_path, source)
+        assert own.read_bytes() == content
+    own.rename(tmp_path / "moved")
+    for _ in range(2):  # what was written here is written anew
+        assert predict(tmp_path, source) == 0
+    (tmp_path / "masks").mkdir()
+    shutil.copy(tmp_path / "moved", tmp_path / "masks" / own.name)
+    assert predict(tmp_path / "masks", source) == 0  # no videos lie there
+
+
+def test_what_lies_beside_another_of_several_videos_stays_too(tmp_path):
+    first, second = tmp_path / "a" / "clip.mov", tmp_path / "b" / "other.mov"
+    for path in (first, second, tmp_path / "b" / "clip.mp4"):
+        path.parent.mkdir(exist_ok=True)
+        write_clip(path, 2)
+    config = VideoConfig(out=str(tmp_path / "b"), quiet=True)
+    with pytest.raises(InputError, match=r"clip\.mp4 lies among the videos"):
+        predict_videos(config, [str(first), str(second)], make_runtime())
+    assert not (tmp_path / "b" / "other.mp4").exists()
 
 
 def test_several_videos_one_of_them_broken(tmp_path, capsys):
@@ -503,8 +541,41 @@ def test_several_videos_one_of_them_broken(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out.count("fps end to end") == 2
     assert "c.mp4: not a readable video" in err
-    with pytest.raises(InputError, match="several videos would be written as"):
-        predict_videos(VideoConfig(out=str(tmp_path / "x.mp4")), sources, make_runtime())
+
+
+def test_names_of_videos_that_no_terminal_takes(tmp_path, capsys):
+    whole, broken, gone = (tmp_path / f"{name}\x1b[2J\n\udcff.mp4" for name in "abc")
+    write_clip(whole, 3)
+    broken.write_text("no video")
+    sources = [str(whole), str(broken), str(gone)]
+    assert predict_videos(VideoConfig(out=str(tmp_path / "out")), sources, make_runtime()) == 1
+    out, err = capsys.readouterr()
+    name = r"\x1b[2J\n\udcff.mp4"
+    assert f"a{name}: 3 frames" in out
+    lines = err.splitlines()
+    assert [line.count(name) for line in lines] == [1, 1]
+    assert lines[0].startswith(f"skyseg predict: not done: {tmp_path}/b{name}: not a readable")
+    assert "c" + name in lines[1]
+
+
+def test_two_videos_for_one_output_are_named_with_what_to_do(tmp_path, capsys):
+    first, second = str(tmp_path / "a" / "clip.mov"), str(tmp_path / "b" / "clip.mov")
+    other = str(tmp_path / "b" / "other.mov")
+    for out, sources, hint in (
+        ("out", (first, second), "give each a command and an --out of its own"),
+        ("x.mp4", (first, second), "give each a command and an --out of its own"),
+        ("x.mp4", (first, other), "give --out FOLDER"),
+        ("-", (first, other), "give --out FOLDER"),
+    ):
+        config = VideoConfig(out=out)
+        target = find_target(config, first)[0]
+        told = f"{sources[0]} and {sources[1]} would both be written as {target}: {hint}"
+        with pytest.raises(InputError, match=f"^{re.escape(told)}$"):
+            predict_videos(config, sources, make_runtime())
+    source = str(write_clip(tmp_path / "clip.mp4", 2))  # named twice it is one video
+    config = VideoConfig(out=str(tmp_path / "out"))
+    assert predict_videos(config, [source, source], make_runtime()) == 0
+    assert capsys.readouterr().out.count("2 frames") == 1
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC])
@@ -686,6 +757,8 @@ def test_streams_that_cannot_be_reached_are_told_in_one_line(tmp_path, server, m
         (f"http://127.0.0.1:{silent}/live", "no answer in 1 s"),
         (f"rtsp://127.0.0.1:{silent}/live", "no answer in 1 s"),
         (f"{address}/photo.jpg", "download it first"),
+        ("http://[abc/x.mp4", r"http://\[abc/x\.mp4: not an address"),
+        ("rtsp://me:secret@[abc/live", r"rtsp://\[abc/live: not an address"),
     ):
         with pytest.raises(SystemExit) as stop:
             predict.main([given, "--out", str(tmp_path / "out")], "skyseg predict")

@@ -9,6 +9,7 @@ import pytest
 from drawn_clips import MATRICES, SIZE, draw_frame, matrix_of, read_clip, show, write_clip
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.images import software_of
 from skyseg_tf.video.frames import Moment, Orientation, Shrinker, VideoInfo
 from skyseg_tf.video.read import VideoReader
 from skyseg_tf.video.write import FrameFolder, VideoWriter
@@ -228,10 +229,56 @@ def test_what_is_missing_is_counted(tmp_path):
     count = sum(moment.frame is not None for moment in reader)
     assert count + reader.skipped + reader.missing == pytest.approx(60, abs=1)
     assert reader.missing > 10
-    for ticks in (None, [0, 40, 80, 200, 210, 500, 533]):
-        reader = VideoReader(write_clip(tmp_path / "b.mp4", 7, ticks=ticks))
-        assert sum(moment.frame is not None for moment in reader) == 7
-        assert reader.missing == reader.skipped == 0
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])  # which tell how many frames they hold
+def test_frames_that_were_counted_and_are_missing(tmp_path, suffix):
+    source = write_clip(tmp_path / f"a{suffix}", 120)
+    with av.open(str(source)) as whole, av.open(str(tmp_path / f"b{suffix}"), "w") as out:
+        if suffix == ".mp4":  # what says so lies before the frames
+            out.options["movflags"] = "+faststart"
+        stream = out.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    content = (tmp_path / f"b{suffix}").read_bytes()
+    (tmp_path / f"b{suffix}").write_bytes(content[: len(content) * 2 // 3])
+    reader = VideoReader(tmp_path / f"b{suffix}")
+    count = sum(moment.frame is not None for moment in reader)
+    assert count + reader.skipped + reader.missing == 120
+    assert reader.missing > 10
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi", ".flv"])
+@pytest.mark.parametrize(
+    "ticks",
+    [
+        None,
+        [0, 40, 80, 200, 210, 500, 533],
+        [2000 + 40 * i for i in range(8)],
+        [0, 40, 80, 120, 160, 4000, 4040],
+    ],
+)
+def test_of_a_whole_file_nothing_is_missing(tmp_path, suffix, ticks):
+    """Whatever its rate, and whenever its first frame comes."""
+    codec, count = "libvpx-vp9" if suffix == ".webm" else "libx264", len(ticks or range(30))
+    reader = VideoReader(write_clip(tmp_path / f"a{suffix}", count, ticks=ticks, codec=codec))
+    assert sum(moment.frame is not None for moment in reader) == count
+    assert reader.missing == reader.skipped == 0
+
+
+@pytest.mark.parametrize("sound", [None, "aac"])
+def test_what_edits_cut_away_is_not_missing(tmp_path, sound):
+    """As where an editor shortens a video without writing its frames anew."""
+    source = write_clip(tmp_path / "a.mp4", 60, sound=sound)
+    content = bytearray(source.read_bytes())
+    at = content.find(b"elst") + 12  # how long the edit is: the picture's track comes first
+    content[at : at + 4] = (int.from_bytes(content[at : at + 4], "big") // 2).to_bytes(4, "big")
+    source.write_bytes(content)
+    reader = VideoReader(source)
+    assert sum(moment.frame is not None for moment in reader) == 30
+    assert reader.missing == reader.skipped == 0
 
 
 def test_damaged_sound_and_packets_do_not_end_the_picture(tmp_path):
@@ -298,6 +345,7 @@ def test_frame_folder_writes_upright_pictures_with_times(tmp_path):
     for moment in reader:
         writer.write(moment)
     writer.close()
+    assert {software_of(path) for path in (tmp_path / "png").glob("*.png")} == {"skyseg_tf"}
     picture = cv2.imread(str(tmp_path / "png" / "frame_000002.png"))[..., ::-1]
     assert np.abs(picture.astype(int) - draw_frame(2)[0]).mean() < 5
     with open(tmp_path / "png" / "times.csv") as file:

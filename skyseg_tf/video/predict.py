@@ -12,23 +12,23 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from skyseg_tf.errors import InputError, Stuck
+from skyseg_tf.errors import InputError, Stuck, printable
 from skyseg_tf.files import is_of_disk
 from skyseg_tf.images import write_aside
 from skyseg_tf.masking.prediction import check_threshold
 from skyseg_tf.masking.runtime import Runtime
 from skyseg_tf.masking.stages import Stage, run_stages
-from skyseg_tf.video.addresses import without_password
+from skyseg_tf.video.addresses import video_name, without_password
 from skyseg_tf.video.formats import find_format
 from skyseg_tf.video.report import Report
 from skyseg_tf.video.smoothing import Smoother
-from skyseg_tf.video.target import VideoConfig, check_settings, find_target
 
 try:
     from skyseg_tf.video.camera import Camera
     from skyseg_tf.video.compose import Composer
     from skyseg_tf.video.frames import Moment, Shrinker
     from skyseg_tf.video.read import VideoReader
+    from skyseg_tf.video.target import VideoConfig, check_settings, find_target
     from skyseg_tf.video.write import FrameFolder, VideoWriter
 except ModuleNotFoundError:
     raise InputError("videos and cameras need PyAV: pip install 'skyseg_tf[video]'") from None
@@ -209,9 +209,8 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
       InputError: several videos for one output, or the only one could not be done.
       OSError: a full or failing disk.
     """
-    targets = [find_target(config, source)[0] for source in sources]
-    if len(set(targets)) < len(targets):
-        raise InputError(f"several videos would be written as {config.out}: give --out FOLDER")
+    sources = list(dict.fromkeys(sources))  # two patterns may name one video
+    _refuse_clashes(config, sources)
     failures = []
     for source in sources:
         try:
@@ -219,8 +218,8 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
         except (InputError, OSError) as error:
             if len(sources) == 1 or is_of_disk(error):
                 raise
-            name = without_password(str(source))
-            failures.append(f"{name}: {error}" * (name not in str(error)) or error)
+            name, told = printable(without_password(str(source))), printable(str(error))
+            failures.append(told if name in told else f"{name}: {told}")
             continue
         if not config.quiet:
             print(report, file=sys.stderr if config.out == "-" else sys.stdout)
@@ -229,6 +228,18 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
     for failure in failures:
         print(f"skyseg predict: not done: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _refuse_clashes(config: VideoConfig, sources: Sequence[str | int]) -> None:
+    taken: dict[Path | str, str] = {}
+    for source in sources:
+        target, _ = find_target(config, source, sources)
+        if target in taken:
+            one, two = without_password(taken[target]), without_password(str(source))
+            alike = video_name(one) == video_name(two)
+            hint = "give each a command and an --out of its own" if alike else "give --out FOLDER"
+            raise InputError(f"{one} and {two} would both be written as {target}: {hint}")
+        taken[target] = str(source)
 
 
 def _moments(reader, limit: int | None) -> Iterator[Moment]:

@@ -18,9 +18,10 @@ _FILE_FORMATS = (
     "mjpeg,yuv4mpegpipe,mxf,h264,hevc,ivf,wtv,dv"
 )
 _OPEN_SECONDS, _READ_SECONDS = 10, 20  # without an answer of a stream
-_HIDDEN = 0.05  # so large a share of the frames that a file announces may be cut away by its edits
+_SLACK = 0.05  # so large a share of what a file announces may lack: some are never shown
 # A title in no UTF-8 stops PyAV below 19, unless told; later ones keep its bytes, and take no such word.
 _METADATA = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+MAKER_TAG = "handler_name"  # of the picture's track: every container keeps it, no player shows it
 _MAX_DEMUX_ERRORS = 10  # in a row: what follows is no video any more
 
 
@@ -105,7 +106,7 @@ class VideoReader:
     def __iter__(self) -> Iterator[Moment]:
         """Yields whole frames in the order of time, damaged ones left out."""
         last, count = None, 0
-        duration = max(1, round(1 / (self.info.rate * self.info.time_base)))
+        duration = longest = max(1, round(1 / (self.info.rate * self.info.time_base)))
         for moment in self._all():
             frame = moment.frame
             if frame is not None:
@@ -116,13 +117,34 @@ class VideoReader:
                 at = last + duration if frame.pts is None else frame.pts - offset
                 frame.pts = at if last is None else max(at, last + 1)
                 frame.time_base = self.info.time_base
+                longest = longest if last is None else max(longest, frame.pts - last)
                 last = frame.pts
                 count += 1
             yield moment
-        # Of files with sound the duration may be the sound's.
-        announced = self._video.frames or (0 if self.audio_streams else self.info.frames or 0)
-        missing = announced - count - self.skipped
-        self.missing = missing if missing > max(2, _HIDDEN * announced) else 0
+        if last is not None:  # the last one may be shown for as long as any other
+            self.missing = self._count_missing(count, (last + longest) * self.info.time_base)
+
+    def _count_missing(self, count: int, end: Fraction) -> int:
+        """How many frames the file lacks after `count` ones, the last of which ends at `end` seconds.
+
+        The number of frames that a file tells is no proof: its edits may hide any of them, and AVI
+        counts places that hold none. It breaks off if its time is not over either.
+        """
+        by_time = round(count * self._length() / end)
+        held, announced = count + self.skipped, self._video.frames or by_time
+        breaks_off = _is_short(count, by_time) and _is_short(held, announced)
+        return announced - held if breaks_off else 0
+
+    def _length(self) -> Fraction:
+        """Seconds from the first frame to the end, as the file announces it; 0 where it does not."""
+        if frames := self._video.frames:
+            # A tick of AVI is the place of one frame, and where it is cut off its duration is, too.
+            return max(self._video.duration or 0, frames) * self._video.time_base
+        if len(self._container.streams) > 1:  # the file's duration may be another track's
+            return Fraction(0)
+        # It counts from 0 in Matroska, Flash and ASF, whenever the first frame comes.
+        late = max(0, self._container.start_time or 0)
+        return Fraction((self._container.duration or late) - late, av.time_base)
 
     def _all(self) -> Iterator[Moment]:
         yield Moment(self._first, self._before)
@@ -189,6 +211,21 @@ class VideoReader:
         """Closes the file, unless a thread hangs in reading it."""
         if not self._packets.gi_running:
             self._container.close()
+
+
+def maker_of(path: str | Path) -> str | None:
+    """What a video file says of its maker; None of what says nothing or is no video."""
+    try:
+        with _open_input(str(path)) as container:
+            tags = {} if not container.streams.video else container.streams.video[0].metadata
+    except (InputError, OSError):
+        return None
+    # Matroska writes tags in capital letters.
+    return next((value for tag, value in tags.items() if tag.lower() == MAKER_TAG), None)
+
+
+def _is_short(count: int, announced: int) -> bool:
+    return announced - count > max(2, _SLACK * announced)
 
 
 def _open_input(path: str):

@@ -1,13 +1,22 @@
 """What becomes of a video: the settings, and which file or folder they mean."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from skyseg_tf.data.listing import VIDEO_SUFFIXES
 from skyseg_tf.errors import InputError
+from skyseg_tf.images import check_folder
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
+from skyseg_tf.masking.formats import SOFTWARE
 from skyseg_tf.masking.settings import VideoSettings
 from skyseg_tf.video.addresses import is_stream, video_name
 from skyseg_tf.video.encoders import CONTAINERS
 from skyseg_tf.video.formats import find_format
+from skyseg_tf.video.read import maker_of
+
+# An --out that ends in one of these is a file, any other a folder.
+_FILES = frozenset({*IMAGE_SUFFIXES, *VIDEO_SUFFIXES})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +56,19 @@ def check_settings(config: VideoConfig) -> None:
             raise InputError(f"--{name.replace('_', '-')} {value}: give {allowed}")
 
 
-def find_target(config: VideoConfig, source: Path | str | int) -> tuple[Path | str, str]:
+def find_target(
+    config: VideoConfig, source: Path | str | int, others: Sequence[str | int] = ()
+) -> tuple[Path | str, str]:
     """Where the output goes, and what it is: a key of CONTAINERS, ".png", "mjpeg" or "raw".
 
+    Args:
+      config: what is asked for.
+      source: the video, or the number of a camera.
+      others: more videos of the same command, which are not to be overwritten either.
+
     Raises:
-      InputError: a suffix that is no video, or the source itself.
+      InputError: a suffix that is no video, a folder that cannot be written into, one of the videos
+        itself, or a file beside them that was not written here.
     """
     stem = f"camera{source}" if isinstance(source, int) else video_name(str(source))
     if config.out == "-":
@@ -59,17 +76,32 @@ def find_target(config: VideoConfig, source: Path | str | int) -> tuple[Path | s
     if config.container in ("mjpeg", "raw"):
         raise InputError(f"{config.container} goes to standard output: give --out -")
     out = Path(config.out)
-    if out.suffix and not out.is_dir() and config.container != "png":
+    if out.suffix.lower() in _FILES and not out.is_dir() and config.container != "png":
         target, suffix = out, out.suffix.lower()
     elif config.container == "png":
-        return (out if isinstance(source, int) or out.name == stem else out / stem), ".png"
+        folder = out if isinstance(source, int) or out.name == stem else out / stem
+        check_folder(folder)
+        return folder, ".png"
     else:
         alpha = find_format(config.format).kind == "alpha"
         chosen = ("mov" if alpha else "mp4") if config.container == "auto" else config.container
         target, suffix = out / f"{stem}.{chosen}", f".{chosen}"
     if suffix not in CONTAINERS:
         raise InputError(f"{out}: give a folder or a video file ({', '.join(CONTAINERS)})")
-    is_file = not isinstance(source, int) and not is_stream(str(source))
-    if is_file and target.exists() and target.samefile(source):
-        raise InputError(f"{target}: is the video itself; name another file or folder")
+    check_folder(target.parent)
+    if target.is_file():
+        _refuse_overwriting(target, [source, *others])
     return target, suffix
+
+
+def _refuse_overwriting(target: Path, sources: Sequence[Path | str | int]) -> None:
+    files = [Path(s) for s in sources if not isinstance(s, int) and not is_stream(str(s))]
+    if any(target.samefile(file) for file in files):
+        raise InputError(f"{target}: is the video itself; name another file or folder")
+    # Beside the videos a file that was not written here may be one that was not asked for.
+    folders = {file.parent.resolve() for file in files}
+    if target.parent.resolve() in folders and maker_of(target) != SOFTWARE:
+        raise InputError(
+            f"{target} lies among the videos, was not written here, and would be overwritten: give "
+            "another --out, or move it away"
+        )

@@ -11,7 +11,8 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import write_aside
+from skyseg_tf.images import write_image
+from skyseg_tf.masking.formats import SOFTWARE
 from skyseg_tf.video.encoders import BEYOND_BLACK, BEYOND_WHITE, H264_MASK, Encoder, find_encoder
 from skyseg_tf.video.frames import (
     RANGE_FULL,
@@ -22,6 +23,7 @@ from skyseg_tf.video.frames import (
     planes,
     to_bt709,
 )
+from skyseg_tf.video.read import MAKER_TAG
 
 
 @contextmanager
@@ -82,6 +84,7 @@ class VideoWriter:
         self._stream = self._container.add_stream(
             encoder.codec, rate=info.rate, options=_options(encoder, preset, quality, threads)
         )
+        self._stream.metadata[MAKER_TAG] = SOFTWARE
         self._set_format(info, encoder, threads, full_range=exact or to_stdout)
         # PyAV cannot tell Matroska the pixels' aspect: without a codec that does they become square.
         is_matroska = suffix in (".mkv", ".webm")
@@ -279,14 +282,10 @@ class FrameFolder:
         if frame is None:
             return
         name = frame.format.name
-        layout = "gray" if name == "gray" else "bgra" if name.startswith("yuva") else "bgr24"
+        layout = "gray" if name == "gray" else "rgba" if name.startswith("yuva") else "rgb24"
         picture = self._orientation.upright(frame.to_ndarray(format=layout, threads=1))
-        _, content = cv2.imencode(
-            ".png", np.ascontiguousarray(picture), [cv2.IMWRITE_PNG_COMPRESSION, 1]
-        )
         name = f"frame_{self._count:06d}.png"
-        with write_aside(self._folder / name) as aside:
-            aside.write_bytes(content)
+        write_image(self._folder / name, np.ascontiguousarray(picture), software=SOFTWARE)
         with open(self._times, "a") as times:
             times.write(f"{name},{float(frame.pts * frame.time_base):.6f}\n")
         self._count += 1
