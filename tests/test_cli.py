@@ -7,6 +7,7 @@ from typing import Literal
 
 import pytest
 
+from skyseg_tf import __version__
 from skyseg_tf.console.cli import VERBS, main, parse_flags, run_command
 
 
@@ -250,3 +251,9 @@ def test_settings_are_flags_alone_but_python_may_give_them_in_their_order(verb):
     arguments = command_app(config, verb).assemble_argument_collection()
     taken = {argument.field_info.name for argument in arguments if argument.index is not None}
     assert taken == set(getattr(config, "ARGUMENTS", ()))
+
+
+def test_python_m_does_the_same():
+    command = [sys.executable, "-m", "skyseg_tf", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"skyseg_tf {__version__}\n"

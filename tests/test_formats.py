@@ -19,6 +19,7 @@ from skyseg_tf.masking.formats import (
     SOFTWARE,
     Table,
     encode_prediction,
+    in_words,
     output_name,
     without_outputs,
 )
@@ -280,3 +281,13 @@ def test_masks_of_others_are_known_by_their_names_alone(tmp_path):
 def test_looking_for_the_mark_ends_soon_in_damaged_files(content, tmp_path):
     (tmp_path / "x.png").write_bytes(content)
     assert software_of(tmp_path / "x.png") is None
+
+
+def test_what_a_format_says_of_several_classes():
+    streets, sky = SCHEMES["idd7"], SCHEMES["sky"]
+    assert "drivable #804080, " in in_words("color", streets)
+    assert in_words("labelids", streets).endswith(
+        "0 is also what has no labelId there: non-drivable, roadside objects, far objects"
+    )
+    for kind in ("color", "labelids", "mask"):
+        assert in_words(kind, sky) == FORMATS[kind].about

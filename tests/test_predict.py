@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -106,6 +107,12 @@ def test_clashes_are_refused_before_anything_is_written(photos, model, tmp_path)
     out = tmp_path / "out"
     with pytest.raises(InputError, match="would both be written as"):
         predict(PredictConfig((f"{photos}/a.jpg", f"{photos}/b/a.png"), out=out, model=model))
+    shutil.copy(f"{photos}/b/a.png", f"{photos}/a.png")
+    with pytest.raises(
+        InputError, match=r"give each suffix an --out of its own, such as '.*/\*\.png'"
+    ):
+        predict(PredictConfig((str(photos),), out=out, model=model))
+    (photos / "a.png").unlink()
     with pytest.raises(InputError, match="would be overwritten"):
         predict(PredictConfig((f"{photos}/b",), out=photos / "b", model=model))
     for inputs, words in (
@@ -531,8 +538,8 @@ def test_every_readable_kind_and_linked_folders_are_done(model, tmp_path, capsys
     found = sorted(str(p.relative_to(out)) for p in out.rglob("*.png"))
     assert found == [*(f"{name[0]}.png" for name in sorted(kinds)), "i.png", "sub/linked/far.png"]
     assert (
-        "left out: 2 .txt, 2 broken links, pipes or devices, 2 hidden, 2 videos (give them one by "
-        "one), 1 .csv, 1 without a suffix" in capsys.readouterr().out
+        "left out: 2 .txt, 2 broken links, pipes or devices, 2 hidden, 2 videos (give their "
+        "names, such as 'DIR/*.mp4'), 1 .csv, 1 without a suffix" in capsys.readouterr().out
     )
 
 
@@ -552,7 +559,10 @@ def test_one_of_a_raw_photo_and_its_picture(photos, model, tmp_path, monkeypatch
 
 def test_a_folder_without_photos_says_what_is_there(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"")
-    with pytest.raises(InputError, match=r"no photos there \(there are 1 video \(give them one"):
+    with pytest.raises(
+        InputError,
+        match=r"no photos there \(there are 1 video \(give their names, such as \'DIR/\*\.mp4\'",
+    ):
         find_jobs(PredictConfig((str(tmp_path),)))
 
 

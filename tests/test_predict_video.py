@@ -543,6 +543,19 @@ def test_several_videos_one_of_them_broken(tmp_path, capsys):
     assert "c.mp4: not a readable video" in err
 
 
+def test_a_video_that_breaks_off_is_told_even_to_who_wants_quiet(tmp_path, capsys):
+    source = write_clip(tmp_path / "clip.mkv", 60)
+    content = source.read_bytes()
+    source.write_bytes(content[: len(content) // 2])
+    config = VideoConfig(out=str(tmp_path / "o.mp4"), quiet=True)
+    assert predict_videos(config, [str(source)], make_runtime()) == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith(f"skyseg predict: not whole: {source}: ")
+    assert "missing, since the file breaks off; download or export it again" in err
+    assert len(read_clip(tmp_path / "o.mp4", "gray")[0]) > 10  # what is there is done
+
+
 def test_names_of_videos_that_no_terminal_takes(tmp_path, capsys):
     whole, broken, gone = (tmp_path / f"{name}\x1b[2J\n\udcff.mp4" for name in "abc")
     write_clip(whole, 3)

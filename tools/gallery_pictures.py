@@ -13,9 +13,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from PIL import Image
 
 from skyseg_tf.images import draw_overlay, overlay_sky, read_image, resize_image, write_aside
+from skyseg_tf.labels import LabelScheme
 from skyseg_tf.masking.prediction import predict_image
 from skyseg_tf.masking.runtime import Runtime, load_runtime
 
@@ -86,6 +90,27 @@ def sheet(runtime: Runtime, photos: Sequence[Path], columns: int, made_of: MadeO
     return Image.fromarray(np.vstack(rows)[:-_GAP, :-_GAP])
 
 
+def with_legend(picture: Image.Image, scheme: LabelScheme) -> Image.Image:
+    """The picture above the names of the classes, each beside its color."""
+    patches = [
+        Patch(color=np.array(c) / 255, label=n)
+        for n, c in zip(scheme.class_names, scheme.colors, strict=True)
+    ]
+    figure = Figure(figsize=(picture.width / 100, 0.4), dpi=100)
+    figure.legend(
+        handles=patches,
+        loc="center",
+        ncols=len(patches),
+        frameon=False,
+        fontsize=9,
+        columnspacing=1.2,
+    )
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    legend = np.asarray(canvas.buffer_rgba())[..., :3]
+    return Image.fromarray(np.vstack([np.asarray(picture), legend[:, : picture.width]]))
+
+
 def tinted_frames(runtime: Runtime, video: Path) -> Iterator[Image.Image]:
     """Every third frame with its sky tinted, at the clip's small size."""
     from skyseg_tf.video.read import VideoReader
@@ -111,6 +136,8 @@ def main() -> None:
     ):
         with write_aside(DOCS / name) as aside:
             picture = sheet(network, [data / photo for photo in photos], columns, made_of)
+            if made_of is classes_of:
+                picture = with_legend(picture, network.scheme)
             picture.save(aside, "JPEG", quality=85, optimize=True)
         print(DOCS / name)
     first, *others = tinted_frames(runtime, data / "video" / "highway.mp4")

@@ -115,7 +115,7 @@ def _why_not(path: Path) -> str | None:
         if not os.path.isfile(path):
             return "broken links, pipes or devices"
     if suffix in VIDEO_SUFFIXES:
-        return "videos (give them one by one)"
+        return "videos (give their names, such as 'DIR/*.mp4')"
     if suffix in IMAGE_SUFFIXES:
         return None
     if suffix in RAW_SUFFIXES:

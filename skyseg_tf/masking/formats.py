@@ -204,6 +204,20 @@ FORMATS: dict[str, Format | Table] = {
 }
 
 
+def in_words(kind: str, scheme: LabelScheme) -> str:
+    """What a format says of a scheme's classes, in one line: of several which color is whose."""
+    said = FORMATS[kind].about
+    if scheme.shows_sky_alone:
+        return said
+    if kind in ("overlay", "color"):
+        colors = zip(scheme.class_names, scheme.colors, strict=True)
+        said += ": " + ", ".join(f"{name} #{bytes(color).hex()}" for name, color in colors)
+    names = enumerate(scheme.class_names)
+    if kind == "labelids" and (lost := [name for i, name in names if not scheme.label_ids[i]]):
+        said += f"; 0 is also what has no labelId there: {', '.join(lost)}"
+    return said
+
+
 def default_format(scheme: LabelScheme) -> str:
     """What photos are written as where nobody says: where all is sky or not, the mask, else colors.
 

@@ -94,8 +94,8 @@ def _refuse_clashes(jobs: Sequence[Job], kind: str) -> None:
         target = job.target.resolve()
         if job.target in taken:
             raise InputError(
-                f"{taken[job.target]} and {job.source} would both be written as {job.target}: give "
-                "the folder above them, or one --out each"
+                f"{taken[job.target]} and {job.source} would both be written as {job.target}: "
+                f"{_apart(taken[job.target], job.source)}"
             )
         if target in sources:
             raise InputError(
@@ -109,6 +109,15 @@ def _refuse_clashes(jobs: Sequence[Job], kind: str) -> None:
                 "overwritten: give another --out, or move it away"
             )
         taken[job.target] = job.source
+
+
+def _apart(one: str, other: str) -> str:
+    """What to do about two photos of one name: in one folder their suffixes tell them apart."""
+    (folder, _), (other_folder, name) = os.path.split(one), os.path.split(other)
+    if folder != other_folder:
+        return "give the folder above them, or one --out each"
+    pattern = os.path.join(folder, f"*{os.path.splitext(name)[1]}")
+    return f"give each suffix an --out of its own, such as '{pattern}' --out other"
 
 
 def find_scene(config: PredictConfig) -> Scene:
@@ -206,7 +215,7 @@ def some_of(names: Iterable[str]) -> str:
 
 
 def count_left_out(left_out: LeftOut) -> str:
-    """Such as `3 videos (give them one by one), 1 .txt`; masks, which are a guess, are named."""
+    """Such as `3 videos (give their names, ...), 1 .txt`; masks, which are a guess, are named."""
     said = []
     for reason, paths in sorted(left_out.items(), key=lambda item: (-len(item[1]), item[0])):
         named = f" ({some_of(map(str, paths))})" if reason == "masks" else ""

@@ -19,6 +19,7 @@ from skyseg_tf.masking.formats import (
     default_format,
     encode_prediction,
     encode_text,
+    in_words,
     is_whole,
     write_text,
 )
@@ -148,7 +149,7 @@ def mask_photos(
         if row is None:
             _write(prediction, kind, job.target)
         share = prediction.sky_share if runtime.sky_channel is not None else None
-        made = f"{kind} ({form.about}); model {runtime.name}, {runtime.backend}"
+        made = f"{kind} ({in_words(kind, runtime.scheme)}); model {runtime.name}, {runtime.backend}"
         done[job] = Done(job, share, row, made)
 
     def told(job: Job, error: Exception | None) -> None:

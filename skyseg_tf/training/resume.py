@@ -99,7 +99,10 @@ def begin_or_go_on(job: Job, model: TrainedModel, schedule: Schedule) -> Progres
     run, identity, progress = job.run, _identity(job.settings), None
     if job.settings.resume:
         progress = _load_progress(job, model, identity, schedule)
-        print(f"{run}: going on at epoch {progress.epoch + 1}, step {progress.step}", flush=True)
+        going = f"going on at epoch {progress.epoch + 1}, step {progress.step}"
+        done = f"all {progress.epoch} epochs are done, scored anew; --epochs trains longer"
+        over = progress.epoch >= schedule.epochs
+        print(f"{run}: {done if over else going}", flush=True)
         if progress.epoch < schedule.epochs:
             (run / "metrics.json").unlink(missing_ok=True)  # it is no finished run any more
     elif (run / "config.json").exists():  # since `settle` has looked

@@ -18,7 +18,7 @@ from skyseg_tf.images import write_aside
 from skyseg_tf.masking.prediction import check_threshold
 from skyseg_tf.masking.runtime import Runtime
 from skyseg_tf.masking.stages import Stage, run_stages
-from skyseg_tf.video.addresses import video_name, without_password
+from skyseg_tf.video.addresses import is_stream, video_name, without_password
 from skyseg_tf.video.formats import find_format
 from skyseg_tf.video.report import Report
 from skyseg_tf.video.smoothing import Smoother
@@ -202,7 +202,7 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
       runtime: of load_runtime.
 
     Returns:
-      0, or 1 if some could not be done (they are listed on stderr), or 130 after Ctrl-C and 143
+      0, or 1 if some could not be done or are damaged (they are listed on stderr), or 130 after Ctrl-C and 143
       after SIGTERM.
 
     Raises:
@@ -211,7 +211,7 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
     """
     sources = list(dict.fromkeys(sources))  # two patterns may name one video
     _refuse_clashes(config, sources)
-    failures = []
+    failures, damaged = [], []
     for source in sources:
         try:
             report = predict_video(config, source, runtime)
@@ -225,9 +225,13 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
             print(report, file=sys.stderr if config.out == "-" else sys.stdout)
         if report.stopped:
             return 128 + report.stopped
+        if report.damage and not is_stream(str(source)):  # a stream loses frames on its way
+            damaged.append(f"{printable(str(source))}: {report.frames} frames, {report.damage}")
     for failure in failures:
         print(f"skyseg predict: not done: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    for damage in damaged:
+        print(f"skyseg predict: not whole: {damage}; download or export it again", file=sys.stderr)
+    return 1 if failures or damaged else 0
 
 
 def _refuse_clashes(config: VideoConfig, sources: Sequence[str | int]) -> None:

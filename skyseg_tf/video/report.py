@@ -49,15 +49,23 @@ class Report:
         infer = next(stage for stage in self.stages if stage.name == "infer")
         return self.frames * infer.workers / max(infer.busy, 1e-9)
 
+    @property
+    def damage(self) -> str:
+        """What of the video is not in what was written, in words; empty where all of it is."""
+        lost = (
+            (self.skipped, "damaged and skipped"),
+            (self.missing, "missing, since the file breaks off"),
+        )
+        return ", ".join(f"{count} {what}" for count, what in lost if count)
+
     def __str__(self) -> str:
         """The report in lines, the split last."""
         counts = (
-            (self.skipped, "damaged and skipped"),
-            (self.missing, "missing, since the file breaks off"),
             (self.missed, "missed by a camera that was faster"),
             (self.without_sky, "without sky"),
         )
-        notes = "".join(f", {count} {what}" for count, what in counts if count)
+        notes = f", {self.damage}" if self.damage else ""
+        notes += "".join(f", {count} {what}" for count, what in counts if count)
         milliseconds = 1000 * self.cpu_seconds / max(self.frames, 1)
         lines = [
             f"{printable(self.out)}: {self.frames} frames{notes}{' (stopped)' if self.stopped else ''}",
