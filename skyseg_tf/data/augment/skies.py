@@ -204,7 +204,8 @@ def night(
       sky: (H, W).
       rng: of the lamps.
       light: share of the daylight that is left, 0-1.
-      glow: brightness of the sky (a town's glow), 0-255.
+      glow: brightness of the sky (a town's glow), 0-255; at most 255 light, for the night
+        falls on it too.
     """
     color = glow * rng.uniform(0.8, 1.2, 3)
     matte = sky_matte(image, sky)
