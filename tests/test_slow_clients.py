@@ -29,7 +29,8 @@ sys.path.insert(0, sys.argv[1])
 from drawn_clips import bright_is_sky, make_runtime
 from skyseg_tf.serve import main
 from skyseg_tf.server import app, connections, uploads
-connections.HEADER_SECONDS, connections.READ_SECONDS, uploads.STALL_SECONDS = 0.6, 0.5, 1.0
+connections.HEADER_SECONDS, connections.REST_SECONDS, connections.READ_SECONDS = 0.6, 0.8, 0.5
+uploads.STALL_SECONDS = 1.0
 connections.most_connections = lambda: 60
 def infer(images):
     time.sleep(0.02)
@@ -144,6 +145,40 @@ def test_half_of_a_second_request_times_out_and_a_whole_one_does_not(server):
         assert b"200 OK" in whole_answer(client)
         client.sendall(b" /health HTTP/1.1\r\nHo")
         assert answer(client)[0] == 408
+
+
+EARLY = [  # answered before their body is here
+    (b"POST /nothing", b"404"),
+    (b"PUT /mask", b"405"),
+    (b"POST /mask?threshold=2", b"422"),
+    (b"GET /health", b"200"),
+]
+
+
+@pytest.mark.parametrize(("call", "status"), EARLY)
+def test_the_rest_of_an_answered_body_has_to_come_in_time(server, call, status):
+    """One byte of it stopped the only timer, and a thousand such clients the server."""
+    with connected(server) as client:
+        client.sendall(head(9).replace(b"POST /mask", call))
+        assert whole_answer(client).startswith(b"HTTP/1.1 " + status)
+        start = time.monotonic()
+        client.sendall(b"x")
+        assert client.recv(1) == b""
+        assert 0.4 < time.monotonic() - start < 5
+
+
+def test_a_client_that_sends_the_rest_of_an_answered_body_may_go_on(server):
+    with connected(server) as client:
+        for _ in range(3):
+            client.sendall(head(9).replace(b"/mask", b"/nothing"))
+            assert b"404" in whole_answer(client)
+            client.sendall(b"123456789")
+            time.sleep(0.1)
+        client.sendall(head(len(PHOTO)))
+        for start in (0, 50):  # the last deadline is past by then
+            time.sleep(0.45)
+            client.sendall(PHOTO[start:] if start else PHOTO[:50])
+        assert b"200 OK" in whole_answer(client)
 
 
 def test_clients_that_hang_up_leave_no_trace(server):

@@ -1,7 +1,8 @@
-"""HTTP connections whose clients must keep up: headers in time, and answers taken.
+"""HTTP connections whose clients must keep up: headers and bodies in time, and answers taken.
 
-Uvicorn waits for ever for the rest of a request's headers, and for a client that does not read its
-answer; each such client holds a connection, and its answer in memory.
+Uvicorn waits for ever for the rest of a request's headers, for what is left of a body that it has
+answered already, and for a client that does not read its answer; each such client holds a
+connection, and its answer in memory.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ except ModuleNotFoundError:  # Windows counts no open files
     resource = None
 
 HEADER_SECONDS = 10.0  # for all headers of a request
+REST_SECONDS = 30.0  # for what is left of a body whose request is answered
 READ_SECONDS = 20.0  # without one byte of the answer taken
 _FILES_BESIDE = 100  # open files that the process may need for other things
 _MOST = 1000
@@ -33,7 +35,8 @@ def most_connections() -> int:
 class PunctualConnection(H11Protocol):
     """A connection that is closed where its client does not keep up."""
 
-    _deadline: asyncio.TimerHandle | None = None
+    _deadline: asyncio.TimerHandle | None = None  # of headers
+    _rest: asyncio.TimerHandle | None = None  # the end of waiting for an answered request's body
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Waits for the first headers, or refuses the client where there are too many."""
@@ -46,6 +49,8 @@ class PunctualConnection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Begins to wait for headers with their first byte, and ends with their last."""
         super().data_received(data)
+        if not self._is_answered_early():
+            self._wait_for_no_rest()
         if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
             self._wait_no_more()
         elif self._deadline is None:
@@ -54,11 +59,17 @@ class PunctualConnection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends all waiting."""
         self._wait_no_more()
+        self._wait_for_no_rest()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Watches how the client takes its answer, which by now is all in the buffer."""
+        """Watches how the client takes its answer, which by now is all in the buffer.
+
+        Waits for what is left of its body, too: uvicorn's own timer ends with one byte of it.
+        """
         super().on_response_complete()
+        if self._is_answered_early():
+            self._rest = self.loop.call_later(REST_SECONDS, self.transport.close)
         self._watch_reader(self.transport.get_write_buffer_size())
 
     def send_400_response(self, msg: str) -> None:
@@ -72,6 +83,15 @@ class PunctualConnection(H11Protocol):
         if self._deadline:
             self._deadline.cancel()
             self._deadline = None
+
+    def _is_answered_early(self) -> bool:
+        """Whether a request has its answer, and is still on its way."""
+        return self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
+
+    def _wait_for_no_rest(self) -> None:
+        if self._rest:
+            self._rest.cancel()
+            self._rest = None
 
     def _headers_missing(self) -> None:
         self._deadline = None
