@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -179,6 +180,16 @@ def test_a_client_that_sends_the_rest_of_an_answered_body_may_go_on(server):
             time.sleep(0.45)
             client.sendall(PHOTO[start:] if start else PHOTO[:50])
         assert b"200 OK" in whole_answer(client)
+
+
+def test_a_wrong_format_is_told_once_the_photo_is_here(server):
+    """Told before, it was lost: a connection closed upon bytes on their way is reset."""
+    with connected(server) as client:
+        client.sendall(head(len(PHOTO)).replace(b"/mask", b"/mask?format=gif") + PHOTO[:50])
+        assert not select.select([client], [], [], 0.5)[0]
+        client.sendall(PHOTO[50:])
+        status, error = answer(client)
+        assert (status, error["code"]) == (422, "bad_parameter")
 
 
 def test_clients_that_hang_up_leave_no_trace(server):

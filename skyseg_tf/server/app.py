@@ -150,6 +150,9 @@ def _add_mask(app: FastAPI, queue: PhotoQueue) -> None:
 
         `curl -F image=@photo.jpg 'localhost:8000/mask?format=mask' -o mask.png`
         """
+        # First of all: a refusal while the photo is still on its way would be lost, with its
+        # connection, to a client that sends all of it before it reads.
+        body = await queue.uploads.read(request)
         if wanted not in FORMATS:
             raise Refusal(422, "bad_parameter", not_among("format", wanted, FORMATS))
         if FORMATS[wanted].needs_sky and runtime.sky_channel is None:
@@ -158,7 +161,7 @@ def _add_mask(app: FastAPI, queue: PhotoQueue) -> None:
             check_threshold(runtime, threshold, by_sky=refine)
         except InputError as error:
             raise Refusal(422, "bad_parameter", str(error)) from None
-        return await queue.answer(request, wanted, threshold=threshold, refined=refine)
+        return await queue.answer(request, body, wanted, threshold=threshold, refined=refine)
 
 
 def _responses() -> dict:
