@@ -261,9 +261,10 @@ def request_of(*pieces: bytes, pause: float = 0.0, last: str = "http.request") -
 def test_where_room_is_scarce_the_one_longest_on_its_way_gives_way():
     async def run() -> tuple[list, Uploads]:
         found = Uploads(limit=1000, seconds=10, room=1500)
-        slow = asyncio.ensure_future(found.read(request_of(*[b"s" * 100] * 9, pause=0.05)))
-        await asyncio.sleep(0.42)
-        assert found.held == 800
+        pieces = [b"s" * 100] * 8 + [b""] * 200
+        slow = asyncio.ensure_future(found.read(request_of(*pieces, pause=0.01)))
+        while found.held < 800:
+            await asyncio.sleep(0.01)
         fast = [found.read(request_of(b"f" * 400)) for _ in range(5)]  # one after the other
         told = [await one for one in fast]
         big = asyncio.gather(*(found.read(request_of(b"b" * 400, pause=0.02)) for _ in range(3)))
