@@ -277,6 +277,20 @@ def test_where_room_is_scarce_the_one_longest_on_its_way_gives_way():
     assert found.held == 0
 
 
+def test_an_upload_whose_time_is_just_up_is_told_so_and_fails_no_other():
+    async def run() -> list:
+        found = Uploads(limit=1000, seconds=10, room=1000)
+        stalled = asyncio.ensure_future(found.read(request_of(b"s" * 600, pause=0.2)))
+        while not found.held:
+            await asyncio.sleep(0.01)
+        quick = asyncio.ensure_future(found.read(request_of(b"q" * 600)))
+        found._on_way[0].deadline.reschedule(0)  # is up just before the other's bytes come
+        return await asyncio.gather(stalled, quick, return_exceptions=True)
+
+    stalled, quick = asyncio.run(run())
+    assert (stalled.status, quick) == (408, b"q" * 600)
+
+
 def test_a_client_that_hangs_up_while_it_sends_is_no_error():
     found = Uploads(limit=1000, seconds=10, room=1500)
     with pytest.raises(Refusal, match="hung up") as refusal:
