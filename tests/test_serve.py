@@ -142,6 +142,34 @@ def test_answers_are_those_of_predict(client, wanted, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (b"street 1.jpg", 'filename="street 1.png"'),
+        ("für.jpg".encode(), "filename=\"f_r.png\"; filename*=UTF-8''f%C3%BCr.png"),
+        ("空.jpg".encode(), "filename=\"_.png\"; filename*=UTF-8''%E7%A9%BA.png"),
+        (b"50%\\.jpg", "filename=\"50__.png\"; filename*=UTF-8''50%25%5C.png"),
+        (b'a\\"b.jpg', "filename=\"a_b.png\"; filename*=UTF-8''a%22b.png"),
+    ],
+)
+def test_the_answer_tells_a_name_that_every_client_reads(client, name, told):
+    answer = client.post("/mask?refine=0", **form_of(name))
+    assert answer.headers["content-disposition"] == f"inline; {told}"
+
+
+def form_of(name: bytes, charset: str = "utf-8") -> dict:
+    """A form as it goes over the line, with a photo of this name."""
+    start = b'--x\r\nContent-Disposition: form-data; name="image"; filename="' + name + b'"\r\n\r\n'
+    kind = f"multipart/form-data; boundary=x; charset={charset}"
+    return {"content": start + photo_bytes() + b"\r\n--x--", "headers": {"content-type": kind}}
+
+
+def test_half_characters_in_a_name_are_no_failure(client):
+    answer = client.post("/mask?format=csv", **form_of(b"a+2AA-.jpg", "utf-7"))
+    assert answer.status_code == 200
+    assert "a?.jpg" in answer.text
+
+
+@pytest.mark.parametrize(
     ("request_", "status", "code", "message"),
     [
         ({"content": b"not a photo"}, 400, "bad_image", "not a readable image"),

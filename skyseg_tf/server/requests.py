@@ -82,8 +82,12 @@ async def find_photo(request: Request, body: bytes) -> tuple[str, bytes]:
 
 
 def _name_of(upload: UploadFile) -> str:
-    """The name of a file in a form, without folders; its end, with the suffix, where it is long."""
-    return PurePath(upload.filename or "photo").name[-_MAX_NAME:] or "photo"
+    """The name of a file in a form, without folders; its end, with the suffix, where it is long.
+
+    A form may choose an encoding that gives half characters, which could not be written back.
+    """
+    name = (upload.filename or "photo").encode(errors="replace").decode()
+    return PurePath(name).name[-_MAX_NAME:] or "photo"
 
 
 def read_photo(name: str, content: bytes, max_pixels: float) -> Photo:
