@@ -21,7 +21,7 @@ from fastapi import Request
 
 from skyseg_tf.serve import ServeConfig
 from skyseg_tf.server import photo_queue, uploads
-from skyseg_tf.server.requests import Refusal
+from skyseg_tf.server.requests import Refusal, find_photo
 from skyseg_tf.server.uploads import Uploads
 
 SERVER = """
@@ -308,6 +308,29 @@ def test_a_body_that_is_too_large_is_dropped_as_it_comes(monkeypatch):
     with pytest.raises(Refusal, match="stalled") as refusal:
         asyncio.run(found.read(request_of(b"x", pause=0.5)))
     assert refusal.value.status == 408
+
+
+def test_others_have_their_turn_while_a_large_form_is_parsed():
+    async def run() -> int:
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        beside = asyncio.ensure_future(other())
+        kind = (b"content-type", b"multipart/form-data; boundary=x")
+        photo = bytes(900_000)
+        start = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+        form = start + photo + b"\r\n--x--"
+        request = Request({"type": "http", "headers": [kind]})
+        assert await find_photo(request, form) == ("a.png", photo)
+        beside.cancel()
+        return turns
+
+    assert asyncio.run(run()) >= 3
 
 
 def test_who_hangs_up_before_its_turn_leaves_its_place():

@@ -1,5 +1,7 @@
 """Photos out of HTTP requests, and the refusals of those that hold none."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import PurePath
 
 from fastapi import Request
@@ -13,6 +15,7 @@ from skyseg_tf.images import Photo, decode_photo, image_size
 
 _MAX_FIELDS = 8  # of a form, beside its file
 _MAX_FIELD_BYTES = 1000
+_PIECE = 1 << 18  # bytes of a form that are parsed at once: some milliseconds
 _MAX_NAME = 200  # characters of a photo's name, which comes back in the answer's headers
 
 
@@ -49,12 +52,8 @@ async def find_photo(request: Request, body: bytes) -> tuple[str, bytes]:
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
-
-        async def replay() -> dict:
-            return {"type": "http.request", "body": body, "more_body": False}
-
         try:
-            async with Request(request.scope, replay).form(
+            async with Request(request.scope, _replay(body)).form(
                 max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
             ) as form:
                 for value in form.values():
@@ -79,6 +78,20 @@ async def find_photo(request: Request, body: bytes) -> tuple[str, bytes]:
             400, "no_image", "the request is empty: send a photo as its body or in a form"
         )
     return name, body
+
+
+def _replay(body: bytes) -> Callable[[], Awaitable[dict]]:
+    """Receives a body again in pieces, and lets others have their turn between them."""
+    starts = iter(range(0, len(body), _PIECE))
+
+    async def receive() -> dict:
+        await asyncio.sleep(0)
+        start = next(starts, None)
+        if start is None:
+            return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body[start : start + _PIECE], "more_body": True}
+
+    return receive
 
 
 def _name_of(upload: UploadFile) -> str:
