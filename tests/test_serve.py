@@ -246,6 +246,12 @@ def test_health_metrics_page_and_openapi(client):
     assert schema["parameters"][0]["schema"]["enum"] == list(FORMATS)
 
 
+def test_monitors_may_ask_for_the_head_of_health_alone(client):
+    assert client.head("/health").status_code == 200
+    assert client.head("/mask").status_code == 405
+    assert "head" not in client.get("/openapi.json").json()["paths"]["/health"]
+
+
 def test_the_page_of_calls_says_what_openapi_says_and_loads_nothing(client):
     text = client.get("/docs").text
     schema = client.get("/openapi.json").json()
@@ -361,7 +367,9 @@ def test_an_address_in_use_is_one_line(server):
 
 def test_the_real_server_answers_and_ends_with_what_is_under_way(server):
     process, url = server
-    assert httpx.get(f"{url}/health").json()["status"] == "ok"
+    with httpx.Client() as monitor:
+        assert monitor.head(f"{url}/health").status_code == 200
+        assert monitor.get(f"{url}/health").json()["status"] == "ok"
     with httpx.stream("POST", f"{url}/mask", content=iter_slowly()) as slow:
         assert slow.status_code == 408
     assert httpx.post(f"{url}/mask", content=bytes(1_500_000)).status_code == 413

@@ -186,6 +186,7 @@ def _responses() -> dict:
 def _add_pages(app: FastAPI, queue: PhotoQueue) -> None:
     runtime = queue.runtime
 
+    @app.head("/health", include_in_schema=False)  # what uptime monitors ask
     @app.get("/health", summary="Whether the server works, and with what")
     async def health() -> dict:
         return {
