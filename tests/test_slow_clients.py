@@ -21,7 +21,7 @@ from fastapi import Request
 
 from skyseg_tf.serve import ServeConfig
 from skyseg_tf.server import photo_queue, uploads
-from skyseg_tf.server.requests import Refusal, find_photo
+from skyseg_tf.server.requests import Refusal, busy, find_photo
 from skyseg_tf.server.uploads import Uploads
 
 SERVER = """
@@ -239,7 +239,12 @@ def test_answers_that_nobody_takes_are_dropped(server):
 def test_one_connection_too_many_is_told_so(server):
     with ExitStack() as stack:
         clients = [stack.enter_context(connected(server)) for _ in range(61)]
-        assert answer(clients[-1])[0] == 503
+        told = b"".join(iter(lambda: clients[-1].recv(1 << 16), b""))
+    start, _, body = told.partition(b"\r\n\r\n")
+    assert start.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1" in start.lower()
+    refusal = busy(1, "connections")
+    assert json.loads(body) == {"error": {"code": refusal.code, "message": refusal.message}}
 
 
 # --- the parts ---

@@ -106,9 +106,7 @@ class _Counting:
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(Refusal)
     async def refused(request: Request, error: Refusal):
-        # What is left of the body is not read: the connection cannot go on.
-        headers = (error.headers or {}) | {"Connection": "close"}
-        return error_answer(error.status, error.code, error.message, headers)
+        return error.answer()
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException):

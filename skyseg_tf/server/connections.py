@@ -6,12 +6,11 @@ connection, and its answer in memory.
 """
 
 import asyncio
-import json
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from skyseg_tf.server.requests import error_body
+from skyseg_tf.server.requests import Refusal, busy
 
 try:
     import resource
@@ -42,7 +41,7 @@ class PunctualConnection(H11Protocol):
         """Waits for the first headers, or refuses the client where there are too many."""
         super().connection_made(transport)
         if len(self.connections) > most_connections():
-            self._refuse(503, "busy", "too many connections; come again in 1 s", "Retry-After: 1")
+            self._refuse(busy(1, "connections"))
         else:
             self._await_headers()
 
@@ -74,7 +73,7 @@ class PunctualConnection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """The answer to what is no HTTP, as JSON like all others."""
-        self._refuse(400, "bad_request", "this is no HTTP request")
+        self._refuse(Refusal(400, "bad_request", "this is no HTTP request"))
 
     def _await_headers(self) -> None:
         self._deadline = self.loop.call_later(HEADER_SECONDS, self._headers_missing)
@@ -96,7 +95,7 @@ class PunctualConnection(H11Protocol):
     def _headers_missing(self) -> None:
         self._deadline = None
         told = f"the request's headers took over {HEADER_SECONDS:g} s to arrive"
-        self._refuse(408, "too_slow", told)
+        self._refuse(Refusal(408, "too_slow", told))
 
     def _watch_reader(self, left: int) -> None:
         """Hangs up where nothing of what is left of the answer has been taken after a while."""
@@ -110,15 +109,15 @@ class PunctualConnection(H11Protocol):
         else:
             self._watch_reader(left)
 
-    def _refuse(self, status: int, code: str, message: str, *headers: str) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         """Answers without the application, and closes the connection.
 
         Where an answer has begun already, h11 has no room for another one: the client only sees
         the connection end.
         """
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            body = json.dumps(error_body(code, message)).encode()
-            lines = [f"HTTP/1.1 {status} ", "Content-Type: application/json", *headers]
-            lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
-            self.transport.write("\r\n".join(lines).encode() + body)
+            answer = refusal.answer()
+            lines = [b"HTTP/1.1 %d " % answer.status_code]
+            lines += [b"%s: %s" % header for header in answer.raw_headers]
+            self.transport.write(b"\r\n".join([*lines, b"", answer.body]))
         self.transport.close()

@@ -27,21 +27,21 @@ class Refusal(Exception):
         super().__init__(message)
         self.status, self.code, self.message, self.headers = status, code, message, headers
 
+    def answer(self) -> JSONResponse:
+        """What the client gets; what is left of its body is not read, so the connection ends."""
+        headers = (self.headers or {}) | {"Connection": "close"}
+        return error_answer(self.status, self.code, self.message, headers)
 
-def busy(seconds: int) -> Refusal:
-    """The refusal of one photo too many, which may come again after some seconds."""
-    told = f"too many photos are waiting already; come again in {seconds} s"
+
+def busy(seconds: int, too_many: str = "photos are waiting already") -> Refusal:
+    """The refusal of one too many, which may come again after some seconds."""
+    told = f"too many {too_many}; come again in {seconds} s"
     return Refusal(503, "busy", told, {"Retry-After": str(seconds)})
 
 
-def error_body(code: str, message: str) -> dict:
-    """{"error": {"code": .., "message": ..}}."""
-    return {"error": {"code": code, "message": message}}
-
-
 def error_answer(status: int, code: str, message: str, headers: dict | None = None) -> JSONResponse:
-    """The answer with an `error_body`."""
-    return JSONResponse(error_body(code, message), status, headers)
+    """{"error": {"code": .., "message": ..}}."""
+    return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
 
 
 async def find_photo(request: Request, body: bytes) -> tuple[str, bytes]:
