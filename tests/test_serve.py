@@ -142,6 +142,34 @@ def test_answers_are_those_of_predict(client, wanted, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (b"street 1.jpg", 'filename="street 1.png"'),
+        ("für.jpg".encode(), "filename=\"f_r.png\"; filename*=UTF-8''f%C3%BCr.png"),
+        ("空.jpg".encode(), "filename=\"_.png\"; filename*=UTF-8''%E7%A9%BA.png"),
+        (b"50%\\.jpg", "filename=\"50__.png\"; filename*=UTF-8''50%25%5C.png"),
+        (b'a\\"b.jpg', "filename=\"a_b.png\"; filename*=UTF-8''a%22b.png"),
+    ],
+)
+def test_the_answer_tells_a_name_that_every_client_reads(client, name, told):
+    answer = client.post("/mask?refine=0", **form_of(name))
+    assert answer.headers["content-disposition"] == f"inline; {told}"
+
+
+def form_of(name: bytes, charset: str = "utf-8") -> dict:
+    """A form as it goes over the line, with a photo of this name."""
+    start = b'--x\r\nContent-Disposition: form-data; name="image"; filename="' + name + b'"\r\n\r\n'
+    kind = f"multipart/form-data; boundary=x; charset={charset}"
+    return {"content": start + photo_bytes() + b"\r\n--x--", "headers": {"content-type": kind}}
+
+
+def test_half_characters_in_a_name_are_no_failure(client):
+    answer = client.post("/mask?format=csv", **form_of(b"a+2AA-.jpg", "utf-7"))
+    assert answer.status_code == 200
+    assert "a?.jpg" in answer.text
+
+
+@pytest.mark.parametrize(
     ("request_", "status", "code", "message"),
     [
         ({"content": b"not a photo"}, 400, "bad_image", "not a readable image"),
@@ -216,6 +244,12 @@ def test_health_metrics_page_and_openapi(client):
     assert {"200", "400", "413", "415", "422", "503"} <= set(schema["responses"])
     assert "multipart/form-data" in schema["requestBody"]["content"]
     assert schema["parameters"][0]["schema"]["enum"] == list(FORMATS)
+
+
+def test_monitors_may_ask_for_the_head_of_health_alone(client):
+    assert client.head("/health").status_code == 200
+    assert client.head("/mask").status_code == 405
+    assert "head" not in client.get("/openapi.json").json()["paths"]["/health"]
 
 
 def test_the_page_of_calls_says_what_openapi_says_and_loads_nothing(client):
@@ -333,7 +367,9 @@ def test_an_address_in_use_is_one_line(server):
 
 def test_the_real_server_answers_and_ends_with_what_is_under_way(server):
     process, url = server
-    assert httpx.get(f"{url}/health").json()["status"] == "ok"
+    with httpx.Client() as monitor:
+        assert monitor.head(f"{url}/health").status_code == 200
+        assert monitor.get(f"{url}/health").json()["status"] == "ok"
     with httpx.stream("POST", f"{url}/mask", content=iter_slowly()) as slow:
         assert slow.status_code == 408
     assert httpx.post(f"{url}/mask", content=bytes(1_500_000)).status_code == 413

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from fastapi import Request
 
 from skyseg_tf.serve import ServeConfig
 from skyseg_tf.server import photo_queue, uploads
-from skyseg_tf.server.requests import Refusal
+from skyseg_tf.server.requests import Refusal, busy, find_photo
 from skyseg_tf.server.uploads import Uploads
 
 SERVER = """
@@ -29,7 +30,8 @@ sys.path.insert(0, sys.argv[1])
 from drawn_clips import bright_is_sky, make_runtime
 from skyseg_tf.serve import main
 from skyseg_tf.server import app, connections, uploads
-connections.HEADER_SECONDS, connections.READ_SECONDS, uploads.STALL_SECONDS = 0.6, 0.5, 1.0
+connections.HEADER_SECONDS, connections.REST_SECONDS, connections.READ_SECONDS = 0.6, 0.8, 0.5
+uploads.STALL_SECONDS = 1.0
 connections.most_connections = lambda: 60
 def infer(images):
     time.sleep(0.02)
@@ -146,6 +148,50 @@ def test_half_of_a_second_request_times_out_and_a_whole_one_does_not(server):
         assert answer(client)[0] == 408
 
 
+EARLY = [  # answered before their body is here
+    (b"POST /nothing", b"404"),
+    (b"PUT /mask", b"405"),
+    (b"POST /mask?threshold=2", b"422"),
+    (b"GET /health", b"200"),
+]
+
+
+@pytest.mark.parametrize(("call", "status"), EARLY)
+def test_the_rest_of_an_answered_body_has_to_come_in_time(server, call, status):
+    """One byte of it stopped the only timer, and a thousand such clients the server."""
+    with connected(server) as client:
+        client.sendall(head(9).replace(b"POST /mask", call))
+        assert whole_answer(client).startswith(b"HTTP/1.1 " + status)
+        start = time.monotonic()
+        client.sendall(b"x")
+        assert client.recv(1) == b""
+        assert 0.4 < time.monotonic() - start < 5
+
+
+def test_a_client_that_sends_the_rest_of_an_answered_body_may_go_on(server):
+    with connected(server) as client:
+        for _ in range(3):
+            client.sendall(head(9).replace(b"/mask", b"/nothing"))
+            assert b"404" in whole_answer(client)
+            client.sendall(b"123456789")
+            time.sleep(0.1)
+        client.sendall(head(len(PHOTO)))
+        for start in (0, 50):  # the last deadline is past by then
+            time.sleep(0.45)
+            client.sendall(PHOTO[start:] if start else PHOTO[:50])
+        assert b"200 OK" in whole_answer(client)
+
+
+def test_a_wrong_format_is_told_once_the_photo_is_here(server):
+    """Told before, it was lost: a connection closed upon bytes on their way is reset."""
+    with connected(server) as client:
+        client.sendall(head(len(PHOTO)).replace(b"/mask", b"/mask?format=gif") + PHOTO[:50])
+        assert not select.select([client], [], [], 0.5)[0]
+        client.sendall(PHOTO[50:])
+        status, error = answer(client)
+        assert (status, error["code"]) == (422, "bad_parameter")
+
+
 def test_clients_that_hang_up_leave_no_trace(server):
     """The fixture asserts that the server's log is empty."""
     for sent in (head(500_000) + PHOTO, head(len(PHOTO)) + PHOTO, head(9)[:40], head(9)):
@@ -193,7 +239,12 @@ def test_answers_that_nobody_takes_are_dropped(server):
 def test_one_connection_too_many_is_told_so(server):
     with ExitStack() as stack:
         clients = [stack.enter_context(connected(server)) for _ in range(61)]
-        assert answer(clients[-1])[0] == 503
+        told = b"".join(iter(lambda: clients[-1].recv(1 << 16), b""))
+    start, _, body = told.partition(b"\r\n\r\n")
+    assert start.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1" in start.lower()
+    refusal = busy(1, "connections")
+    assert json.loads(body) == {"error": {"code": refusal.code, "message": refusal.message}}
 
 
 # --- the parts ---
@@ -215,9 +266,10 @@ def request_of(*pieces: bytes, pause: float = 0.0, last: str = "http.request") -
 def test_where_room_is_scarce_the_one_longest_on_its_way_gives_way():
     async def run() -> tuple[list, Uploads]:
         found = Uploads(limit=1000, seconds=10, room=1500)
-        slow = asyncio.ensure_future(found.read(request_of(*[b"s" * 100] * 9, pause=0.05)))
-        await asyncio.sleep(0.42)
-        assert found.held == 800
+        pieces = [b"s" * 100] * 8 + [b""] * 200
+        slow = asyncio.ensure_future(found.read(request_of(*pieces, pause=0.01)))
+        while found.held < 800:
+            await asyncio.sleep(0.01)
         fast = [found.read(request_of(b"f" * 400)) for _ in range(5)]  # one after the other
         told = [await one for one in fast]
         big = asyncio.gather(*(found.read(request_of(b"b" * 400, pause=0.02)) for _ in range(3)))
@@ -228,6 +280,20 @@ def test_where_room_is_scarce_the_one_longest_on_its_way_gives_way():
     assert isinstance(told[8], Refusal)
     assert (told[8].status, told[8].headers) == (503, {"Retry-After": "1"})
     assert found.held == 0
+
+
+def test_an_upload_whose_time_is_just_up_is_told_so_and_fails_no_other():
+    async def run() -> list:
+        found = Uploads(limit=1000, seconds=10, room=1000)
+        stalled = asyncio.ensure_future(found.read(request_of(b"s" * 600, pause=0.2)))
+        while not found.held:
+            await asyncio.sleep(0.01)
+        quick = asyncio.ensure_future(found.read(request_of(b"q" * 600)))
+        found._on_way[0].deadline.reschedule(0)  # is up just before the other's bytes come
+        return await asyncio.gather(stalled, quick, return_exceptions=True)
+
+    stalled, quick = asyncio.run(run())
+    assert (stalled.status, quick) == (408, b"q" * 600)
 
 
 def test_a_client_that_hangs_up_while_it_sends_is_no_error():
@@ -247,6 +313,29 @@ def test_a_body_that_is_too_large_is_dropped_as_it_comes(monkeypatch):
     with pytest.raises(Refusal, match="stalled") as refusal:
         asyncio.run(found.read(request_of(b"x", pause=0.5)))
     assert refusal.value.status == 408
+
+
+def test_others_have_their_turn_while_a_large_form_is_parsed():
+    async def run() -> int:
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        beside = asyncio.ensure_future(other())
+        kind = (b"content-type", b"multipart/form-data; boundary=x")
+        photo = bytes(900_000)
+        start = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+        form = start + photo + b"\r\n--x--"
+        request = Request({"type": "http", "headers": [kind]})
+        assert await find_photo(request, form) == ("a.png", photo)
+        beside.cancel()
+        return turns
+
+    assert asyncio.run(run()) >= 3
 
 
 def test_who_hangs_up_before_its_turn_leaves_its_place():

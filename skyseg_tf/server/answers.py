@@ -1,7 +1,8 @@
 """What the server sends back: formats.FORMATS over HTTP."""
 
-import json
+import re
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi.responses import Response
 
@@ -34,9 +35,19 @@ def encode(wanted: str, name: str, prediction: Prediction) -> Response:
       The response; its header X-Sky-Share tells the share of sky, 0 where there is none.
     """
     file_name, content = encode_prediction(wanted, prediction, name)
-    plain = json.dumps(file_name)  # quoted, in ASCII: header lines hold nothing else
     headers = {
         "X-Sky-Share": f"{prediction.sky_share:.6f}",
-        "Content-Disposition": f"inline; filename={plain}",
+        "Content-Disposition": f"inline; {_file_name(file_name)}",
     }
     return Response(content, media_type=content_type(wanted), headers=headers)
+
+
+def _file_name(name: str) -> str:
+    """The parameters of Content-Disposition that tell a name.
+
+    Header lines are ASCII: any other name comes twice, as near to it as that allows for old
+    clients, and encoded. Reference: RFC 6266, 4.3 and appendix D.
+    """
+    plain = re.sub(r'[^ -~]|["%\\]', "_", name)
+    encoded = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'filename="{plain}"{encoded}'

@@ -106,9 +106,7 @@ class _Counting:
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(Refusal)
     async def refused(request: Request, error: Refusal):
-        # What is left of the body is not read: the connection cannot go on.
-        headers = (error.headers or {}) | {"Connection": "close"}
-        return error_answer(error.status, error.code, error.message, headers)
+        return error.answer()
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException):
@@ -150,6 +148,9 @@ def _add_mask(app: FastAPI, queue: PhotoQueue) -> None:
 
         `curl -F image=@photo.jpg 'localhost:8000/mask?format=mask' -o mask.png`
         """
+        # First of all: a refusal while the photo is still on its way would be lost, with its
+        # connection, to a client that sends all of it before it reads.
+        body = await queue.uploads.read(request)
         if wanted not in FORMATS:
             raise Refusal(422, "bad_parameter", not_among("format", wanted, FORMATS))
         if FORMATS[wanted].needs_sky and runtime.sky_channel is None:
@@ -158,7 +159,7 @@ def _add_mask(app: FastAPI, queue: PhotoQueue) -> None:
             check_threshold(runtime, threshold, by_sky=refine)
         except InputError as error:
             raise Refusal(422, "bad_parameter", str(error)) from None
-        return await queue.answer(request, wanted, threshold=threshold, refined=refine)
+        return await queue.answer(request, body, wanted, threshold=threshold, refined=refine)
 
 
 def _responses() -> dict:
@@ -183,6 +184,7 @@ def _responses() -> dict:
 def _add_pages(app: FastAPI, queue: PhotoQueue) -> None:
     runtime = queue.runtime
 
+    @app.head("/health", include_in_schema=False)  # what uptime monitors ask
     @app.get("/health", summary="Whether the server works, and with what")
     async def health() -> dict:
         return {

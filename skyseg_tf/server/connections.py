@@ -1,16 +1,16 @@
-"""HTTP connections whose clients must keep up: headers in time, and answers taken.
+"""HTTP connections whose clients must keep up: headers and bodies in time, and answers taken.
 
-Uvicorn waits for ever for the rest of a request's headers, and for a client that does not read its
-answer; each such client holds a connection, and its answer in memory.
+Uvicorn waits for ever for the rest of a request's headers, for what is left of a body that it has
+answered already, and for a client that does not read its answer; each such client holds a
+connection, and its answer in memory.
 """
 
 import asyncio
-import json
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from skyseg_tf.server.requests import error_body
+from skyseg_tf.server.requests import Refusal, busy
 
 try:
     import resource
@@ -18,6 +18,7 @@ except ModuleNotFoundError:  # Windows counts no open files
     resource = None
 
 HEADER_SECONDS = 10.0  # for all headers of a request
+REST_SECONDS = 30.0  # for what is left of a body whose request is answered
 READ_SECONDS = 20.0  # without one byte of the answer taken
 _FILES_BESIDE = 100  # open files that the process may need for other things
 _MOST = 1000
@@ -33,19 +34,22 @@ def most_connections() -> int:
 class PunctualConnection(H11Protocol):
     """A connection that is closed where its client does not keep up."""
 
-    _deadline: asyncio.TimerHandle | None = None
+    _deadline: asyncio.TimerHandle | None = None  # of headers
+    _rest: asyncio.TimerHandle | None = None  # the end of waiting for an answered request's body
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Waits for the first headers, or refuses the client where there are too many."""
         super().connection_made(transport)
         if len(self.connections) > most_connections():
-            self._refuse(503, "busy", "too many connections; come again in 1 s", "Retry-After: 1")
+            self._refuse(busy(1, "connections"))
         else:
             self._await_headers()
 
     def data_received(self, data: bytes) -> None:
         """Begins to wait for headers with their first byte, and ends with their last."""
         super().data_received(data)
+        if not self._is_answered_early():
+            self._wait_for_no_rest()
         if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
             self._wait_no_more()
         elif self._deadline is None:
@@ -54,16 +58,22 @@ class PunctualConnection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends all waiting."""
         self._wait_no_more()
+        self._wait_for_no_rest()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Watches how the client takes its answer, which by now is all in the buffer."""
+        """Watches how the client takes its answer, which by now is all in the buffer.
+
+        Waits for what is left of its body, too: uvicorn's own timer ends with one byte of it.
+        """
         super().on_response_complete()
+        if self._is_answered_early():
+            self._rest = self.loop.call_later(REST_SECONDS, self.transport.close)
         self._watch_reader(self.transport.get_write_buffer_size())
 
     def send_400_response(self, msg: str) -> None:
         """The answer to what is no HTTP, as JSON like all others."""
-        self._refuse(400, "bad_request", "this is no HTTP request")
+        self._refuse(Refusal(400, "bad_request", "this is no HTTP request"))
 
     def _await_headers(self) -> None:
         self._deadline = self.loop.call_later(HEADER_SECONDS, self._headers_missing)
@@ -73,10 +83,19 @@ class PunctualConnection(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
 
+    def _is_answered_early(self) -> bool:
+        """Whether a request has its answer, and is still on its way."""
+        return self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
+
+    def _wait_for_no_rest(self) -> None:
+        if self._rest:
+            self._rest.cancel()
+            self._rest = None
+
     def _headers_missing(self) -> None:
         self._deadline = None
         told = f"the request's headers took over {HEADER_SECONDS:g} s to arrive"
-        self._refuse(408, "too_slow", told)
+        self._refuse(Refusal(408, "too_slow", told))
 
     def _watch_reader(self, left: int) -> None:
         """Hangs up where nothing of what is left of the answer has been taken after a while."""
@@ -90,15 +109,15 @@ class PunctualConnection(H11Protocol):
         else:
             self._watch_reader(left)
 
-    def _refuse(self, status: int, code: str, message: str, *headers: str) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         """Answers without the application, and closes the connection.
 
         Where an answer has begun already, h11 has no room for another one: the client only sees
         the connection end.
         """
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            body = json.dumps(error_body(code, message)).encode()
-            lines = [f"HTTP/1.1 {status} ", "Content-Type: application/json", *headers]
-            lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
-            self.transport.write("\r\n".join(lines).encode() + body)
+            answer = refusal.answer()
+            lines = [b"HTTP/1.1 %d " % answer.status_code]
+            lines += [b"%s: %s" % header for header in answer.raw_headers]
+            self.transport.write(b"\r\n".join([*lines, b"", answer.body]))
         self.transport.close()

@@ -40,13 +40,13 @@ class PhotoQueue:
         self.metrics = ServeMetrics(lambda: self.waiting, self.capacity)
         self.pool = ThreadPoolExecutor(config.workers, "mask")
 
-    async def answer(self, request: Request, wanted: str, **options) -> Response:
-        """The answer to POST /mask; `options` are those of `enlarge`.
+    async def answer(self, request: Request, body: bytes, wanted: str, **options) -> Response:
+        """The answer to POST /mask, whose body is here; `options` are those of `enlarge`.
 
         Raises:
           Refusal: for what is no photo, too large a one, or one too many.
         """
-        name, content = await find_photo(request, await self.uploads.read(request))
+        name, content = await find_photo(request, body)
         return await self._in_turn(request, partial(self._mask, name, content, wanted, **options))
 
     async def _in_turn(self, request: Request, work: Callable[[], Response]) -> Response:

@@ -1,5 +1,7 @@
 """Photos out of HTTP requests, and the refusals of those that hold none."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import PurePath
 
 from fastapi import Request
@@ -13,6 +15,7 @@ from skyseg_tf.images import Photo, decode_photo, image_size
 
 _MAX_FIELDS = 8  # of a form, beside its file
 _MAX_FIELD_BYTES = 1000
+_PIECE = 1 << 18  # bytes of a form that are parsed at once: some milliseconds
 _MAX_NAME = 200  # characters of a photo's name, which comes back in the answer's headers
 
 
@@ -24,21 +27,21 @@ class Refusal(Exception):
         super().__init__(message)
         self.status, self.code, self.message, self.headers = status, code, message, headers
 
+    def answer(self) -> JSONResponse:
+        """What the client gets; what is left of its body is not read, so the connection ends."""
+        headers = (self.headers or {}) | {"Connection": "close"}
+        return error_answer(self.status, self.code, self.message, headers)
 
-def busy(seconds: int) -> Refusal:
-    """The refusal of one photo too many, which may come again after some seconds."""
-    told = f"too many photos are waiting already; come again in {seconds} s"
+
+def busy(seconds: int, too_many: str = "photos are waiting already") -> Refusal:
+    """The refusal of one too many, which may come again after some seconds."""
+    told = f"too many {too_many}; come again in {seconds} s"
     return Refusal(503, "busy", told, {"Retry-After": str(seconds)})
 
 
-def error_body(code: str, message: str) -> dict:
-    """{"error": {"code": .., "message": ..}}."""
-    return {"error": {"code": code, "message": message}}
-
-
 def error_answer(status: int, code: str, message: str, headers: dict | None = None) -> JSONResponse:
-    """The answer with an `error_body`."""
-    return JSONResponse(error_body(code, message), status, headers)
+    """{"error": {"code": .., "message": ..}}."""
+    return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
 
 
 async def find_photo(request: Request, body: bytes) -> tuple[str, bytes]:
@@ -49,12 +52,8 @@ async def find_photo(request: Request, body: bytes) -> tuple[str, bytes]:
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
-
-        async def replay() -> dict:
-            return {"type": "http.request", "body": body, "more_body": False}
-
         try:
-            async with Request(request.scope, replay).form(
+            async with Request(request.scope, _replay(body)).form(
                 max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
             ) as form:
                 for value in form.values():
@@ -81,9 +80,27 @@ async def find_photo(request: Request, body: bytes) -> tuple[str, bytes]:
     return name, body
 
 
+def _replay(body: bytes) -> Callable[[], Awaitable[dict]]:
+    """Receives a body again in pieces, and lets others have their turn between them."""
+    starts = iter(range(0, len(body), _PIECE))
+
+    async def receive() -> dict:
+        await asyncio.sleep(0)
+        start = next(starts, None)
+        if start is None:
+            return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body[start : start + _PIECE], "more_body": True}
+
+    return receive
+
+
 def _name_of(upload: UploadFile) -> str:
-    """The name of a file in a form, without folders; its end, with the suffix, where it is long."""
-    return PurePath(upload.filename or "photo").name[-_MAX_NAME:] or "photo"
+    """The name of a file in a form, without folders; its end, with the suffix, where it is long.
+
+    A form may choose an encoding that gives half characters, which could not be written back.
+    """
+    name = (upload.filename or "photo").encode(errors="replace").decode()
+    return PurePath(name).name[-_MAX_NAME:] or "photo"
 
 
 def read_photo(name: str, content: bytes, max_pixels: float) -> Photo:
