@@ -180,7 +180,14 @@ def test_half_characters_in_a_name_are_no_failure(client):
         ({"content": b""}, 400, "no_image", "empty"),
         ({"data": {"image": "text"}, "files": {}}, 400, "bad_image", "not a readable image"),
         ({"files": {"a": b"", "b": b"x"}}, 400, "bad_form", "Too many files"),
-        ({"files": {"a": b""}}, 400, "no_image", "empty"),
+        ({"files": {"a": b""}}, 400, "no_image", "its file is empty"),
+        (
+            {"files": {"image": photo_bytes()}, "data": {"format": "alpha16"}},
+            422,
+            "bad_parameter",
+            "put it into the address, as /mask?format=...",
+        ),
+        ({"params": {"treshold": "0.2"}}, 422, "bad_parameter", "did you mean threshold"),
         (
             {"content": b"{}", "headers": {"content-type": "application/json"}},
             415,

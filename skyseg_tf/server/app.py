@@ -29,7 +29,7 @@ try:
     from skyseg_tf.server.connections import PunctualConnection
     from skyseg_tf.server.metrics import ServeMetrics
     from skyseg_tf.server.photo_queue import PhotoQueue
-    from skyseg_tf.server.requests import Refusal, error_answer
+    from skyseg_tf.server.requests import Refusal, check_parameters, error_answer
 except ModuleNotFoundError:
     raise InputError(
         "the server needs FastAPI and prometheus_client: pip install 'skyseg_tf[serve]'"
@@ -146,11 +146,12 @@ def _add_mask(app: FastAPI, queue: PhotoQueue) -> None:
     ) -> Response:
         """Send the photo as the request's body, or as the one file of a form.
 
-        `curl -F image=@photo.jpg 'localhost:8000/mask?format=mask' -o mask.png`
+        curl -F image=@photo.jpg 'ADDRESS/mask?format=mask' -o mask.png
         """
         # First of all: a refusal while the photo is still on its way would be lost, with its
         # connection, to a client that sends all of it before it reads.
         body = await queue.uploads.read(request)
+        check_parameters(request)
         if wanted not in FORMATS:
             raise Refusal(422, "bad_parameter", not_among("format", wanted, FORMATS))
         if FORMATS[wanted].needs_sky and runtime.sky_channel is None:
@@ -160,6 +161,10 @@ def _add_mask(app: FastAPI, queue: PhotoQueue) -> None:
         except InputError as error:
             raise Refusal(422, "bad_parameter", str(error)) from None
         return await queue.answer(request, body, wanted, threshold=threshold, refined=refine)
+
+
+def _address(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
 
 
 def _responses() -> dict:
@@ -205,13 +210,11 @@ def _add_pages(app: FastAPI, queue: PhotoQueue) -> None:
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(request: Request) -> str:
-        return render_html(
-            _PAGE, runtime=runtime, formats=FORMATS, url=str(request.base_url).rstrip("/")
-        )
+        return render_html(_PAGE, runtime=runtime, formats=FORMATS, url=_address(request))
 
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
-    async def docs() -> str:
-        return render_html(_DOCS, schema=app.openapi())
+    async def docs(request: Request) -> str:
+        return render_html(_DOCS, schema=app.openapi(), url=_address(request))
 
 
 def serve(config: ServeConfig) -> None:

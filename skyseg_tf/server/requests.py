@@ -10,13 +10,16 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.images import Photo, decode_photo, image_size
 
 _MAX_FIELDS = 8  # of a form, beside its file
 _MAX_FIELD_BYTES = 1000
 _PIECE = 1 << 18  # bytes of a form that are parsed at once: some milliseconds
 _MAX_NAME = 200  # characters of a photo's name, which comes back in the answer's headers
+
+
+PARAMETERS = ("format", "threshold", "refine")  # that stand in the address
 
 
 class Refusal(Exception):
@@ -44,11 +47,23 @@ def error_answer(status: int, code: str, message: str, headers: dict | None = No
     return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
 
 
+def check_parameters(request: Request) -> None:
+    """Refuses misspelled parameters, which would be ignored.
+
+    Raises:
+      Refusal: 422.
+    """
+    for name in request.query_params:
+        if name not in PARAMETERS:
+            raise Refusal(422, "bad_parameter", not_among("parameter", name, PARAMETERS))
+
+
 async def find_photo(request: Request, body: bytes) -> tuple[str, bytes]:
     """(name, bytes) of the photo: the body itself, or the one file of a multipart form.
 
     Raises:
-      Refusal: 400 for an empty request or a broken form, 415 for a body that is no photo.
+      Refusal: 400 for an empty request or a broken form, 415 for a body that is no photo, 422 for
+        a form that holds what belongs into the address.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
@@ -56,6 +71,13 @@ async def find_photo(request: Request, body: bytes) -> tuple[str, bytes]:
             async with Request(request.scope, _replay(body)).form(
                 max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
             ) as form:
+                if ignored := sorted(form.keys() & set(PARAMETERS)):
+                    raise Refusal(
+                        422,
+                        "bad_parameter",
+                        f"'{ignored[0]}' is a field of the form, where it would be ignored: put it "
+                        f"into the address, as {request.url.path}?{ignored[0]}=...",
+                    )
                 for value in form.values():
                     if isinstance(value, UploadFile):
                         name, body = _name_of(value), await value.read()
@@ -74,9 +96,8 @@ async def find_photo(request: Request, body: bytes) -> tuple[str, bytes]:
             415, "not_an_image", f"'{kind}' is no photo: send image/*, or multipart/form-data"
         )
     if not body:
-        raise Refusal(
-            400, "no_image", "the request is empty: send a photo as its body or in a form"
-        )
+        empty = "its file" if kind == "multipart/form-data" else "the request"
+        raise Refusal(400, "no_image", f"{empty} is empty: send a photo as the body or in a form")
     return name, body
 
 
