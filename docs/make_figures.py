@@ -48,6 +48,7 @@ _PHOTOS = {
     "msrc": "MSRC, objects, a third (131, most without sky)",
     "fisheye": "up through foliage, a third (15)",
 }
+_CAMVID11 = DOCS.parent / "zoo" / "camvid11_skyline_lite0" / "metrics.json"
 _IN_README = ("camvid_cityscapes", "labelmefacade", "ade20k_sky", "horizon_uav", "skyfinder")
 
 
@@ -157,6 +158,10 @@ def in_short() -> str:
         )
         for name, row in read("idd").items()
     ]
+    camvid = json.loads(_CAMVID11.read_text())
+    scores = (f"{score:.3f}" for score in (camvid["iou"]["sky"], camvid["mean_iou"]))
+    what = "CamVid, 11 classes, 85 minutes"
+    rows.append((what, "`skyline_lite0`", *scores))
     made = table(("",) * 4, rows, 2).splitlines()[2:]
     return "\n".join((*lines[:3], *made, *lines[-2:]))
 
@@ -194,6 +199,13 @@ def idd() -> str:
     ]
     head = ("network", "starts from", "size", "epochs", "minutes", *SCHEMES["idd7"].class_names)
     return table((*head, "mean"), rows, 2)
+
+
+def camvid11() -> str:
+    """IoU of each class of the network that was trained on CamVid's public split."""
+    found = json.loads(_CAMVID11.read_text())
+    scores = (f"{value:.3f}" for value in found["iou"].values())
+    return table((*found["iou"], "mean"), [(*scores, f"**{found['mean_iou']:.3f}**")], 0)
 
 
 def streets() -> str:
@@ -398,7 +410,7 @@ def named(*makers: Callable[[], str]) -> dict[str, Callable[[], str]]:
 
 PAGES = {
     DOCS.parent / "README.md": named(packaged, networks, in_short),
-    DOCS / "results.md": named(results, idd, all_of_networks, hour),
+    DOCS / "results.md": named(results, camvid11, idd, all_of_networks, hour),
     DOCS / "model_card.md": named(failures, packaged_costs, streets, all_of_packaged),
     DOCS / "explanation" / "faults.md": named(faults, server, fuzzing),
     DOCS / "benchmarks.md": {name: partial(benchmark, name) for name in BENCHMARKS},

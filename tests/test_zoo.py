@@ -1,6 +1,9 @@
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -165,3 +168,9 @@ def test_unfinished_and_damaged_runs_are_named(tmp_path, packaged):
     with pytest.raises(InputError, match=r"one: metrics.json is missing"):
         zoo(config)
     assert not out.exists()
+
+
+def test_it_is_a_script_from_anywhere(tmp_path):
+    script = Path(__file__).parents[1] / "tools" / "zoo.py"
+    done = subprocess.run([sys.executable, script, "--help"], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr

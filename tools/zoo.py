@@ -12,6 +12,7 @@ network costs is measured by benchmarks/networks.py, for all of them alike.
 import csv
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,11 @@ from skyseg_tf.images import write_aside
 from skyseg_tf.runs.history import read_history
 from skyseg_tf.runs.packaged import WEIGHTS
 from skyseg_tf.scoring.plots import plot_learning_curves, save_figure
-from tools.box import halve, settings_of
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # as a script it finds its own folder alone
+from tools.box import halve, settings_of  # noqa: E402
+
 _KEPT = ("dataset.json", "environment.json", "history.csv", "metrics.json")
 _MOST_BYTES = 10_000_000  # of weights, in the repository
 _WEIGHTS = ("model.keras", "exports/model_f32.onnx")
