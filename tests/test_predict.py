@@ -120,6 +120,14 @@ def test_clashes_are_refused_before_anything_is_written(photos, model, tmp_path)
     assert not out.exists()
 
 
+def test_a_pattern_that_leads_out_of_the_folder_of_the_masks_is_refused(photos, tmp_path):
+    (tmp_path / "beside.jpg").write_bytes((photos / "a.jpg").read_bytes())
+    with pytest.raises(InputError, match=r"beside\.jpg: its output would lie outside of .*out"):
+        find_jobs(PredictConfig((f"{photos}/*/../../*.jpg",), out=tmp_path / "out"))
+    (job,) = find_jobs(PredictConfig((f"{photos}/*/../*.jpg",), out=tmp_path / "out"))
+    assert job.target.resolve() == tmp_path / "out" / "a.png"
+
+
 def test_one_bad_photo_does_not_stop_the_rest(photos, model, tmp_path, capsys):
     whole = (photos / "a.jpg").read_bytes()
     (photos / "torn.jpg").write_bytes(whole[: len(whole) // 2])
