@@ -283,6 +283,10 @@ def test_photos_and_masks_may_be_urls(photos, tmp_path, memory, capsys):
     one = PredictConfig(("memory://photos/*/3.png",), Path("memory://one"), quiet=True)
     assert predict(one) == 0
     assert list(masks("memory://one")) == ["1/3.png"]
+    memory.put(str(photos / "0/0.png"), "/named/x[1].png")
+    named = PredictConfig(("memory://named/x[1].png",), Path("memory://two"), quiet=True)
+    assert predict(named) == 0
+    assert list(masks("memory://two")) == ["x[1].png"]
     with pytest.raises(InputError, match="no such file or folder"):
         predict(PredictConfig(("memory://nowhere",), tmp_path / "x"))
     with pytest.raises(InputError, match="no photos there"):

@@ -175,7 +175,7 @@ def _remote_photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[st
     """`_photos` of an input that is a URL."""
     there = place(text)
     root = there
-    if glob.has_magic(text):
+    if glob.has_magic(text) and not there.exists():  # x[1].jpg may be a name
         while glob.has_magic(str(root)):
             root = root.parent
         found = there.fs.glob(there.path)
