@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and pictures in them."""
 
+import io
 import os
 import re
 import secrets
@@ -153,8 +154,10 @@ def _write_jpeg(file: BinaryIO, image: np.ndarray, metadata: PhotoMetadata) -> N
     exif = metadata.exif or b""
     if len(exif) > _JPEG_SEGMENT:  # as a PNG or TIFF may have it
         exif = b""
-    profile = metadata.icc_profile
-    Image.fromarray(image).save(file, "jpeg", quality=95, icc_profile=profile, exif=exif)
+    profile, content = metadata.icc_profile, io.BytesIO()
+    # Into a file Pillow writes by itself, and sees no error where only a part of the end had room.
+    Image.fromarray(image).save(content, "jpeg", quality=95, icc_profile=profile, exif=exif)
+    file.write(content.getbuffer())
 
 
 def software_of(path: str | Path) -> str | None:
