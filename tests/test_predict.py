@@ -13,6 +13,7 @@ from drawn_models import blue_model, blue_photo
 from drawn_pictures import heic, picture_bytes
 from PIL import Image
 
+from skyseg_tf import files
 from skyseg_tf.data import listing
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import turn
@@ -188,6 +189,14 @@ def test_stdin_to_stdout_without_tensorflow(model):
             assert b'"sky": true' in done.stdout
         else:
             assert read(io.BytesIO(done.stdout)).shape == (90, 120)
+
+
+def test_stdin_that_never_ends_is_refused_like_a_file_as_large(model, monkeypatch, capsys):
+    with open("/dev/zero", "rb") as endless:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(endless))
+        monkeypatch.setattr(files.read_stream, "__defaults__", (10_000_000,))
+        assert predict(PredictConfig(("-",), model=model)) == 1
+    assert "stdin: 12 MB exceed the limit of 10 MB; give a smaller file" in capsys.readouterr().err
 
 
 def test_threshold_is_absolute(model):
