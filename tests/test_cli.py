@@ -198,6 +198,19 @@ WRONG_INPUT = [
         ("flatten", "--source", "a", "--out", "s3://b/flat"),
         "--out s3://b/flat: takes a path of this",
     ),
+    (
+        ("scenes", "--out", "S3://b/a", "--count", "1"),
+        "--out S3://b/a: takes a path of this machine",
+    ),
+    (("train", "--run", "https://b/run"), "--run https://b/run: takes a path of this machine, no"),
+    (
+        ("predict", "x.jpg", "--out", "HTTPS://b/masks"),
+        "--out HTTPS://b/masks: takes a path of this machine or a URL of a storage, such as s3://",
+    ),
+    (
+        ("build", "--source", "http://b/a", "--out", "r"),
+        "--source http://b/a: takes a path of this machine or a URL of a storage",
+    ),
     (("verify", "s3://b/records"), "records s3://b/records: takes a path of this machine, no URL"),
     (
         ("predict", "rtsp://nowhere/a", "--out", "s3://b/masks"),

@@ -77,7 +77,7 @@ class ElsewhereEngine:
 
 
 def test_a_url_is_known_also_where_it_has_been_a_path():
-    for text in ("s3://bucket/a/b.png", "gs://bucket", "memory://a"):
+    for text in ("s3://bucket/a/b.png", "gs://bucket", "memory://a", "S3://bucket/a"):
         assert is_remote(text)
         assert is_remote(Path(text))
     for text in (
@@ -280,7 +280,7 @@ def test_photos_and_masks_may_be_urls(photos, tmp_path, memory, capsys):
     assert predict(settings) == 1
     assert "memory://photos/0/torn.png: not a readable image" in capsys.readouterr().err
     assert masks("memory://masks") == masks(tmp_path / "here")
-    one = PredictConfig(("memory://photos/*/3.png",), Path("memory://one"), quiet=True)
+    one = PredictConfig(("MEMORY://photos/*/3.png",), Path("Memory://one"), quiet=True)
     assert predict(one) == 0
     assert list(masks("memory://one")) == ["1/3.png"]
     memory.put(str(photos / "0/0.png"), "/named/x[1].png")

@@ -18,7 +18,7 @@ from skyseg_tf.errors import InputError, printable
 
 # No letter of a drive, no local folder of such a name that anybody would have, and no web page,
 # which nobody can list.
-_URL = re.compile(r"(?!https?:)([a-z][a-z0-9+.-]+):/+")
+_URL = re.compile(r"(?!https?:)([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)
 _PACKAGES = {
     "s3": "s3fs",
     "s3a": "s3fs",
@@ -38,7 +38,7 @@ def is_storage_error(error: BaseException) -> bool:
 def is_remote(path: str | Path) -> bool:
     """Whether a path is a URL of a place that is not this machine's file system."""
     found = _URL.match(str(path))
-    return bool(found) and found[1] != "file"
+    return bool(found) and found[1].lower() != "file"
 
 
 def check_seen(paths: Iterable[Path]) -> None:
@@ -77,7 +77,7 @@ def place(path: str | Path) -> Path:
     if not found:
         _check_name(str(path))
         return Path(path)
-    kind, rest = found[1], str(path)[found.end() :]
+    kind, rest = found[1].lower(), str(path)[found.end() :]
     if kind == "file":
         return Path("/", rest)
     try:
