@@ -122,6 +122,14 @@ def test_the_home_folder_is_meant_wherever_a_path_begins_with_it(monkeypatch):
     assert (str(told.model), told.out) == ("/home/me/m.onnx", home)
 
 
+def test_a_url_of_this_machine_is_the_path_it_stands_for():
+    """Where it was a path to some, and text to others, frames and their times.csv parted ways."""
+    from skyseg_tf.masking.settings import PredictConfig
+
+    told = parse_flags(PredictConfig, ["file:///a/my%20photo.jpg", "--out=FILE://localhost/b"], "")
+    assert (told.inputs, told.out) == (("/a/my photo.jpg",), Path("/b"))
+
+
 def test_flags_depart_from_the_defaults(capsys):
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -210,6 +218,10 @@ WRONG_INPUT = [
     (
         ("build", "--source", "http://b/a", "--out", "r"),
         "--source http://b/a: takes a path of this machine or a URL of a storage",
+    ),
+    (
+        ("predict", "a.jpg", "--out", "file://nas/b"),
+        "file://nas/b: a file of another machine (nas)",
     ),
     (("verify", "s3://b/records"), "records s3://b/records: takes a path of this machine, no URL"),
     (

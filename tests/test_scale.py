@@ -1,5 +1,6 @@
 """Several machines: places that fsspec reaches, and work that a Ray cluster does."""
 
+import os
 import pickle
 import shutil
 import signal
@@ -92,6 +93,11 @@ def test_a_url_is_known_also_where_it_has_been_a_path():
         assert not is_remote(text)
     assert place("file:///a/b") == place(Path("file:///a/b")) == Path("/a/b")
     assert place("a/b") == Path("a/b")
+    for text in ("file:/a/b%20c", "FILE:///a/b%20c", "file://localhost/a/b%20c", "file:////a/b c"):
+        assert place(text) == Path("/a/b c")
+    assert place("file:///%FF") == Path(os.fsdecode(b"/\xff"))
+    with pytest.raises(InputError, match=r"file://host/a: a file of another machine \(host\)"):
+        place("file://host/a")
 
 
 def test_an_unknown_kind_of_url_is_refused_in_a_line(tmp_path):

@@ -23,7 +23,7 @@ from cyclopts.exceptions import (
 
 from skyseg_tf.console.foreign_flags import meant_by
 from skyseg_tf.errors import InputError, nearest, not_among
-from skyseg_tf.files.places import is_remote
+from skyseg_tf.files.places import is_remote, local_path
 
 _OF_PLACES = ("--source", "--records", "--model")  # what a file or folder without a flag is
 SHELLS = ("bash", "zsh", "fish")
@@ -139,7 +139,7 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
     Raises:
       InputError: a flag that there is not, or a value that it does not take.
     """
-    app, given, argv = command_app(config, prog), [], [_at_home(word) for word in argv]
+    app, given, argv = command_app(config, prog), [], [_as_path(word) for word in argv]
     if _asks_for_help(argv):  # cyclopts would read all flags once more before it sees that
         app.asks_for_help = True
         app.help_print([])
@@ -176,10 +176,10 @@ def _refuse_urls(config: type, argument: Argument) -> None:
             raise InputError(f"{flag} {given}: {takes}")
 
 
-def _at_home(word: str) -> str:
-    """A word with the folder that its ~ stands for: shells leave that of --out=~/x as it is."""
+def _as_path(word: str) -> str:
+    """A word with the folder that its ~ stands for, which shells leave in --out=~/x; no file:// URL."""
     flag, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
-    return f"{flag}{equals}{os.path.expanduser(value)}"
+    return f"{flag}{equals}{local_path(os.path.expanduser(value))}"
 
 
 def _is_no_number(argument: Argument) -> bool:
