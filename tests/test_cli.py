@@ -123,6 +123,14 @@ def test_the_home_folder_is_meant_wherever_a_path_begins_with_it(monkeypatch):
     assert (str(told.model), told.out) == ("/home/me/m.onnx", home)
 
 
+def test_a_url_of_this_machine_is_the_path_it_stands_for():
+    """Where it was a path to some, and text to others, frames and their times.csv parted ways."""
+    from skyseg_tf.masking.settings import PredictConfig
+
+    told = parse_flags(PredictConfig, ["file:///a/my%20photo.jpg", "--out=FILE://localhost/b"], "")
+    assert (told.inputs, told.out) == (("/a/my photo.jpg",), Path("/b"))
+
+
 def test_flags_depart_from_the_defaults(capsys):
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -198,6 +206,23 @@ WRONG_INPUT = [
     (
         ("flatten", "--source", "a", "--out", "s3://b/flat"),
         "--out s3://b/flat: takes a path of this",
+    ),
+    (
+        ("scenes", "--out", "S3://b/a", "--count", "1"),
+        "--out S3://b/a: takes a path of this machine",
+    ),
+    (("train", "--run", "https://b/run"), "--run https://b/run: takes a path of this machine, no"),
+    (
+        ("predict", "x.jpg", "--out", "HTTPS://b/masks"),
+        "--out HTTPS://b/masks: takes a path of this machine or a URL of a storage, such as s3://",
+    ),
+    (
+        ("build", "--source", "http://b/a", "--out", "r"),
+        "--source http://b/a: takes a path of this machine or a URL of a storage",
+    ),
+    (
+        ("predict", "a.jpg", "--out", "file://nas/b"),
+        "file://nas/b: a file of another machine (nas)",
     ),
     (("verify", "s3://b/records"), "records s3://b/records: takes a path of this machine, no URL"),
     (

@@ -139,3 +139,35 @@ def test_masks_on_a_disk_of_another_machine_are_not_called_done(monkeypatch, tmp
     jobs[2].target.touch()
     photos.mask_on_ray(PredictConfig(("x",)), jobs, False, told.append)
     assert told == done
+
+
+@pytest.mark.parametrize("out", ["masks", "memory://masks"])
+def test_what_a_task_wrote_before_its_process_died_was_not_there_already(
+    monkeypatch, tmp_path, photos, out
+):
+    from drawn_models import blue_model
+
+    from skyseg_tf.files.places import is_remote, place
+    from skyseg_tf.masking.photo_inputs import find_jobs
+    from skyseg_tf.masking.settings import PredictConfig
+    from skyseg_tf.scale import photos as engine
+
+    if is_remote(out):
+        pytest.importorskip("upath")
+        monkeypatch.setattr(type(place(out).fs), "store", {})
+    monkeypatch.chdir(tmp_path)
+    (photos / "0/torn.png").unlink()
+    model = str(blue_model(tmp_path / "blue.onnx", long_side=64))
+    config = PredictConfig((str(photos),), place(out), model=model, resume=True)
+    monkeypatch.setattr(engine, "task_of", lambda run, cpus: lambda *one: (run(*one), run(*one))[1])
+    monkeypatch.setattr(
+        engine, "run_bounded", lambda start, parts, _: [(0, start(*p)) for p in parts]
+    )
+    monkeypatch.setattr(engine, "first_places", lambda cpus: 1)
+    monkeypatch.setattr(engine, "_smallest", lambda: 1)
+    for there in (0, 6):
+        told = []
+        engine.mask_on_ray(config, find_jobs(config), True, told.append)
+        assert len(told) == 6
+        assert sum(one.was_there for one in told) == there
+        assert not any(one.failure for one in told)

@@ -62,6 +62,15 @@ def test_every_runtime_leaves_home_empty_and_speaks_to_nobody(tmp_path):
     assert not list(tmp_path.glob("skyseg-*"))  # the folder lent to Matplotlib and Keras
 
 
+def test_a_killed_process_leaves_no_empty_folder(tmp_path):
+    code = f"import os, skyseg_tf; assert '{tmp_path}' in os.environ['KERAS_HOME']; os._exit(9)"
+    environment = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment)
+    assert done.returncode == 9
+    assert not list(tmp_path.glob("skyseg-*"))
+
+
 @pytest.mark.skipif(not (isolated() and can_trace()), reason="needs unshare -n and strace")
 def test_the_watch_sees_what_dependencies_do_unasked(tmp_path):
     """Else the test above would hold whatever happened."""

@@ -1,5 +1,6 @@
 """Every export in its own runtime beside Keras, and what is refused."""
 
+import errno
 import functools
 import json
 import os
@@ -23,11 +24,13 @@ from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
 from skyseg_tf.errors import InputError
 from skyseg_tf.export import ExportConfig, export, main
+from skyseg_tf.exporters import export as export_module
 from skyseg_tf.exporters.agreement import LIMITS, agreement, check_agreement
 from skyseg_tf.exporters.export import _folder_aside
 from skyseg_tf.exporters.formats import FORMATS
 from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.exporters.openvino_rounding import gptq
+from skyseg_tf.files import locks
 from skyseg_tf.labels import SCHEMES, parse_scheme
 from skyseg_tf.masking.runtime import ModelFacts, class_ids, load_runtime, sha256_of
 from skyseg_tf.models import MODELS, blocks
@@ -546,6 +549,47 @@ def test_what_killed_exports_left_is_removed_and_one_at_work_is_left_alone(tmp_p
             assert first.exists()
             assert first != second
     assert [path.name for path in tmp_path.iterdir()] == [".b.onnx.other"]
+
+
+@pytest.mark.parametrize("when", ["before the file", "before the lock", "at the lock"])
+def test_a_folder_that_is_taken_for_a_dead_ones_is_made_again(tmp_path, monkeypatch, when):
+    """Another export to the same place removed it in the moment before it was locked."""
+    calls = []
+
+    def lock(path):
+        calls.append(path)
+        if len(calls) > 1:
+            return locks.lock(path)
+        if when == "at the lock":
+            return None
+        held = locks.lock(path) if when == "before the lock" else None
+        shutil.rmtree(path.parent)
+        return held or locks.lock(path)
+
+    monkeypatch.setattr(export_module, "lock", lock)
+    with _folder_aside(tmp_path / "a.onnx") as folder:
+        assert folder.is_dir()
+        assert not locks.lock(calls[1])
+        assert [folder.parent] == list(tmp_path.iterdir())
+        assert calls[1].parent == folder.parent
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("why", ["Windows", "the disk"])
+def test_without_locks_no_folder_is_removed(tmp_path, monkeypatch, why):
+    def lock(path):
+        path.touch()
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    if why == "Windows":
+        monkeypatch.setattr(locks, "LOCKS", False)
+    else:
+        monkeypatch.setattr(locks, "lock", lock)
+        monkeypatch.setattr(export_module, "lock", lock)
+    (tmp_path / ".a.onnx.other").mkdir()
+    with _folder_aside(tmp_path / "a.onnx") as folder:
+        assert folder.is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == [".a.onnx.other"]
 
 
 def test_what_converters_put_aside_goes_with_the_export(tmp_path):

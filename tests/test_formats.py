@@ -1,6 +1,8 @@
 import csv
+import errno
 import io
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from drawn_files import CAMERA, camera_exif, encode_stored, wide_gamut
 from drawn_models import blue_photo
 from PIL import ExifTags, Image, ImageOps
 
-from skyseg_tf.images import SKY_TINT, UNTURNED, decode_photo, software_of, turn
+from skyseg_tf.images import SKY_TINT, UNTURNED, decode_photo, software_of, turn, write_image
 from skyseg_tf.images.metadata import PhotoMetadata
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking.coco import encode_rle
@@ -103,6 +105,30 @@ def test_bytes_are_those_of_the_file(kind, tmp_path):
     long = "x" * 300 + ".jpg"  # no file system takes it
     assert encode_prediction(kind, prediction(), long)[1] == content
     assert encode_prediction(kind, prediction(), "")[0].startswith("photo")
+
+
+@pytest.mark.parametrize("suffix", ["npy", "png", "jpg"])
+def test_a_file_that_has_no_room_for_its_end_is_an_error_of_the_disk(suffix, tmp_path):
+    """An .npy told no errno, so all other photos were tried; a .jpg was kept without its end."""
+    given, path = prediction(), tmp_path / f"a.{suffix}"
+
+    def write() -> None:
+        if suffix == "npy":
+            FORMATS["npy"].write(given, path)
+        else:
+            write_image(path, given.image)
+
+    write()
+    before, room = resource.getrlimit(resource.RLIMIT_FSIZE), path.stat().st_size - 10
+    path.unlink()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as error:
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert error.value.errno == errno.EFBIG
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_sky_is_an_empty_mask_and_said(tmp_path):

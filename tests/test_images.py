@@ -13,7 +13,7 @@ from PIL import Image
 
 from skyseg_tf import images
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import writing
+from skyseg_tf.files import locks
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.scoring.plots import plot_iou_scores, plot_predictions, prediction_pictures
 
@@ -142,7 +142,7 @@ def test_a_disk_without_locks_is_written_to_and_nothing_of_it_is_removed(tmp_pat
     def lock(path):
         raise OSError(errno.ENOLCK, "no locks available")
 
-    monkeypatch.setattr(writing, "lock", lock)
+    monkeypatch.setattr(locks, "lock", lock)
     (tmp_path / ".a.png.7-0.tmp").touch()
     with images.write_aside(tmp_path / "x") as aside:
         aside.write_bytes(b"1")

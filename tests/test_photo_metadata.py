@@ -1,4 +1,6 @@
 import io
+import struct
+from functools import partial
 
 import numpy as np
 import pytest
@@ -100,6 +102,52 @@ def test_letters_and_notes_are_kept_byte_for_byte():
     content = io.BytesIO()
     Image.fromarray(UPRIGHT).save(content, "JPEG", exif=block)
     assert decode_photo(content.getvalue(), "x").metadata.exif == block
+
+
+def with_thumbnail(order: str, pieces: list[bytes], tags: tuple[int, int], rest: bytes) -> bytes:
+    """An EXIF block of an artist and a thumbnail, of one piece as phones have it or of several."""
+    starts = [78 + sum(map(len, pieces[:number])) for number in range(len(pieces))]
+    values = [starts, [len(piece) for piece in pieces]]
+    entry, lists = partial(struct.pack, f"{order}HHII"), [56, 56 + 4 * len(pieces)]
+    block = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, 1)
+    block += entry(315, 2, 6, 72) + struct.pack(f"{order}IH", 26, 2)
+    for tag, place, value in zip(tags, lists, values, strict=True):
+        block += entry(tag, 4, len(pieces), place if len(pieces) > 1 else value[0])
+    block += bytes(4) + struct.pack(f"{order}{2 * len(pieces)}I", *values[0], *values[1])
+    return b"Exif\0\0" + block.ljust(72, b"\0") + b"Sarah\0" + b"".join(pieces) + rest
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("rest", [b"", b"a maker's note"])
+@pytest.mark.parametrize(
+    ("pieces", "tags"), [([b"THUMB" * 9], (0x201, 0x202)), ([b"THUMB", b"THUMB"], (0x111, 0x117))]
+)
+def test_no_byte_of_a_thumbnail_goes_along(order, rest, pieces, tags):
+    """It may show what was cut off the photo; readers find it by more than its directory."""
+    block = with_thumbnail(order, pieces, tags, rest)
+    content = io.BytesIO()
+    Image.fromarray(UPRIGHT).save(content, "JPEG", exif=block)
+    kept = decode_photo(content.getvalue(), "x").metadata.exif
+    assert b"THUMB" not in kept
+    length = sum(map(len, pieces))
+    assert kept[84:] == (bytes(length) + rest if rest else b"")
+    exif = Image.Exif()
+    exif.load(kept)
+    assert exif[ExifTags.Base.Artist] == "Sarah"
+    assert not exif.get_ifd(ExifTags.IFD.IFD1)
+
+
+@pytest.mark.parametrize("start", [0, 8, 5000])
+def test_a_thumbnail_that_is_not_there_costs_no_tag(start):
+    block = with_thumbnail("<", [b"THUMB"], (0x201, 0x202), b"")
+    for damaged in (
+        block.replace(struct.pack("<I", 78), struct.pack("<I", start)),
+        block.replace(struct.pack("<IH", 26, 2), struct.pack("<IH", start, 2)),
+    ):
+        content = io.BytesIO()
+        Image.fromarray(UPRIGHT).save(content, "JPEG", exif=damaged)
+        kept = decode_photo(content.getvalue(), "x").metadata.exif
+        assert kept == damaged[:28] + bytes(4) + damaged[32:]
 
 
 def test_a_profile_of_other_than_rgb_is_dropped_with_its_pixels():

@@ -14,6 +14,7 @@ from drawn_models import blue_model, blue_photo
 from drawn_pictures import heic, picture_bytes
 from PIL import Image
 
+from skyseg_tf import files
 from skyseg_tf.data import listing
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import turn
@@ -127,6 +128,14 @@ def test_clashes_are_refused_before_anything_is_written(photos, model, tmp_path)
     assert not out.exists()
 
 
+def test_a_pattern_that_leads_out_of_the_folder_of_the_masks_is_refused(photos, tmp_path):
+    (tmp_path / "beside.jpg").write_bytes((photos / "a.jpg").read_bytes())
+    with pytest.raises(InputError, match=r"beside\.jpg: its output would lie outside of .*out"):
+        find_jobs(PredictConfig((f"{photos}/*/../../*.jpg",), out=tmp_path / "out"))
+    (job,) = find_jobs(PredictConfig((f"{photos}/*/../*.jpg",), out=tmp_path / "out"))
+    assert job.target.resolve() == tmp_path / "out" / "a.png"
+
+
 def test_one_bad_photo_does_not_stop_the_rest(photos, model, tmp_path, capsys):
     whole = (photos / "a.jpg").read_bytes()
     (photos / "torn.jpg").write_bytes(whole[: len(whole) // 2])
@@ -187,6 +196,14 @@ def test_stdin_to_stdout_without_tensorflow(model):
             assert b'"sky": true' in done.stdout
         else:
             assert read(io.BytesIO(done.stdout)).shape == (90, 120)
+
+
+def test_stdin_that_never_ends_is_refused_like_a_file_as_large(model, monkeypatch, capsys):
+    with open("/dev/zero", "rb") as endless:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(endless))
+        monkeypatch.setattr(files.read_stream, "__defaults__", (10_000_000,))
+        assert predict(PredictConfig(("-",), model=model)) == 1
+    assert "stdin: 12 MB exceed the limit of 10 MB; give a smaller file" in capsys.readouterr().err
 
 
 def test_threshold_is_absolute(model):

@@ -1,5 +1,6 @@
 """Several machines: places that fsspec reaches, and work that a Ray cluster does."""
 
+import os
 import pickle
 import shutil
 import signal
@@ -77,7 +78,7 @@ class ElsewhereEngine:
 
 
 def test_a_url_is_known_also_where_it_has_been_a_path():
-    for text in ("s3://bucket/a/b.png", "gs://bucket", "memory://a"):
+    for text in ("s3://bucket/a/b.png", "gs://bucket", "memory://a", "S3://bucket/a"):
         assert is_remote(text)
         assert is_remote(Path(text))
     for text in (
@@ -92,6 +93,11 @@ def test_a_url_is_known_also_where_it_has_been_a_path():
         assert not is_remote(text)
     assert place("file:///a/b") == place(Path("file:///a/b")) == Path("/a/b")
     assert place("a/b") == Path("a/b")
+    for text in ("file:/a/b%20c", "FILE:///a/b%20c", "file://localhost/a/b%20c", "file:////a/b c"):
+        assert place(text) == Path("/a/b c")
+    assert place("file:///%FF") == Path(os.fsdecode(b"/\xff"))
+    with pytest.raises(InputError, match=r"file://host/a: a file of another machine \(host\)"):
+        place("file://host/a")
 
 
 def test_an_unknown_kind_of_url_is_refused_in_a_line(tmp_path):
@@ -280,13 +286,32 @@ def test_photos_and_masks_may_be_urls(photos, tmp_path, memory, capsys):
     assert predict(settings) == 1
     assert "memory://photos/0/torn.png: not a readable image" in capsys.readouterr().err
     assert masks("memory://masks") == masks(tmp_path / "here")
-    one = PredictConfig(("memory://photos/*/3.png",), Path("memory://one"), quiet=True)
+    one = PredictConfig(("MEMORY://photos/*/3.png",), Path("Memory://one"), quiet=True)
     assert predict(one) == 0
     assert list(masks("memory://one")) == ["1/3.png"]
+    memory.put(str(photos / "0/0.png"), "/named/x[1].png")
+    named = PredictConfig(("memory://named/x[1].png",), Path("memory://two"), quiet=True)
+    assert predict(named) == 0
+    assert list(masks("memory://two")) == ["x[1].png"]
     with pytest.raises(InputError, match="no such file or folder"):
         predict(PredictConfig(("memory://nowhere",), tmp_path / "x"))
     with pytest.raises(InputError, match="no photos there"):
         predict(PredictConfig(("memory://photos/*.gif",), tmp_path / "x"))
+
+
+def test_names_of_a_storage_do_not_lead_out_of_the_folder_of_the_masks(
+    photos, tmp_path, memory, capsys
+):
+    """To a storage `..` and `//` are letters like any others."""
+    pytest.importorskip("upath")
+    photo = (photos / "0/0.png").read_bytes()
+    for name in ("a/../../../evil/x.png", "a..b.png", "/evil.png", "a/b.png"):
+        memory.pipe_file(f"/photos/{name}", photo)
+    top = tmp_path / "top"
+    assert predict(PredictConfig(("memory://photos",), top / "in" / "masks")) == 0
+    found = sorted(path.relative_to(top).as_posix() for path in top.rglob("*.png"))
+    assert found == ["in/masks/a..b.png", "in/masks/a/b.png"]
+    assert "left out: 2 names with .. or // in them" in capsys.readouterr().out
 
 
 def test_resume_leaves_out_what_is_there_and_whole(photos, tmp_path, capsys):

@@ -64,7 +64,9 @@ def restrain() -> None:
         if not there and variable not in os.environ
     }
     if homeless:
-        folder = tempfile.mkdtemp(prefix="skyseg-")
+        # A name that nobody can guess; who needs the folder makes it. So most of the processes that
+        # are killed leave none.
+        folder = os.path.join(tempfile.gettempdir(), f"skyseg-{os.urandom(8).hex()}")
         atexit.register(_remove, folder, os.getpid())
         os.environ.update({key: os.path.join(folder, name) for key, name in homeless.items()})
 

@@ -23,10 +23,11 @@ from cyclopts.exceptions import (
 
 from skyseg_tf.console.foreign_flags import meant_by
 from skyseg_tf.errors import InputError, nearest, not_among
-from skyseg_tf.files.places import is_remote
+from skyseg_tf.files.places import is_remote, local_path
 
 _OF_PLACES = ("--source", "--records", "--model")  # what a file or folder without a flag is
 SHELLS = ("bash", "zsh", "fish")
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # and no letter of a drive
 
 
 def command_app(config: type, prog: str) -> App:
@@ -138,7 +139,7 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
     Raises:
       InputError: a flag that there is not, or a value that it does not take.
     """
-    app, given, argv = command_app(config, prog), [], [_at_home(word) for word in argv]
+    app, given, argv = command_app(config, prog), [], [_as_path(word) for word in argv]
     if _asks_for_help(argv):  # cyclopts would read all flags once more before it sees that
         app.asks_for_help = True
         app.help_print([])
@@ -161,20 +162,24 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
 
 
 def _refuse_urls(config: type, argument: Argument) -> None:
-    """Refuses a URL where only a folder here would be made of it, of the name `s3:`."""
+    """Refuses a URL where only a folder here would be made of it, of the name `s3:` or `https:`."""
     values = argument.value if isinstance(argument.value, tuple) else (argument.value,)
-    paths = [value for value in values if isinstance(value, Path)]
-    if argument.field_info.name in getattr(config, "URLS", ()) or not any(map(is_remote, paths)):
+    if not any(isinstance(value, Path) for value in values):
         return
-    flag = argument.tokens[0].keyword or argument.field_info.name
-    given = next(token.value for token in argument.tokens if is_remote(token.value))
-    raise InputError(f"{flag} {given}: takes a path of this machine, no URL; copy it there or back")
+    takes = "takes a path of this machine, no URL; copy it there or back"
+    storages = argument.field_info.name in getattr(config, "URLS", ())
+    if storages:
+        takes = "takes a path of this machine or a URL of a storage, such as s3://bucket/folder"
+    for given in (token.value for token in argument.tokens):
+        if (is_remote(given) and not storages) or (_URL.match(given) and not is_remote(given)):
+            flag = argument.tokens[0].keyword or argument.field_info.name
+            raise InputError(f"{flag} {given}: {takes}")
 
 
-def _at_home(word: str) -> str:
-    """A word with the folder that its ~ stands for: shells leave that of --out=~/x as it is."""
+def _as_path(word: str) -> str:
+    """A word with the folder that its ~ stands for, which shells leave in --out=~/x; no file:// URL."""
     flag, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
-    return f"{flag}{equals}{os.path.expanduser(value)}"
+    return f"{flag}{equals}{local_path(os.path.expanduser(value))}"
 
 
 def _is_no_number(argument: Argument) -> bool:

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from skyseg_tf.exporters.formats import FORMATS, Format
 from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.exporters.photos import DRAWN_SIZE, Photos
 from skyseg_tf.exporters.settings import ExportConfig
-from skyseg_tf.files.locks import lock
+from skyseg_tf.files.locks import lock, lock_if_can_be
 from skyseg_tf.files.room import check_memory, check_picture_size, largest_size
 from skyseg_tf.images import check_folder
 from skyseg_tf.masking.model_facts import ModelFacts
@@ -230,18 +230,35 @@ def _folder_aside(out: Path) -> Iterator[Path]:
     with it.
     """
     for left in out.parent.glob(f".{glob.escape(out.name)}.*/"):
-        if held := lock(left / _LOCK):  # else an export is at work in it
+        if held := lock_if_can_be(left / _LOCK):  # else an export is at work in it
             with held:
-                shutil.rmtree(left)
+                shutil.rmtree(left, ignore_errors=True)
     before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as aside:
-        (folder := Path(aside, "export")).mkdir()
-        tempfile.tempdir = aside
+    with _locked_folder(out) as aside:
+        (folder := aside / "export").mkdir()
+        tempfile.tempdir = str(aside)
         try:
-            with lock(Path(aside, _LOCK)):
-                yield folder
+            yield folder
         finally:
             tempfile.tempdir = before
+
+
+@contextmanager
+def _locked_folder(out: Path) -> Iterator[Path]:
+    """A folder that other exports see to be at work on, as far as the disk has locks."""
+    while True:
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+            try:
+                held = lock(Path(folder, _LOCK))
+            except FileNotFoundError:
+                continue
+            except OSError:  # a disk without locks, where nobody removes anything either
+                held = nullcontext()
+            with held or nullcontext():
+                # Else taken for a dead one's, in the moment before it was locked.
+                if held and os.path.isdir(folder):
+                    yield Path(folder)
+                    return
 
 
 def _keep(folder: Path, out: Path, form: Format) -> None:

@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.places import is_remote, place
@@ -56,6 +57,24 @@ def read_bytes(path: str | Path, limit: int = MAX_FILE_BYTES) -> bytes:
     archive, member = path.split(ZIP_MARK, 1)
     archive += ".zip"
     return read_member(_shared(archive, os.stat(archive).st_mtime_ns, os.getpid()), member, limit)
+
+
+def read_stream(stream: BinaryIO, where: str, limit: int = MAX_FILE_BYTES) -> bytes:
+    """All that a stream gives until its end, which it need not have.
+
+    Args:
+      stream: a pipe or the like.
+      where: its name, for the error message.
+      limit: in bytes.
+
+    Raises:
+      InputError: it gives more than the limit.
+    """
+    content = io.BytesIO()
+    while piece := stream.read(_PIECE):
+        content.write(piece)
+        _check_size(where, content.tell(), limit)
+    return content.getvalue()
 
 
 @lru_cache(maxsize=8)

@@ -3,6 +3,7 @@
 They are flock's: of all processes on one machine, or on a network file system that keeps them.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -32,3 +33,9 @@ def lock(path: str | Path, *, wait: bool = False) -> TextIO | None:
         file.close()
         return None
     return file
+
+
+def lock_if_can_be(path: str | Path) -> TextIO | None:
+    """Takes a lock like `lock`; None also where there are none, or one may not take any."""
+    with suppress(OSError):  # no such right, or no locks there; Windows has none at all
+        return lock(path) if LOCKS else None

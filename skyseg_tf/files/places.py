@@ -13,12 +13,14 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 from skyseg_tf.errors import InputError, printable
 
 # No letter of a drive, no local folder of such a name that anybody would have, and no web page,
 # which nobody can list.
-_URL = re.compile(r"(?!https?:)([a-z][a-z0-9+.-]+):/+")
+_URL = re.compile(r"(?!https?:)([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)
+_FILE_URL = re.compile(r"file:(?://([^/]*))?(/.*)", re.IGNORECASE | re.DOTALL)
 _PACKAGES = {
     "s3": "s3fs",
     "s3a": "s3fs",
@@ -38,7 +40,23 @@ def is_storage_error(error: BaseException) -> bool:
 def is_remote(path: str | Path) -> bool:
     """Whether a path is a URL of a place that is not this machine's file system."""
     found = _URL.match(str(path))
-    return bool(found) and found[1] != "file"
+    return bool(found) and found[1].lower() != "file"
+
+
+def local_path(text: str) -> str:
+    """The path that a file:// URL stands for, any other text as it is.
+
+    Raises:
+      InputError: the URL is of another machine.
+
+    Reference: RFC 8089, 2 and appendix B.
+    """
+    found = _FILE_URL.fullmatch(text)
+    if not found:
+        return text
+    if (found[1] or "localhost").lower() != "localhost":
+        raise InputError(f"{text}: a file of another machine ({found[1]}); copy it to this one")
+    return str(Path("/", unquote(found[2], errors="surrogateescape").lstrip("/")))
 
 
 def check_seen(paths: Iterable[Path]) -> None:
@@ -77,9 +95,9 @@ def place(path: str | Path) -> Path:
     if not found:
         _check_name(str(path))
         return Path(path)
-    kind, rest = found[1], str(path)[found.end() :]
+    kind, rest = found[1].lower(), str(path)[found.end() :]
     if kind == "file":
-        return Path("/", rest)
+        return Path(local_path(str(path)))
     try:
         from upath import UPath
 

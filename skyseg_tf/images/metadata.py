@@ -4,6 +4,7 @@ Read once with the photo, and handed to whoever writes a picture that is made of
 """
 
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -30,6 +31,12 @@ _OF_TIFF_PHOTOS = (
     "GPSInfo",
 )
 _KEPT_OF_TIFF = frozenset(ExifTags.Base[name] for name in _OF_TIFF_PHOTOS)
+_SHORT = 3  # a type
+# Where a thumbnail lies and how long it is: one that is a JPEG, one that is not compressed.
+_THUMBNAIL = (
+    (ExifTags.Base.JpegIFOffset, ExifTags.Base.JpegIFByteCount),
+    (ExifTags.Base.StripOffsets, ExifTags.Base.StripByteCounts),
+)
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,8 @@ class PhotoMetadata:
       icc_profile: of the colors; None is sRGB, and all that is no RGB when it is stored: of grey
         or CMYK photos the pixels that are read are no longer the profile's.
       exif: the EXIF block (camera, focal length, place) as it belongs to upright pixels: orientation
-        1, sizes exchanged where the photo was turned, no thumbnail. None where there is none, or
-        none that can be read.
+        1, sizes exchanged where the photo was turned, no thumbnail: it may show what was cut off.
+        None where there is none, or none that can be read.
     """
 
     orientation: int = 1
@@ -94,22 +101,51 @@ def _upright(block: bytes, turned: bool) -> bytes | None:
     """
     data = bytearray(block.removeprefix(EXIF_HEAD))
     order = "<" if data[:2] == b"II" else ">"
-
-    def entries(start: int) -> tuple[dict[int, int], int]:
-        (count,) = struct.unpack_from(f"{order}H", data, start)
-        end = start + 2 + 12 * count
-        places = range(start + 2, end, 12)
-        return {struct.unpack_from(f"{order}H", data, place)[0]: place for place in places}, end
-
-    main, end = entries(*struct.unpack_from(f"{order}I", data, 4))
+    main, end = _entries(data, order, at=4)
     if not main:
         return None
     if _ORIENTATION in main:
         struct.pack_into(f"{order}HHIHH", data, main[_ORIENTATION], _ORIENTATION, 3, 1, 1, 0)
-    data[end : end + 4] = bytes(4)  # where the thumbnail's directory is
     if turned and _EXIF in main:
-        camera, _ = entries(*struct.unpack_from(f"{order}I", data, main[_EXIF] + 8))
+        camera, _ = _entries(data, order, at=main[_EXIF] + 8)
         if _WIDTH in camera and _HEIGHT in camera:
             wide, high = (slice(camera[tag] + 2, camera[tag] + 12) for tag in (_WIDTH, _HEIGHT))
             data[wide], data[high] = data[high], data[wide]
+    with suppress(struct.error, ValueError):  # a directory or a thumbnail that is not there
+        if any(data[end : end + 4]):
+            _remove_thumbnail(data, order, end)
+    data[end : end + 4] = bytes(4)  # where the thumbnail's directory is
     return EXIF_HEAD + bytes(data)
+
+
+def _entries(data: bytes, order: str, at: int) -> tuple[dict[int, int], int]:
+    """Tag -> place of each entry of the directory whose place stands at `at`; and their end."""
+    (start,) = struct.unpack_from(f"{order}I", data, at)
+    (count,) = struct.unpack_from(f"{order}H", data, start)
+    end = start + 2 + 12 * count
+    places = range(start + 2, end, 12)
+    return {struct.unpack_from(f"{order}H", data, place)[0]: place for place in places}, end
+
+
+def _remove_thumbnail(data: bytearray, order: str, end: int) -> None:
+    """Takes a thumbnail's bytes off the block's end, or makes them zeros where others follow."""
+    second, _ = _entries(data, order, at=end)
+    for pair in (pair for pair in _THUMBNAIL if second.keys() >= set(pair)):
+        starts, lengths = (_numbers(data, order, second[tag]) for tag in pair)
+        start = min(starts)
+        stop = max(map(sum, zip(starts, lengths, strict=True)))
+        if start > end and stop < len(data):
+            data[start:stop] = bytes(stop - start)
+        elif start > end:  # else damaged: these are the tags themselves
+            del data[start:]
+
+
+def _numbers(data: bytes, order: str, place: int) -> tuple[int, ...]:
+    """The whole numbers of an entry."""
+    kind, count = struct.unpack_from(f"{order}HI", data, place + 2)
+    form = f"{order}{count}{'H' if kind == _SHORT else 'I'}"
+    if struct.calcsize(form) > 4:
+        (there,) = struct.unpack_from(f"{order}I", data, place + 8)
+    else:
+        there = place + 8
+    return struct.unpack_from(form, data, there)

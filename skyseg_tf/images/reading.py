@@ -15,7 +15,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK, check_file, read_bytes
 from skyseg_tf.files.places import is_remote
 from skyseg_tf.images.decoders import open_picture, orientation_of, rgb_pixels, stored_pixels
-from skyseg_tf.images.jpeg import decode_jpeg
+from skyseg_tf.images.jpeg import check_scans, decode_jpeg
 from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata, photo_metadata
 from skyseg_tf.images.png import decode_png
 from skyseg_tf.images.raw_photos import is_raw, raw_size, read_raw
@@ -148,26 +148,36 @@ def _photo_as_stored(content: bytes, where: str | Path) -> tuple[np.ndarray, int
     with open_picture(file, where) as picture:
         orientation = orientation_of(picture, file)
         metadata = photo_metadata(picture, file, orientation)
-        image = _as_stored(picture, content, "RGB", partial(rgb_pixels, where=where))
+        image = _as_stored(picture, content, where, "RGB", partial(rgb_pixels, where=where))
         # Pillow has turned a TIFF already.
         return image, 1 if picture.format == "TIFF" else orientation, metadata
 
 
 def _as_stored(
-    picture: Image.Image, content: bytes, quick: str, read: Callable[[Image.Image], np.ndarray]
+    picture: Image.Image,
+    content: bytes,
+    where: str | Path,
+    quick: str,
+    read: Callable[[Image.Image], np.ndarray],
 ) -> np.ndarray:
     """The pixels of a picture, by a fast decoder if there is one for it, else by `read`.
 
     Args:
       picture: opened.
       content: the file's bytes.
+      where: its name, for the error message.
       quick: mode of the pictures that the fast decoders may read: "RGB" or "L".
       read: picture -> pixels.
+
+    Raises:
+      InputError: a JPEG of too many scans, which neither of the two may see.
     """
-    image = None
+    image, is_jpeg = None, picture.format in ("JPEG", "MPO")
+    if is_jpeg:
+        check_scans(content, where)
     if picture.mode == quick and picture.format == "PNG":
         image = decode_png(content)
-    elif picture.mode == quick == "RGB" and picture.format in ("JPEG", "MPO"):
+    elif picture.mode == quick == "RGB" and is_jpeg:
         image = decode_jpeg(content)
     return read(picture) if image is None else image
 
@@ -197,7 +207,7 @@ def decode_values(content: bytes, where: str | Path) -> np.ndarray:
     with open_picture(file, where) as picture:
         _refuse_alpha_masks(picture, where)
         orientation = orientation_of(picture, file)
-        values = _as_stored(picture, content, "L", stored_pixels)
+        values = _as_stored(picture, content, where, "L", stored_pixels)
         return values if picture.format == "TIFF" else turn(values, orientation)
 
 

@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and pictures in them."""
 
+import io
 import os
 import re
 import secrets
@@ -8,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.files.locks import LOCKS, lock
+from skyseg_tf.files.locks import lock_if_can_be
 from skyseg_tf.files.places import is_remote, place, uploaded
 from skyseg_tf.images.metadata import EXIF_HEAD, NO_METADATA, PhotoMetadata
 from skyseg_tf.images.png import find_chunk, write_png
@@ -60,23 +61,18 @@ def write_aside(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
 @contextmanager
 def _locked(aside: Path) -> Iterator[None]:
     """Inside, others see that somebody is at work on a file; on a disk without locks they cannot."""
-    held = _try_to_lock(aside)
+    held = lock_if_can_be(aside)
     while held and not aside.exists():  # taken for a dead one's, in the moment before it was locked
         held.close()
-        held = _try_to_lock(aside)
+        held = lock_if_can_be(aside)
     with held or nullcontext():
         yield
-
-
-def _try_to_lock(aside: Path) -> TextIO | None:
-    with suppress(OSError):  # no such right, or no locks there; Windows has none at all
-        return lock(aside) if LOCKS else None
 
 
 def remove_left(folder: str | Path) -> None:
     """Removes what processes that were killed have begun to write in a folder, and no live one's."""
     for left in Path(folder).glob(".*"):
-        if _ASIDE.fullmatch(left.name) and (held := _try_to_lock(left)):
+        if _ASIDE.fullmatch(left.name) and (held := lock_if_can_be(left)):
             with held, suppress(OSError):
                 left.unlink()
 
@@ -153,8 +149,10 @@ def _write_jpeg(file: BinaryIO, image: np.ndarray, metadata: PhotoMetadata) -> N
     exif = metadata.exif or b""
     if len(exif) > _JPEG_SEGMENT:  # as a PNG or TIFF may have it
         exif = b""
-    profile = metadata.icc_profile
-    Image.fromarray(image).save(file, "jpeg", quality=95, icc_profile=profile, exif=exif)
+    profile, content = metadata.icc_profile, io.BytesIO()
+    # Into a file Pillow writes by itself, and sees no error where only a part of the end had room.
+    Image.fromarray(image).save(content, "jpeg", quality=95, icc_profile=profile, exif=exif)
+    file.write(content.getbuffer())
 
 
 def software_of(path: str | Path) -> str | None:

@@ -92,8 +92,11 @@ def write_label_ids(prediction: Prediction, path: Path) -> None:
 
 def write_npy(prediction: Prediction, path: Path) -> None:
     """float32 (H, W): probability of sky, 0-1; class ids (uint8) of a model without sky."""
+    array = np.ascontiguousarray(prediction.ids if prediction.sky is None else prediction.sky)
     with write_aside(path) as aside, open(aside, "wb") as file:
-        np.save(file, prediction.ids if prediction.sky is None else prediction.sky)
+        # np.save's own error of a full disk has no errno, by which to see that it concerns all photos.
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array)
 
 
 def write_facts(prediction: Prediction, path: Path) -> None:

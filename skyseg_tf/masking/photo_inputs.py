@@ -68,6 +68,11 @@ def _targets(kind: str, out: Path | None, photos: list[Path]) -> list[Path | Non
         _check_file(out, kind, len(photos))
         return [out] * len(photos)
     check_folder(out)
+    for relative in photos:
+        if relative.is_absolute() or os.path.normpath(relative).split(os.sep)[0] == "..":
+            raise InputError(
+                f"{relative}: its output would lie outside of {out}; name it without .."
+            )
     return [out / output_name(kind, relative).as_posix() for relative in photos]
 
 
@@ -179,7 +184,7 @@ def _remote_photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[st
     """`_photos` of an input that is a URL."""
     there = place(text)
     root = there
-    if glob.has_magic(text):
+    if glob.has_magic(text) and not there.exists():  # x[1].jpg may be a name
         while glob.has_magic(str(root)):
             root = root.parent
         found = there.fs.glob(there.path)
@@ -190,7 +195,12 @@ def _remote_photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[st
     else:
         raise InputError(f"{text}: no such file or folder; check the address")
     start = len(root.path.rstrip("/")) + 1
-    paths = [root / name[start:] for name in sorted(found)]
+    names = [name[start:] for name in sorted(found)]
+    # Whoever may write there chooses the names, and here such a one would lead to any folder.
+    strange = {name for name in names if ".." in Path(name).parts or Path(name).anchor}
+    if strange:
+        left_out["names with .. or // in them"] = [root / name for name in sorted(strange)]
+    paths = [root / name for name in names if name not in strange]
     photos = _chosen([path for path in paths if out not in path.parents], left_out)
     if not photos:
         raise InputError(f"{text}: no photos there; they end in {', '.join(IMAGE_SUFFIXES)}")

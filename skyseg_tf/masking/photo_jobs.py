@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -113,6 +113,7 @@ def mask_photos(
     few: bool,
     tell: Callable[[Done], None],
     load: Callable[[PredictConfig, bool], Runtime] | None = None,
+    begun: Collection[Job] | None = None,
 ) -> None:
     """Writes the outputs of photos, or finds what a table says of them.
 
@@ -122,13 +123,16 @@ def mask_photos(
       few: they are few in all: the runtime that loads fastest is taken.
       tell: is told of each photo when it is done, in one thread.
       load: (config, few) -> the model; None: `load_model`.
+      begun: those whose output was there, whole or not, before the command began; None: it begins
+        now. With --resume no other output counts as there already.
 
     Raises:
       InputError: a model that cannot be used.
       OSError: a full or failing disk.
     """
     if config.resume:
-        there = [job for job in jobs if is_whole(job.target)]
+        begun = jobs if begun is None else begun
+        there = [job for job in begun if is_whole(job.target)]
         for job in there:
             tell(Done(job, was_there=True))
         done_before = set(there)

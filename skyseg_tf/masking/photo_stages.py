@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skyseg_tf.files import is_of_disk
+from skyseg_tf.files import is_of_disk, read_stream
 from skyseg_tf.images import Photo, decode_photo, read_photo
 from skyseg_tf.masking.prediction import infer
 from skyseg_tf.masking.runtime import Runtime
@@ -132,6 +132,6 @@ def _try(step: Callable[[_Item], None], item: _Item) -> _Item:
 
 def _read(item: _Item) -> None:
     if item.job.source == STREAM:
-        item.photo = decode_photo(sys.stdin.buffer.read(), "stdin")
+        item.photo = decode_photo(read_stream(sys.stdin.buffer, "stdin"), "stdin")
     else:
         item.photo = read_photo(item.job.source)

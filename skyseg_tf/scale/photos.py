@@ -8,7 +8,7 @@ whichever process is free.
 from collections.abc import Callable
 from functools import lru_cache
 
-from skyseg_tf.files.places import check_seen
+from skyseg_tf.files.places import check_seen, is_remote, place
 from skyseg_tf.masking.backends import Runtime
 from skyseg_tf.masking.photo_jobs import Done, load_model, mask_photos
 from skyseg_tf.masking.photo_stages import Job
@@ -39,9 +39,10 @@ def mask_on_ray(
     size = max(config.batch_size, min(_MOST, -(-len(jobs) // (4 * first_places(cpus)))))
     parts = ((start, jobs[start : start + size]) for start in range(0, len(jobs), size))
     task = task_of(_mask, cpus)
+    begun = _begun(config, jobs) if config.resume else set()
 
     def begin(start: int, part: list[Job]):
-        return task(config, part, few)
+        return task(config, part, few, [job for job in part if job in begun])
 
     for _, done in run_bounded(begin, parts, lambda: 2 * places(cpus)):
         check_seen(one.job.target for one in done if one.is_written)
@@ -55,9 +56,21 @@ def _smallest() -> int:
     return int(min((node["CPU"] for node in nodes if node.get("CPU")), default=1))
 
 
-def _mask(config: PredictConfig, jobs: list[Job], few: bool) -> list[Done]:
+def _begun(config: PredictConfig, jobs: list[Job]) -> set[Job]:
+    """The photos whose output is there, whole or not.
+
+    A task cannot tell: where its process dies, another finds what the first one has written.
+    """
+    out = place(config.out or "masks")
+    if is_remote(out):  # one request for a thousand of them
+        found = set(out.fs.find(out.path))
+        return {job for job in jobs if job.target.path in found}
+    return {job for job in jobs if job.target.exists()}
+
+
+def _mask(config: PredictConfig, jobs: list[Job], few: bool, begun: list[Job]) -> list[Done]:
     done = []
-    mask_photos(config, jobs, few, done.append, _loaded)
+    mask_photos(config, jobs, few, done.append, _loaded, begun)
     return done
 
 
