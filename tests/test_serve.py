@@ -333,6 +333,15 @@ def test_a_full_queue_says_when_to_come_again():
         assert client.get("/health").json()["waiting"] == 0
 
 
+@pytest.mark.parametrize("wanted", FORMATS)
+def test_an_answer_takes_nothing_of_a_disk(client, wanted, monkeypatch):
+    """A process remembers for ever which folders it has written into: one per answer was a leak."""
+    prediction = predict_image(client.app.state.queue.runtime, draw_frame(3)[0])
+    monkeypatch.setattr("skyseg_tf.masking.formats.write_aside", None)
+    monkeypatch.setattr("skyseg_tf.images.writing.write_aside", None)
+    assert encode_prediction(wanted, prediction, "x.jpg")[1]
+
+
 # --- the real server ---
 
 SERVER = """

@@ -128,12 +128,12 @@ def write_image(
     suffix = place(path).suffix.lower()
     with write_aside(path) as aside, open(aside, "wb") as file:
         if suffix == ".png":
-            write_png(file, image, _notes(metadata, software))
+            write_png(file, image, png_notes(metadata, software))
         else:
             _write_jpeg(file, image, metadata)
 
 
-def _notes(metadata: PhotoMetadata, software: str | None) -> list[tuple[bytes, bytes]]:
+def png_notes(metadata: PhotoMetadata, software: str | None) -> list[tuple[bytes, bytes]]:
     """Chunks of a PNG, in the order that the format asks for."""
     notes = []
     if metadata.icc_profile:

@@ -5,18 +5,20 @@ it. So does how a photo that EXIF turns is seen by the tool: upright, or as the 
 photo without sky gives an empty mask, never a stretched one.
 """
 
+import io
 import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 
-from skyseg_tf.images import colorize, draw_overlay, software_of, write_aside, write_image
+from skyseg_tf.images import colorize, draw_overlay, software_of, write_aside
 from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
+from skyseg_tf.images.png import write_png
+from skyseg_tf.images.writing import png_notes
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.masking.coco import coco_image, render_coco
 from skyseg_tf.masking.prediction import Prediction
@@ -26,7 +28,7 @@ SOFTWARE = "skyseg_tf"  # what every PNG written here says of its maker
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk: PNG 3, 11.2.5
 
 
-# --- writers: (prediction, path) -> None ---
+# --- writers: (prediction, file) -> None ---
 
 
 def _mask(prediction: Prediction) -> np.ndarray:
@@ -38,70 +40,71 @@ def _alpha(prediction: Prediction, top: int) -> np.ndarray:
     return (sky * top + 0.5).astype(np.uint8 if top == 255 else np.uint16)
 
 
-def _write_picture(path: Path, picture: np.ndarray, metadata: PhotoMetadata = NO_METADATA) -> None:
-    write_image(path, np.ascontiguousarray(picture), metadata, SOFTWARE)
+def _write_picture(
+    file: BinaryIO, picture: np.ndarray, metadata: PhotoMetadata = NO_METADATA
+) -> None:
+    write_png(file, np.ascontiguousarray(picture), png_notes(metadata, SOFTWARE))
 
 
-def write_mask(prediction: Prediction, path: Path) -> None:
+def write_mask(prediction: Prediction, file: BinaryIO) -> None:
     """255 = sky, 0 = not."""
-    _write_picture(path, _mask(prediction))
+    _write_picture(file, _mask(prediction))
 
 
-def write_keep_mask(prediction: Prediction, path: Path) -> None:
+def write_keep_mask(prediction: Prediction, file: BinaryIO) -> None:
     """255 = not sky (kept), 0 = sky (masked out)."""
-    _write_picture(path, 255 - _mask(prediction))
+    _write_picture(file, 255 - _mask(prediction))
 
 
-def write_alpha8(prediction: Prediction, path: Path) -> None:
+def write_alpha8(prediction: Prediction, file: BinaryIO) -> None:
     """Probability of sky times 255."""
-    _write_picture(path, _alpha(prediction, 255))
+    _write_picture(file, _alpha(prediction, 255))
 
 
-def write_alpha16(prediction: Prediction, path: Path) -> None:
+def write_alpha16(prediction: Prediction, file: BinaryIO) -> None:
     """Probability of sky times 65535, 16 bit grey."""
-    _write_picture(path, _alpha(prediction, 65535))
+    _write_picture(file, _alpha(prediction, 65535))
 
 
-def write_rgba_sky(prediction: Prediction, path: Path) -> None:
+def write_rgba_sky(prediction: Prediction, file: BinaryIO) -> None:
     """The photo, opaque where sky is."""
     cut = np.dstack([prediction.image, _alpha(prediction, 255)])
-    _write_picture(path, cut, prediction.metadata)
+    _write_picture(file, cut, prediction.metadata)
 
 
-def write_rgba_nosky(prediction: Prediction, path: Path) -> None:
+def write_rgba_nosky(prediction: Prediction, file: BinaryIO) -> None:
     """The photo, transparent where sky is."""
     cut = np.dstack([prediction.image, 255 - _alpha(prediction, 255)])
-    _write_picture(path, cut, prediction.metadata)
+    _write_picture(file, cut, prediction.metadata)
 
 
-def write_overlay(prediction: Prediction, path: Path) -> None:
+def write_overlay(prediction: Prediction, file: BinaryIO) -> None:
     """The photo with its sky tinted magenta and outlined, or with many classes' colors over it."""
     picture = draw_overlay(prediction.image, prediction.ids, prediction.scheme)
-    _write_picture(path, picture, prediction.metadata)
+    _write_picture(file, picture, prediction.metadata)
 
 
-def write_color(prediction: Prediction, path: Path) -> None:
+def write_color(prediction: Prediction, file: BinaryIO) -> None:
     """Each class in its color, unlabeled black."""
-    _write_picture(path, colorize(prediction.ids, prediction.scheme.shown_palette))
+    _write_picture(file, colorize(prediction.ids, prediction.scheme.shown_palette))
 
 
-def write_label_ids(prediction: Prediction, path: Path) -> None:
+def write_label_ids(prediction: Prediction, file: BinaryIO) -> None:
     """Cityscapes labelIds: 23 = sky, 0 = unlabeled."""
-    _write_picture(path, prediction.scheme.label_ids[prediction.ids])
+    _write_picture(file, prediction.scheme.label_ids[prediction.ids])
 
 
-def write_npy(prediction: Prediction, path: Path) -> None:
+def write_npy(prediction: Prediction, file: BinaryIO) -> None:
     """float32 (H, W): probability of sky, 0-1; class ids (uint8) of a model without sky."""
     array = np.ascontiguousarray(prediction.ids if prediction.sky is None else prediction.sky)
-    with write_aside(path) as aside, open(aside, "wb") as file:
-        # np.save's own error of a full disk has no errno, by which to see that it concerns all photos.
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-        file.write(array)
+    # np.save's own error of a full disk has no errno, by which to see that it concerns all photos.
+    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+    file.write(array)
 
 
-def write_facts(prediction: Prediction, path: Path) -> None:
+def write_facts(prediction: Prediction, file: BinaryIO) -> None:
     """Share of sky and of each class, horizon and confidence: see `sky_facts`."""
-    write_text(path, json.dumps(sky_facts(prediction), indent=2) + "\n")
+    file.write(encode_text(json.dumps(sky_facts(prediction), indent=2) + "\n"))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -123,21 +126,26 @@ class Format:
     """A way to write a prediction into a file of its own.
 
     Attributes:
-      writer: (prediction, path) -> None; its docstring states the polarity.
+      writer: (prediction, file open for writing) -> None; its docstring states the polarity.
       name: what the file is called: {name} is the photo's name with its suffix, {stem} without.
       needs_sky: refuse models that know no sky class.
       pixels: how the reader sees a photo that EXIF turns: "upright", or "stored", as the file has
         it.
     """
 
-    writer: Callable[[Prediction, Path], None]
+    writer: Callable[[Prediction, BinaryIO], None]
     name: str = "{stem}.png"
     needs_sky: bool = True
     pixels: Literal["upright", "stored"] = "upright"
 
     def write(self, prediction: Prediction, path: Path) -> None:
         """Writes the file, whole or not at all."""
-        self.writer(prediction.as_stored() if self.pixels == "stored" else prediction, path)
+        with write_aside(path) as aside, open(aside, "wb") as file:
+            self.write_to(file, prediction)
+
+    def write_to(self, file: BinaryIO, prediction: Prediction) -> None:
+        """Writes what is in the file."""
+        self.writer(prediction.as_stored() if self.pixels == "stored" else prediction, file)
 
     @property
     def about(self) -> str:
@@ -275,7 +283,7 @@ def without_outputs(found: Sequence[Path]) -> list[Path]:
 
 
 def encode_prediction(kind: str, prediction: Prediction, name: str) -> tuple[str, bytes]:
-    """The file that a format would write, without leaving one.
+    """The file that a format would write, without a disk.
 
     Args:
       kind: a key of FORMATS.
@@ -289,7 +297,6 @@ def encode_prediction(kind: str, prediction: Prediction, name: str) -> tuple[str
     target = output_name(kind, photo)
     if isinstance(form, Table):
         return target.name, encode_text(form.render([form.row(photo.name, prediction)]))
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / f"output{target.suffix}"  # a sender's name may be too long for a disk
-        form.write(prediction, path)
-        return target.name, path.read_bytes()
+    file = io.BytesIO()
+    form.write_to(file, prediction)
+    return target.name, file.getvalue()
