@@ -21,7 +21,7 @@ from skyseg_tf.images import turn
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.images.raw_photos import RAW_SUFFIXES
 from skyseg_tf.labels import SCHEMES
-from skyseg_tf.masking import photo_stages
+from skyseg_tf.masking import formats, photo_stages
 from skyseg_tf.masking.formats import FORMATS
 from skyseg_tf.masking.photo_inputs import find_jobs
 from skyseg_tf.masking.prediction import enlarge, predict_image
@@ -505,8 +505,8 @@ def test_a_full_disk_ends_it(photos, model, tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(type(FORMATS["mask"]), "write", full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(formats, "write_png", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/out/.*\.png'"):
         predict(PredictConfig((str(photos),), out=tmp_path / "out", model=model))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files import is_of_disk
 from skyseg_tf.files.locks import lock_if_can_be
 from skyseg_tf.files.places import is_remote, place, uploaded
 from skyseg_tf.images.metadata import EXIF_HEAD, NO_METADATA, PhotoMetadata
@@ -53,6 +54,10 @@ def write_aside(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
         with _locked(aside):
             yield aside
             os.replace(aside, path)
+    except OSError as error:
+        if is_of_disk(error) and not error.filename:  # a write does not say where
+            error.filename = str(path)
+        raise
     finally:
         aside.unlink(missing_ok=True)
         _ASIDES.discard(aside)
