@@ -317,3 +317,12 @@ def test_what_a_format_says_of_several_classes():
     )
     for kind in ("color", "labelids", "mask"):
         assert in_words(kind, sky) == FORMATS[kind].about
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_formats_that_need_no_probabilities_write_the_same_without(kind):
+    ids = np.zeros((40, 60), np.uint8)
+    ids[:20, 10:] = 1
+    whole = Prediction(blue_photo(40, 60), ids, 0.8 * ids.astype(np.float32), SCHEMES["sky"], "m")
+    one, other = (encode_prediction(kind, p, "a.jpg")[1] for p in (whole, replace(whole, sky=None)))
+    assert (one == other) is not FORMATS[kind].needs_probabilities

@@ -100,7 +100,7 @@ def test_tiles_join_without_a_seam(monkeypatch):
     np.testing.assert_allclose(tiled, refine.refine(photo, probs), atol=0.15)
     monkeypatch.setattr(refine, "SURE", -1.0)  # every tile in full
     whole = refine.refine(photo, probs)
-    monkeypatch.setattr(refine, "TILE", 16)
+    monkeypatch.setattr(refine, "TILE", 8)
     np.testing.assert_allclose(refine.refine(photo, probs), whole, atol=1e-4)
 
 

@@ -129,6 +129,7 @@ class Format:
       writer: (prediction, file open for writing) -> None; its docstring states the polarity.
       name: what the file is called: {name} is the photo's name with its suffix, {stem} without.
       needs_sky: refuse models that know no sky class.
+      needs_probabilities: reads `Prediction.sky`.
       pixels: how the reader sees a photo that EXIF turns: "upright", or "stored", as the file has
         it.
     """
@@ -136,6 +137,7 @@ class Format:
     writer: Callable[[Prediction, BinaryIO], None]
     name: str = "{stem}.png"
     needs_sky: bool = True
+    needs_probabilities: bool = False
     pixels: Literal["upright", "stored"] = "upright"
 
     def write(self, prediction: Prediction, path: Path) -> None:
@@ -164,6 +166,7 @@ class Table:
       name: what the file is called.
       about: what is in it, in one line.
       needs_sky: refuse models that know no sky class.
+      needs_probabilities: reads `Prediction.sky`.
     """
 
     row: Callable[[str, Prediction], dict]
@@ -171,6 +174,7 @@ class Table:
     name: str
     about: str
     needs_sky: bool = False
+    needs_probabilities: bool = False
 
 
 FORMATS: dict[str, Format | Table] = {
@@ -190,16 +194,16 @@ FORMATS: dict[str, Format | Table] = {
     # reference), its pixels and the mask are the file's: Agisoft's own script makes sky masks of
     # the size of photo.image() (github.com/agisoft-llc/metashape-scripts, automatic_sky_masking.py).
     "metashape": Format(write_keep_mask, "{stem}_mask.png", pixels="stored"),
-    "alpha8": Format(write_alpha8),
-    "alpha16": Format(write_alpha16),
+    "alpha8": Format(write_alpha8, needs_probabilities=True),
+    "alpha16": Format(write_alpha16, needs_probabilities=True),
     # Turned, and their EXIF block says so: many programs do not look for one in a PNG.
-    "rgba-sky": Format(write_rgba_sky),
-    "rgba-nosky": Format(write_rgba_nosky),
+    "rgba-sky": Format(write_rgba_sky, needs_probabilities=True),
+    "rgba-nosky": Format(write_rgba_nosky, needs_probabilities=True),
     "overlay": Format(write_overlay, needs_sky=False),
     "color": Format(write_color, needs_sky=False),
     "labelids": Format(write_label_ids, needs_sky=False),
-    "npy": Format(write_npy, "{stem}.npy", needs_sky=False),
-    "json": Format(write_facts, "{stem}.json", needs_sky=False),
+    "npy": Format(write_npy, "{stem}.npy", needs_sky=False, needs_probabilities=True),
+    "json": Format(write_facts, "{stem}.json", needs_sky=False, needs_probabilities=True),
     "coco-rle": Table(
         coco_image,
         render_coco,
@@ -211,6 +215,7 @@ FORMATS: dict[str, Format | Table] = {
         render_csv,
         "sky.csv",
         "one table of all photos: size, share of sky, confidence, horizon",
+        needs_probabilities=True,
     ),
 }
 

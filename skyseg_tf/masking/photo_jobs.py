@@ -146,9 +146,10 @@ def mask_photos(
     }
 
     def finish(runtime: Runtime, job: Job, photo: Photo, probs: np.ndarray) -> None:
-        prediction = enlarge(runtime, photo.image, probs, metadata=photo.metadata, **options)
         kind = config.format or default_format(runtime.scheme)
         form = FORMATS[kind]
+        kept = {"metadata": photo.metadata, "keep_sky": form.needs_probabilities}
+        prediction = enlarge(runtime, photo.image, probs, **kept, **options)
         row = form.row(job.name, prediction) if isinstance(form, Table) else None
         if row is None:
             _write(prediction, kind, job.target)

@@ -20,7 +20,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.images import UNTURNED, shrink_photo, turn
 from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
 from skyseg_tf.labels import LabelScheme
-from skyseg_tf.masking.refine import refine
+from skyseg_tf.masking.refine import refine, refined_strips
 from skyseg_tf.masking.runtime import Runtime
 from skyseg_tf.masking.views import Views, predict_probs, resize_probs
 
@@ -34,7 +34,8 @@ class Prediction:
     Attributes:
       image: (H, W, 3) uint8, the photo as it was read: upright.
       ids: (H, W) uint8 class ids.
-      sky: (H, W) float32 in 0-1, how much of each pixel is sky; None if the model knows no sky.
+      sky: (H, W) float32 in 0-1, how much of each pixel is sky; None if the model knows no sky, or
+        if `enlarge` was not to keep it.
       scheme: of the class ids.
       model: the model's name.
       metadata: what the photo's file says beside the pixels.
@@ -61,7 +62,7 @@ class Prediction:
     @cached_property
     def is_sky(self) -> np.ndarray:
         """(H, W) bool: where the sky is; nowhere if the model knows no sky."""
-        if self.sky is None:
+        if self.scheme.sky is None:
             return np.zeros(self.ids.shape, bool)
         return self.ids == self.scheme.sky
 
@@ -118,6 +119,7 @@ def enlarge(
     threshold: float | None = None,
     metadata: PhotoMetadata = NO_METADATA,
     threads: int | None = None,
+    keep_sky: bool = True,
 ) -> Prediction:
     """Brings one answer of `infer` to the photo's size.
 
@@ -130,6 +132,8 @@ def enlarge(
         model's.
       metadata: of the photo's file, for what is written.
       threads: see `refine`.
+      keep_sky: without it a model of the sky alone gives no probabilities, but its classes in less
+        time and a quarter of the memory.
 
     Returns:
       The prediction. Nothing is stretched: a photo without sky has none.
@@ -137,6 +141,11 @@ def enlarge(
     size, scheme = image.shape[:2], runtime.scheme
     threshold = runtime.threshold if threshold is None else threshold
     sky, channel = None, scheme.sky_channel
+    if refined and scheme.has_threshold and not keep_sky:
+        ids = np.empty(size, np.uint8)
+        for rows, strip in refined_strips(image, probs[..., channel], threads):
+            ids[rows] = scheme.class_ids(strip[..., None], threshold)
+        return Prediction(image, ids, None, scheme, runtime.name, metadata)
     if channel is not None:
         small = probs[..., channel]
         sky = (

@@ -17,8 +17,9 @@ from the neighbourhood.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import cv2
 import numpy as np
@@ -33,8 +34,9 @@ FAR = 24  # radius in which a sky color is looked for, at half of that size
 REACH = 6  # how far an edge may move beyond where the network saw sky
 NOISE, TEXTURE = 0.024, 3.0  # what is never a thing: camera noise; so many median deviations
 DARKENING = 0.5  # a thing of unknown color has this share of the sky's brightness
-TILE = 16  # side of the full-size tiles, in pixels of the fit
-CACHED = 128  # and at most so many pixels of the photo: the planes of a larger one leave the cache
+TILE = 8  # side of the full-size tiles, in pixels of the fit
+PATCH = 64  # and at most so many pixels of the photo
+RUN = 8  # times as wide are neighbouring tiles that are computed at once: more leave the cache
 SURE = 0.05  # tiles of surer sky, or of less, are only enlarged
 # The coefficients are fitted on colors 0-1 and used on bytes.
 _PER_BYTE = np.array([1, 1, 1, 255, 1, 1, 1, 255, 1, 255, 255], np.float32) / 255
@@ -54,58 +56,92 @@ def refine(image: np.ndarray, probs: np.ndarray, threads: int | None = None) -> 
       (H, W) float32 in 0-1: how much of the pixel is sky. Nowhere above the largest probability
       within REACH: without sky in `probs` there is none here.
     """
-    height, width = image.shape[:2]
-    factor = max(1, round(max(height, width) / FIT_SIDE))
+    out = np.empty(image.shape[:2], np.float32)
+    for rows, strip in refined_strips(image, probs, threads):
+        out[rows] = strip
+    return out
+
+
+def refined_strips(
+    image: np.ndarray, probs: np.ndarray, threads: int | None = None
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """`refine` from top to bottom, for those who need not hold all of it: 190 MB at 48 megapixels.
+
+    Yields:
+      Rows of the photo, and (rows, W) float32.
+    """
+    factor = max(1, round(max(image.shape[:2]) / FIT_SIDE))
     small, p = _shrink(image, probs, factor)
-    if p.max() < SURE:
-        return cv2.resize(probs, (width, height), interpolation=cv2.INTER_LINEAR)
+    side = min(TILE, max(1, PATCH // factor))
+    guess = coefficients = p
+    tiles = np.zeros([-(-length // side) for length in p.shape], bool)
+    if p.max() >= SURE:
+        coefficients, limit = _fit(small, p)
+        guess, covered = _evaluate(coefficients, small)
+        if factor > 1:
+            tiles = _doubtful_tiles(guess, limit, covered, side)
+    bordered = partial(cv2.copyMakeBorder, borderType=cv2.BORDER_REPLICATE)
+    guess, coefficients = (bordered(values, 1, 1, 1, 1) for values in (guess, coefficients))
+    strip = partial(_strip, image, guess, coefficients, factor, side, tiles)
+    if threads == 1:
+        yield from map(strip, range(len(tiles)))
+        return
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        yield from pool.map(strip, range(len(tiles)))
+
+
+def _fit(small: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients (h, w, 11) for `_evaluate`, and the most (h, w) that the answer may be."""
     rgb = small.astype(np.float32) / 255
     plain = _guided_coefficients(rgb, p)
     things = _thing_coefficients(_halved(rgb), _halved(p))
     things = cv2.resize(things, p.shape[::-1], interpolation=cv2.INTER_LINEAR)
     limit = cv2.dilate(p, np.ones((2 * REACH + 1,) * 2, np.uint8))
-    coefficients = np.concatenate([plain, things, limit[..., None]], -1)  # (h, w, 11)
+    coefficients = np.concatenate([plain, things, limit[..., None]], -1)
     coefficients *= _PER_BYTE
-
-    guess, covered = _evaluate(coefficients, small)
-    out = cv2.resize(guess, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
-    out = np.ascontiguousarray(out[:height, :width])
-    if factor > 1:
-        side = min(TILE, max(1, CACHED // factor))
-        tiles = _doubtful_tiles(guess, limit, covered, side)
-        _sharpen(out, image, coefficients, factor, side, tiles, threads or os.cpu_count())
-    return out
+    return coefficients, limit
 
 
-def _sharpen(
-    out: np.ndarray,
+def _strip(
     image: np.ndarray,
+    guess: np.ndarray,
     coefficients: np.ndarray,
     factor: int,
     side: int,
-    tiles: list[tuple[int, int]],
-    threads: int,
-) -> None:
-    """Computes tiles of the answer from the photo's own pixels, in place."""
-    height, width = out.shape
-    padded = cv2.copyMakeBorder(coefficients, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    tiles: np.ndarray,
+    number: int,
+) -> tuple[slice, np.ndarray]:
+    """A row of tiles: the guess enlarged, and where there is doubt the photo's own pixels asked.
 
-    def sharpen(tile: tuple[int, int]) -> None:
-        y, x = (side * i for i in tile)
-        around = padded[y : y + side + 2, x : x + side + 2]
-        patch = cv2.resize(around, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
-        patch = patch[factor:-factor, factor:-factor]
-        rows = slice(y * factor, min(y * factor + len(patch), height))
-        columns = slice(x * factor, min(x * factor + patch.shape[1], width))
-        patch = patch[: rows.stop - rows.start, : columns.stop - columns.start]
-        out[rows, columns] = _evaluate(patch, image[rows, columns])[0]
+    `guess` and `coefficients` have a border of one pixel.
+    """
+    height, width = image.shape[:2]
+    top = number * side
+    rows = slice(top * factor, min((top + side) * factor, height))
 
-    if threads == 1:
-        for tile in tiles:
-            sharpen(tile)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(sharpen, tiles))
+    def enlarged(values: np.ndarray, left: int, right: int) -> np.ndarray:
+        around = values[top : top + side + 2, left : right + 2]
+        wide = cv2.resize(around, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+        columns = min(right * factor, width) - left * factor
+        return wide[factor : factor + rows.stop - rows.start, factor : factor + columns]
+
+    out = enlarged(guess, 0, guess.shape[1] - 2)
+    longest = max(1, PATCH * RUN // (side * factor))
+    for first, last in _runs(tiles[number], longest):
+        patch = enlarged(coefficients, first * side, min(last * side, guess.shape[1] - 2))
+        columns = slice(first * side * factor, first * side * factor + patch.shape[1])
+        out[:, columns] = _evaluate(patch, image[rows, columns])[0]
+    return rows, out
+
+
+def _runs(marked: np.ndarray, longest: int) -> list[tuple[int, int]]:
+    """(first, behind the last) of what is marked in a row, in pieces of at most `longest`."""
+    ends = np.flatnonzero(np.diff(marked, prepend=False, append=False)).reshape(-1, 2)
+    return [
+        (start, min(start + longest, int(last)))
+        for first, last in ends
+        for start in range(int(first), int(last), longest)
+    ]
 
 
 def _shrink(image: np.ndarray, probs: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
@@ -235,12 +271,11 @@ def _along(plane: Sequence[np.ndarray], *colors: np.ndarray) -> np.ndarray:
 
 def _doubtful_tiles(
     guess: np.ndarray, limit: np.ndarray, covered: np.ndarray, side: int
-) -> list[tuple[int, int]]:
-    """(row, column) of the tiles that hold more than pure sky or no sky at all."""
+) -> np.ndarray:
+    """(rows, columns) bool: the tiles that hold more than pure sky or no sky at all."""
     # A wire that covers a sixteenth of a small pixel has a bearing on it still.
     doubt = (limit > SURE) & ((guess < 1 - SURE) | (covered > 0))
     rows, columns = (-(-length // side) for length in doubt.shape)
     whole = np.zeros((rows * side, columns * side), np.uint8)
     whole[: doubt.shape[0], : doubt.shape[1]] = cv2.dilate(doubt.astype(np.uint8), np.ones((3, 3)))
-    tiles = whole.reshape(rows, side, columns, side).max((1, 3))
-    return [(int(y), int(x)) for y, x in np.argwhere(tiles)]
+    return whole.reshape(rows, side, columns, side).max((1, 3)) > 0

@@ -13,6 +13,7 @@ from functools import partial
 from fastapi import Request
 from fastapi.responses import Response
 
+from skyseg_tf.masking.formats import FORMATS
 from skyseg_tf.masking.prediction import enlarge, infer
 from skyseg_tf.masking.runtime import Runtime
 from skyseg_tf.server.answers import encode
@@ -77,7 +78,8 @@ class PhotoQueue:
         probs = infer(self.runtime, [photo.image])[0]
         height, width = photo.image.shape[:2]
         self.metrics.count_photo(height * width, time.perf_counter() - start)
-        prediction = enlarge(self.runtime, photo.image, probs, metadata=photo.metadata, **options)
+        kept = {"metadata": photo.metadata, "keep_sky": FORMATS[wanted].needs_probabilities}
+        prediction = enlarge(self.runtime, photo.image, probs, **kept, **options)
         return encode(wanted, name, prediction)
 
     def close(self) -> None:
