@@ -268,6 +268,13 @@ def test_of_a_whole_file_nothing_is_missing(tmp_path, suffix, ticks):
     assert reader.missing == reader.skipped == 0
 
 
+def test_a_clock_below_0_tells_nothing_of_the_end(tmp_path):
+    reader = VideoReader(write_clip(tmp_path / "clip.mkv", 6))
+    assert reader._count_missing(1, Fraction(0)) == reader._count_missing(1, Fraction(-1)) == 0
+    assert reader._count_missing(1, Fraction(1, 30)) > 0
+    reader.close()
+
+
 @pytest.mark.parametrize("sound", [None, "aac"])
 def test_what_edits_cut_away_is_not_missing(tmp_path, sound):
     """As where an editor shortens a video without writing its frames anew."""

@@ -96,9 +96,8 @@ class Uploads:
             if excess <= 0:
                 break
             excess -= len(oldest.body)
-            if not (
-                oldest.must_go or oldest.deadline.expired()
-            ):  # those whose time is up go anyway
+            # Those whose time is up go anyway.
+            if not (oldest.must_go or oldest.deadline.expired()):
                 oldest.must_go = True
                 oldest.deadline.reschedule(0)  # its task wakes up with a TimeoutError
 

@@ -202,8 +202,8 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
       runtime: of load_runtime.
 
     Returns:
-      0, or 1 if some could not be done or are damaged (they are listed on stderr), or 130 after Ctrl-C and 143
-      after SIGTERM.
+      0, or 1 if some could not be done or are damaged (they are listed on stderr), or 130 after
+      Ctrl-C and 143 after SIGTERM.
 
     Raises:
       InputError: several videos for one output, or the only one could not be done.

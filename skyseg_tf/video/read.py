@@ -130,6 +130,8 @@ class VideoReader:
         The number of frames that a file tells is no proof: its edits may hide any of them, and AVI
         counts places that hold none. It breaks off if its time is not over either.
         """
+        if end <= 0:  # a clock that begins below 0 tells nothing of the end
+            return 0
         by_time = round(count * self._length() / end)
         held, announced = count + self.skipped, self._video.frames or by_time
         breaks_off = _is_short(count, by_time) and _is_short(held, announced)
