@@ -1,7 +1,7 @@
 """Edges at the photo's own size: a small map of sky probabilities meets the full-size photo.
 
-Two models of color, both linear in the pixel's RGB, are fitted in windows of the shrunken photo;
-only their coefficients are enlarged, and they are evaluated on the full-size pixels:
+Two models of color, both linear in the pixel's RGB, are fitted in wide windows of the shrunken
+photo; only their coefficients are enlarged, and they are evaluated on the full-size pixels:
 
 1. the guided filter: probability = a . rgb + b by ridge regression, so that edges of roofs and
    trees fall where the photo has them;
@@ -26,15 +26,15 @@ import numpy as np
 
 from skyseg_tf.images import shrink_photo
 
-FIT_SIDE = 512  # long side, in pixels, at which the coefficients are fitted
-RADIUS = 12  # of the guided filter's windows, in pixels of that size
-RIDGE = 1e-5  # of the regression, on colors 0-1
-MEDIAN = 7  # side of the median's window, at half of that size
-FAR = 24  # radius in which a sky color is looked for, at half of that size
-REACH = 6  # how far an edge may move beyond where the network saw sky
+SMALL_SIDE = 512  # long side, in pixels, of the shrunken photo; the models are fitted at half of it
+RADIUS = 12  # of the windows of both models, in pixels of the fit, as are the next two
+MEDIAN = 7  # side of the median's window
+FAR = 24  # radius in which a sky color is looked for
+RIDGE = 1e-4  # of the regression, on colors 0-1
+REACH = 6  # how far an edge may move beyond where the network saw sky, in pixels of the small photo
 NOISE, TEXTURE = 0.024, 3.0  # what is never a thing: camera noise; so many median deviations
 DARKENING = 0.5  # a thing of unknown color has this share of the sky's brightness
-TILE = 8  # side of the full-size tiles, in pixels of the fit
+TILE = 8  # side of the full-size tiles, in pixels of the small photo
 PATCH = 64  # and at most so many pixels of the photo
 RUN = 8  # times as wide are neighbouring tiles that are computed at once: more leave the cache
 SURE = 0.05  # tiles of surer sky, or of less, are only enlarged
@@ -70,7 +70,7 @@ def refined_strips(
     Yields:
       Rows of the photo, and (rows, W) float32.
     """
-    factor = max(1, round(max(image.shape[:2]) / FIT_SIDE))
+    factor = max(1, round(max(image.shape[:2]) / SMALL_SIDE))
     small, p = _shrink(image, probs, factor)
     side = min(TILE, max(1, PATCH // factor))
     guess = coefficients = p
@@ -92,12 +92,12 @@ def refined_strips(
 
 def _fit(small: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients (h, w, 11) for `_evaluate`, and the most (h, w) that the answer may be."""
-    rgb = small.astype(np.float32) / 255
-    plain = _guided_coefficients(rgb, p)
-    things = _thing_coefficients(_halved(rgb), _halved(p))
-    things = cv2.resize(things, p.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    # The windows are so wide that half of the pixels a side tell as much.
+    rgb, half_p = _halved(small.astype(np.float32) / 255), _halved(p)
+    fitted = np.dstack([_guided_coefficients(rgb, half_p), _thing_coefficients(rgb, half_p)])
+    fitted = cv2.resize(fitted, p.shape[::-1], interpolation=cv2.INTER_LINEAR)
     limit = cv2.dilate(p, np.ones((2 * REACH + 1,) * 2, np.uint8))
-    coefficients = np.concatenate([plain, things, limit[..., None]], -1)
+    coefficients = np.dstack([fitted, limit])
     coefficients *= _PER_BYTE
     return coefficients, limit
 
@@ -202,7 +202,7 @@ def _thing_coefficients(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:
     """How the share of a pixel that a thin thing covers follows from its color.
 
     Args:
-      rgb: (h, w, 3) float32 in 0-1, at half of the fit's size: all windows here are wide.
+      rgb: (h, w, 3) float32 in 0-1.
       p: (h, w) sky probabilities.
 
     Returns:
