@@ -28,7 +28,7 @@ from skyseg_tf.images import shrink_photo
 
 SMALL_SIDE = 512  # long side, in pixels, of the shrunken photo; the models are fitted at half of it
 RADIUS = 12  # of the windows of both models, in pixels of the fit, as are the next two
-MEDIAN = 7  # side of the median's window
+MEDIAN = 5  # side of the median's window
 FAR = 24  # radius in which a sky color is looked for
 RIDGE = 1e-4  # of the regression, on colors 0-1
 REACH = 6  # how far an edge may move beyond where the network saw sky, in pixels of the small photo
@@ -39,7 +39,7 @@ PATCH = 64  # and at most so many pixels of the photo
 RUN = 8  # times as wide are neighbouring tiles that are computed at once: more leave the cache
 SURE = 0.05  # tiles of surer sky, or of less, are only enlarged
 # The coefficients are fitted on colors 0-1 and used on bytes.
-_PER_BYTE = np.array([1, 1, 1, 255, 1, 1, 1, 255, 1, 255, 255], np.float32) / 255
+_PER_BYTE = [1 / 255, 1 / 255, 1 / 255, 1, 1 / 255, 1 / 255, 1 / 255, 1, 1 / 255, 1, 1]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -73,15 +73,15 @@ def refined_strips(
     factor = max(1, round(max(image.shape[:2]) / SMALL_SIDE))
     small, p = _shrink(image, probs, factor)
     side = min(TILE, max(1, PATCH // factor))
-    guess = coefficients = p
+    guess, coefficients = p, []
     tiles = np.zeros([-(-length // side) for length in p.shape], bool)
     if p.max() >= SURE:
         coefficients, limit = _fit(small, p)
-        guess, covered = _evaluate(coefficients, small)
+        guess, covered = _evaluate([plane.copy() for plane in coefficients], small)
         if factor > 1:
             tiles = _doubtful_tiles(guess, limit, covered, side)
     bordered = partial(cv2.copyMakeBorder, borderType=cv2.BORDER_REPLICATE)
-    guess, coefficients = (bordered(values, 1, 1, 1, 1) for values in (guess, coefficients))
+    guess, *coefficients = (bordered(plane, 1, 1, 1, 1) for plane in (guess, *coefficients))
     strip = partial(_strip, image, guess, coefficients, factor, side, tiles)
     if threads == 1:
         yield from map(strip, range(len(tiles)))
@@ -90,22 +90,21 @@ def refined_strips(
         yield from pool.map(strip, range(len(tiles)))
 
 
-def _fit(small: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients (h, w, 11) for `_evaluate`, and the most (h, w) that the answer may be."""
+def _fit(small: np.ndarray, p: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Eleven planes (h, w) for `_evaluate`, and the most (h, w) that the answer may be."""
     # The windows are so wide that half of the pixels a side tell as much.
     rgb, half_p = _halved(small.astype(np.float32) / 255), _halved(p)
-    fitted = np.dstack([_guided_coefficients(rgb, half_p), _thing_coefficients(rgb, half_p)])
-    fitted = cv2.resize(fitted, p.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    fitted = [*_guided_coefficients(rgb, half_p), *_thing_coefficients(rgb, half_p)]
+    planes = [cv2.resize(x, p.shape[::-1], interpolation=cv2.INTER_LINEAR) for x in fitted]
     limit = cv2.dilate(p, np.ones((2 * REACH + 1,) * 2, np.uint8))
-    coefficients = np.dstack([fitted, limit])
-    coefficients *= _PER_BYTE
-    return coefficients, limit
+    planes = [plane * factor for plane, factor in zip([*planes, limit], _PER_BYTE, strict=True)]
+    return planes, limit
 
 
 def _strip(
     image: np.ndarray,
     guess: np.ndarray,
-    coefficients: np.ndarray,
+    coefficients: list[np.ndarray],
     factor: int,
     side: int,
     tiles: np.ndarray,
@@ -128,8 +127,9 @@ def _strip(
     out = enlarged(guess, 0, guess.shape[1] - 2)
     longest = max(1, PATCH * RUN // (side * factor))
     for first, last in _runs(tiles[number], longest):
-        patch = enlarged(coefficients, first * side, min(last * side, guess.shape[1] - 2))
-        columns = slice(first * side * factor, first * side * factor + patch.shape[1])
+        left, right = first * side, min(last * side, guess.shape[1] - 2)
+        columns = slice(left * factor, min(right * factor, width))
+        patch = [enlarged(plane, left, right) for plane in coefficients]
         out[:, columns] = _evaluate(patch, image[rows, columns])[0]
     return rows, out
 
@@ -165,8 +165,8 @@ def _mean(values: np.ndarray, radius: int) -> np.ndarray:
     return cv2.blur(values, (2 * radius + 1,) * 2, borderType=cv2.BORDER_REFLECT)
 
 
-def _guided_coefficients(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """(h, w, 4): a and b of the color guided filter, averaged over all windows of a pixel."""
+def _guided_coefficients(rgb: np.ndarray, p: np.ndarray) -> list[np.ndarray]:
+    """Four planes: a and b of the color guided filter, averaged over all windows of a pixel."""
     r, g, b = cv2.split(rgb)
     mr, mg, mb, mp = (_mean(plane, RADIUS) for plane in (r, g, b, p))
     rr, gg, bb = (
@@ -190,7 +190,7 @@ def _guided_coefficients(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:
     a1 = y1 / d1 - l21 * a2
     a0 = vr / rr - l10 * a1 - l20 * a2
     shift = mp - a0 * mr - a1 * mg - a2 * mb
-    return _mean(cv2.merge([a0, a1, a2, shift]), RADIUS)
+    return [_mean(plane, RADIUS) for plane in (a0, a1, a2, shift)]
 
 
 def _halved(values: np.ndarray) -> np.ndarray:
@@ -198,7 +198,7 @@ def _halved(values: np.ndarray) -> np.ndarray:
     return cv2.resize(values, size, interpolation=cv2.INTER_AREA)
 
 
-def _thing_coefficients(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:
+def _thing_coefficients(rgb: np.ndarray, p: np.ndarray) -> list[np.ndarray]:
     """How the share of a pixel that a thin thing covers follows from its color.
 
     Args:
@@ -206,12 +206,12 @@ def _thing_coefficients(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:
       p: (h, w) sky probabilities.
 
     Returns:
-      (h, w, 6): covered = c . rgb + d towards the color of what is not sky (4), and
+      Six planes: covered = c . rgb + d towards the color of what is not sky (4), and
       e * luma + f towards darkness (2).
     """
     weight = np.clip(2 * p - 1, 0, 1)
     sky, has_sky = _sky_around(rgb, p, weight)
-    deviation = np.where(p > 0.5, np.abs(rgb - sky).max(-1), 0)
+    deviation = (p > 0.5) * np.maximum.reduce(cv2.split(cv2.absdiff(rgb, sky)))
     texture = cv2.medianBlur((deviation * 255).astype(np.uint8), MEDIAN).astype(np.float32) / 255
     guard = np.sqrt(NOISE**2 + (TEXTURE * _mean(texture, MEDIAN // 2)) ** 2)
 
@@ -219,22 +219,22 @@ def _thing_coefficients(rgb: np.ndarray, p: np.ndarray) -> np.ndarray:
     known = _mean(away, RADIUS)[..., None]
     other = (_mean(rgb * away[..., None], RADIUS) + 0.02 * DARKENING * sky) / (known + 0.02)
     axis = sky - other
-    length = np.sqrt((axis * axis).sum(-1) + 1e-6)
+    length = np.sqrt(np.einsum("hwc,hwc->hw", axis, axis) + 1e-6)
     # Along the axis, less the guard: ((sky - rgb) . axis / length - guard) / length
     gain = has_sky / (length * np.sqrt(length**2 + 4e-3))
     c = -gain[..., None] * axis
-    d = gain * ((sky * axis).sum(-1) - length * guard)
+    d = gain * (np.einsum("hwc,hwc->hw", sky, axis) - length * guard)
     luma = sky @ _LUMA
     e = -has_sky / ((1 - DARKENING) * luma + 0.02)
     f = -e * (luma - guard)
-    return np.dstack([c, d, e, f])
+    return [*cv2.split(c), d, e, f]
 
 
 def _sky_around(
     rgb: np.ndarray, p: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The sky's color without thin things before it, and whether there is sky near, 0-1."""
-    weighted = np.dstack([rgb * weight[..., None], weight])
+    weighted = cv2.merge([*cv2.split(rgb * weight[..., None]), weight])
     near, far = _mean(weighted, RADIUS // 2), _mean(weighted, FAR)
     trust = np.clip(8 * near[..., 3:], 0, 1)
     mean = trust * near[..., :3] / (near[..., 3:] + 1e-4)
@@ -244,28 +244,29 @@ def _sky_around(
     return sky, np.clip(30 * far[..., 3], 0, 1)
 
 
-def _evaluate(coefficients: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(h, w, 11) coefficients, (h, w, 3) uint8 -> sky and covered, (h, w) float32 in 0-1."""
-    plane = cv2.split(coefficients)
-    r, g, b = cv2.split(image.astype(np.float32))
-    sky = _along(plane[0:4], r, g, b)
-    np.clip(sky, 0, plane[10], out=sky)
-    covered = _along(plane[4:8], r, g, b)
-    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    towards_dark = plane[8] * luma
-    towards_dark += plane[9]
-    np.maximum(covered, towards_dark, out=covered)
-    np.clip(covered, 0, 1, out=covered)
+def _evaluate(planes: list[np.ndarray], image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sky and covered, (h, w) float32 in 0-1; the planes of `_fit` are used up.
+
+    OpenCV's functions make one pass where NumPy's operators make two, and a plane at a time stays in
+    the cache.
+    """
+    colors = [plane.astype(np.float32) for plane in cv2.split(image)]
+    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    sky = _along(planes[:3], colors, planes[3])
+    cv2.min(cv2.max(sky, 0, sky), planes[10], sky)
+    covered = _along(planes[4:7], colors, planes[7])
+    cv2.max(covered, _along(planes[8:9], [luma], planes[9]), covered)
+    cv2.min(cv2.max(covered, 0, covered), 1, covered)
     sky *= 1 - covered
     return sky, covered
 
 
-def _along(plane: Sequence[np.ndarray], *colors: np.ndarray) -> np.ndarray:
-    """plane[0] r + plane[1] g + plane[2] b + plane[3]; the planes are used up."""
-    *weights, total = plane
+def _along(
+    weights: Sequence[np.ndarray], colors: Sequence[np.ndarray], total: np.ndarray
+) -> np.ndarray:
+    """`total`, to which the products of weights and colors are added."""
     for weight, color in zip(weights, colors, strict=True):
-        weight *= color
-        total += weight
+        cv2.accumulateProduct(weight, color, total)
     return total
 
 
