@@ -17,6 +17,7 @@ from the neighbourhood.
 """
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -39,8 +40,9 @@ PATCH = 64  # and at most so many pixels of the photo
 RUN = 8  # times as wide are neighbouring tiles that are computed at once: more leave the cache
 SURE = 0.05  # tiles of surer sky, or of less, are only enlarged
 # The coefficients are fitted on colors 0-1 and used on bytes.
-_PER_BYTE = [1 / 255, 1 / 255, 1 / 255, 1, 1 / 255, 1 / 255, 1 / 255, 1, 1 / 255, 1, 1]
+_PER_BYTE = np.float32([1, 1, 1, 255, 1, 1, 1, 255, 1, 255])[:, None, None] / 255
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_of_thread = threading.local()
 
 
 def refine(image: np.ndarray, probs: np.ndarray, threads: int | None = None) -> np.ndarray:
@@ -73,15 +75,16 @@ def refined_strips(
     factor = max(1, round(max(image.shape[:2]) / SMALL_SIDE))
     small, p = _shrink(image, probs, factor)
     side = min(TILE, max(1, PATCH // factor))
-    guess, coefficients = p, []
+    guess, coefficients = p, np.empty((0, *p.shape), np.float32)
     tiles = np.zeros([-(-length // side) for length in p.shape], bool)
     if p.max() >= SURE:
         coefficients, limit = _fit(small, p)
-        guess, covered = _evaluate([plane.copy() for plane in coefficients], small)
+        guess, covered = _evaluate(coefficients.copy(), small)
         if factor > 1:
             tiles = _doubtful_tiles(guess, limit, covered, side)
-    bordered = partial(cv2.copyMakeBorder, borderType=cv2.BORDER_REPLICATE)
-    guess, *coefficients = (bordered(plane, 1, 1, 1, 1) for plane in (guess, *coefficients))
+    guess, coefficients = (
+        np.pad(planes, ((0, 0), (1, 1), (1, 1)), "edge") for planes in (guess[None], coefficients)
+    )
     strip = partial(_strip, image, guess, coefficients, factor, side, tiles)
     if threads == 1:
         yield from map(strip, range(len(tiles)))
@@ -90,21 +93,23 @@ def refined_strips(
         yield from pool.map(strip, range(len(tiles)))
 
 
-def _fit(small: np.ndarray, p: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-    """Eleven planes (h, w) for `_evaluate`, and the most (h, w) that the answer may be."""
+def _fit(small: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(11, h, w) for `_evaluate`, and the most (h, w) that the answer may be."""
     # The windows are so wide that half of the pixels a side tell as much.
     rgb, half_p = _halved(small.astype(np.float32) / 255), _halved(p)
     fitted = [*_guided_coefficients(rgb, half_p), *_thing_coefficients(rgb, half_p)]
-    planes = [cv2.resize(x, p.shape[::-1], interpolation=cv2.INTER_LINEAR) for x in fitted]
-    limit = cv2.dilate(p, np.ones((2 * REACH + 1,) * 2, np.uint8))
-    planes = [plane * factor for plane, factor in zip([*planes, limit], _PER_BYTE, strict=True)]
+    planes = np.empty((len(fitted) + 1, *p.shape), np.float32)
+    for values, plane in zip(fitted, planes[:-1], strict=True):
+        cv2.resize(values, p.shape[::-1], plane, interpolation=cv2.INTER_LINEAR)
+    planes[-1] = limit = cv2.dilate(p, np.ones((2 * REACH + 1,) * 2, np.uint8))
+    planes[:-1] *= _PER_BYTE
     return planes, limit
 
 
 def _strip(
     image: np.ndarray,
     guess: np.ndarray,
-    coefficients: list[np.ndarray],
+    coefficients: np.ndarray,
     factor: int,
     side: int,
     tiles: np.ndarray,
@@ -118,20 +123,32 @@ def _strip(
     top = number * side
     rows = slice(top * factor, min((top + side) * factor, height))
 
-    def enlarged(values: np.ndarray, left: int, right: int) -> np.ndarray:
-        around = values[top : top + side + 2, left : right + 2]
-        wide = cv2.resize(around, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+    def enlarged(planes: np.ndarray, left: int, right: int) -> np.ndarray:
+        around = planes[:, top : top + side + 2, left : right + 2]
+        count, high, wide = around.shape
+        # One below the other: of what is enlarged across two planes nothing is taken.
+        out = _scratch(count * high * factor, wide * factor)
+        cv2.resize(around.reshape(-1, wide), out.shape[::-1], out, interpolation=cv2.INTER_LINEAR)
+        out = out.reshape(count, high * factor, -1)
         columns = min(right * factor, width) - left * factor
-        return wide[factor : factor + rows.stop - rows.start, factor : factor + columns]
+        return out[:, factor : factor + rows.stop - rows.start, factor : factor + columns]
 
-    out = enlarged(guess, 0, guess.shape[1] - 2)
+    out = enlarged(guess, 0, guess.shape[2] - 2)[0].copy()
     longest = max(1, PATCH * RUN // (side * factor))
     for first, last in _runs(tiles[number], longest):
-        left, right = first * side, min(last * side, guess.shape[1] - 2)
+        left, right = first * side, min(last * side, guess.shape[2] - 2)
         columns = slice(left * factor, min(right * factor, width))
-        patch = [enlarged(plane, left, right) for plane in coefficients]
+        patch = enlarged(coefficients, left, right)
         out[:, columns] = _evaluate(patch, image[rows, columns])[0]
     return rows, out
+
+
+def _scratch(height: int, width: int) -> np.ndarray:
+    """Memory of this thread, until it asks again: the pages of fresh memory cost more than the sums."""
+    size = height * width
+    if getattr(_of_thread, "memory", np.empty(0)).size < size:
+        _of_thread.memory = np.empty(size, np.float32)
+    return _of_thread.memory[:size].reshape(height, width)
 
 
 def _runs(marked: np.ndarray, longest: int) -> list[tuple[int, int]]:
@@ -244,7 +261,7 @@ def _sky_around(
     return sky, np.clip(30 * far[..., 3], 0, 1)
 
 
-def _evaluate(planes: list[np.ndarray], image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _evaluate(planes: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sky and covered, (h, w) float32 in 0-1; the planes of `_fit` are used up.
 
     OpenCV's functions make one pass where NumPy's operators make two, and a plane at a time stays in
@@ -261,9 +278,7 @@ def _evaluate(planes: list[np.ndarray], image: np.ndarray) -> tuple[np.ndarray, 
     return sky, covered
 
 
-def _along(
-    weights: Sequence[np.ndarray], colors: Sequence[np.ndarray], total: np.ndarray
-) -> np.ndarray:
+def _along(weights: np.ndarray, colors: Sequence[np.ndarray], total: np.ndarray) -> np.ndarray:
     """`total`, to which the products of weights and colors are added."""
     for weight, color in zip(weights, colors, strict=True):
         cv2.accumulateProduct(weight, color, total)
