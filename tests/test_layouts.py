@@ -14,6 +14,7 @@ from skyseg_tf.data import encodings, layouts
 from skyseg_tf.data.clips import clip_frames
 from skyseg_tf.data.encodings import guess_mask_encoding
 from skyseg_tf.data.scan import SOURCE_VARIABLE, detect_layout, find_pairs, scan_tree, source_root
+from skyseg_tf.data.sources import extract_cityscape_data_info
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import read_bytes
 
@@ -228,6 +229,19 @@ def test_classes_json_is_found_from_a_relative_path(tmp_path, monkeypatch):
     assert encodings.classes_file("annotations/a.png", "flattened") is None
     (tmp_path / "classes.json").write_text("{}")
     assert encodings.classes_file("annotations/a.png", "flattened") == tmp_path / "classes.json"
+
+
+@pytest.mark.parametrize("photo", ["{}.jpg", "images/{}.jpg"])
+@pytest.mark.parametrize("folder", ["train", "masks", "images/val"])
+def test_classes_json_of_a_tree_in_a_folder_with_a_layouts_name(tmp_path, folder, photo):
+    root = tmp_path / folder
+    for seed, name in enumerate(("a", "b")):
+        trees.write_photo(root / photo.format(name), seed)
+        mask = photo.replace("images", "masks").format(name)
+        trees.write_mask((root / mask).with_suffix(".png"), (0, 1))
+    (root / "classes.json").write_text('{"0": "sky", "1": "not sky"}')
+    encodings_found = {info["encoding"] for info in extract_cityscape_data_info(root)}
+    assert encodings_found == {((0, "sky"), (1, "not sky"))}
 
 
 @pytest.mark.parametrize(
