@@ -209,6 +209,15 @@ def test_exact_names_come_before_marked_ones(tmp_path):
         find_pairs(tmp_path)
 
 
+def test_a_name_in_a_split_and_outside_of_all(tmp_path):
+    names = [f"a{number}" for number in range(9)]
+    trees.flat(trees.flat(tmp_path, names), names, "val")
+    scan = scan_tree(tmp_path)
+    assert len(scan.pairs) == len({(pair.split, pair.name) for pair in scan.pairs}) < 18
+    with pytest.raises(InputError, match="have the same name; rename or remove"):
+        find_pairs(tmp_path)
+
+
 def test_a_folder_of_photos_alone_is_no_dataset(tmp_path):
     trees.write_photo(tmp_path / "a.jpg", 0)
     trees.write_photo(tmp_path / "b.png", 1)
