@@ -25,7 +25,7 @@ from skyseg_tf.data.scan import detect_layout, find_pairs, source_root
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK, read_bytes
 from skyseg_tf.files.places import is_remote
-from skyseg_tf.images import write_aside
+from skyseg_tf.images import make_folder, write_aside
 from skyseg_tf.labels import value_names
 
 
@@ -113,7 +113,7 @@ def flatten_dataset(
 def _put_all(missing: dict[Path, str], copy: bool, progress: bool) -> Counter:
     """Puts files where they are missing, and counts how."""
     for folder in {target.parent for target in missing}:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     bar = tqdm(missing.items(), "flattening", unit=" files", disable=None if progress else True)
     return Counter(_put(path, target, copy) for target, path in bar)
 
