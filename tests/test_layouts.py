@@ -279,6 +279,24 @@ def test_classes_json_of_windows_programs(tmp_path, charset):
     assert labels.read_classes(tmp_path / "classes.json") == ((0, "other"), (6, "sky"))
 
 
+def test_the_mask_of_another_kind_is_named(tmp_path):
+    root = trees.flat(tmp_path)
+    trees.write_mask(root / "masks" / "two.png", (0, 99, 255, 98))
+    with pytest.raises(
+        InputError, match=r"/two\.png and the other masks hold the values 0, 98, 99"
+    ):
+        guess_mask_encoding(find_pairs(root))
+
+
+def test_masks_that_are_black_alone(tmp_path):
+    trees.write_photo(tmp_path / "images/a.png", 0)
+    trees.write_mask(tmp_path / "masks/a.png", (0,), mode="RGB")
+    with pytest.raises(
+        InputError, match=r"a\.png and the other masks hold the values 0, which tell"
+    ):
+        guess_mask_encoding(find_pairs(tmp_path))
+
+
 def test_black_color_masks_are_color_masks(tmp_path):
     trees.write_photo(tmp_path / "images/a.png", 0)
     trees.write_photo(tmp_path / "images/b.png", 1)

@@ -3,6 +3,7 @@
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -266,8 +267,15 @@ def _agreed(
     if usual and not colored and _is_plausible(values, usual):
         return usual
     if guess is None:
+        masks_of = Counter(value for path in plain for value in seen[path])
+        # One mask of another kind may be all that is wrong.
+        strangest = min(
+            plain,
+            key=lambda path: min(masks_of[value] for value in seen[path]),
+            default=next(iter(seen)),
+        )
         raise InputError(
-            f"{next(iter(seen))} and the other masks hold the values {_some(values)}, which tell no "
+            f"{strangest} and the other masks hold the values {_some(values or {0})}, which tell no "
             f"encoding ({', '.join(ENCODINGS)}); {_advice(values)}"
         )
     return guess
