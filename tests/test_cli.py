@@ -43,6 +43,7 @@ def test_overview_and_version(capsys):
         (["train", "--image-size", "64", "x"], "--image-size takes INT INT, not '64 x'"),
         (["train", "--image-size", "64", "9.5"], "--image-size takes INT INT, not '64 9.5'"),
         (["train", "--epochs", "1.5"], "--epochs takes INT, not '1.5'"),
+        (["check", "--json=3"], "--json takes true or false, not '3'"),
         (["predict", "a.jpg", "--threshold"], "--threshold takes .*, and none is given"),
         (["predict", "a.jpg", "--threshold", "x"], "--threshold takes FLOAT, not 'x'"),
         (
