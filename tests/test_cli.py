@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from drawn_trees import flat
 
 from skyseg_tf import __version__
 from skyseg_tf.console.cli import VERBS, main, parse_flags, run_command
@@ -240,6 +241,18 @@ WRONG_INPUT = [
         )
     ),
 ]
+
+
+@pytest.mark.parametrize("verb", ["scenes", "flatten", "build"])
+def test_a_file_above_the_output_is_told_of_before_any_work(verb, tmp_path, capfd):
+    (tmp_path / "file").write_text("")
+    flat(tmp_path / "mine")
+    out = tmp_path / "file" / "deep"
+    given = ("--count", "1") if verb == "scenes" else ("--source", f"{tmp_path / 'mine'}")
+    with pytest.raises(SystemExit):
+        main([verb, "--out", str(out), *given])
+    message = f"{out}: a file is in the way ({tmp_path / 'file'}); choose another folder"
+    check_one_line(capfd.readouterr().err, verb, message)
 
 
 @pytest.mark.parametrize(("args", "message"), WRONG_INPUT)

@@ -209,6 +209,13 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path):
             os.seteuid(os.getuid())
 
 
+def test_no_error_names_the_temporary_file(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(IsADirectoryError) as told, images.write_aside(tmp_path / "a") as aside:
+        aside.write_text("")
+    assert told.value.filename == str(tmp_path / "a")
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="Linux's folder where none can be made")
 def test_a_folder_that_cannot_be_made_is_one_line_and_no_single_files_affair(tmp_path):
     (tmp_path / "file").write_text("")

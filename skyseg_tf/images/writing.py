@@ -55,7 +55,8 @@ def write_aside(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
             yield aside
             os.replace(aside, path)
     except OSError as error:
-        if is_of_disk(error) and not error.filename:  # a write does not say where
+        # A write to a full disk does not say where, and of the temporary file nobody has heard.
+        if str(error.filename) == str(aside) or (is_of_disk(error) and not error.filename):
             error.filename = str(path)
         raise
     finally:
