@@ -250,6 +250,15 @@ def test_the_worst_photos_are_kept():
     assert [row.caption.split(":")[0] for row in shorter] == ["false", "bad"]
 
 
+def test_a_strip_of_a_photo_makes_no_sheet_of_gigabytes():
+    scheme, true = SCHEMES["sky"], np.ones((3000, 4), np.uint8)
+    photo = LabeledPhoto("strip", np.zeros((3000, 4, 3), np.uint8), true)
+    scores = score_image("strip", true, 0 * true, true * 0.0, scheme)
+    (row,) = keep_worst([], photo, 0 * true, scores, scheme, 1)
+    assert row.photo.shape == (1600, 400, 3)
+    assert row.truth.shape == row.pred.shape == (1600, 400)
+
+
 # --- comparing, reporting ---
 
 
