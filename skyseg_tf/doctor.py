@@ -66,14 +66,22 @@ def examine() -> dict:
 
 
 def missing_of(extra: str) -> list[str]:
-    """Requirements of one extra that this installation does not meet, as pip wants them."""
-    from importlib.metadata import requires
+    """Requirements of one extra that this installation does not meet, as pip wants them.
+
+    Raises:
+      InputError: the package runs from its folder alone: nothing tells what its extras need.
+    """
+    from importlib.metadata import PackageNotFoundError, requires
 
     from packaging.requirements import Requirement
 
+    try:
+        told = requires("skyseg_tf") or ()
+    except PackageNotFoundError:
+        raise InputError("skyseg_tf itself is not installed: pip install . in its folder") from None
     wanted = [
         requirement
-        for requirement in map(Requirement, requires("skyseg_tf") or ())
+        for requirement in map(Requirement, told)
         if requirement.marker and requirement.marker.evaluate({"extra": extra})
     ]
     return [f"{one.name}{one.specifier}" for one in wanted if not _meets(one)]

@@ -1,8 +1,19 @@
 """The one exception for bad input, and the one way to speak of a name that is not known."""
 
+import errno
 import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+_HINTS = {
+    errno.ENOENT: "check the path",
+    errno.EISDIR: "give a file",
+    errno.EEXIST: "a file is in the way, choose another place",
+    errno.ENOTDIR: "a part of that path is a file, choose another place",
+    errno.EACCES: "check its permissions or choose another place",
+    errno.EROFS: "choose another place",
+    errno.ENOSPC: "free some space and run the same command again",
+}
 
 
 class InputError(ValueError):
@@ -15,6 +26,10 @@ class InputError(ValueError):
     def __str__(self) -> str:
         """The message in one line also where it quotes a name or a value that has several."""
         return printable(super().__str__())
+
+
+class NoFolder(InputError, OSError):
+    """A folder for output cannot be made: as on a full disk, it is no single file's affair."""
 
 
 class LostProcess(InputError):
@@ -32,6 +47,15 @@ def printable(text: str) -> str:
         char.encode("unicode_escape").decode() if unicodedata.category(char) in strange else char
         for char in text
     )
+
+
+def plain_line(error: Exception) -> str:
+    """What an error that is no bug says, for people: one line; of the system's own, what to do too."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename else ""
+        hint = _HINTS.get(error.errno)
+        return printable(f"{error.strerror}{where}{f'; {hint}' if hint else ''}")
+    return printable(" ".join(str(error).split()))
 
 
 def in_one_line(error: BaseException) -> str:

@@ -52,13 +52,14 @@ def replace(config: ReplaceConfig) -> Path:
       InputError: no sky in one of the photos, or a setting that cannot be used.
     """
     from skyseg_tf.compositing.replacement import compose, in_profile
-    from skyseg_tf.images import read_photo, write_image
+    from skyseg_tf.images import check_folder, read_photo, write_image
     from skyseg_tf.masking.prediction import predict_image
     from skyseg_tf.masking.runtime import load_runtime
 
     if not 0 <= config.strength <= 1:
         raise InputError(f"--strength {config.strength}: must lie between 0 and 1")
     out = _output(config)
+    check_folder(out.parent)
     photo, other = read_photo(config.photo), read_photo(config.sky)
     runtime = load_runtime(config.model, config.backend, quick=True)
     if runtime.sky_channel is None:
@@ -83,6 +84,8 @@ def _output(config: ReplaceConfig) -> Path:
     out = config.out or folder / f"{config.photo.stem}_sky.jpg"
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"{out}: the name must end in .png or .jpg")
+    if out.is_dir():
+        raise InputError(f"{out}: is a folder; give the name of a file")
     for given in (config.photo, config.sky):
         if out.resolve() == given.resolve():
             raise InputError(

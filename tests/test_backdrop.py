@@ -51,6 +51,13 @@ def test_what_a_narrow_sky_leaves_bare_has_no_stripes():
     assert backdrop.std() > 5  # clouds, not one color
 
 
+def test_a_tiny_photo_that_is_all_sky():
+    image, sure = np.full((1, 1, 3), SKY, np.uint8), np.ones((1, 1), bool)
+    with np.errstate(over="raise"):
+        backdrop = make_backdrop(image, sure, np.ones((30, 40), bool))
+    assert np.abs(backdrop - SKY).max() < 1
+
+
 def test_a_sky_that_fits_is_taken_as_it_is():
     rows = np.linspace(0, 200, 100).round().astype(np.uint8)
     image = np.broadcast_to(rows[:, None, None], (100, 150, 3)).copy()

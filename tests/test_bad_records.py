@@ -4,14 +4,17 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from dying import Killed, die_at
 from test_resume import assert_same, rows
 
+from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.errors import InputError
 from skyseg_tf.train import TrainConfig, train
 from skyseg_tf.training import bad_records
+from skyseg_tf.training.batches import class_pixels
 
 
 @pytest.fixture
@@ -63,6 +66,21 @@ def test_a_training_stops_at_damaged_records_or_skips_them(config, capsys):
         train(replace(skip, run=run), on_epoch=stop)
     train(TrainConfig(resume=run, quiet=True))
     assert_same(run, config.run)
+
+
+def test_class_weights_are_of_the_pixels_that_are_trained_on(config):
+    whole = class_pixels(config)
+    flipped, torn, missing = (shard_of(config, "train", number) for number in range(3))
+    flip(flipped)
+    torn.write_bytes(torn.read_bytes()[:-9])
+    missing.unlink()
+    skipped = bad_records.skipped_records(replace(config, on_bad_record="skip"))
+    assert bad_records.count(skipped) >= 3
+    masks = make_dataset(config.records, "train", 1, left_out=skipped).map(lambda _, mask: mask)
+    seen = np.concatenate([mask.ravel() for mask in masks.as_numpy_iterator()])
+    counts = np.bincount(seen, minlength=256)[: len(whole)]
+    assert class_pixels(config, skipped).tolist() == counts.tolist()
+    assert counts.sum() < whole.sum()
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from drawn_trees import flat
 
 from skyseg_tf import __version__
 from skyseg_tf.console.cli import VERBS, main, parse_flags, run_command
@@ -43,6 +44,7 @@ def test_overview_and_version(capsys):
         (["train", "--image-size", "64", "x"], "--image-size takes INT INT, not '64 x'"),
         (["train", "--image-size", "64", "9.5"], "--image-size takes INT INT, not '64 9.5'"),
         (["train", "--epochs", "1.5"], "--epochs takes INT, not '1.5'"),
+        (["check", "--json=3"], "--json takes true or false, not '3'"),
         (["predict", "a.jpg", "--threshold"], "--threshold takes .*, and none is given"),
         (["predict", "a.jpg", "--threshold", "x"], "--threshold takes FLOAT, not 'x'"),
         (
@@ -239,6 +241,18 @@ WRONG_INPUT = [
         )
     ),
 ]
+
+
+@pytest.mark.parametrize("verb", ["scenes", "flatten", "build"])
+def test_a_file_above_the_output_is_told_of_before_any_work(verb, tmp_path, capfd):
+    (tmp_path / "file").write_text("")
+    flat(tmp_path / "mine")
+    out = tmp_path / "file" / "deep"
+    given = ("--count", "1") if verb == "scenes" else ("--source", f"{tmp_path / 'mine'}")
+    with pytest.raises(SystemExit):
+        main([verb, "--out", str(out), *given])
+    message = f"{out}: a file is in the way ({tmp_path / 'file'}); choose another folder"
+    check_one_line(capfd.readouterr().err, verb, message)
 
 
 @pytest.mark.parametrize(("args", "message"), WRONG_INPUT)

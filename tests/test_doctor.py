@@ -1,9 +1,11 @@
 import json
 from importlib import metadata
 
+import pytest
 from drawn_models import blue_model
 
 from skyseg_tf import doctor
+from skyseg_tf.errors import InputError
 from skyseg_tf.files import sha256_of
 from skyseg_tf.masking import runtime
 from skyseg_tf.runs import packaged
@@ -39,6 +41,15 @@ def test_it_tells_what_is_there_and_what_is_missing(monkeypatch, capsys, tmp_pat
     assert "damaged or altered" in page
     monkeypatch.setattr(runtime, "installed", lambda name: False)
     assert doctor.examine()["default_backend"] is None
+
+
+def test_a_package_that_is_not_installed(monkeypatch):
+    def requires(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "requires", requires)
+    with pytest.raises(InputError, match=r"skyseg_tf itself is not installed: pip install \."):
+        doctor.missing_of("raw")
 
 
 def test_an_extra_lacks_what_is_absent_or_too_old_on_this_system(monkeypatch):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cityscapesscripts.helpers.labels import trainId2label
 from drawn_models import blue_model, blue_probs
-from drawn_trees import cityscapes, flat
+from drawn_trees import cityscapes, flat, write_mask
 from markupsafe import escape
 from official_evaluation import run_official
 
@@ -25,6 +25,7 @@ from skyseg_tf.labels import SCHEMES, decode_mask
 from skyseg_tf.masking.refine import refine
 from skyseg_tf.masking.views import resize_probs
 from skyseg_tf.runs.folder import RunData, write_json
+from skyseg_tf.scoring import story
 from skyseg_tf.scoring.comparison import compare_evaluations
 from skyseg_tf.scoring.evaluation import score_image
 from skyseg_tf.scoring.report import write_report
@@ -249,6 +250,15 @@ def test_the_worst_photos_are_kept():
     assert [row.caption.split(":")[0] for row in shorter] == ["false", "bad"]
 
 
+def test_a_strip_of_a_photo_makes_no_sheet_of_gigabytes():
+    scheme, true = SCHEMES["sky"], np.ones((3000, 4), np.uint8)
+    photo = LabeledPhoto("strip", np.zeros((3000, 4, 3), np.uint8), true)
+    scores = score_image("strip", true, 0 * true, true * 0.0, scheme)
+    (row,) = keep_worst([], photo, 0 * true, scores, scheme, 1)
+    assert row.photo.shape == (1600, 400, 3)
+    assert row.truth.shape == row.pred.shape == (1600, 400)
+
+
 # --- comparing, reporting ---
 
 
@@ -388,6 +398,14 @@ def test_wrong_settings_are_refused(sky_run, tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         evaluate(replace(EvaluateConfig(model=sky_run, name="never", quiet=True), **changes))
     assert not (sky_run / "evaluation" / "never").exists()
+
+
+def test_a_mask_of_another_size_is_told_of_before_any_work(sky_run, tmp_path, monkeypatch):
+    tree = flat(tmp_path, split="val")
+    write_mask(tree / "masks" / "val" / "two.png", size=(5, 7))
+    monkeypatch.setattr(story, "scored_model", None)
+    with pytest.raises(InputError, match=r"two\.png: the mask is 7 x 5, its photo 16 x 8; export"):
+        evaluate(EvaluateConfig(model=sky_run, source=tree, quiet=True))
 
 
 def test_data_that_does_not_fit_is_named(sky_run, tmp_path):

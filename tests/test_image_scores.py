@@ -132,7 +132,8 @@ def test_false_sky_in_photos_without_sky():
     scheme = SCHEMES["sky"]
     clean = score_image("clean", truth, np.zeros_like(pred), pred * 0.0, scheme)
     dirty = score_image("dirty", truth, pred, pred * 1.0, scheme)
-    evaluation = Evaluation([clean, dirty, *sky_images(3)], scheme, "test")
+    unlabeled = score_image("unlabeled", np.full_like(truth, 255), pred, pred * 1.0, scheme)
+    evaluation = Evaluation([clean, dirty, unlabeled, *sky_images(3)], scheme, "test")
     without = evaluation.as_dict()["sky"]["photos_without_sky"]
     assert without["images"] == 2
     assert without["false_sky_share"] == pytest.approx(45 / 600)

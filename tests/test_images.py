@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from skyseg_tf import images
-from skyseg_tf.errors import InputError
-from skyseg_tf.files import locks
+from skyseg_tf.errors import InputError, NoFolder
+from skyseg_tf.files import is_of_disk, locks
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.scoring.plots import plot_iou_scores, plot_predictions, prediction_pictures
 
@@ -207,6 +207,25 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path):
                 images.check_folder(Path(shared) / "closed" / "deep")
         finally:
             os.seteuid(os.getuid())
+
+
+def test_no_error_names_the_temporary_file(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(IsADirectoryError) as told, images.write_aside(tmp_path / "a") as aside:
+        aside.write_text("")
+    assert told.value.filename == str(tmp_path / "a")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="Linux's folder where none can be made")
+def test_a_folder_that_cannot_be_made_is_one_line_and_no_single_files_affair(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (Path("/proc/x"), tmp_path / "file" / "deep"):
+        with pytest.raises(
+            NoFolder, match=r"no such folder can be made .*; choose another"
+        ) as told:
+            images.write_image(folder / "a.png", np.zeros((2, 2), np.uint8))
+        assert str(told.value).startswith(f"{folder}: ")
+        assert is_of_disk(told.value)
 
 
 def test_a_prediction_shows_on_a_sky_of_the_classes_own_color():

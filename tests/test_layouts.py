@@ -14,6 +14,7 @@ from skyseg_tf.data import encodings, layouts
 from skyseg_tf.data.clips import clip_frames
 from skyseg_tf.data.encodings import guess_mask_encoding
 from skyseg_tf.data.scan import SOURCE_VARIABLE, detect_layout, find_pairs, scan_tree, source_root
+from skyseg_tf.data.sources import extract_cityscape_data_info
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import read_bytes
 
@@ -208,6 +209,15 @@ def test_exact_names_come_before_marked_ones(tmp_path):
         find_pairs(tmp_path)
 
 
+def test_a_name_in_a_split_and_outside_of_all(tmp_path):
+    names = [f"a{number}" for number in range(9)]
+    trees.flat(trees.flat(tmp_path, names), names, "val")
+    scan = scan_tree(tmp_path)
+    assert len(scan.pairs) == len({(pair.split, pair.name) for pair in scan.pairs}) < 18
+    with pytest.raises(InputError, match="have the same name; rename or remove"):
+        find_pairs(tmp_path)
+
+
 def test_a_folder_of_photos_alone_is_no_dataset(tmp_path):
     trees.write_photo(tmp_path / "a.jpg", 0)
     trees.write_photo(tmp_path / "b.png", 1)
@@ -228,6 +238,19 @@ def test_classes_json_is_found_from_a_relative_path(tmp_path, monkeypatch):
     assert encodings.classes_file("annotations/a.png", "flattened") is None
     (tmp_path / "classes.json").write_text("{}")
     assert encodings.classes_file("annotations/a.png", "flattened") == tmp_path / "classes.json"
+
+
+@pytest.mark.parametrize("photo", ["{}.jpg", "images/{}.jpg"])
+@pytest.mark.parametrize("folder", ["train", "masks", "images/val"])
+def test_classes_json_of_a_tree_in_a_folder_with_a_layouts_name(tmp_path, folder, photo):
+    root = tmp_path / folder
+    for seed, name in enumerate(("a", "b")):
+        trees.write_photo(root / photo.format(name), seed)
+        mask = photo.replace("images", "masks").format(name)
+        trees.write_mask((root / mask).with_suffix(".png"), (0, 1))
+    (root / "classes.json").write_text('{"0": "sky", "1": "not sky"}')
+    encodings_found = {info["encoding"] for info in extract_cityscape_data_info(root)}
+    assert encodings_found == {((0, "sky"), (1, "not sky"))}
 
 
 @pytest.mark.parametrize(
@@ -254,6 +277,24 @@ def test_bad_classes_json(tmp_path, text, message):
 def test_classes_json_of_windows_programs(tmp_path, charset):
     (tmp_path / "classes.json").write_text('{"0": "other", "6": "sky"}', encoding=charset)
     assert labels.read_classes(tmp_path / "classes.json") == ((0, "other"), (6, "sky"))
+
+
+def test_the_mask_of_another_kind_is_named(tmp_path):
+    root = trees.flat(tmp_path)
+    trees.write_mask(root / "masks" / "two.png", (0, 99, 255, 98))
+    with pytest.raises(
+        InputError, match=r"/two\.png and the other masks hold the values 0, 98, 99"
+    ):
+        guess_mask_encoding(find_pairs(root))
+
+
+def test_masks_that_are_black_alone(tmp_path):
+    trees.write_photo(tmp_path / "images/a.png", 0)
+    trees.write_mask(tmp_path / "masks/a.png", (0,), mode="RGB")
+    with pytest.raises(
+        InputError, match=r"a\.png and the other masks hold the values 0, which tell"
+    ):
+        guess_mask_encoding(find_pairs(tmp_path))
 
 
 def test_black_color_masks_are_color_masks(tmp_path):

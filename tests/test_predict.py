@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -342,6 +343,26 @@ def test_a_folder_that_is_a_file_is_refused_before_any_work(photos, tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(InputError, match="a file is in the way"):
         predict(PredictConfig((str(photos),), out=tmp_path / "out"))
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="Linux's folder where none can be made")
+def test_a_folder_that_cannot_be_made_ends_the_command(photos, model):
+    with pytest.raises(InputError, match="/proc/x: no such folder can be made"):
+        predict(PredictConfig((str(photos),), out=Path("/proc/x"), model=model))
+
+
+def test_a_photo_that_vanished_is_told_of_in_words(photos, model, tmp_path, capsys, monkeypatch):
+    real = photo_stages.read_photo
+
+    def vanish(path):
+        Path(path).unlink()
+        return real(path)
+
+    monkeypatch.setattr(photo_stages, "read_photo", vanish)
+    gone = photos / "a.jpg"
+    assert predict(PredictConfig((str(gone),), out=tmp_path / "out", model=model)) == 1
+    told = f"not done: No such file or directory ({gone}); check the path\n"
+    assert capsys.readouterr().err.endswith(told)
 
 
 # --- outputs beside the photos ---

@@ -38,6 +38,11 @@ def test_a_sky_changes_and_the_rest_stays(tmp_path):
     Image.new("RGB", (90, 90), (90, 90, 60)).save(tmp_path / "photo.png")
     with pytest.raises(InputError, match="no sky to replace"):
         replace(config)
+    (tmp_path / "album.jpg").mkdir()
+    with pytest.raises(InputError, match=r"album\.jpg: is a folder; give the name of a file"):
+        replace(dataclasses.replace(config, out=tmp_path / "album.jpg"))
+    with pytest.raises(InputError, match="a file is in the way"):
+        replace(dataclasses.replace(config, out=tmp_path / "new.png" / "deep.png"))
     with pytest.raises(InputError, match="strength"):
         replace(ReplaceConfig(tmp_path / "photo.png", sky=tmp_path / "sky.png", strength=2.0))
 

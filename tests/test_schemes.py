@@ -163,6 +163,14 @@ def test_common_words_stand_for_cityscapes_labels_unless_the_scheme_tells_them_a
         ),
         ({"classes": [{"name": "a", "color": [1, 2]}, {"name": "b"}]}, "class 'a': color"),
         ({"classes": [{"name": "a", "color": [1, 2, 256]}, {"name": "b"}]}, "class 'a': color"),
+        (
+            {"classes": [{"name": "a", "labels": "sky"}, {"name": "b"}]},
+            r"class 'a': labels are a list, such as \[\"sky\"\]",
+        ),
+        (
+            {"classes": [{"name": "a", "label": ["sky"]}, {"name": "b"}]},
+            "class 'a': no field 'label': .* did you mean labels",
+        ),
         ({"classes": ["a", "b"]}, "not a label scheme"),
         ({"classes": 3}, "not a label scheme"),
         ({"classes": [{"labels": ["sky"]}]}, "not a label scheme"),

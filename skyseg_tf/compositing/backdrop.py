@@ -127,7 +127,7 @@ def _plate(image: np.ndarray, sure: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     sky = resize_image((image * mask[..., None]).astype(np.float32), small)
     smooth = fill_smoothly(sky / np.maximum(part[..., None], 1e-6), part)
     plate = resize_image(smooth, sure.shape)
-    feather = max(sure.shape) / _FEATHER
+    feather = max(1, max(sure.shape) / _FEATHER)  # no distance is less, and none is infinite then
     # The photo's frame is an edge of the copy, but none of its sky.
     blend = np.minimum(cv2.distanceTransform(mask, cv2.DIST_L2, 5) / feather, 1)
     plate += blend[..., None] * (image - plate)

@@ -1,6 +1,5 @@
 """The console command: `skyseg <verb> ...` is `python -m skyseg_tf.<verb> ...`."""
 
-import errno
 import importlib
 import io
 import os
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from skyseg_tf import __version__
-from skyseg_tf.errors import InputError, Stuck, not_among, printable
+from skyseg_tf.errors import InputError, Stuck, not_among, plain_line
 from skyseg_tf.files.places import is_storage_error
 
 # Each verb is the module of that name; it is imported only when called for.
@@ -41,15 +40,6 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 VERBS: dict[str, str] = {verb: text for verbs in GROUPS.values() for verb, text in verbs.items()}
-_HINTS = {
-    errno.ENOENT: "check the path",
-    errno.EISDIR: "give a file",
-    errno.EEXIST: "a file is in the way, choose another place",
-    errno.ENOTDIR: "a part of that path is a file, choose another place",
-    errno.EACCES: "check its permissions or choose another place",
-    errno.EROFS: "choose another place",
-    errno.ENOSPC: "free some space and run the same command again",
-}
 _LAST_WAIT = 2.0  # seconds for the threads of a command that was told to end
 _OWN = ("--help", "--version", "--completion")
 
@@ -92,10 +82,10 @@ def one_line_errors(prog: str) -> Iterator[None]:
     except Exception as error:
         if is_storage_error(error):  # also of those that are OSErrors, and name no place
             _refuse(
-                prog, f"the storage refuses: {_one_line(error)}; check its keys and its endpoint"
+                prog, f"the storage refuses: {plain_line(error)}; check its keys and its endpoint"
             )
         if isinstance(error, InputError | OSError):
-            _refuse(prog, _one_line(error))
+            _refuse(prog, plain_line(error))
         if not _lacks_memory(error):
             raise
         _refuse(
@@ -165,7 +155,7 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
     try:
         return parse(config, sys.argv[1:] if argv is None else argv, prog, default)
     except InputError as error:
-        _refuse(prog, f"{_one_line(error)}; `{prog} --help` tells all")
+        _refuse(prog, f"{plain_line(error)}; `{prog} --help` tells all")
 
 
 def _refuse(prog: str, line: str) -> NoReturn:
@@ -178,14 +168,6 @@ def _lacks_memory(error: Exception) -> bool:
     names = (type(error).__name__, str(error))
     words = ("ResourceExhaustedError", "Insufficient memory", "std::bad_alloc")
     return isinstance(error, MemoryError) or any(word in name for word in words for name in names)
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        where = f" ({error.filename})" if error.filename else ""
-        hint = _HINTS.get(error.errno)
-        return printable(f"{error.strerror}{where}{f'; {hint}' if hint else ''}")
-    return printable(" ".join(str(error).split()))
 
 
 def config_of(verb: str) -> type:

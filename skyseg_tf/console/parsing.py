@@ -307,6 +307,8 @@ def _kind(argument: Argument) -> str:
     if known := argument.get_choices(force=True):
         return " or ".join(known)
     count, of_any_number = argument.token_count()
+    if not count:  # a switch, as --quiet=false
+        return "true or false"
     kind = re.sub(r"\W+", " ", str(argument.hint))
     word = next((w for w in ("int", "float", "bool", "Path") if w in kind.split()), "text").upper()
     return f"{word} ..." if of_any_number else " ".join([word] * count)

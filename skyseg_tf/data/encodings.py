@@ -3,6 +3,7 @@
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -97,28 +98,34 @@ def read_values(paths: list[str]) -> dict[str, set[int] | None]:
 
 
 def classes_file(mask: str, layout: str) -> Path | None:
-    """The classes.json at the root of the tree that a mask lies in, or None.
+    """The classes.json of the tree that a mask lies in, or None.
+
+    A path does not tell where its tree begins, which may itself lie in a folder `train` or `masks`:
+    of all folders from which the mask lies as a layout says, the nearest with such a file counts.
 
     Args:
       mask: path of the mask.
       layout: key of LAYOUTS.
 
     Raises:
-      InputError: the mask does not lie as the layout says, so that there is no such root.
+      InputError: the mask does not lie as the layout says, so that there is no such folder.
     """
-    facts = LAYOUTS[layout]
-    if not facts.is_general:
+    if not LAYOUTS[layout].is_general:
         return None
     where = mask if is_remote(mask) else Path(mask).absolute().as_posix()
-    below_root = re.search(rf"(?<=/){facts.mask}$", unicodedata.normalize("NFC", where))
-    if not below_root:
+    parts = unicodedata.normalize("NFC", where).split("/")
+    patterns = [facts.mask for facts in LAYOUTS.values() if facts.is_general]
+    roots = [
+        root
+        for depth, root in enumerate(place(where).parents, 1)
+        if any(re.fullmatch(pattern, "/".join(parts[-depth:])) for pattern in patterns)
+    ]
+    if not roots:
         raise InputError(
             f"{mask}: lies in no known layout, so nothing tells how it stores classes; name its "
-            f"encoding, or lay the dataset out as {facts.about}"
+            f"encoding, or lay the dataset out as {LAYOUTS[layout].about}"
         )
-    depth = below_root[0].count("/")
-    path = place(where).parents[depth] / "classes.json"
-    return path if path.is_file() else None
+    return next((path for root in roots if (path := root / "classes.json").is_file()), None)
 
 
 def _layout_of(mask: str) -> str:
@@ -260,8 +267,15 @@ def _agreed(
     if usual and not colored and _is_plausible(values, usual):
         return usual
     if guess is None:
+        masks_of = Counter(value for path in plain for value in seen[path])
+        # One mask of another kind may be all that is wrong.
+        strangest = min(
+            plain,
+            key=lambda path: min(masks_of[value] for value in seen[path]),
+            default=next(iter(seen)),
+        )
         raise InputError(
-            f"{next(iter(seen))} and the other masks hold the values {_some(values)}, which tell no "
+            f"{strangest} and the other masks hold the values {_some(values or {0})}, which tell no "
             f"encoding ({', '.join(ENCODINGS)}); {_advice(values)}"
         )
     return guess

@@ -25,7 +25,7 @@ from skyseg_tf.data.scan import detect_layout, find_pairs, source_root
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK, read_bytes
 from skyseg_tf.files.places import is_remote
-from skyseg_tf.images import write_aside
+from skyseg_tf.images import check_folder, make_folder, write_aside
 from skyseg_tf.labels import value_names
 
 
@@ -93,6 +93,7 @@ def flatten_dataset(
     plan = _plan(pairs, out, LAYOUTS[layout].names_by_city)
     classes = _classes_json(pairs, layout)
     _refuse_overlap(root, {out, *(target.parent for target in plan)})
+    check_folder(out)
     missing = {target: path for target, path in plan.items() if not _is_there(path, target)}
     new_classes = classes is not None and not _holds(out / "classes.json", classes, layout)
     done = Counter(present=len(plan) - len(missing))
@@ -113,7 +114,7 @@ def flatten_dataset(
 def _put_all(missing: dict[Path, str], copy: bool, progress: bool) -> Counter:
     """Puts files where they are missing, and counts how."""
     for folder in {target.parent for target in missing}:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     bar = tqdm(missing.items(), "flattening", unit=" files", disable=None if progress else True)
     return Counter(_put(path, target, copy) for target, path in bar)
 

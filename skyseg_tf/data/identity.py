@@ -15,7 +15,7 @@ from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.locks import lock
 from skyseg_tf.files.places import is_remote, refresh, remove_tree
-from skyseg_tf.images import remove_left, write_aside
+from skyseg_tf.images import check_folder, make_folder, remove_left, write_aside
 from skyseg_tf.labels import SCHEMES, get_scheme
 
 _ELSEWHERE = "choose another --out (of `skyseg train`: --data) or delete that folder"
@@ -116,7 +116,8 @@ def _alone(out: Path) -> Iterator[None]:
     if is_remote(out):
         yield
         return
-    (out / WORK).mkdir(parents=True, exist_ok=True)
+    check_folder(out)
+    make_folder(out / WORK)
     held = lock(out / WORK / "lock")
     if held is None:
         raise InputError(f"{out}: another build is writing there; wait for it")

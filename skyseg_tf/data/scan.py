@@ -143,16 +143,17 @@ def scan_tree(root: str | Path, layout: str | None = None) -> Scan:
     photos = find_files(root, facts.image_folders, facts.image, facts)
     masks = find_files(root, facts.mask_folders, facts.mask, facts)
     mask_of, alone, clashes = match_masks(photos, masks, facts)
+    found = [Pair(p.path, mask_of.get(p.path), p.split, p.city, p.name) for p in photos]
     pairs, by_name = [], {}
-    for photo in photos:
-        mask = mask_of.get(photo.path)
-        other = by_name.setdefault((photo.split, photo.name), photo.path)
-        if other != photo.path:
-            clashes.append((other, photo.path))
-            continue
-        pairs.append(Pair(photo.path, mask, photo.split, photo.city, photo.name))
-    has_splits = all(pair.split for pair in pairs)
-    pairs, dummies = _without_dummies(_with_splits(pairs))
+    # Of their final split: a photo outside of all split folders may be drawn to one of its name.
+    for pair in _with_splits(found):
+        other = by_name.setdefault((pair.split, pair.name), pair.image)
+        if other != pair.image:
+            clashes.append((other, pair.image))
+        else:
+            pairs.append(pair)
+    has_splits = all(pair.split for pair in found)
+    pairs, dummies = _without_dummies(pairs)
     pairs.sort(key=lambda pair: (pair.split, pair.name))
     return Scan(layout, pairs, alone, clashes, dummies, has_splits)
 

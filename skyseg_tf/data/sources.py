@@ -65,10 +65,20 @@ def extract_cityscape_data_info(
         root, split, scheme=scheme, layout=layout, encoding=encoding, frames=frames, seed=seed
     )
     for photo in photos:
-        height, width = image_size(photo["image_path"])
-        _check_size(photo["mask_path"], image_size(photo["mask_path"]), (height, width))
+        height, width = size_of_pair(photo["image_path"], photo["mask_path"])
         photo.update(height=height, width=width)
     return photos
+
+
+def size_of_pair(image: str, mask: str) -> tuple[int, int]:
+    """(height, width) of a photo and its mask, from the heads of their files.
+
+    Raises:
+      InputError: no pictures, or of different sizes.
+    """
+    size = image_size(image)
+    _check_size(mask, image_size(mask), size)
+    return size
 
 
 def labeled_photos(

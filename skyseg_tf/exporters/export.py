@@ -20,7 +20,7 @@ from skyseg_tf.exporters.photos import DRAWN_SIZE, Photos
 from skyseg_tf.exporters.settings import ExportConfig
 from skyseg_tf.files.locks import lock, lock_if_can_be
 from skyseg_tf.files.room import check_memory, check_picture_size, largest_size
-from skyseg_tf.images import check_folder
+from skyseg_tf.images import check_folder, make_folder
 from skyseg_tf.masking.model_facts import ModelFacts
 from skyseg_tf.masking.runtime import Runtime, load_runtime
 from skyseg_tf.models import MODELS, check_size
@@ -56,7 +56,7 @@ def export(config: ExportConfig) -> Agreement:
 
     # ----------------------------------------------------------------- write, aside
     ranges = photos("train", config.calibration_photos) if config.precision == "int8" else ()
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with _folder_aside(out) as folder:
         aside = folder / out.name
         form.write(ExportJob(runtime.network, facts, config.precision, aside, ranges))

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, NoFolder
 from skyseg_tf.files.places import is_remote, place
 
 ZIP_MARK = ".zip!"
@@ -104,7 +104,9 @@ def check_file(path: str | Path, limit: int = MAX_FILE_BYTES) -> None:
 
 def is_of_disk(error: Exception) -> bool:
     """Whether a disk takes or gives nothing more, which concerns all files; others are one's own."""
-    return isinstance(error, OSError) and error.errno in _DISK_ERRORS
+    return isinstance(error, NoFolder) or (
+        isinstance(error, OSError) and error.errno in _DISK_ERRORS
+    )
 
 
 def sha256_of(path: str | Path) -> str:

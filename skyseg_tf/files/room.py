@@ -14,6 +14,7 @@ from pathlib import Path
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import MAX_PIXELS
 
+_FULL = 1_000_000  # bytes of a disk, of which nothing worth having fits into less
 _MOST_SIDE = 32_000  # of a picture: OpenCV's warps count pixels in 16 bits
 _CGROUPS = (  # limit and use of this process' group, in version 2 and 1
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -99,7 +100,7 @@ def check_disk(place: str | Path, need: float, what: str, advise: Callable[[floa
     Args:
       place: file or folder of the result, there already or not.
       need: bytes that will be written there.
-      what: the work, with the settings that make it large.
+      what: the results, in the plural, with the settings that make them large.
       advise: share of `need` that is free, below 1 -> what would fit.
 
     Raises:
@@ -109,9 +110,9 @@ def check_disk(place: str | Path, need: float, what: str, advise: Callable[[floa
         one for one in (Path(place).absolute(), *Path(place).absolute().parents) if one.is_dir()
     )
     if need > (free := shutil.disk_usage(folder).free):
+        hint = "free some space or choose another place" if free < _FULL else advise(free / need)
         raise InputError(
-            f"{what} needs about {amount(need)} in {folder}, {amount(free)} are free; "
-            f"{advise(free / need)}"
+            f"{what} need about {amount(need)} in {folder}, {amount(free)} are free; {hint}"
         )
 
 

@@ -40,6 +40,7 @@ from skyseg_tf.images.resizing import (
 from skyseg_tf.images.writing import (
     check_folder,
     discard_asides,
+    make_folder,
     remove_left,
     software_of,
     write_aside,
@@ -60,6 +61,7 @@ __all__ = [
     "draw_overlay",
     "image_orientation",
     "image_size",
+    "make_folder",
     "outline",
     "outline_width",
     "overlay",

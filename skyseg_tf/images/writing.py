@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, NoFolder
 from skyseg_tf.files import is_of_disk
 from skyseg_tf.files.locks import lock_if_can_be
 from skyseg_tf.files.places import is_remote, place, uploaded
@@ -43,7 +43,7 @@ def write_aside(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
             yield aside
         return
     path = place(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     _remove_left_once(path.parent)
     # Short, since `path` itself may have as long a name as the disk allows.
     # By chance, since processes of several containers on one disk may have the same number.
@@ -55,7 +55,8 @@ def write_aside(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
             yield aside
             os.replace(aside, path)
     except OSError as error:
-        if is_of_disk(error) and not error.filename:  # a write does not say where
+        # A write to a full disk does not say where, and of the temporary file nobody has heard.
+        if str(error.filename) == str(aside) or (is_of_disk(error) and not error.filename):
             error.filename = str(path)
         raise
     finally:
@@ -114,6 +115,23 @@ def check_folder(folder: str | Path) -> None:
         there, may_write = folder.parent, False
     if not may_write:
         raise InputError(f"{folder}: no permission to write in {there}; choose another folder")
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, where they are not there already.
+
+    Raises:
+      NoFolder: a file is in the way, or the system lets none be made there.
+      OSError: a full or failing disk.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if is_of_disk(error):
+            raise
+        raise NoFolder(
+            f"{folder}: no such folder can be made ({error.strerror}); choose another"
+        ) from None
 
 
 def write_image(

@@ -13,6 +13,7 @@ from skyseg_tf.labels.encodings import Encoding
 from skyseg_tf.labels.schemes import SCHEMES, LabelScheme
 from skyseg_tf.labels.words import label_of, meant, normal
 
+_FIELDS = ("name", "labels", "color")  # of a class
 _TABLE = 'give a table such as {"0": "other", "1": "sky"}'
 
 
@@ -101,6 +102,8 @@ def parse_scheme(content: object, where: str | Path, name: str = "own") -> Label
             '["vegetation", "terrain"], "color": [107, 142, 35]}, ...]}'
         ) from None
     names = [row[0] for row in rows]
+    for called, row in zip(names, content["classes"], strict=True):
+        _refuse_strange_fields(row, f"{where}: class '{called}'")
     if not 2 <= len(rows) <= UNKNOWN:
         raise InputError(f"{where}: {len(rows)} classes; a scheme has 2 to {UNKNOWN}")
     if len({*names}) < len(names):
@@ -112,6 +115,14 @@ def parse_scheme(content: object, where: str | Path, name: str = "own") -> Label
         for i, (labels, (*_, color)) in enumerate(zip(members, rows, strict=True))
     )
     return LabelScheme(name, tuple(names), colors, members)
+
+
+def _refuse_strange_fields(row: dict, where: str) -> None:
+    """Of a misspelt "labels" the class would take in its own name alone, of a text its letters."""
+    if strange := row.keys() - {*_FIELDS}:
+        raise InputError(f"{where}: {not_among('field', min(strange), _FIELDS)}")
+    if isinstance(row.get("labels"), str):
+        raise InputError(f'{where}: labels are a list, such as ["{row["labels"]}"]; give one')
 
 
 def stored_scheme(

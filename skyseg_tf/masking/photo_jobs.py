@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from skyseg_tf.data.listing import LeftOut
-from skyseg_tf.errors import InputError, printable
+from skyseg_tf.errors import InputError, plain_line, printable
 from skyseg_tf.images import Photo
 from skyseg_tf.masking.formats import (
     FORMATS,
@@ -263,9 +263,9 @@ def _in_words(job: Job, share: float | None) -> str:
 
 
 def _failure(source: str, error: Exception) -> str:
-    said = str(error)
+    said = plain_line(error)
     if isinstance(error, MemoryError):
         said = "not enough memory for it; scale it down"
     elif not isinstance(error, (InputError, OSError)):
-        said = f"{type(error).__name__}: {' '.join(said.split())}"
-    return said if source in said else f"{source}: {said}"
+        said = f"{type(error).__name__}: {said}"
+    return said if printable(source) in said else f"{source}: {said}"

@@ -31,7 +31,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.json_types import typed
 from skyseg_tf.files.locks import lock
-from skyseg_tf.images import remove_left, write_aside
+from skyseg_tf.images import make_folder, remove_left, write_aside
 from skyseg_tf.labels import Encoding, LabelScheme, stored_scheme
 
 _PACKAGES = ("skyseg_tf", "tensorflow", "keras", "numpy", "jax", "opencv-python-headless", "pillow")
@@ -218,7 +218,7 @@ def training_in(run: Path) -> Iterator[None]:
     Raises:
       InputError: another training is at work in it.
     """
-    run.mkdir(parents=True, exist_ok=True)
+    make_folder(run)
     held = lock(run / ".training")
     if held is None:
         raise InputError(

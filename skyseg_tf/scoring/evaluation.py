@@ -192,8 +192,10 @@ class Evaluation:
     def _sky(self, sky: int) -> dict:
         pair = one_against_rest(self.total.matrix, sky)
         hit = float(pair[1, 1])
-        without = [image.matrix for image in self.images if not image.matrix[sky].any()]
-        shares = [m[:, sky].sum() / m.sum() for m in without if m.any()]
+        # Of a photo in which nothing is labeled nobody knows whether it shows sky.
+        known = [image.matrix for image in self.images if image.matrix.any()]
+        without = [m for m in known if not m[sky].any()]
+        shares = [m[:, sky].sum() / m.sum() for m in without]
         counted = sum(int(m.sum()) for m in without)
         false = sum(int(m[:, sky].sum()) for m in without)
         return {

@@ -26,6 +26,7 @@ from skyseg_tf.scoring.intervals import confidence_intervals
 from skyseg_tf.scoring.metrics import iou, mean_iou
 
 THUMBNAIL_WIDTH = 400
+_TALLEST = 4  # times as high as wide; what is higher is squeezed
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def keep_worst(
     if not count or np.isnan(place[0]) or (len(worst) == count and place >= worst[-1].place):
         return worst
     height, width = pred.shape
-    small = (max(1, round(height * THUMBNAIL_WIDTH / width)), THUMBNAIL_WIDTH)
+    tall = max(1, round(height * THUMBNAIL_WIDTH / width))
+    # Of a strip of a photo the sheet would be meters high, and gigabytes.
+    small = (min(tall, _TALLEST * THUMBNAIL_WIDTH), THUMBNAIL_WIDTH)
     row = WorstPhoto(
         place,
         f"{photo.name}: {caption}",

@@ -21,7 +21,9 @@ from skyseg_tf.data.layouts import Pair
 from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs, photos_of_records
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.scan import find_pairs, source_root
+from skyseg_tf.data.sources import size_of_pair
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.places import is_remote
 from skyseg_tf.files.room import check_memory, check_picture_size, largest_size
 from skyseg_tf.images import check_folder
 from skyseg_tf.labels import Encoding, check_encoding
@@ -160,7 +162,8 @@ def find_labeled(config: EvaluateConfig) -> list[Pair]:
     """The photos of --source: with masks, or for a submission all of them.
 
     Raises:
-      InputError: no such data, no masks to score by, or names that a submission cannot have.
+      InputError: no such data, no masks to score by, one of another size than its photo, or names
+        that a submission cannot have.
     """
     root = source_root(config.source)
     pairs = find_pairs(root, config.layout, [config.split])
@@ -173,6 +176,9 @@ def find_labeled(config: EvaluateConfig) -> list[Pair]:
             f"{root}: split '{config.split}' has no masks to score by; --submission DIR writes "
             "predictions without"
         )
+    if not is_remote(root):  # there a head costs a whole file
+        for pair in labeled:  # now, not after hours of work
+            size_of_pair(pair.image, pair.mask)
     return labeled
 
 

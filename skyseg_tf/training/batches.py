@@ -1,7 +1,10 @@
 """The streams of a training: batches of the train split by epoch, and those of the val split."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -9,9 +12,11 @@ import tensorflow as tf
 from skyseg_tf.data.augment.camera import make_augment
 from skyseg_tf.data.augment.mixing import make_mix
 from skyseg_tf.data.augment.settings import Classes
+from skyseg_tf.data.framing import Torn
 from skyseg_tf.data.pipeline import Share, make_dataset
 from skyseg_tf.data.records import Manifest, read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
+from skyseg_tf.data.scanning import record_files, scan_file
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.training.bad_records import Skipped
 from skyseg_tf.training.devices import evened
@@ -82,13 +87,34 @@ def make_batches(
     return Batches(train, evened(val, settings.devices))
 
 
-def class_pixels(settings: TrainConfig) -> np.ndarray:
-    """(C,) labeled pixels of each class in all train splits, less those that are left out."""
-    folders = (settings.records, *settings.extra_records)
-    splits = [read_manifest(folder, shards_are_there=False).splits["train"] for folder in folders]
-    counts = np.sum([split.class_pixels for split in splits], axis=0)
+def class_pixels(settings: TrainConfig, skipped: Skipped | None = None) -> np.ndarray:
+    """(C,) labeled pixels of each class in all train splits, less those that are left out.
+
+    Args:
+      settings: with the records, see TrainConfig.
+      skipped: as for `make_batches`; their pixels are not counted either.
+    """
+    folders = map(Path, (settings.records, *settings.extra_records))
+    counts = np.sum([_train_pixels(folder, skipped or {}) for folder in folders], axis=0)
     known = _known_classes(settings)
     return counts if known is None else np.where(np.isin(np.arange(len(counts)), known), counts, 0)
+
+
+def _train_pixels(folder: Path, skipped: Skipped) -> np.ndarray:
+    """(C,) labeled pixels of each class in one folder's train split."""
+    manifest = read_manifest(folder, shards_are_there=False)
+    files = record_files(folder, manifest, "train")
+    if not any(skipped.get(file.path) for file in files):
+        return np.array(manifest.splits["train"].class_pixels)
+    # The manifest has sums alone, and what a damaged mask added to them nobody can tell.
+    counts = np.zeros(256, np.int64)
+    for file in files:
+        left_out = skipped.get(file.path, ())
+        with suppress(FileNotFoundError, Torn):
+            for number, record in enumerate(islice(scan_file(file), file.count)):
+                if number not in left_out and record.counts is not None:
+                    counts += record.counts
+    return counts[: manifest.scheme.num_classes]
 
 
 def _known_classes(settings: TrainConfig) -> list[int] | None:

@@ -31,7 +31,7 @@ def start_network(
     _set_start_weights(job, network)
     loss = None
     if settings.class_weights:
-        loss = weighted_cross_entropy(class_weights(class_pixels(settings)))
+        loss = weighted_cross_entropy(class_weights(class_pixels(settings, job.skipped)))
     return compile_model(
         network,
         job.recipe,

@@ -24,6 +24,7 @@ import numpy as np
 
 from skyseg_tf.errors import InputError, in_one_line, not_among
 from skyseg_tf.files.locks import lock
+from skyseg_tf.images import make_folder
 from skyseg_tf.tuning.space import Parameter
 
 JOURNAL = "journal"
@@ -117,7 +118,7 @@ def import_optuna():
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """Inside, this process alone works on what the search's folder says about its trials."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with lock(folder / "lock", wait=True):
         yield
 
@@ -301,7 +302,7 @@ class Trials:
     def _lock(self, number: int):
         """The open lock file of a trial's folder, or None where a process is at work."""
         folder = trial_folder(self.folder, number)
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         return lock(folder / "lock")
 
     def _sampler(self, number: int):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from skyseg_tf.errors import InputError, Stuck, printable
+from skyseg_tf.errors import InputError, Stuck, plain_line, printable
 from skyseg_tf.files import is_of_disk
 from skyseg_tf.images import write_aside
 from skyseg_tf.masking.prediction import check_threshold
@@ -218,7 +218,7 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
         except (InputError, OSError) as error:
             if len(sources) == 1 or is_of_disk(error):
                 raise
-            name, told = printable(without_password(str(source))), printable(str(error))
+            name, told = printable(without_password(str(source))), plain_line(error)
             failures.append(told if name in told else f"{name}: {told}")
             continue
         if not config.quiet:

@@ -11,7 +11,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import write_image
+from skyseg_tf.images import make_folder, write_image
 from skyseg_tf.masking.formats import SOFTWARE
 from skyseg_tf.video.encoders import BEYOND_BLACK, BEYOND_WHITE, H264_MASK, Encoder, find_encoder
 from skyseg_tf.video.frames import (
@@ -270,7 +270,7 @@ class FrameFolder:
           InputError: frames of another run lie there.
         """
         self._folder, self._orientation, self._count = Path(folder), info.orientation, 0
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         if next(self._folder.glob("frame_*.png"), None):
             raise InputError(f"{folder}: holds frames already; empty it or name another folder")
         self._times = self._folder / "times.csv"

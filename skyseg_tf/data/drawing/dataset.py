@@ -19,7 +19,7 @@ from skyseg_tf.data.drawing.scenes import FPS, SMALLEST, check_conditions, draw_
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.room import check_picture_size
-from skyseg_tf.images import write_aside
+from skyseg_tf.images import check_folder, write_aside
 from skyseg_tf.labels import CITYSCAPES_LABELS, LABEL_ID
 
 SPLITS = (("train", 0.8), ("val", 0.2))
@@ -76,6 +76,7 @@ def write_scenes(
     out = Path(out)
     _check(out, count, size, seed, splits, sequence_frames, workers)
     check_conditions(conditions)
+    check_folder(out)
     check_list(count)
     counts = split_counts(count, splits)
     jobs = [
