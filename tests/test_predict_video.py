@@ -638,6 +638,7 @@ def test_the_command_knows_videos_by_their_names(tmp_path, monkeypatch, capsys):
         (("--camera", 0, "a.jpg"), "--camera takes no files"),
         ((tmp_path / "a.mp4", "--format", "coco-rle"), "videos have no format 'coco-rle'"),
         ((tmp_path / "a.mp4", "--no-refine"), "--no-refine is for photos: leave it out"),
+        ((tmp_path / "a.mp4", "--refine"), "--refine is for photos: leave it out"),
         ((tmp_path / "a.mp4", "--batch-size", 4), "--batch-size is for photos: leave it out"),
         (("--camera", 0, "--workers", 1), "--workers is for photos: leave it out"),
         ((tmp_path / "a.mp4", "--resume"), "--resume is for photos: leave it out"),

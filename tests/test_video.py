@@ -363,6 +363,19 @@ def test_frame_folder_writes_upright_pictures_with_times(tmp_path):
         FrameFolder(tmp_path / "png", reader.info)
 
 
+def test_frame_folder_leaves_a_times_csv_of_others(tmp_path):
+    info, times = VideoInfo(SIZE, Fraction(25), Fraction(1, 25)), tmp_path / "times.csv"
+    for others in ("lap,seconds\n1,61.2\n", "file,seconds\nlap_1.mp4,61.2\n", "\0\xff", ""):
+        times.write_text(others)
+        with pytest.raises(InputError, match="was not written here, and would be overwritten"):
+            FrameFolder(tmp_path, info)
+        assert times.read_text() == others
+    for own in ("file,seconds\n", "file,seconds\nframe_000000.png,0.000000\n"):
+        times.write_text(own)  # of a run whose frames were emptied out
+        FrameFolder(tmp_path, info)
+        assert times.read_text() == "file,seconds\n"
+
+
 def test_writer_takes_moments_without_a_frame(tmp_path):
     info = VideoInfo(SIZE, Fraction(25), Fraction(1, 25))
     writer = VideoWriter(tmp_path / "a.mp4", ".mp4", "photo", info)

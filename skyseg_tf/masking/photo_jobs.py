@@ -140,7 +140,7 @@ def mask_photos(
     done = {}
     alone = len(jobs) == 1 or config.workers == 1
     options = {
-        "refined": config.refine,
+        "refined": config.refined,
         "threshold": config.threshold,
         "threads": None if alone else 1,
     }
@@ -234,7 +234,7 @@ def load_model(config: PredictConfig, few: bool, threads: int | None = None) -> 
             f"{runtime.name} knows no sky ({', '.join(runtime.class_names)}): choose --format "
             f"{', '.join(name for name, kind in FORMATS.items() if not kind.needs_sky)}"
         )
-    check_threshold(runtime, config.threshold, by_sky=config.refine)
+    check_threshold(runtime, config.threshold, by_sky=config.refined)
     return runtime
 
 

@@ -25,6 +25,8 @@ from skyseg_tf.video.frames import (
 )
 from skyseg_tf.video.read import MAKER_TAG
 
+_TIMES_HEAD = "file,seconds\n"
+
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
@@ -267,14 +269,19 @@ class FrameFolder:
         """Makes the folder.
 
         Raises:
-          InputError: frames of another run lie there.
+          InputError: frames of another run lie there, or a times.csv of something else.
         """
         self._folder, self._orientation, self._count = Path(folder), info.orientation, 0
         self._folder.mkdir(parents=True, exist_ok=True)
         if next(self._folder.glob("frame_*.png"), None):
             raise InputError(f"{folder}: holds frames already; empty it or name another folder")
         self._times = self._folder / "times.csv"
-        self._times.write_text("file,seconds\n")
+        if self._times.exists() and not _is_of_frames(self._times):
+            raise InputError(
+                f"{self._times} was not written here, and would be overwritten: give another --out, "
+                "or move it away"
+            )
+        self._times.write_text(_TIMES_HEAD)
 
     def write(self, moment: Moment) -> None:
         """Writes the frame, if there is one; sound has no place here."""
@@ -294,3 +301,10 @@ class FrameFolder:
         """Nothing is left to do: each file is whole."""
 
     abandon = close
+
+
+def _is_of_frames(times: Path) -> bool:
+    """Whether a times.csv is a FrameFolder's, whose frames are gone."""
+    with open(times, errors="replace") as file:
+        head, first = file.readline(99), file.readline(99)
+    return head == _TIMES_HEAD and (not first or first.startswith("frame_000000.png,"))
