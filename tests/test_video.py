@@ -158,6 +158,26 @@ def test_sound_that_the_container_cannot_hold_is_encoded_anew(tmp_path):
     assert len(packets) == pytest.approx(50, abs=3)  # a second, in packets of 20 ms
 
 
+@pytest.mark.parametrize(
+    ("source", "sound", "hertz", "target", "encoded"),
+    [
+        ("a.mkv", "flac", 48_000, "b.mov", "aac"),  # refused only with the header
+        ("a.avi", "pcm_alaw", 8_000, "b.mp4", "aac"),  # a channel without a place
+        ("a.avi", "pcm_alaw", 8_000, "b.mkv", "ac3"),  # and a rate that the encoder has not
+    ],
+)
+def test_sound_of_dashcams_and_archives_is_encoded_anew(
+    tmp_path, source, sound, hertz, target, encoded
+):
+    source = write_clip(tmp_path / source, 30, sound=sound, hertz=hertz)
+    assert copy_video(source, tmp_path / target) == 0
+    assert sound_of(tmp_path / target)[0] == encoded
+    with av.open(str(tmp_path / target)) as container:
+        (track,) = container.streams.audio
+        seconds = sum(f.samples for f in container.decode(track)) / track.sample_rate
+    assert seconds == pytest.approx(1.0, abs=0.05)
+
+
 def test_uneven_time_stamps_stay(tmp_path):
     ticks = [0, 40, 80, 200, 210, 500, 533]
     source = write_clip(tmp_path / "a.mp4", len(ticks), ticks=ticks)

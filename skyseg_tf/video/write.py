@@ -1,5 +1,6 @@
 """Frames into video files, to standard output, or into PNG files."""
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -232,21 +233,33 @@ def _exact_luma(encoder: Encoder) -> np.ndarray | None:
     return np.linspace(*limits, 256).round().astype(np.uint8)
 
 
+def _takes(container: str, template) -> bool:
+    """Whether a container holds a track's codec: some say no only when their header is written."""
+    try:
+        with av.open(io.BytesIO(), "w", format=container) as trial:
+            trial.add_stream_from_template(template)
+            trial.start_encoding()
+    except (ValueError, av.FFmpegError):
+        return False
+    return True
+
+
 class _AudioTrack:
     """One track of sound, copied if the container takes its codec, else encoded."""
 
     def __init__(self, container, template):
-        self._encodes = False
-        try:
+        self._encodes = not _takes(container.format.name, template)
+        if not self._encodes:
             self._stream = container.add_stream_from_template(template)
-        except ValueError:
-            self._encodes = True
-            name = {"opus": "libopus", "vorbis": "libopus"}.get(
-                container.default_audio_codec, container.default_audio_codec
-            )
-            rate = 48_000 if name == "libopus" else template.codec_context.sample_rate
-            self._stream = container.add_stream(name, rate=rate)
-            self._stream.codec_context.layout = template.codec_context.layout
+            return
+        name = {"opus": "libopus", "vorbis": "libopus"}.get(
+            container.default_audio_codec, container.default_audio_codec
+        )
+        source = template.codec_context
+        can_rate = name != "libopus" and source.sample_rate in av.Codec(name, "w").audio_rates
+        self._stream = container.add_stream(name, rate=source.sample_rate if can_rate else 48_000)
+        # The plain layout of so many channels: of others encoders know only some.
+        self._stream.codec_context.layout = f"{source.layout.nb_channels}c"
 
     def convert(self, packet: av.Packet) -> list[av.Packet]:
         if not self._encodes:
