@@ -648,6 +648,8 @@ def test_the_command_knows_videos_by_their_names(tmp_path, monkeypatch, capsys):
         ((tmp_path / "a.mp4", "--opacity", 2), "--opacity 2.0: give 0 to 1"),
         ((tmp_path / "a.mp4", "--max-frames", 0), "--max-frames 0: give at least 1"),
         ((tmp_path / "a.mp4", "--out", tmp_path / "a.gif"), "give a folder or a video file"),
+        ((tmp_path / "a.mp4", "--out", "m.mov", "--container", "mkv"), "--container mkv means ano"),
+        ((tmp_path / "a.mp4", "--out", "m.mp4", "--container", "png"), "--container png means ano"),
     ):
         assert main(*wrong) == 2
         assert message in capsys.readouterr().err
