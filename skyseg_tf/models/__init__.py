@@ -148,9 +148,12 @@ def _refuse_differences(name: str, differences: dict[str, list[str]]) -> None:
         if names
     ]
     if told:
-        raise InputError(
-            f"{name}: the weights do not fit: {'; '.join(told)}; give a checkpoint of this network"
-        )
+        remedy = "give a checkpoint of this network"
+        if not (differences["missing"] or differences["unexpected"]):
+            remedy = (
+                "it is this network with other classes (--num-classes) or options: give its own"
+            )
+        raise InputError(f"{name}: the weights do not fit: {'; '.join(told)}; {remedy}")
 
 
 def _converted(convert: Callable, arrays: list) -> np.ndarray | None:
