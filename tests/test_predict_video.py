@@ -634,6 +634,10 @@ def test_the_command_knows_videos_by_their_names(tmp_path, monkeypatch, capsys):
     for wrong, message in (
         ((tmp_path / "a.mp4", "b.jpg"), "give them to commands of their own"),
         ((tmp_path / "missing.mp4",), "no such file"),
+        (
+            ("s3://drives/a.mp4",),
+            "s3://drives/a.mp4: videos are read here or from streams; copy it",
+        ),
         (("--camera", 99), "camera 99: not there"),
         (("--camera", 0, "a.jpg"), "--camera takes no files"),
         ((tmp_path / "a.mp4", "--format", "coco-rle"), "videos have no format 'coco-rle'"),
