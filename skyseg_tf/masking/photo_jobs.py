@@ -203,7 +203,8 @@ class _Work:
         if self.were_there:
             print(f"{self.were_there} were there already", file=stream)
         if done <= LISTED:
-            print("\n".join(map(printable, sorted(self.lines))), file=stream)
+            for line in sorted(self.lines):
+                print(printable(line), file=stream)
         else:
             print(f"{done} photos in {seconds:.1f} s ({done / seconds:.1f}/s)", file=stream)
             if self.without:
