@@ -147,13 +147,15 @@ def _refuse_differences(name: str, differences: dict[str, list[str]]) -> None:
         for what, names in differences.items()
         if names
     ]
+    if told and not (differences["missing"] or differences["unexpected"]):
+        raise InputError(
+            f"{name}: the weights do not fit: {'; '.join(told)}; it is this network with other "
+            "classes (--num-classes) or options: give its own"
+        )
     if told:
-        remedy = "give a checkpoint of this network"
-        if not (differences["missing"] or differences["unexpected"]):
-            remedy = (
-                "it is this network with other classes (--num-classes) or options: give its own"
-            )
-        raise InputError(f"{name}: the weights do not fit: {'; '.join(told)}; {remedy}")
+        raise InputError(
+            f"{name}: the weights do not fit: {'; '.join(told)}; give a checkpoint of this network"
+        )
 
 
 def _converted(convert: Callable, arrays: list) -> np.ndarray | None:
