@@ -169,7 +169,7 @@ def write_colors(path, codec, layout, space, color_range):
     ],
 )
 def test_colors_are_the_same_in_every_matrix_and_range(tmp_path, codec, layout, space, color_range):
-    """What the network sees, and what an overlay shows where there is no sky."""
+    """What the network sees, and what overlays and cut-outs show where there is no sky."""
     source = write_colors(tmp_path / "a.mkv", codec, layout, space, color_range)
     seen = []
 
@@ -177,8 +177,8 @@ def test_colors_are_the_same_in_every_matrix_and_range(tmp_path, codec, layout, 
         seen.append(images[0])
         return np.zeros((*images.shape[:3], 1), np.float32)
 
-    for name in ("o.mp4", "o.webm"):
-        run(source, tmp_path / name, make_runtime(infer), quality=0)
+    for name, kind in (("o.mp4", "overlay"), ("o.webm", "overlay"), ("o.mov", "rgba-nosky")):
+        run(source, tmp_path / name, make_runtime(infer), quality=0, format=kind)
         frames, _, first = read_clip(tmp_path / name)
         assert np.abs(frames[0][20:40, 8::16].astype(int) - FLAT).max() <= 4
         assert first.colorspace == (space or 1)

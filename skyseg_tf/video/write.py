@@ -104,7 +104,7 @@ class VideoWriter:
         context = self._stream.codec_context
         context.thread_count, context.time_base = threads, info.time_base
         space, color_range, context.color_primaries, context.color_trc = info.color
-        if encoder is H264_MASK:
+        if encoder is H264_MASK or encoder.codec == "prores_ks":  # which cannot tell its range
             color_range = RANGE_VIDEO
         elif full_range:
             color_range = RANGE_FULL
