@@ -90,7 +90,10 @@ def find_videos(config: PredictConfig) -> list[str | int]:
         is_there = is_stream(text) or Path(text).exists()
         found = [text] if is_there else sorted(glob.glob(text, recursive=True))
         if not found:
-            raise InputError(f"{text}: no such file; check the path")
+            what = "videos are read here or from streams; copy it to this machine"
+            raise InputError(
+                f"{text}: {what if is_remote(text) else 'no such file; check the path'}"
+            )
         videos += found
     return videos
 

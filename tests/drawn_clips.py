@@ -72,6 +72,7 @@ def write_clip(
     rate=Fraction(30000, 1001),
     turned: int = 0,
     sound: str | None = None,
+    hertz: int = 48_000,
     size: tuple[int, int] = SIZE,
     ticks: list[int] | None = None,
     codec: str = "libx264",
@@ -100,7 +101,7 @@ def write_clip(
         if aspect:
             stream.codec_context.sample_aspect_ratio = aspect
         if sound:
-            voice = container.add_stream(sound, rate=48_000)
+            voice = container.add_stream(sound, rate=hertz)
             voice.codec_context.layout = "mono"
         for index in range(count):
             picture = np.rot90(draw(index, size)[0], -turned // 90)
@@ -111,9 +112,9 @@ def write_clip(
             container.mux(stream.encode(frame.reformat(format="yuv420p")))
         container.mux(stream.encode())
         if sound:
-            wave = np.sin(np.arange(round(48_000 * count / rate)) / 20)[None].astype(np.float32)
+            wave = np.sin(np.arange(round(hertz * count / rate)) / 20)[None].astype(np.float32)
             chunk = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
-            chunk.sample_rate, chunk.pts = 48_000, 0
+            chunk.sample_rate, chunk.pts = hertz, 0
             container.mux(voice.encode(chunk))
             container.mux(voice.encode())
     return path

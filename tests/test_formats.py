@@ -257,6 +257,7 @@ def test_arrays_and_figures_are_upright(orientation, tmp_path):
 def test_what_is_not_turned_says_so():
     for kind, form in FORMATS.items():
         assert ("not turned by EXIF" in form.about) == (kind in STORED), kind
+        assert "`" not in form.about, kind  # it is shown to people
 
 
 @pytest.mark.parametrize("kind", ["rgba-sky", "rgba-nosky", "overlay"])

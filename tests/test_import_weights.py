@@ -87,6 +87,18 @@ def test_what_does_not_fit_is_listed_and_nothing_is_written(state, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
+def test_a_checkpoint_of_other_classes_is_told_from_one_of_another_network(state, tmp_path):
+    np.savez(tmp_path / "a.npz", **state)
+    config = ImportWeightsConfig(tmp_path / "a.npz", model="skynet", out=tmp_path / "m.keras")
+    wanted = (
+        r"2 of another shape \(outputConv\.weight 1x64x1x1, .*\); it is this network with other"
+    )
+    with pytest.raises(InputError, match=wanted):
+        import_weights(replace(config, num_classes=19))
+    with pytest.raises(InputError, match="give a checkpoint of this network"):
+        import_weights(replace(config, model="u2netp"))
+
+
 def test_options_reach_the_network(state, tmp_path, monkeypatch, capsys):
     def optional(num_classes, size, *, wide: bool = False):
         assert wide

@@ -169,7 +169,7 @@ def write_colors(path, codec, layout, space, color_range):
     ],
 )
 def test_colors_are_the_same_in_every_matrix_and_range(tmp_path, codec, layout, space, color_range):
-    """What the network sees, and what an overlay shows where there is no sky."""
+    """What the network sees, and what overlays and cut-outs show where there is no sky."""
     source = write_colors(tmp_path / "a.mkv", codec, layout, space, color_range)
     seen = []
 
@@ -177,8 +177,8 @@ def test_colors_are_the_same_in_every_matrix_and_range(tmp_path, codec, layout, 
         seen.append(images[0])
         return np.zeros((*images.shape[:3], 1), np.float32)
 
-    for name in ("o.mp4", "o.webm"):
-        run(source, tmp_path / name, make_runtime(infer), quality=0)
+    for name, kind in (("o.mp4", "overlay"), ("o.webm", "overlay"), ("o.mov", "rgba-nosky")):
+        run(source, tmp_path / name, make_runtime(infer), quality=0, format=kind)
         frames, _, first = read_clip(tmp_path / name)
         assert np.abs(frames[0][20:40, 8::16].astype(int) - FLAT).max() <= 4
         assert first.colorspace == (space or 1)
@@ -634,10 +634,15 @@ def test_the_command_knows_videos_by_their_names(tmp_path, monkeypatch, capsys):
     for wrong, message in (
         ((tmp_path / "a.mp4", "b.jpg"), "give them to commands of their own"),
         ((tmp_path / "missing.mp4",), "no such file"),
+        (
+            ("s3://drives/a.mp4",),
+            "s3://drives/a.mp4: videos are read here or from streams; copy it",
+        ),
         (("--camera", 99), "camera 99: not there"),
         (("--camera", 0, "a.jpg"), "--camera takes no files"),
         ((tmp_path / "a.mp4", "--format", "coco-rle"), "videos have no format 'coco-rle'"),
         ((tmp_path / "a.mp4", "--no-refine"), "--no-refine is for photos: leave it out"),
+        ((tmp_path / "a.mp4", "--refine"), "--refine is for photos: leave it out"),
         ((tmp_path / "a.mp4", "--batch-size", 4), "--batch-size is for photos: leave it out"),
         (("--camera", 0, "--workers", 1), "--workers is for photos: leave it out"),
         ((tmp_path / "a.mp4", "--resume"), "--resume is for photos: leave it out"),
@@ -647,6 +652,8 @@ def test_the_command_knows_videos_by_their_names(tmp_path, monkeypatch, capsys):
         ((tmp_path / "a.mp4", "--opacity", 2), "--opacity 2.0: give 0 to 1"),
         ((tmp_path / "a.mp4", "--max-frames", 0), "--max-frames 0: give at least 1"),
         ((tmp_path / "a.mp4", "--out", tmp_path / "a.gif"), "give a folder or a video file"),
+        ((tmp_path / "a.mp4", "--out", "m.mov", "--container", "mkv"), "--container mkv means ano"),
+        ((tmp_path / "a.mp4", "--out", "m.mp4", "--container", "png"), "--container png means ano"),
     ):
         assert main(*wrong) == 2
         assert message in capsys.readouterr().err

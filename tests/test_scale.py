@@ -327,6 +327,8 @@ def test_resume_leaves_out_what_is_there_and_whole(photos, tmp_path, capsys):
     assert masks(tmp_path / "masks") == before
     now = {name: (tmp_path / "masks" / name).stat().st_mtime_ns for name in before}
     assert {name for name in now if now[name] != times[name]} == {"0/2.png", "1/3.png"}
+    assert predict(settings) == 1
+    assert capsys.readouterr().out == "6 were there already\n"
     with pytest.raises(InputError, match="--resume is for a file for each photo"):
         predict(replace(settings, format="csv", out=None))
 

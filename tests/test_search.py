@@ -544,6 +544,15 @@ def test_what_cannot_be_searched_is_refused(records, tmp_path):
         search(config_of(records, tmp_path, epochs=4), fake_train)
 
 
+def test_a_refused_plan_leaves_the_folder_to_the_next_one(records, tmp_path):
+    from skyseg_tf.training.search import search
+
+    space = ("learning_rate=uniform:1e-4:1e-3",)
+    with pytest.raises(InputError, match="grid needs listed values"):
+        search(config_of(records, tmp_path, space=space, sampler="grid"), fake_train)
+    search(config_of(records, tmp_path, space=space, sampler="random", trials=1), fake_train)
+
+
 def test_the_password_of_a_database_is_not_kept(records, tmp_path):
     from skyseg_tf.training.search import search
 

@@ -158,6 +158,26 @@ def test_sound_that_the_container_cannot_hold_is_encoded_anew(tmp_path):
     assert len(packets) == pytest.approx(50, abs=3)  # a second, in packets of 20 ms
 
 
+@pytest.mark.parametrize(
+    ("source", "sound", "hertz", "target", "encoded"),
+    [
+        ("a.mkv", "flac", 48_000, "b.mov", "aac"),  # refused only with the header
+        ("a.avi", "pcm_alaw", 8_000, "b.mp4", "aac"),  # a channel without a place
+        ("a.avi", "pcm_alaw", 8_000, "b.mkv", "ac3"),  # and a rate that the encoder has not
+    ],
+)
+def test_sound_of_dashcams_and_archives_is_encoded_anew(
+    tmp_path, source, sound, hertz, target, encoded
+):
+    source = write_clip(tmp_path / source, 30, sound=sound, hertz=hertz)
+    assert copy_video(source, tmp_path / target) == 0
+    assert sound_of(tmp_path / target)[0] == encoded
+    with av.open(str(tmp_path / target)) as container:
+        (track,) = container.streams.audio
+        seconds = sum(f.samples for f in container.decode(track)) / track.sample_rate
+    assert seconds == pytest.approx(1.0, abs=0.05)
+
+
 def test_uneven_time_stamps_stay(tmp_path):
     ticks = [0, 40, 80, 200, 210, 500, 533]
     source = write_clip(tmp_path / "a.mp4", len(ticks), ticks=ticks)
@@ -361,6 +381,19 @@ def test_frame_folder_writes_upright_pictures_with_times(tmp_path):
     assert float(rows[2]["seconds"]) == pytest.approx(2 * 1001 / 30000, abs=1e-5)
     with pytest.raises(InputError, match="holds frames already"):
         FrameFolder(tmp_path / "png", reader.info)
+
+
+def test_frame_folder_leaves_a_times_csv_of_others(tmp_path):
+    info, times = VideoInfo(SIZE, Fraction(25), Fraction(1, 25)), tmp_path / "times.csv"
+    for others in ("lap,seconds\n1,61.2\n", "file,seconds\nlap_1.mp4,61.2\n", "\0\xff", ""):
+        times.write_text(others)
+        with pytest.raises(InputError, match="was not written here, and would be overwritten"):
+            FrameFolder(tmp_path, info)
+        assert times.read_text() == others
+    for own in ("file,seconds\n", "file,seconds\nframe_000000.png,0.000000\n"):
+        times.write_text(own)  # of a run whose frames were emptied out
+        FrameFolder(tmp_path, info)
+        assert times.read_text() == "file,seconds\n"
 
 
 def test_writer_takes_moments_without_a_frame(tmp_path):

@@ -121,8 +121,15 @@ def _plain_resize(graph) -> None:
 
     TensorFlow's nearest neighbour, floor((i + 0.5) x scale), is half_pixel, (i + 0.5) x scale - 0.5,
     with halves rounded up. Inputs that do not count are left out instead of empty: the conversion
-    to float16 would give them a cast.
+    to float16 would give them a cast. A scale such as 13 / 7 is rounded up: its product with 7 must
+    not fall below 13, of which ONNX takes the whole part.
     """
+    from onnx import numpy_helper
+
+    for tensor in _scales(graph):
+        values = numpy_helper.to_array(tensor)
+        up = np.where(values % 1, np.nextafter(values, np.float32(np.inf)), values)
+        tensor.CopyFrom(numpy_helper.from_array(up, tensor.name))
     new = {"coordinate_transformation_mode": b"half_pixel", "nearest_mode": b"round_prefer_ceil"}
     empty = {tensor.name for tensor in graph.initializer if 0 in tensor.dims}
     for node in graph.node:
@@ -135,6 +142,12 @@ def _plain_resize(graph) -> None:
         for i, name in enumerate(node.input):
             node.input[i] = "" if name in empty else name
     _remove_unread(graph, empty)
+
+
+def _scales(graph) -> list:
+    """The constants by which pictures are resized."""
+    names = {node.input[2] for node in graph.node if node.op_type == "Resize"}
+    return [tensor for tensor in graph.initializer if tensor.name in names - {""}]
 
 
 def scale_channels_first(graph) -> None:

@@ -103,7 +103,10 @@ def write_npy(prediction: Prediction, file: BinaryIO) -> None:
 
 
 def write_facts(prediction: Prediction, file: BinaryIO) -> None:
-    """Share of sky and of each class, horizon and confidence: see `sky_facts`."""
+    """Share of sky and of each class, horizon and confidence.
+
+    See `sky_facts`.
+    """
     file.write(encode_text(json.dumps(sky_facts(prediction), indent=2) + "\n"))
 
 

@@ -140,7 +140,7 @@ def mask_photos(
     done = {}
     alone = len(jobs) == 1 or config.workers == 1
     options = {
-        "refined": config.refine,
+        "refined": config.refined,
         "threshold": config.threshold,
         "threads": None if alone else 1,
     }
@@ -203,7 +203,8 @@ class _Work:
         if self.were_there:
             print(f"{self.were_there} were there already", file=stream)
         if done <= LISTED:
-            print("\n".join(map(printable, sorted(self.lines))), file=stream)
+            for line in sorted(self.lines):
+                print(printable(line), file=stream)
         else:
             print(f"{done} photos in {seconds:.1f} s ({done / seconds:.1f}/s)", file=stream)
             if self.without:
@@ -234,7 +235,7 @@ def load_model(config: PredictConfig, few: bool, threads: int | None = None) -> 
             f"{runtime.name} knows no sky ({', '.join(runtime.class_names)}): choose --format "
             f"{', '.join(name for name, kind in FORMATS.items() if not kind.needs_sky)}"
         )
-    check_threshold(runtime, config.threshold, by_sky=config.refine)
+    check_threshold(runtime, config.threshold, by_sky=config.refined)
     return runtime
 
 

@@ -93,7 +93,7 @@ class PredictConfig:
     threshold: Annotated[float | None, NETWORK, default_is("the model's own")] = None
     """Probability, 0 to 1, from which a pixel counts as sky. Of several classes it decides where
     edges are refined and in videos of masks; elsewhere the most probable class wins."""
-    refine: Annotated[bool, NETWORK] = True
+    refine: Annotated[bool | None, NETWORK, default_is("yes, of photos")] = None
     """Fit the edges of the mask to the full-size photo, down to branches and wires; not for videos."""
     batch_size: Annotated[int, NETWORK] = 1
     """Photos per step of the network; more than 1 is faster only on a GPU."""
@@ -113,3 +113,8 @@ class PredictConfig:
     video: Annotated[VideoSettings, Parameter(name="*", group=VIDEO)] = field(
         default_factory=VideoSettings
     )
+
+    @property
+    def refined(self) -> bool:
+        """Whether edges are fitted to the photos: None tells a --refine for a video from no word."""
+        return self.refine is not False

@@ -147,6 +147,11 @@ def _refuse_differences(name: str, differences: dict[str, list[str]]) -> None:
         for what, names in differences.items()
         if names
     ]
+    if told and not (differences["missing"] or differences["unexpected"]):
+        raise InputError(
+            f"{name}: the weights do not fit: {'; '.join(told)}; it is this network with other "
+            "classes (--num-classes) or options: give its own"
+        )
     if told:
         raise InputError(
             f"{name}: the weights do not fit: {'; '.join(told)}; give a checkpoint of this network"

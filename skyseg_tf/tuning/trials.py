@@ -63,11 +63,16 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self):
-        """Refuses a sampler or pruner that there is not."""
+        """Refuses a sampler or pruner that there is not, and a grid over a range."""
         if self.sampler not in SAMPLERS:
             raise InputError(not_among("sampler", self.sampler, SAMPLERS))
         if self.pruner not in PRUNERS:
             raise InputError(not_among("pruner", self.pruner, PRUNERS))
+        ranges = [parameter.name for parameter in self.space if not parameter.values]
+        if self.sampler == "grid" and ranges:
+            raise InputError(
+                f"--sampler grid needs listed values, {ranges[0]} is a range: use random or tpe"
+            )
 
 
 @dataclass(frozen=True)
@@ -162,14 +167,8 @@ class Trials:
             in the folder.
 
         Raises:
-          InputError: no such sampler or pruner, a grid over a range, a database that does not
-            answer, or Optuna is not installed.
+          InputError: a database that does not answer, or Optuna is not installed.
         """
-        ranges = [parameter.name for parameter in plan.space if not parameter.values]
-        if plan.sampler == "grid" and ranges:
-            raise InputError(
-                f"--sampler grid needs listed values, {ranges[0]} is a range: use random or tpe"
-            )
         self.folder, self.plan, self.optuna = Path(folder), plan, import_optuna()
         self.storage = storage
         with self._exclusive():

@@ -67,17 +67,22 @@ def find_target(
       others: more videos of the same command, which are not to be overwritten either.
 
     Raises:
-      InputError: a suffix that is no video, a folder that cannot be written into, one of the videos
-        itself, or a file beside them that was not written here.
+      InputError: a suffix that is no video or another container's, a folder that cannot be written
+        into, one of the videos itself, or a file beside them that was not written here.
     """
     stem = f"camera{source}" if isinstance(source, int) else video_name(str(source))
     if config.out == "-":
         return "-", "mjpeg" if config.container == "auto" else config.container
     if config.container in ("mjpeg", "raw"):
         raise InputError(f"{config.container} goes to standard output: give --out -")
-    out = Path(config.out)
-    if out.suffix.lower() in _FILES and not out.is_dir() and config.container != "png":
-        target, suffix = out, out.suffix.lower()
+    out, suffix = Path(config.out), Path(config.out).suffix.lower()
+    if suffix in _FILES and not out.is_dir():
+        if config.container == "png" or config.container not in ("auto", suffix[1:]):
+            raise InputError(
+                f"--out {out} names a file, and --container {config.container} means another: give "
+                "a folder, or leave --container out"
+            )
+        target = out
     elif config.container == "png":
         folder = out if isinstance(source, int) or out.name == stem else out / stem
         check_folder(folder)

@@ -1,5 +1,6 @@
 """Frames into video files, to standard output, or into PNG files."""
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,8 @@ from skyseg_tf.video.frames import (
     to_bt709,
 )
 from skyseg_tf.video.read import MAKER_TAG
+
+_TIMES_HEAD = "file,seconds\n"
 
 
 @contextmanager
@@ -101,7 +104,7 @@ class VideoWriter:
         context = self._stream.codec_context
         context.thread_count, context.time_base = threads, info.time_base
         space, color_range, context.color_primaries, context.color_trc = info.color
-        if encoder is H264_MASK:
+        if encoder is H264_MASK or encoder.codec == "prores_ks":  # which cannot tell its range
             color_range = RANGE_VIDEO
         elif full_range:
             color_range = RANGE_FULL
@@ -230,21 +233,33 @@ def _exact_luma(encoder: Encoder) -> np.ndarray | None:
     return np.linspace(*limits, 256).round().astype(np.uint8)
 
 
+def _takes(container: str, template) -> bool:
+    """Whether a container holds a track's codec: some say no only when their header is written."""
+    try:
+        with av.open(io.BytesIO(), "w", format=container) as trial:
+            trial.add_stream_from_template(template)
+            trial.start_encoding()
+    except (ValueError, av.FFmpegError):
+        return False
+    return True
+
+
 class _AudioTrack:
     """One track of sound, copied if the container takes its codec, else encoded."""
 
     def __init__(self, container, template):
-        self._encodes = False
-        try:
+        self._encodes = not _takes(container.format.name, template)
+        if not self._encodes:
             self._stream = container.add_stream_from_template(template)
-        except ValueError:
-            self._encodes = True
-            name = {"opus": "libopus", "vorbis": "libopus"}.get(
-                container.default_audio_codec, container.default_audio_codec
-            )
-            rate = 48_000 if name == "libopus" else template.codec_context.sample_rate
-            self._stream = container.add_stream(name, rate=rate)
-            self._stream.codec_context.layout = template.codec_context.layout
+            return
+        name = {"opus": "libopus", "vorbis": "libopus"}.get(
+            container.default_audio_codec, container.default_audio_codec
+        )
+        source = template.codec_context
+        can_rate = name != "libopus" and source.sample_rate in av.Codec(name, "w").audio_rates
+        self._stream = container.add_stream(name, rate=source.sample_rate if can_rate else 48_000)
+        # The plain layout of so many channels: of others encoders know only some.
+        self._stream.codec_context.layout = f"{source.layout.nb_channels}c"
 
     def convert(self, packet: av.Packet) -> list[av.Packet]:
         if not self._encodes:
@@ -267,14 +282,19 @@ class FrameFolder:
         """Makes the folder.
 
         Raises:
-          InputError: frames of another run lie there.
+          InputError: frames of another run lie there, or a times.csv of something else.
         """
         self._folder, self._orientation, self._count = Path(folder), info.orientation, 0
         make_folder(self._folder)
         if next(self._folder.glob("frame_*.png"), None):
             raise InputError(f"{folder}: holds frames already; empty it or name another folder")
         self._times = self._folder / "times.csv"
-        self._times.write_text("file,seconds\n")
+        if self._times.exists() and not _is_of_frames(self._times):
+            raise InputError(
+                f"{self._times} was not written here, and would be overwritten: give another --out, "
+                "or move it away"
+            )
+        self._times.write_text(_TIMES_HEAD)
 
     def write(self, moment: Moment) -> None:
         """Writes the frame, if there is one; sound has no place here."""
@@ -294,3 +314,10 @@ class FrameFolder:
         """Nothing is left to do: each file is whole."""
 
     abandon = close
+
+
+def _is_of_frames(times: Path) -> bool:
+    """Whether a times.csv is a FrameFolder's, whose frames are gone."""
+    with open(times, errors="replace") as file:
+        head, first = file.readline(99), file.readline(99)
+    return head == _TIMES_HEAD and (not first or first.startswith("frame_000000.png,"))
