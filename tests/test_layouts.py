@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -271,6 +272,17 @@ def test_bad_classes_json(tmp_path, text, message):
     (root / "classes.json").write_text(text)
     with pytest.raises(InputError, match=message):
         guess_mask_encoding(find_pairs(root), "flat")
+
+
+def test_the_table_that_errors_advise_leaves_nothing_out(tmp_path):
+    root = trees.flat(tmp_path, values=(4, 6))
+    with pytest.raises(InputError, match="tell no encoding") as found:
+        guess_mask_encoding(find_pairs(root), "flat")
+    advised = json.loads(re.search(r"{.*}", str(found.value))[0]).values()
+    (root / "classes.json").write_text(json.dumps(dict(zip("46", advised, strict=True))))
+    encoding = guess_mask_encoding(find_pairs(root), "flat")
+    table = labels.class_id_table(encoding, labels.get_scheme("sky"))
+    assert table[[4, 6]].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("charset", ["utf-8-sig", "utf-16"])

@@ -287,7 +287,7 @@ def _is_plausible(values: set[int], usual: str) -> bool:
 
 
 def _advice(values: set[int]) -> str:
-    table = 'name it, or put a classes.json beside the masks\' folder: {"0": "other", "1": "sky"}'
+    table = 'name it, or put a classes.json beside the masks\' folder: {"0": "not sky", "1": "sky"}'
     between = len(values - {0, IGNORE})
     noise = between > 1 and all(min(value, IGNORE - value) < 32 for value in values)
     if {0, IGNORE} <= values and (between > 20 or noise):

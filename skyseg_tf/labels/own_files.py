@@ -14,7 +14,7 @@ from skyseg_tf.labels.schemes import SCHEMES, LabelScheme
 from skyseg_tf.labels.words import label_of, meant, normal
 
 _FIELDS = ("name", "labels", "color")  # of a class
-_TABLE = 'give a table such as {"0": "other", "1": "sky"}'
+_TABLE = 'give a table such as {"0": "not sky", "1": "sky"}'
 
 
 def get_scheme(given: str | Path) -> LabelScheme:
@@ -217,7 +217,7 @@ def read_classes(path: str | Path) -> Encoding:
         if not isinstance(given, str) or not 0 <= number <= 255 or str(number) != value:
             raise InputError(
                 f"{path}: '{value}': {json.dumps(given)[:60]}; give each mask value 0-255 a name, "
-                'such as {"0": "other", "1": "sky"}'
+                'such as {"0": "not sky", "1": "sky"}'
             )
         rows[number] = normal(given)
     return tuple(sorted(rows.items()))
