@@ -83,7 +83,9 @@ bench: env-dev  ## measure what docs/benchmarks.md tells (an hour; leave the mac
 ifdef TORCH_PYTHON  # a Python with torch and opencv-python-headless, in an environment of its own
 	$(BENCH)training_step.py --torch-python $(TORCH_PYTHON) --out $(FIGURES)/training_step.json
 	$(BENCH)streaming.py --torch-python $(TORCH_PYTHON) --out $(FIGURES)/streaming.json
-	$(BENCH)runtimes.py --torch-python $(TORCH_PYTHON) --out $(FIGURES)/runtimes.json
+	$(BENCH)runtimes.py --only skyline_lite0 --run skyseg_tf/weights/skyline --size 256 512 \
+	  --torch-python $(TORCH_PYTHON) --out $(FIGURES)/runtimes.json
+	$(BENCH)runtimes.py --only bisenetv2 --torch-python $(TORCH_PYTHON) --out $(FIGURES)/runtimes_bisenetv2.json
 else
 	@echo "PyTorch's side is left out: make bench TORCH_PYTHON=path/of/a/python/with/torch"
 endif

@@ -374,7 +374,8 @@ def plot_benchmarks() -> Figure:
         [ratio - min(row.ratios) for row, ratio in zip(rows, ratios, strict=True)],
         [max(row.ratios) - ratio for row, ratio in zip(rows, ratios, strict=True)],
     ]
-    colors = ["#2e7d32" if ratio >= 1 else "#b0651d" for ratio in ratios]
+    reached = [ratio >= (row.wanted or 1) for row, ratio in zip(rows, ratios, strict=True)]
+    colors = ["#2e7d32" if is_reached else "#b0651d" for is_reached in reached]
     places = range(len(rows))
     lengths = [ratio - 1 for ratio in ratios]
     axes.barh(places, lengths, left=1, xerr=spread, color=colors, ecolor="#333333")
@@ -391,15 +392,15 @@ def plot_benchmarks() -> Figure:
     axes.set_xticks([0.25, 0.5, 1, 2, 4, 8], ["1/4", "1/2", "1", "2", "4", "8"])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.axvline(1, color="#555555", linewidth=1)
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel(
-        "times as fast as the peer (log scale), median; line: smallest and largest round; "
-        "left of 1 we are slower",
+        "times as fast as the peer (log scale), median; line: smallest and largest round\n"
+        "green: the aim is reached, or the peer where there is none",
         x=1,
         ha="right",
     )
-    axes.legend(loc="upper right", bbox_to_anchor=(1, 1.06), frameon=False)
+    axes.legend(loc="upper right", bbox_to_anchor=(1, 1 + 1.2 / len(rows)), frameon=False)
     return figure
 
 
