@@ -3,9 +3,8 @@
     python benchmarks/domains.py TREE:COPIES... --out FOLDER [--seed 0]
 
 writes crops of 240x320, as they were learned from, as one dataset of Cityscapes' layout with a city
-for each TREE: COPIES of each photo that may be learned from, and one of every eighth of these, kept
-back as the split val, which chooses the epoch. Photos that are scored on are in neither. A photo looked
-up through foliage has no side that is up: of trees whose name begins with "fisheye" crops are turned.
+for each TREE: COPIES of each photo of the train split, one of each photo held out. A photo looked up
+through foliage has no side that is up: of trees whose name begins with "fisheye" crops are turned.
 """
 
 import argparse
@@ -36,17 +35,12 @@ def split_pairs(tree: Path, every: int = 3) -> tuple[list, list]:
     if scan.has_splits:
         train = [pair for pair in scan.pairs if pair.split == "train"]
         return train, [pair for pair in scan.pairs if pair.split == "val"]
-    return every_nth(scan.pairs, every)
-
-
-def every_nth(pairs: list, n: int) -> tuple[list, list]:
-    """Pairs in two: all others, and every n-th of the groups."""
     # A flight's frames (a2-00.04..., a2-00.05...) are too much alike to be told apart.
-    groups = sorted({_group(pair.name) for pair in pairs})
-    picked = set(groups[n - 1 :: n])
-    pairs = sorted(pairs, key=lambda pair: pair.name)
-    others = [pair for pair in pairs if _group(pair.name) not in picked]
-    return others, [pair for pair in pairs if _group(pair.name) in picked]
+    groups = sorted({_group(pair.name) for pair in scan.pairs})
+    unseen = set(groups[every - 1 :: every])
+    pairs = sorted(scan.pairs, key=lambda pair: pair.name)
+    train = [pair for pair in pairs if _group(pair.name) not in unseen]
+    return train, [pair for pair in pairs if _group(pair.name) in unseen]
 
 
 def _group(name: str) -> str:
@@ -83,8 +77,7 @@ def crop(
 def write_crops(tree: Path, copies: int, out: Path, rng: np.random.Generator) -> dict[str, int]:
     """Writes the crops of a tree; how many of each split."""
     counts = {}
-    learned_from, _ = split_pairs(tree)
-    for split, pairs in zip(("train", "val"), every_nth(learned_from, 8), strict=True):
+    for split, pairs in zip(("train", "val"), split_pairs(tree), strict=True):
         number = 0
         for photo in load(pairs):
             for _ in range(copies if split == "train" else 1):
