@@ -119,7 +119,7 @@ def test_what_the_package_ships_computes_what_it_always_did():
 
 
 def test_weights_beyond_float16_are_told(tmp_path):
-    weights = np.full(2000, 1e6, np.float32)
+    weights = np.full(20_000, 1e6, np.float32)
     graph = helper.make_graph([], "g", [], [], [numpy_helper.from_array(weights, "w")])
     onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
     with pytest.raises(InputError, match="w has weights beyond float16"):

@@ -22,7 +22,7 @@ from skyseg_tf.runs.packaged import WEIGHTS
 
 _KEPT = ("environment.json", "metrics.json", "model.keras")  # of the run, as they are
 _KEPT_IF_THERE = ("history.csv",)
-_LARGE = 1024  # constants of fewer values stay float32: they weigh nothing and are touchier
+_LARGE = 16384  # constants of fewer values stay float32: they weigh nothing and are touchier
 _HALF_MAX = 65504.0
 
 
