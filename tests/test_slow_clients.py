@@ -211,10 +211,13 @@ def test_clients_that_hang_up_leave_no_trace(server):
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(50),  # TLS
         b"POST /mask HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
         b"POST /mask HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 100_000,
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 2_000_000,
+        b"POST /mask HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
     ],
 )
 def test_what_is_no_http_is_told_so(server, sent):
+    """Closed upon what is still on its way, the connection is reset, and the answer is lost."""
     with connected(server) as client:
         client.sendall(sent)
         assert answer(client) == (

@@ -20,7 +20,9 @@ except ModuleNotFoundError:  # Windows counts no open files
 HEADER_SECONDS = 10.0  # for all headers of a request
 REST_SECONDS = 30.0  # for what is left of a body whose request is answered
 READ_SECONDS = 20.0  # without one byte of the answer taken
+LINGER_SECONDS = 1.0  # for what a refused client had on its way
 _FILES_BESIDE = 100  # open files that the process may need for other things
+_MOST_LINGERING = 50  # of these, beyond the most connections
 _MOST = 1000
 
 
@@ -36,6 +38,7 @@ class PunctualConnection(H11Protocol):
 
     _deadline: asyncio.TimerHandle | None = None  # of headers
     _rest: asyncio.TimerHandle | None = None  # the end of waiting for an answered request's body
+    _linger: asyncio.TimerHandle | None = None  # the end of a refused client
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Waits for the first headers, or refuses the client where there are too many."""
@@ -47,10 +50,12 @@ class PunctualConnection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Begins to wait for headers with their first byte, and ends with their last."""
+        if self._linger:
+            return
         super().data_received(data)
         if not self._is_answered_early():
             self._wait_for_no_rest()
-        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
+        if self.conn.their_state is not h11.IDLE or self._linger or self.transport.is_closing():
             self._wait_no_more()
         elif self._deadline is None:
             self._await_headers()
@@ -59,6 +64,8 @@ class PunctualConnection(H11Protocol):
         """Ends all waiting."""
         self._wait_no_more()
         self._wait_for_no_rest()
+        if self._linger:
+            self._linger.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
@@ -113,11 +120,21 @@ class PunctualConnection(H11Protocol):
         """Answers without the application, and closes the connection.
 
         Where an answer has begun already, h11 has no room for another one: the client only sees
-        the connection end.
+        the connection end. What it still has on its way is taken for a moment: a connection closed
+        upon bytes that nobody read is reset, and the answer may be lost with it.
         """
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             answer = refusal.answer()
             lines = [b"HTTP/1.1 %d " % answer.status_code]
             lines += [b"%s: %s" % header for header in answer.raw_headers]
             self.transport.write(b"\r\n".join([*lines, b"", answer.body]))
-        self.transport.close()
+        if len(self.connections) > most_connections() + _MOST_LINGERING:
+            self.transport.close()
+            return
+        if self.cycle and not self.cycle.response_complete:  # the application has to hear of it
+            self.cycle.disconnected = True
+            self.cycle.waiting_for_100_continue = False
+            self.cycle.message_event.set()
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self._linger = self.loop.call_later(LINGER_SECONDS, self.transport.close)
