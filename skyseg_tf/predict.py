@@ -45,7 +45,7 @@ def predict(config: PredictConfig) -> int:
 def _check(config: PredictConfig) -> None:
     if config.threshold is not None and not 0 < config.threshold < 1:
         raise InputError(f"--threshold {config.threshold}: must lie between 0 and 1")
-    if config.batch_size < 1 or config.workers < 1:
+    if config.batch_size < 1 or (config.workers or 1) < 1:
         raise InputError("--batch-size and --workers must be at least 1")
     check_address(config.engine, config.address)
     if config.engine == "ray" and "-" in (*config.inputs, str(config.out)):

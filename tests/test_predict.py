@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking import formats, photo_stages
 from skyseg_tf.masking.formats import FORMATS
 from skyseg_tf.masking.photo_inputs import find_jobs
+from skyseg_tf.masking.photo_jobs import mask_photos
 from skyseg_tf.masking.prediction import enlarge, predict_image
 from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.predict import PredictConfig, main, predict
@@ -68,6 +70,23 @@ def test_a_folder_of_photos(photos, model, tmp_path, capsys, batch_size):
     said = capsys.readouterr().out
     assert "none.png: no sky" in said
     assert "33." in said
+
+
+def test_the_network_works_on_a_photo_a_worker(photos, model, tmp_path):
+    loaded, both = [], threading.Barrier(2, timeout=20)
+
+    def load(config, few, streams):
+        runtime = load_runtime(config.model, streams=streams)
+        infer = runtime._infer
+        runtime._infer = lambda images: (both.wait(), infer(images))[1]
+        loaded.append(runtime)
+        return runtime
+
+    done = []
+    config = PredictConfig((str(photos),), out=tmp_path / "out", model=model, workers=2)
+    mask_photos(config, find_jobs(config), True, done.append, load)
+    assert [one.failure for one in done] == [""] * 4
+    assert [runtime.streams for runtime in loaded] == [2]
 
 
 def test_masks_of_an_earlier_run_are_no_photos(photos, model):

@@ -1,9 +1,11 @@
 """Masks of many photos, in the format of the tool that needs them."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -34,9 +36,10 @@ from skyseg_tf.masking.photo_inputs import (
 )
 from skyseg_tf.masking.photo_stages import Job, run_jobs
 from skyseg_tf.masking.prediction import Prediction, check_threshold, enlarge
-from skyseg_tf.masking.runtime import FEW_PHOTOS, Runtime, load_runtime
+from skyseg_tf.masking.runtime import FEW_PHOTOS, Runtime, load_fastest, load_runtime
 from skyseg_tf.masking.settings import PredictConfig
 
+_MOST_WORKERS = 8  # unless told otherwise
 _ALL_OR_NONE = "Nerfstudio wants masks for all frames or none"
 
 
@@ -112,7 +115,7 @@ def mask_photos(
     jobs: Sequence[Job],
     few: bool,
     tell: Callable[[Done], None],
-    load: Callable[[PredictConfig, bool], Runtime] | None = None,
+    load: Callable[[PredictConfig, bool, int], Runtime] | None = None,
     begun: Collection[Job] | None = None,
 ) -> None:
     """Writes the outputs of photos, or finds what a table says of them.
@@ -122,7 +125,7 @@ def mask_photos(
       jobs: the photos.
       few: they are few in all: the runtime that loads fastest is taken.
       tell: is told of each photo when it is done, in one thread.
-      load: (config, few) -> the model; None: `load_model`.
+      load: (config, few, streams) -> the model; None: `load_model`.
       begun: those whose output was there, whole or not, before the command began; None: it begins
         now. With --resume no other output counts as there already.
 
@@ -138,7 +141,8 @@ def mask_photos(
         done_before = set(there)
         jobs = [job for job in jobs if job not in done_before]
     done = {}
-    alone = len(jobs) == 1 or config.workers == 1
+    workers = min(config.workers or _default_workers(), max(1, len(jobs)))
+    alone = workers == 1
     options = {
         "refined": config.refined,
         "threshold": config.threshold,
@@ -161,8 +165,10 @@ def mask_photos(
         tell(done.pop(job) if error is None else Done(job, failure=_failure(job.source, error)))
 
     if jobs:
-        load = load or load_model
-        run_jobs(jobs, config.workers, config.batch_size, lambda: load(config, few), finish, told)
+        # Threads that share the network's work on one photo wait for each other at every layer.
+        streams = workers if config.batch_size == 1 else 1
+        model = partial(load or load_model, config, few, streams)
+        run_jobs(jobs, workers, config.batch_size, model, finish, told)
 
 
 @dataclass
@@ -216,19 +222,32 @@ class _Work:
             print(f"left out: {printable(count_left_out(self.left_out))}", file=stream)
 
 
-def load_model(config: PredictConfig, few: bool, threads: int | None = None) -> Runtime:
+def _default_workers() -> int:
+    """One a core. Of 8, up to 22 photos are in memory: 4 GB where they have 48 megapixels."""
+    return min(os.cpu_count() or 1, _MOST_WORKERS)
+
+
+def load_model(
+    config: PredictConfig, few: bool, streams: int, threads: int | None = None
+) -> Runtime:
     """The model that the settings name.
 
     Args:
       config: see PredictConfig.
-      few: there are few photos: the runtime that loads fastest is taken.
+      few: there are few photos: the runtime that loads fastest is taken, else the one that works
+        fastest.
+      streams: photos that the runtime works on at once.
       threads: of the runtime; None: all cores.
 
     Raises:
       InputError: no such model, or one of which the format can say nothing or the threshold decides
         nothing.
     """
-    runtime = load_runtime(config.model, config.backend, quick=few, threads=threads)
+    shared = {"threads": threads, "streams": streams}
+    if few:
+        runtime = load_runtime(config.model, config.backend, quick=True, **shared)
+    else:
+        runtime = load_fastest(config.model, config.backend, **shared)
     kind = config.format or default_format(runtime.scheme)
     if FORMATS[kind].needs_sky and runtime.sky_channel is None:
         raise InputError(

@@ -1,6 +1,7 @@
 """Photos on their way through a network: read ahead, computed, and finished behind it."""
 
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
@@ -76,7 +77,7 @@ def run_jobs(
     items = chain([None], map(_Item, jobs), [None])
     stages = [
         Stage("read", lambda item: item and _try(_read, item), workers),
-        Stage("infer", network, returns_list=True),
+        Stage("infer", network, workers if batch_size == 1 else 1, returns_list=True),
         Stage("finish", lambda item: _try(write, item), workers),
         Stage("tell", lambda item: tell(item.job, item.error)),
     ]
@@ -85,29 +86,39 @@ def run_jobs(
 
 
 class _Network:
-    """The stage in which the network runs: it fills batches of photos of one size."""
+    """The stage in which the network runs: it fills batches of photos of one size.
+
+    Several threads may call it where a batch is one photo.
+    """
 
     def __init__(self, load: Callable[[], Runtime], batch_size: int):
         self.load, self.batch_size = load, batch_size
         self.runtime: Runtime | None = None
+        self.loading = threading.Lock()
         self.batch: list[_Item] = []
         self.size: tuple[int, int] | None = None
 
     def __call__(self, item: _Item | None) -> list[_Item]:
         """The photos that are done by the coming of this one; None empties the batch."""
-        self.runtime = self.runtime or self.load()
+        with self.loading:
+            self.runtime = self.runtime or self.load()
         if item is None:
-            return self._infer()
+            return self._emptied()
         if item.error is not None:
             return [item]
+        if self.batch_size == 1:
+            return self._infer([item])
         size, ready = self.runtime.size_for(*item.photo.image.shape[:2]), []
         if size != self.size:
-            self.size, ready = size, self._infer()
+            self.size, ready = size, self._emptied()
         self.batch.append(item)
-        return ready + (self._infer() if len(self.batch) == self.batch_size else [])
+        return ready + (self._emptied() if len(self.batch) == self.batch_size else [])
 
-    def _infer(self) -> list[_Item]:
+    def _emptied(self) -> list[_Item]:
         ready, self.batch = self.batch, []
+        return self._infer(ready)
+
+    def _infer(self, ready: list[_Item]) -> list[_Item]:
         try:
             answers = infer(self.runtime, [item.photo.image for item in ready]) if ready else []
             for item, probs in zip(ready, answers, strict=True):

@@ -97,8 +97,8 @@ class PredictConfig:
     """Fit the edges of the mask to the full-size photo, down to branches and wires; not for videos."""
     batch_size: Annotated[int, NETWORK] = 1
     """Photos per step of the network; more than 1 is faster only on a GPU."""
-    workers: int = 2
-    """Threads that read, refine and write photos while the network computes."""
+    workers: Annotated[int | None, default_is("one a core, 8 at most")] = None
+    """Photos that are read, computed, refined and written at once."""
     quiet: bool = False
     """Print nothing but errors."""
     resume: Annotated[bool, RESULT] = False

@@ -6,6 +6,7 @@ whichever process is free.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
 from skyseg_tf.files.places import check_seen, is_remote, place
@@ -15,7 +16,7 @@ from skyseg_tf.masking.photo_stages import Job
 from skyseg_tf.masking.settings import PredictConfig
 from skyseg_tf.scale.cluster import first_places, import_ray, places, run_bounded, task_of
 
-_CPUS = 2  # of a task: the network runs in some threads while others read and write
+_CPUS = 2  # of a task, and photos that it works on at once
 _MOST = 32  # photos of a task
 
 
@@ -69,11 +70,11 @@ def _begun(config: PredictConfig, jobs: list[Job]) -> set[Job]:
 
 
 def _mask(config: PredictConfig, jobs: list[Job], few: bool, begun: list[Job]) -> list[Done]:
-    done = []
+    done, config = [], replace(config, workers=config.workers or _CPUS)
     mask_photos(config, jobs, few, done.append, _loaded, begun)
     return done
 
 
 @lru_cache(maxsize=1)
-def _loaded(config: PredictConfig, few: bool) -> Runtime:
-    return load_model(config, few, threads=_CPUS)
+def _loaded(config: PredictConfig, few: bool, streams: int) -> Runtime:
+    return load_model(config, few, streams, threads=_CPUS)
