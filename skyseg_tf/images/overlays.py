@@ -7,6 +7,7 @@ from skyseg_tf.labels import LabelScheme
 
 # Over a sky of any hour: no sky is magenta, while Cityscapes' own blue is a clear day's.
 SKY_TINT = (255, 0, 150)
+_STRIP = 64  # rows that are tinted at once, in the processor's cache
 
 
 def colorize(mask: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -60,10 +61,18 @@ def overlay_sky(image: np.ndarray, is_sky: np.ndarray, alpha=0.5) -> np.ndarray:
       (H, W, 3) uint8.
     """
     sky = np.asarray(is_sky, np.uint8)
-    tint = np.empty_like(image)
-    tint[:] = np.full_like(image[0], SKY_TINT)  # rows are copied faster than three bytes
-    tinted = cv2.copyTo(cv2.addWeighted(image, 1 - alpha, tint, alpha, 0), sky, image.copy())
-    return cv2.copyTo(tint, outline(sky, outline_width(sky.shape)), tinted)
+    edge = outline(sky, outline_width(sky.shape))
+    strip = np.empty_like(image[:_STRIP])
+    strip[:] = np.full_like(image[0], SKY_TINT)  # rows are copied faster than three bytes
+    out = np.empty_like(image)
+    for start in range(0, len(image), _STRIP):
+        rows = slice(start, start + _STRIP)
+        photo, tinted, tint = image[rows], out[rows], strip[: len(image) - start]
+        tinted[:] = photo
+        if sky[rows].any():
+            cv2.copyTo(cv2.addWeighted(photo, 1 - alpha, tint, alpha, 0), sky[rows], tinted)
+            cv2.copyTo(tint, edge[rows], tinted)
+    return out
 
 
 def draw_overlay(image: np.ndarray, ids: np.ndarray, scheme: LabelScheme) -> np.ndarray:
