@@ -19,7 +19,7 @@ from skyseg_tf.models import MODELS, Network
 from skyseg_tf.runs import packaged
 from skyseg_tf.runs.folder import RunData, make_saved_model, read_config, save_model, write_json
 from skyseg_tf.training.settings import TrainConfig
-from tools.box import BoxConfig, box, halve
+from tools.box import BoxConfig, box, halve_keras, halve_onnx
 
 MEANS, STDS = (90.0, 100.0, 110.0), (50.0, 55.0, 60.0)
 STATS = {
@@ -118,12 +118,34 @@ def test_what_the_package_ships_computes_what_it_always_did():
             assert np.mean((probs >= 0.5).ravel() != mask) < 2e-4, backend
 
 
+def test_a_keras_file_of_float16_loads_as_float32(tmp_path):
+    import keras
+
+    path, pixels = tmp_path / "m.keras", np.random.default_rng(0).random((4, 200), np.float32)
+    network = keras.Sequential([keras.Input((200,)), keras.layers.Dense(200)])
+    network.layers[0].bias.assign(np.full(200, np.pi))
+    network.save(path)
+    size = path.stat().st_size
+    halve_keras(path)
+    assert path.stat().st_size < size - 200 * 200 * 1.9
+    loaded = keras.models.load_model(path)
+    kernel, bias = (np.asarray(variable) for variable in loaded.variables)
+    assert kernel.dtype == np.float32
+    assert np.array_equal(kernel, np.asarray(network.layers[0].kernel).astype(np.float16))
+    assert np.array_equal(bias, np.float32(np.full(200, np.pi)))  # small ones stay as they are
+    np.testing.assert_allclose(loaded(pixels), network(pixels), atol=1e-3)
+    network.layers[0].kernel.assign(np.full((200, 200), 1e6))
+    network.save(path)
+    with pytest.raises(InputError, match=r"layers/dense\S*/vars/0 has weights beyond float16"):
+        halve_keras(path)
+
+
 def test_weights_beyond_float16_are_told(tmp_path):
     weights = np.full(20_000, 1e6, np.float32)
     graph = helper.make_graph([], "g", [], [], [numpy_helper.from_array(weights, "w")])
     onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
     with pytest.raises(InputError, match="w has weights beyond float16"):
-        halve(tmp_path / "m.onnx")
+        halve_onnx(tmp_path / "m.onnx")
 
 
 def test_no_dimension_too_many_in_a_graph(network, photos, tmp_path, monkeypatch):

@@ -3,11 +3,14 @@
     python tools/box.py --run runs/skyline_sky --name skyline --data "..." --terms "..."
 
 What is put there is a run folder, without what only its own training needs (checkpoints, TensorBoard),
-and with exports/model_f32.onnx, which starts in a fraction of Keras' time.
+and with exports/model_f32.onnx, which starts in a fraction of Keras' time. Both files hold their large
+weights as float16, which halves them, and compute in float32.
 """
 
+import io
 import json
 import shutil
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from skyseg_tf.runs.packaged import WEIGHTS
 
 _KEPT = ("environment.json", "metrics.json", "model.keras")  # of the run, as they are
 _KEPT_IF_THERE = ("history.csv",)
-_LARGE = 16384  # constants of fewer values stay float32: they weigh nothing and are touchier
+_LARGE = 16384  # arrays of fewer values stay float32: they weigh nothing and are touchier
 _HALF_MAX = 65504.0
 
 
@@ -78,11 +81,12 @@ def box(config: BoxConfig) -> Path:
         shutil.copyfile(config.run / name, packaged / name)
     write_json(packaged / "dataset.json", replace(data, long_side=config.long_side))
     write_json(packaged / "config.json", settings)
+    halve_keras(packaged / "model.keras")
 
     # -------------------------------------------------- what predict starts with
     export(ExportConfig(model=str(packaged), format="onnx"))
     exported = packaged / "exports" / "model_f32.onnx"
-    halve(exported)
+    halve_onnx(exported)
 
     # -------------------------------------------------------------------- its pins
     _add_entry(config, packaged)
@@ -108,7 +112,39 @@ def is_place(value: Any) -> bool:
     return isinstance(value, Path) or (isinstance(value, tuple) and any(map(is_place, value)))
 
 
-def halve(path: Path) -> None:
+def halve_keras(path: Path) -> None:
+    """Stores the large float32 weights of a .keras file as float16; Keras reads them into float32.
+
+    Raises:
+      InputError: weights beyond float16.
+    """
+    import h5py
+
+    def copy(source: h5py.Group, target: h5py.Group) -> None:
+        target.attrs.update(source.attrs)
+        for name, item in source.items():
+            if isinstance(item, h5py.Group):
+                copy(item, target.create_group(name))
+                continue
+            values = _halved(item[()], f"{path}: {item.name}")
+            target.create_dataset(name, data=values).attrs.update(item.attrs)
+
+    with (
+        write_aside(path) as aside,
+        zipfile.ZipFile(path) as old,
+        zipfile.ZipFile(aside, "w") as new,
+    ):
+        for entry in old.infolist():
+            content = old.read(entry)
+            if entry.filename == "model.weights.h5":
+                weights = io.BytesIO()
+                with h5py.File(io.BytesIO(content)) as source, h5py.File(weights, "w") as target:
+                    copy(source, target)
+                content = weights.getvalue()
+            new.writestr(entry, content)
+
+
+def halve_onnx(path: Path) -> None:
     """Stores the large float32 constants of an ONNX file as float16, each with a cast behind it.
 
     Runtimes cast constants once, when they load: the file is half as large and computes as before
@@ -122,17 +158,24 @@ def halve(path: Path) -> None:
 
     model = onnx.load(path)
     for tensor in model.graph.initializer:
-        array = numpy_helper.to_array(tensor)
-        if array.dtype != np.float32 or array.size < _LARGE:
+        array = _halved(numpy_helper.to_array(tensor), f"{path}: {tensor.name}")
+        if array.dtype != np.float16:
             continue
-        if not np.abs(array).max() < _HALF_MAX:
-            raise InputError(f"{path}: {tensor.name} has weights beyond float16")
         old, new = tensor.name, f"{tensor.name}/half"
-        tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float16), new))
+        tensor.CopyFrom(numpy_helper.from_array(array, new))
         cast = helper.make_node("Cast", [new], [old], name=f"{old}/cast", to=TensorProto.FLOAT)
         model.graph.node.insert(0, cast)
     with write_aside(path) as aside:
         aside.write_bytes(model.SerializeToString())
+
+
+def _halved(array: np.ndarray, where: str) -> np.ndarray:
+    """A large float32 array as float16, all others as they are."""
+    if array.dtype != np.float32 or array.size < _LARGE:
+        return array
+    if not np.abs(array).max() < _HALF_MAX:
+        raise InputError(f"{where} has weights beyond float16")
+    return array.astype(np.float16)
 
 
 def _add_entry(config: BoxConfig, packaged: Path) -> None:

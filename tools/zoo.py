@@ -29,7 +29,7 @@ from skyseg_tf.scoring.plots import plot_learning_curves, save_figure
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # as a script it finds its own folder alone
-from tools.box import halve, settings_of  # noqa: E402
+from tools.box import halve_onnx, settings_of  # noqa: E402
 
 _KEPT = ("dataset.json", "environment.json", "history.csv", "metrics.json")
 _MOST_BYTES = 10_000_000  # of weights, in the repository
@@ -121,7 +121,7 @@ def keep(run: Path, folder: Path) -> Path:
     if (run / "model.keras").stat().st_size < 2 * _MOST_BYTES:  # float16 takes half of that
         weights.parent.mkdir(exist_ok=True)
         export(ExportConfig(model=str(run), format="onnx", out=weights))
-        halve(weights)
+        halve_onnx(weights)
     return kept
 
 
