@@ -272,6 +272,11 @@ def test_folders_that_hold_something_else_are_refused(tmp_path, tree):
     (tmp_path / "real" / "leftImg8bit").mkdir(parents=True)
     with pytest.raises(InputError, match="not drawn here"):
         write_scenes(tmp_path / "real", 1)
+    for folder in ("images", "masks"):  # of which `skyseg build` would see these or the scenes
+        (tmp_path / "own" / folder).mkdir(parents=True)
+    with pytest.raises(InputError, match="own holds a dataset that was not drawn here"):
+        write_scenes(tmp_path / "own", 1)
+    assert not (tmp_path / "own" / "leftImg8bit").exists()
     with pytest.raises(InputError, match="seed was 3, now 4"):
         write_scenes(
             tree,

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from skyseg_tf.data.drawing.estimates import check_list, check_room
 from skyseg_tf.data.drawing.scenes import FPS, SMALLEST, check_conditions, draw_scene
+from skyseg_tf.data.scan import recognise_layout
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.room import check_picture_size
@@ -177,7 +178,7 @@ def _claim(out: Path, count, size, seed, splits, sequence_frames, conditions) ->
             raise InputError(
                 f"{out} holds other scenes ({changes}): choose another folder or delete it"
             )
-    elif (out / "leftImg8bit").exists() or (out / "gtFine").exists():
+    elif any((out / name).exists() for name in ("leftImg8bit", "gtFine")) or recognise_layout(out):
         raise InputError(f"{out} holds a dataset that was not drawn here: choose another folder")
     with write_aside(path) as aside:
         aside.write_text(json.dumps(settings, indent=2) + "\n")
