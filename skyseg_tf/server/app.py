@@ -187,9 +187,10 @@ def _responses() -> dict:
 
 
 def _add_pages(app: FastAPI, queue: PhotoQueue) -> None:
+    """GET, and for uptime monitors and link checkers HEAD, which FastAPI does not add by itself."""
     runtime = queue.runtime
 
-    @app.head("/health", include_in_schema=False)  # what uptime monitors ask
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="Whether the server works, and with what")
     async def health() -> dict:
         return {
@@ -203,15 +204,18 @@ def _add_pages(app: FastAPI, queue: PhotoQueue) -> None:
             "seconds_up": round(time.time() - queue.metrics.started, 1),
         }
 
+    @app.head("/metrics", include_in_schema=False)
     @app.get("/metrics", summary="Counters for Prometheus", response_class=PlainTextResponse)
     async def metrics(request: Request) -> Response:
         text, content_type = queue.metrics.encode(request.headers.get("accept", ""))
         return Response(text, headers={"Content-Type": content_type})
 
+    @app.head("/", response_class=HTMLResponse, include_in_schema=False)
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(request: Request) -> str:
         return render_html(_PAGE, runtime=runtime, formats=FORMATS, url=_address(request))
 
+    @app.head("/docs", response_class=HTMLResponse, include_in_schema=False)
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
     async def docs(request: Request) -> str:
         return render_html(_DOCS, schema=app.openapi(), url=_address(request))
