@@ -11,6 +11,7 @@ from pathlib import Path
 
 from skyseg_tf import __version__
 from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.files import MAX_FILE_BYTES
 from skyseg_tf.files.templates import render_html
 from skyseg_tf.masking.formats import FORMATS
 from skyseg_tf.masking.prediction import check_threshold
@@ -231,6 +232,11 @@ def serve(config: ServeConfig) -> None:
         value = getattr(config, name)
         if value is not None and not value > 0:
             raise InputError(f"--{name.replace('_', '-')} is {value}: give more than 0")
+    if config.max_megabytes * 1e6 > MAX_FILE_BYTES:
+        raise InputError(
+            f"--max-megabytes is {config.max_megabytes:g}: give at most {MAX_FILE_BYTES / 1e6:g}; larger "
+            "photos are read nowhere"
+        )
     if config.queue < 0:
         raise InputError(f"--queue is {config.queue}: give 0 or more")
     listener = listen(config.host, config.port)
