@@ -147,6 +147,24 @@ def test_edges_of_a_small_mask_run_through_its_pixels():
     assert np.abs(np.diff(sky.argmax(1)[8:56])).max() <= 2
 
 
+def test_colors_of_classes_lie_where_planes_of_color_have_their_samples():
+    """Between two rows, of which none is preferred, and on every second column."""
+    composer, below = Composer("color", CITY), []
+
+    def blue_plane(first: int, rows: int, columns: int) -> np.ndarray:
+        ids = np.full((64, 96), 10 - first)
+        ids[:rows, :columns] = first
+        return planes(composer(make_frame(), np.eye(19, dtype=np.float32)[ids]))[1]
+
+    for edge in range(20, 28):
+        for first in (0, 10):
+            plane = blue_plane(first, edge, 96)
+            below.append(2 * (plane == plane[0]).all(1).sum() - edge)
+        plane = blue_plane(0, 64, edge)
+        assert ((plane == plane[0, 0]) == (np.arange(0, 96, 2) < edge)).all()
+    assert np.mean(below) == 0
+
+
 @pytest.mark.parametrize("layout", ["yuv422p", "yuv444p", "yuv420p10le", "rgb24"])
 @pytest.mark.parametrize("size", [(64, 96), (63, 95)])
 def test_other_layouts_and_odd_sizes(layout, size):
