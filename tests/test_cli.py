@@ -168,6 +168,10 @@ WRONG_INPUT = [
     (("build", "--out", "x", "--storage", "uint"), "did you mean uint8?"),
     (("serve", "--max-megapixels", "0"), "--max-megapixels is 0.0: give more than 0"),
     (("serve", "--max-megabytes", "1e303"), "--max-megabytes is 1e+303: give at most 700"),
+    (
+        ("predict", "a.jpg", "--format", "alpha8", "--threshold", "0.7"),
+        "--threshold 0.7: alpha8 holds the probabilities themselves",
+    ),
     (("predict", ""), "no photo given"),
     (("predict", "https://a.org/a.jpg"), "https://a.org/a.jpg: no such file or folder; download"),
     (("predict", "--camera", "-1"), "--camera is -1: 0 is the first"),

@@ -11,6 +11,7 @@ from skyseg_tf.images import overlay, overlay_sky
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking.prediction import enlarge
 from skyseg_tf.masking.runtime import load_runtime
+from skyseg_tf.masking.settings import SOFT_FORMATS
 from skyseg_tf.masking.views import resize_probs
 from skyseg_tf.video.compose import Composer, rgb_to_yuv
 from skyseg_tf.video.formats import VIDEO_FORMATS
@@ -104,6 +105,14 @@ def test_the_threshold_is_kept(threshold):
     probs = np.broadcast_to(ramp, (64, 96))[..., None]
     out = Composer("mask", SKY, threshold=threshold)(make_frame(), probs)
     assert (planes(out)[0] > 0).mean() == pytest.approx(1 - threshold, abs=0.015)
+
+
+@pytest.mark.parametrize("name", VIDEO_FORMATS)
+def test_a_threshold_changes_what_predict_takes_it_for(name):
+    probs = np.full((64, 96, 1), 0.5, np.float32)
+    low, high = (Composer(name, SKY, threshold=limit)(make_frame(), probs) for limit in (0.3, 0.8))
+    same = all((a == b).all() for a, b in zip(planes(low), planes(high), strict=True))
+    assert same == (name in SOFT_FORMATS)
 
 
 def test_pixels_that_are_surely_no_sky_are_none_at_the_lowest_threshold():
