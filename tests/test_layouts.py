@@ -562,7 +562,7 @@ def test_clip_frames_end_at_the_photo(tmp_path):
         clip_frames(pair)
     sequence(root, [18])
     assert [path[-22:-16] for path in clip_frames(pair)] == ["000016", "000017", "000018", "000019"]
-    with pytest.raises(InputError, match="only 19 frames come before"):
+    with pytest.raises(InputError, match="only 19 frames before it"):
         clip_frames(pair, 30)
 
 

@@ -22,7 +22,7 @@ from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs, photos_of_recor
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.scan import find_pairs, source_root
 from skyseg_tf.data.sources import size_of_pair
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files.places import is_remote
 from skyseg_tf.files.room import check_memory, check_picture_size, largest_size
 from skyseg_tf.images import check_folder
@@ -86,7 +86,7 @@ def evaluate(config: EvaluateConfig) -> Path:
 
     # ----------------------------------------------------------------- results
     if config.submission:
-        print(f"{config.submission}: {count} predictions as labelIds", flush=True)
+        print(f"{config.submission}: {counted(count, 'prediction')} as labelIds", flush=True)
     if not scored.images:
         return config.submission
     protocol = _protocol(config, facts, views, len(scored.images), scored.truth)
@@ -325,7 +325,7 @@ def _settings(config: EvaluateConfig, facts: ScoredModel, protocol: dict) -> dic
 def describe_protocol(facts: dict) -> str:
     """A protocol in one line."""
     return (
-        f"{facts['data']}, {facts['photos']} photos (truth {facts['truth']}), classes "
+        f"{facts['data']}, {counted(facts['photos'], 'photo')} (truth {facts['truth']}), classes "
         f"{facts['classes']}, {facts['protocol']} protocol, scored at {facts['scored_at']}, "
         f"{facts['views']}, void {facts['void']}, {facts['decision']}"
     )
