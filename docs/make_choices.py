@@ -3,9 +3,11 @@
 python docs/make_choices.py
 """
 
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 from skyseg_tf.data.augment.presets import AUGMENTATIONS, DESCRIPTIONS
 from skyseg_tf.data.examples import STORAGES
 from skyseg_tf.data.layouts import LAYOUTS

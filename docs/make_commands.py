@@ -6,8 +6,10 @@ python docs/make_commands.py
 import contextlib
 import io
 import os
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 from skyseg_tf.console.cli import VERBS, config_of, parse_flags
 from skyseg_tf.images import write_aside
 

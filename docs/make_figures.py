@@ -25,6 +25,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.models.networks import MODELS
@@ -34,7 +35,7 @@ from skyseg_tf.training.settings import TrainConfig
 
 DOCS = Path(__file__).parent
 sys.path.append(str(DOCS.parent / "benchmarks"))
-from compare import Row  # noqa: E402
+from compare import Row
 
 BENCHMARKS = sorted(path.stem for path in (DOCS / "figures" / "benchmarks").glob("*.json"))
 _BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.S)

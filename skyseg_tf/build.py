@@ -4,6 +4,7 @@ from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
 from skyseg_tf.console.flags import check_address
 from skyseg_tf.data.settings import BuildConfig
+from skyseg_tf.errors import counted
 from skyseg_tf.files.places import place
 
 
@@ -37,7 +38,8 @@ def _build_and_report(config: BuildConfig) -> None:
     for name, split in manifest.splits.items():
         size = sum(shard.bytes for shard in split.shards)
         print(
-            f"{name:<6}{split.count:>7} records {len(split.shards):>4} shards {size / 1e6:>9.1f} MB"
+            f"{name:<6}{counted(split.count, 'record'):>15} {counted(len(split.shards), 'shard'):>11}"
+            f" {size / 1e6:>9.1f} MB"
         )
     print(f"records and rgb_stats.json are in {place(config.out)}")
 

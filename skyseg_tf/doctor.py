@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from skyseg_tf import __version__
 from skyseg_tf.console.cli import run_command
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 
 if TYPE_CHECKING:  # `--help` does without
     from packaging.requirements import Requirement
@@ -54,7 +54,7 @@ def examine() -> dict:
         "python": platform.python_version(),
         "machine": {
             "system": f"{platform.system()} {platform.machine()}",
-            "cores": os.cpu_count(),
+            "cores": os.cpu_count() or 1,
             "memory_gib": _memory(),
             "gpus": gpus(),
         },
@@ -163,7 +163,7 @@ def page(facts: dict) -> str:
     memory = f", {machine['memory_gib']} GiB" if machine["memory_gib"] else ""
     lines = [
         f"skyseg_tf {facts['version']}, Python {facts['python']}, {machine['system']}",
-        f"hardware   {machine['cores']} cores{memory}, "
+        f"hardware   {counted(machine['cores'], 'core')}{memory}, "
         f"{', '.join(machine['gpus']) or 'no NVIDIA GPU'}",
     ]
     for name, text in facts["backends"].items():

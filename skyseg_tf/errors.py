@@ -1,4 +1,4 @@
-"""The one exception for bad input, and the one way to speak of a name that is not known."""
+"""The one exception for bad input, and the one way to speak of numbers and of unknown names."""
 
 import errno
 import unicodedata
@@ -61,6 +61,17 @@ def plain_line(error: Exception) -> str:
 def in_one_line(error: BaseException) -> str:
     """What a library's error says, without line breaks, and no more of it than a line should hold."""
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def counted(count: int, one: str, more: str = "") -> str:
+    """A number and what it counts: "1 photo", "2,000 photos".
+
+    Args:
+      count: how many.
+      one: what one of them is called.
+      more: what several are called, where that is not the same with an s.
+    """
+    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
 
 
 class Stuck(KeyboardInterrupt):

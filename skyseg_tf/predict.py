@@ -9,7 +9,7 @@ from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.flags import check_address
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.places import is_remote
-from skyseg_tf.masking.settings import OF_PHOTOS, PredictConfig
+from skyseg_tf.masking.settings import OF_PHOTOS, SOFT_FORMATS, PredictConfig
 
 
 def predict(config: PredictConfig) -> int:
@@ -45,6 +45,11 @@ def predict(config: PredictConfig) -> int:
 def _check(config: PredictConfig) -> None:
     if config.threshold is not None and not 0 < config.threshold < 1:
         raise InputError(f"--threshold {config.threshold}: must lie between 0 and 1")
+    if config.threshold is not None and config.format in SOFT_FORMATS:
+        raise InputError(
+            f"--threshold {config.threshold:g}: {config.format} holds the probabilities themselves, "
+            "which it does not change; leave it out, or choose another --format"
+        )
     if config.batch_size < 1 or (config.workers or 1) < 1:
         raise InputError("--batch-size and --workers must be at least 1")
     check_address(config.engine, config.address)

@@ -136,7 +136,7 @@ def test_frames_of_a_video_that_a_hash_deals_out_are_told(tmp_path):
             (tmp_path / folder).mkdir(exist_ok=True)
             Image.new("L", (8, 8)).save(tmp_path / folder / f"{name}.{suffix}")
     notes = check_dataset(tmp_path).notes
-    assert any("photos of val are numbered next to one of train" in note for note in notes)
+    assert any("photos of val numbered next to one of train" in note for note in notes)
     for path in list(tmp_path.rglob("*.*")):  # every tenth frame
         path.rename(path.with_stem(f"{path.stem}0"))
     assert not any("numbered" in note for note in check_dataset(tmp_path).notes)

@@ -335,6 +335,22 @@ def test_a_page_that_is_made_is_up_to_date(monkeypatch, script):
     assert module.PAGE.read_text() == module.page(), f"run docs/{script}.py"
 
 
+@pytest.mark.parametrize("script", sorted(path.name for path in DOCS.glob("make_*.py")))
+def test_a_page_is_made_of_the_repository_that_its_script_lies_in(tmp_path, script):
+    clone, elsewhere = tmp_path / "clone", tmp_path / "elsewhere"
+    for folder in (clone, elsewhere / "skyseg_tf"):
+        folder.mkdir(parents=True)
+    (elsewhere / "skyseg_tf" / "__init__.py").write_text("raise SystemExit('another package')\n")
+    for name in ("docs", "benchmarks", "skyseg_tf"):
+        (clone / name).symlink_to(ROOT / name)
+    code = "import runpy, sys; runpy.run_path(sys.argv[1]); import skyseg_tf; print(skyseg_tf.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(clone / "docs" / script)],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(elsewhere)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == str(clone / "skyseg_tf" / "__init__.py"), done.stderr
+
+
 def test_the_picture_of_the_house_is_up_to_date():
     from tools import house_picture
 

@@ -1,6 +1,6 @@
 import pytest
 
-from skyseg_tf.errors import nearest, not_among, printable
+from skyseg_tf.errors import counted, nearest, not_among, printable
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,13 @@ def test_the_message_names_all_and_the_one_that_was_meant():
         "no loss 'focl': there are ohem, focal; did you mean focal?"
     )
     assert not_among("loss", "zzz", ["ohem", "focal"]) == "no loss 'zzz': there are ohem, focal"
+
+
+def test_one_photo_is_not_called_photos():
+    assert counted(1, "photo") == "1 photo"
+    assert counted(0, "photo") == "0 photos"
+    assert counted(2000, "photo") == "2,000 photos"
+    assert counted(2, "class", "classes") == "2 classes"
 
 
 def test_text_of_one_line_that_any_terminal_takes():

@@ -369,6 +369,21 @@ def test_a_run_is_named_by_its_file_too_and_by_the_older_flag(sky_run, on_record
     assert "did you mean --model?" in capsys.readouterr().err
 
 
+def test_scores_on_other_data_of_the_same_name_are_not_lost(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run", "sky")
+    first, second = (flat(tmp_path / name / "photos", split="val") for name in "ab")
+    monkeypatch.chdir(tmp_path)
+    config = EvaluateConfig(run, Path("a/photos"), encoding="binary255", worst=0, quiet=True)
+    folder = evaluate(config)
+    kept = (folder / "metrics.json").read_bytes()
+    with pytest.raises(InputError, match=f"holds the scores on {first}; give these another name"):
+        evaluate(replace(config, source=second))
+    assert (folder / "metrics.json").read_bytes() == kept
+    assert evaluate(replace(config, source=second, name="b")).name == "b"
+    monkeypatch.chdir(first)  # the same data, named in another way
+    assert evaluate(replace(config, source=first)) == folder
+
+
 # --- bad input ---
 
 

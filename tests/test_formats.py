@@ -26,6 +26,7 @@ from skyseg_tf.masking.formats import (
     without_outputs,
 )
 from skyseg_tf.masking.prediction import Prediction
+from skyseg_tf.masking.settings import SOFT_FORMATS
 from skyseg_tf.masking.sky_facts import horizon_line, sky_facts
 
 
@@ -45,6 +46,17 @@ def written(kind, tmp_path, given=None):
     path = tmp_path / name
     path.write_bytes(content)
     return np.asarray(Image.open(path)) if path.suffix == ".png" else path
+
+
+def test_formats_that_take_no_threshold_are_those_that_none_changes():
+    without_sky = replace(prediction(), ids=np.zeros_like(prediction().ids))
+    same = {
+        kind
+        for kind in FORMATS
+        if encode_prediction(kind, prediction(), "x.jpg")
+        == encode_prediction(kind, without_sky, "x.jpg")
+    }
+    assert same == set(SOFT_FORMATS)
 
 
 # format: value in the sky, value below, file name

@@ -108,10 +108,10 @@ def test_clips_are_shown_whole():
 @pytest.mark.parametrize(
     ("views", "message"),
     [
-        (Views((40, 60), scales=()), "one or more above 0"),
-        (Views((40, 60), overlap=1.0), "overlap of 1.0"),
-        (Views((40, 62), divisor=4), "multiples of 4"),
-        (Views((40, 60), window=(48, 60)), "larger than the view of 40 x 60"),
+        (Views((40, 60), scales=(1, -0.5)), "--multi-scale 1 -0.5: give one or more above 0"),
+        (Views((40, 60), overlap=1.0), "--overlap is 1.0"),
+        (Views((40, 62), divisor=4), "--image-size 40 62: the network takes multiples of 4"),
+        (Views((40, 60), window=(48, 60)), "--window 48 60 is larger than the view of 40 x 60"),
     ],
 )
 def test_impossible_views_are_refused(views, message):

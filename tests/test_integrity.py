@@ -128,7 +128,7 @@ CONTENTS = {
     "no name": (lambda f: f.pop("name"), "has no name"),
     "a class too many": (
         set_bytes("mask", [bytes([77]) + bytes(32 * 64 - 1)]),
-        "class id 77 in 1 pixels, where there are only 2 classes",
+        "class id 77 in 1 pixel, where there are only 2 classes",
     ),
 }
 

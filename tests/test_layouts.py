@@ -121,6 +121,23 @@ def test_flat_with_splits(tmp_path):
     assert [pair.split for pair in find_pairs(tmp_path)] == ["train"] * 3 + ["val"]
 
 
+@pytest.mark.parametrize(
+    ("split", "links"),
+    [
+        ("train", {"images/train/loop": "."}),
+        ("", {"images/train": "..", "masks/train": ".."}),  # as images/train/images/one.jpg
+        ("", {"images/train": "../far", "masks/train": "../far", "far/images": "../images"}),
+    ],
+)
+def test_links_that_form_a_circle_are_passed_over(tmp_path, split, links):
+    root = trees.flat(tmp_path, split=split)
+    before = find_pairs(root)
+    for link, target in links.items():
+        (root / link).parent.mkdir(exist_ok=True)
+        (root / link).symlink_to(target)
+    assert find_pairs(root) == before
+
+
 def test_odd_names_and_junk(tmp_path):
     decomposed = unicodedata.normalize("NFD", "Köln straße")
     trees.write_photo(tmp_path / "images" / f"{decomposed}.JPG", 0)
@@ -545,7 +562,7 @@ def test_clip_frames_end_at_the_photo(tmp_path):
         clip_frames(pair)
     sequence(root, [18])
     assert [path[-22:-16] for path in clip_frames(pair)] == ["000016", "000017", "000018", "000019"]
-    with pytest.raises(InputError, match="only 19 frames come before"):
+    with pytest.raises(InputError, match="only 19 frames before it"):
         clip_frames(pair, 30)
 
 

@@ -12,7 +12,7 @@ def test_a_free_port_listens():
 
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_no_such_port(port):
-    with pytest.raises(InputError, match=f"port is {port}: give 1 to 65535"):
+    with pytest.raises(InputError, match=f"--port is {port}: give 1 to 65535"):
         listen("127.0.0.1", port)
 
 

@@ -55,7 +55,7 @@ def test_shares_make_the_batches_of_one_process(records, skip):
     ("changes", "message"),
     [
         ({"num_processes": 2}, "--num-processes needs --coordinator HOST:PORT"),
-        ({"coordinator": "a:1", "process_id": 1}, "--process-id 1: the 1 processes are counted"),
+        ({"coordinator": "a:1", "process_id": 1}, "--process-id 1: too large for 1 process, which"),
         ({"coordinator": "a:1", "num_processes": 2}, "--run: several processes .* need it"),
         ({"workers": 2}, "--workers needs --engine ray"),
         ({"engine": "ray", "run": Path("r"), "seeds": 2}, "--seeds: several .* leave it out"),

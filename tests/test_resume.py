@@ -195,9 +195,9 @@ def test_a_finished_run_goes_on_with_more_epochs_and_moved_records(config, tmp_p
     stored = read_config(run, TrainConfig)
     assert (stored.epochs, stored.records, stored.resume) == (2, tmp_path / "moved", None)
     train(TrainConfig(resume=run, quiet=True))
-    assert "run: all 2 epochs are done, scored anew; --epochs trains" in capsys.readouterr().out
+    assert "run: 2 epochs done and scored anew; --epochs trains" in capsys.readouterr().out
     assert_same(run, config.run)
-    with pytest.raises(InputError, match="run: 2 epochs are done, --epochs 1 is fewer"):
+    with pytest.raises(InputError, match="run: 2 epochs done, --epochs 1 is fewer"):
         train(TrainConfig(resume=run, epochs=1, quiet=True))
     assert read_config(run, TrainConfig).epochs == 2
     with pytest.raises(InputError, match=r"run: holds a run already; choose another --run"):

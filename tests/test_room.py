@@ -52,7 +52,10 @@ def test_what_would_fit_is_a_size_that_fits():
         ({"size": (100_000, 100_000)}, "at most 200 megapixels"),
         ({"size": (64, 10**6)}, "sides of at most 32,000"),
         ({"size": (10_000, 16_000)}, "needs about 9.7 GB of memory, 1.0 GB are free; give at most"),
-        ({"size": (1000, 2000), "count": 1000}, "1,000 scenes of 1000 x 2000 need about 1.7 GB"),
+        (
+            {"size": (1000, 2000), "count": 1000},
+            "1,000 scenes of 1000 x 2000 would take about 1.7 GB",
+        ),
         ({"count": 10**8}, "a list of 100,000,000 scenes needs about 15 GB of memory"),
     ],
 )
@@ -69,7 +72,7 @@ def test_scenes_that_do_not_fit(tmp_path, free, settings, told):
         ({"image_size": (100_000, 100_000)}, "at most 200 megapixels"),
         ({"image_size": (14_000, 14_000)}, "one record of 14000 x 14000 .* larger than 2 GB"),
         ({"image_size": (8000, 8000)}, "building records .* give at most --image-size"),
-        ({"image_size": (2000, 4000)}, "15 records .* need about 2.0 GB in"),
+        ({"image_size": (2000, 4000)}, "15 records .* would take about 2.0 GB in"),
         ({"frames": 10**9, "image_size": (8, 8)}, "frame"),
     ],
 )
@@ -82,7 +85,9 @@ def test_records_that_do_not_fit(tmp_path, tree, free, settings, told):
 
 def test_a_full_disk_asks_for_space_and_not_for_nothing(tmp_path, free, monkeypatch):
     monkeypatch.setattr(room.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 4096}))
-    with pytest.raises(InputError, match=r"2 scenes of 64 x 64 need .* free some space or choose"):
+    with pytest.raises(
+        InputError, match=r"2 scenes of 64 x 64 would take .* free some space or choose"
+    ):
         write_scenes(tmp_path / "out", 2, size=(64, 64), workers=1)
 
 

@@ -1,6 +1,7 @@
 """The project's rules, as tests."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -175,6 +176,21 @@ def test_nothing_unfinished_and_no_foreign_loader():
             if word == "import torch" and path.name == "state_dicts.py":
                 continue
             assert word not in text, f"{path.name}: {word}"
+
+
+def test_numbers_of_things_are_told_by_errors_counted():
+    """Of one it makes no "1 photos"."""
+    things = "photos|frames|records|masks|epochs|trials|shards|scenes|images|predictions|pairs"
+    told = re.compile(rf"\{{[^{{}}]+\}} (?:{things})\b")
+    never_one = {
+        "{MAX_FRAMES} frames",
+        "{MOST:,} scenes",
+        "{drawn} scenes",
+        "{report.fps:.1f} frames",
+        "{uploads.MAX_FRAMES} frames",
+    }
+    for path in FILES:
+        assert not set(told.findall(path.read_text())) - never_one, path.name
 
 
 def test_the_names_that_help_shows_are_those_of_the_registries():

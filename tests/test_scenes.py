@@ -247,14 +247,14 @@ def test_rooms_show_sky_only_through_few_windows():
 @pytest.mark.parametrize(
     ("count", "options", "message"),
     [
-        (0, {}, "count is 0"),
-        (1, {"size": (63, 200)}, "at least 64"),
-        (1, {"seed": -1}, "negative"),
+        (0, {}, "--count is 0"),
+        (1, {"size": (63, 200)}, "--size 63 200: .*at least 64"),
+        (1, {"seed": -1}, "--seed -1 is negative"),
         (1, {"splits": (("train", 1), ("train", 1))}, "at most once"),
         (1, {"splits": (("dev", 1),)}, "at most once"),
         (1, {"splits": (("train", 0),)}, "positive"),
-        (1, {"sequence_frames": 21}, "0 to 20"),
-        (1, {"workers": 0}, "workers is 0"),
+        (1, {"sequence_frames": 21}, "--sequence-frames is 21: give 0 to 20"),
+        (1, {"workers": 0}, "--workers is 0"),
         (1, {"conditions": "moon"}, "no conditions 'moon': there are all, cityscapes, indoors"),
     ],
 )
@@ -272,7 +272,12 @@ def test_folders_that_hold_something_else_are_refused(tmp_path, tree):
     (tmp_path / "real" / "leftImg8bit").mkdir(parents=True)
     with pytest.raises(InputError, match="not drawn here"):
         write_scenes(tmp_path / "real", 1)
-    with pytest.raises(InputError, match="seed was 3, now 4"):
+    for folder in ("images", "masks"):  # of which `skyseg build` would see these or the scenes
+        (tmp_path / "own" / folder).mkdir(parents=True)
+    with pytest.raises(InputError, match="own holds a dataset that was not drawn here"):
+        write_scenes(tmp_path / "own", 1)
+    assert not (tmp_path / "own" / "leftImg8bit").exists()
+    with pytest.raises(InputError, match="--seed was 3, now 4, --sequence-frames was 2, now 0"):
         write_scenes(
             tree,
             6,

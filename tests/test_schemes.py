@@ -155,7 +155,7 @@ def test_common_words_stand_for_cityscapes_labels_unless_the_scheme_tells_them_a
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"classes": [{"name": "sky"}]}, "1 classes; a scheme has 2 to 254"),
+        ({"classes": [{"name": "sky"}]}, "1 class; a scheme has 2 to 254"),
         ({"classes": [{"name": "a"}, {"name": "a"}]}, "two classes are called 'a'"),
         (
             {"classes": [{"name": "a", "labels": ["sky"]}, {"name": "sky"}]},

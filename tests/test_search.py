@@ -553,13 +553,26 @@ def test_a_refused_plan_leaves_the_folder_to_the_next_one(records, tmp_path):
     search(config_of(records, tmp_path, space=space, sampler="random", trials=1), fake_train)
 
 
-def test_the_password_of_a_database_is_not_kept(records, tmp_path):
+def test_a_wrong_database_leaves_the_folder_to_the_right_one(records, tmp_path):
     from skyseg_tf.training.search import search
 
-    config = config_of(records, tmp_path, storage="postgresql://me:secret@nowhere.invalid/name")
+    space = ("learning_rate=1e-3,5e-3",)
+    wrong = config_of(records, tmp_path, space=space, storage="nosuch://host/name")
+    with pytest.raises(InputError, match="--storage: no database answers there"):
+        search(wrong, fake_train)
+    assert not wrong.run.exists()
+    search(replace(wrong, storage=f"sqlite:///{tmp_path / 'right.db'}"), fake_train)
+
+
+def test_the_password_of_a_database_is_not_kept(records, tmp_path, monkeypatch):
+    from skyseg_tf.training.search import search
+
+    there = trials_module.import_optuna().storages.RDBStorage(f"sqlite:///{tmp_path / 'there.db'}")
+    monkeypatch.setattr(trials_module, "_open_database", lambda url: there)
+    url = "postgresql://me:secret@nowhere.invalid/name"
+    config = config_of(records, tmp_path, space=("learning_rate=1e-3,5e-3",), storage=url)
     for _ in range(2):  # the same command is still the same
-        with pytest.raises(InputError, match="--storage"):
-            search(config, fake_train)
+        search(config, fake_train)
     kept = (config.run / "config.json").read_text()
     assert "secret" not in kept
     assert "postgresql://me@nowhere.invalid/name" in kept

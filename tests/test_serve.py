@@ -253,10 +253,19 @@ def test_health_metrics_page_and_openapi(client):
     assert schema["parameters"][0]["schema"]["enum"] == list(FORMATS)
 
 
-def test_monitors_may_ask_for_the_head_of_health_alone(client):
-    assert client.head("/health").status_code == 200
+@pytest.mark.parametrize("path", ["/", "/docs", "/health", "/metrics", "/openapi.json"])
+def test_the_head_of_a_page_is_that_of_the_page(client, path):
+    head, page = client.head(path), client.get(path)
+    assert head.status_code == 200
+    assert not head.content
+    assert head.headers["content-type"] == page.headers["content-type"]
+    assert head.headers["content-length"]
+
+
+def test_a_mask_has_no_head(client):
     assert client.head("/mask").status_code == 405
-    assert "head" not in client.get("/openapi.json").json()["paths"]["/health"]
+    paths = client.get("/openapi.json").json()["paths"]
+    assert all("head" not in calls for calls in paths.values())
 
 
 def test_the_page_of_calls_says_what_openapi_says_and_loads_nothing(client):
@@ -384,7 +393,8 @@ def test_an_address_in_use_is_one_line(server):
 def test_the_real_server_answers_and_ends_with_what_is_under_way(server):
     process, url = server
     with httpx.Client() as monitor:
-        assert monitor.head(f"{url}/health").status_code == 200
+        for path in ("/health", "/docs"):  # a body would be taken for the next answer
+            assert monitor.head(f"{url}{path}").status_code == 200
         assert monitor.get(f"{url}/health").json()["status"] == "ok"
     with httpx.stream("POST", f"{url}/mask", content=iter_slowly()) as slow:
         assert slow.status_code == 408

@@ -11,6 +11,7 @@ from skyseg_tf.images import overlay, overlay_sky
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking.prediction import enlarge
 from skyseg_tf.masking.runtime import load_runtime
+from skyseg_tf.masking.settings import SOFT_FORMATS
 from skyseg_tf.masking.views import resize_probs
 from skyseg_tf.video.compose import Composer, rgb_to_yuv
 from skyseg_tf.video.formats import VIDEO_FORMATS
@@ -106,6 +107,14 @@ def test_the_threshold_is_kept(threshold):
     assert (planes(out)[0] > 0).mean() == pytest.approx(1 - threshold, abs=0.015)
 
 
+@pytest.mark.parametrize("name", VIDEO_FORMATS)
+def test_a_threshold_changes_what_predict_takes_it_for(name):
+    probs = np.full((64, 96, 1), 0.5, np.float32)
+    low, high = (Composer(name, SKY, threshold=limit)(make_frame(), probs) for limit in (0.3, 0.8))
+    same = all((a == b).all() for a, b in zip(planes(low), planes(high), strict=True))
+    assert same == (name in SOFT_FORMATS)
+
+
 def test_pixels_that_are_surely_no_sky_are_none_at_the_lowest_threshold():
     probs = np.zeros((64, 96, 1), np.float32)
     probs[:32] = 0.01
@@ -145,6 +154,24 @@ def test_edges_of_a_small_mask_run_through_its_pixels():
     (luma, *_) = planes(Composer("color", CITY)(make_frame(), many))
     sky = np.abs(luma.astype(int) - luma[0, -1]) < 5
     assert np.abs(np.diff(sky.argmax(1)[8:56])).max() <= 2
+
+
+def test_colors_of_classes_lie_where_planes_of_color_have_their_samples():
+    """Between two rows, of which none is preferred, and on every second column."""
+    composer, below = Composer("color", CITY), []
+
+    def blue_plane(first: int, rows: int, columns: int) -> np.ndarray:
+        ids = np.full((64, 96), 10 - first)
+        ids[:rows, :columns] = first
+        return planes(composer(make_frame(), np.eye(19, dtype=np.float32)[ids]))[1]
+
+    for edge in range(20, 28):
+        for first in (0, 10):
+            plane = blue_plane(first, edge, 96)
+            below.append(2 * (plane == plane[0]).all(1).sum() - edge)
+        plane = blue_plane(0, 64, edge)
+        assert ((plane == plane[0, 0]) == (np.arange(0, 96, 2) < edge)).all()
+    assert np.mean(below) == 0
 
 
 @pytest.mark.parametrize("layout", ["yuv422p", "yuv444p", "yuv420p10le", "rgb24"])

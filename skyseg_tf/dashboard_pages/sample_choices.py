@@ -16,7 +16,7 @@ from skyseg_tf.data.encodings import claimed_encoding, guess_mask_encoding
 from skyseg_tf.data.layouts import Pair
 from skyseg_tf.data.listing import walk_files
 from skyseg_tf.data.scan import scan_tree
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.images import read_image, read_mask
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
@@ -159,7 +159,9 @@ def load_sample(sample: Sample, scheme: LabelScheme | None, frames: int = 1) -> 
         try:
             clip = _read_clip(pair, frames)
         except (InputError, OSError) as error:
-            notes.append(f"No clip for this photo, so it stands for all {frames} frames: {error}")
+            notes.append(
+                f"No clip for this photo, so it stands for all {counted(frames, 'frame')}: {error}"
+            )
     if pair.mask and scheme and sample.encoding:
         try:
             truth = decode_mask(read_mask(pair.mask), sample.encoding, scheme, pair.mask)

@@ -4,7 +4,7 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
 from skyseg_tf.data.listing import VIDEO_SUFFIXES
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.images import Photo, decode_photo, image_size
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.masking.runtime import Runtime
@@ -88,7 +88,7 @@ def mask_video(
         except InputError as error:
             raise InputError(str(error).replace(str(source), name)) from None
         target = Path(report.out)
-        facts = f"{report.frames} frames, masked at {report.fps:.1f} frames a second"
+        facts = f"{counted(report.frames, 'frame')}, masked at {report.fps:.1f} frames a second"
         if report.frames == MAX_FRAMES:
             facts += f"; only the first {MAX_FRAMES} frames are masked here"
         return f"{PurePath(name).stem}_{wanted}{target.suffix}", target.read_bytes(), facts

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from skyseg_tf.data.layouts import LAYOUTS
-from skyseg_tf.errors import printable
+from skyseg_tf.errors import counted, printable
 from skyseg_tf.labels import Encoding, describe_encoding
 
 # Every kind of problem that a report may name, and what to do about it.
@@ -105,14 +105,16 @@ def _counts_table(report: Report) -> list[str]:
         for index, (city, photos, masks) in enumerate(rows):
             lines.append(f"{'' if index else split:<12}{city:<24}{photos:>8}{masks:>11}")
     sizes = [f"{size} ({count})" for size, count in report.sizes.items()]
-    more = f" and {len(sizes) - 4} other sizes" if len(sizes) > 4 else ""
+    more = f" and {counted(len(sizes) - 4, 'other size')}" if len(sizes) > 4 else ""
     return [*lines, "", f"photo sizes (width x height): {', '.join(sizes[:4])}{more}"]
 
 
 def _classes_table(report: Report) -> list[str]:
     if not report.classes:
         return ["classes: none counted"]
-    lines = [f"{'class':<24}{'share':>8}{'in masks':>10}  (of {report.masks_read} masks read)"]
+    lines = [
+        f"{'class':<24}{'share':>8}{'in masks':>10}  (of {counted(report.masks_read, 'mask')} read)"
+    ]
     for name, row in report.classes.items():
         lines.append(f"{name:<24}{row['share']:>8.2%}{row['masks']:>10}")
     lines.append(
@@ -130,5 +132,9 @@ def _verdict(report: Report) -> list[str]:
         if problem.count > _SHOWN:
             lines.append(f"    ... and {problem.count - _SHOWN} more (--json names all)")
     pairs = sum(row["with_mask"] for cities in report.splits.values() for row in cities.values())
-    wrong = f"{len(report.problems)} kinds of problem, see above" if report.problems else "all well"
-    return [*lines, f"{pairs} pairs of photo and mask: {wrong}"]
+    wrong = (
+        f"{counted(len(report.problems), 'kind')} of problem, see above"
+        if report.problems
+        else "all well"
+    )
+    return [*lines, f"{counted(pairs, 'pair')} of photo and mask: {wrong}"]

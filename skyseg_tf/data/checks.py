@@ -17,7 +17,7 @@ from skyseg_tf.data.encodings import claimed_encoding, evenly, guess_mask_encodi
 from skyseg_tf.data.layouts import Pair
 from skyseg_tf.data.pair_facts import PairFacts, read_heads, read_pair
 from skyseg_tf.data.scan import Scan, scan_tree, source_root
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.labels import CITYSCAPES_LABELS, Encoding
 
 SAMPLE = 50  # masks that are read for the encoding, and for the classes of a fast check
@@ -130,7 +130,8 @@ def _collect_copies(
         elif others:
             twice.append(f"{first.image} is also {others[0].image}")
     if twice:
-        notes.append(f"{len(twice)} photos lie more than once in their split: e.g. {twice[0]}")
+        told = counted(len(twice), "photo")
+        notes.append(f"{told} more than once in the same split: e.g. {twice[0]}")
 
 
 def _beside_train(pairs: Sequence[Pair]) -> int:
@@ -149,23 +150,24 @@ def _notes(scan: Scan, facts: list[PairFacts], fast: bool) -> list[str]:
         notes.append("no split folders: a hash of each name puts it into train or val, for good")
         if near := _beside_train(scan.pairs):
             notes.append(
-                f"{near} photos of val are numbered next to one of train: if they are frames of a "
-                "video, scores will flatter; give folders train/ and val/ with whole drives"
+                f"{counted(near, 'photo')} of val numbered next to one of train: of frames of a video "
+                "scores will flatter; give folders train/ and val/ with whole drives"
             )
     dummies = scan.dummies + sum(fact.dummy for fact in facts)
     if dummies:
         notes.append(
-            f"{dummies} masks of the test split hold only labelIds 0-3: they are the placeholders "
-            "that Cityscapes publishes (its test truth is secret) and are left out"
+            f"{counted(dummies, 'mask')} of the test split with labelIds 0-3 alone, left out: what "
+            "Cityscapes publishes in place of its secret test truth"
         )
     elif all(not pair.mask for pair in scan.pairs if pair.split == "test"):
         photos = sum(pair.split == "test" for pair in scan.pairs)
         if photos:
-            notes.append(f"the {photos} photos of the test split have no masks: good to look at")
+            notes.append(
+                f"{counted(photos, 'photo')} of the test split without a mask: good to look at"
+            )
     empty = [fact.pair.mask for fact in facts if fact.pixels and not set(fact.pixels) - _VOID]
     if empty:
-        notes.append(f"{len(empty)} masks label no pixel at all, e.g. {empty[0]}")
-    counted = [fact.pixels for fact in facts if fact.pixels]
+        notes.append(f"{counted(len(empty), 'mask')} without one labeled pixel, e.g. {empty[0]}")
     train = [fact for fact in facts if fact.pixels and fact.pair.split == "train"]
     classes = {name for fact in train for name in fact.pixels} - _VOID
     if classes == {"sky"} or (classes and "sky" not in classes):
@@ -175,8 +177,9 @@ def _notes(scan: Scan, facts: list[PairFacts], fast: bool) -> list[str]:
             "right?"
         )
     if fast:
+        read = sum(bool(fact.pixels) for fact in facts)
         notes.append(
-            f"fast check: headers of all files, pixels of {len(counted)} masks; files cut off "
+            f"fast check: headers of all files, pixels of {counted(read, 'mask')}; files cut off "
             "further down are found only without --fast"
         )
     return notes
@@ -192,9 +195,9 @@ def _report(
     notes: list[str],
 ) -> Report:
     """Sums up."""
-    counted = [fact.pixels for fact in facts if fact.pixels]
     pixels, masks = Counter(), Counter()
-    for count in counted:
+    read = [fact.pixels for fact in facts if fact.pixels]
+    for count in read:
         pixels.update(count)
         masks.update(count.keys())
     total = sum(pixels.values())
@@ -217,7 +220,7 @@ def _report(
         classes=classes,
         sky_share=classes.get("sky", {"share": 0.0})["share"],
         ignored_share=1 - labeled / total if total else 0.0,
-        masks_read=len(counted),
+        masks_read=len(read),
         problems=[Problem(kind, len(problems[kind]), problems[kind]) for kind in found],
         notes=notes,
     )

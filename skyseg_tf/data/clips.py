@@ -4,7 +4,7 @@ from pathlib import Path
 
 from skyseg_tf.data.layouts import FRAME, Pair
 from skyseg_tf.data.listing import archive_members
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files import ZIP_MARK
 from skyseg_tf.files.places import place
 
@@ -42,7 +42,7 @@ def clip_frames(pair: Pair, frames: int = 4) -> list[str]:
     last = int(match["frame"])
     if last + 1 < frames:
         raise InputError(
-            f"{pair.name}: only {last} frames come before it, a clip of {frames} needs "
+            f"{pair.name}: only {counted(last, 'frame')} before it, a clip of {frames} needs "
             f"{frames - 1}; shorten the clip or leave this photo out"
         )
     start = f"{pair.split}/{pair.city}/{match['city']}_{match['sequence']}"
@@ -56,7 +56,7 @@ def clip_frames(pair: Pair, frames: int = 4) -> list[str]:
         missing = [path for path in paths if path.split(ZIP_MARK)[1] not in members]
     if missing:
         raise InputError(
-            f"{missing[0]}: frame missing; the clip of {pair.name} needs {frames} frames "
+            f"{missing[0]}: frame missing; the clip of {pair.name} needs {counted(frames, 'frame')} "
             f"(shorten the clip or complete {_FRAMES})"
         )
     return paths

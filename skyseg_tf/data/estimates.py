@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from skyseg_tf.data.settings import BuildConfig
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files.places import is_remote
 from skyseg_tf.files.room import check_disk, check_memory, fewer_workers, largest_size
 
@@ -36,14 +36,14 @@ def check_room(config: BuildConfig, count: int, *, two_passes: bool) -> None:
 
     if record > _MOST_RECORD:
         raise InputError(
-            f"one record of {shown} with {config.frames} frame(s) is larger than 2 GB, which none "
+            f"one record of {shown} with {counted(config.frames, 'frame')} is larger than 2 GB, which none "
             f"can be; give {smaller(_MOST_RECORD / record)}, or --storage jpeg"
         )
     workers = min(config.workers or os.cpu_count() or 1, count)
     if config.engine == "threads":
         check_memory(
             workers * pixels * max(3, image) * _COPIES,
-            f"building records of {shown} in {workers} threads",
+            f"building records of {shown} in {counted(workers, 'thread')}",
             lambda share: fewer_workers(workers, share, smaller(share)),
         )
     if is_remote(config.out):
@@ -55,6 +55,6 @@ def check_room(config: BuildConfig, count: int, *, two_passes: bool) -> None:
     check_disk(
         out,
         count * record - there,
-        f"{count:,} records of {shown}",
+        f"{counted(count, 'record')} of {shown}",
         lambda share: f"give --storage jpeg, or {smaller(share)}",
     )

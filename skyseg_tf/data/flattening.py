@@ -22,7 +22,7 @@ from tqdm import tqdm
 from skyseg_tf.data.encodings import classes_file, guess_mask_encoding
 from skyseg_tf.data.layouts import LAYOUTS, Pair
 from skyseg_tf.data.scan import detect_layout, find_pairs, source_root
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files import ZIP_MARK, read_bytes
 from skyseg_tf.files.places import is_remote
 from skyseg_tf.images import check_folder, make_folder, write_aside
@@ -52,7 +52,8 @@ class Flattened:
     def __str__(self) -> str:
         """The result in a few lines for people."""
         lines = [
-            f"{self.out}/{split}: {count} images, {self.masks.get(split, 0)} annotations"
+            f"{self.out}/{split}: {counted(count, 'image')}, "
+            f"{counted(self.masks.get(split, 0), 'annotation')}"
             for split, count in self.photos.items()
         ]
         done = f"{self.linked} hard-linked, {self.copied} copied, {self.present} already there"

@@ -21,7 +21,7 @@ from skyseg_tf.data.examples import STORAGES, RecordSpec
 from skyseg_tf.data.framing import advice_on, check_framing
 from skyseg_tf.data.manifest import MANIFEST, Manifest, Shard, read_manifest
 from skyseg_tf.data.scanning import NUMBERS, RecordFile, first_fault, record_files, scan_file
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files import MAX_PIXELS
 
 # What TensorFlow raises over the content of files; running out of memory, say, is none of it.
@@ -75,7 +75,7 @@ def verify_files(folder: Path, manifest: Manifest, split: str, *, digests: bool 
         if digests and _digest(file.path, facts.st_size, facts.st_mtime_ns) != shard.sha256:
             fault = first_fault(file) or f"{file.path}: {CHANGED}"
         elif count != shard.count:
-            fault = f"{file.path}: {count} records, where {MANIFEST} says {shard.count}"
+            fault = f"{file.path}: {counted(count, 'record')}, where {MANIFEST} says {shard.count}"
         else:
             return
         raise DamagedRecords(f"{fault}; {advice_on(file.path)}")
@@ -113,7 +113,7 @@ def spec_of_file(path: str) -> RecordSpec:
     if storage not in STORAGES or not sizes_are_good or depths != (3, 1):
         raise InputError(
             f"{path}: record 0: says storage {storage[:20]!r}, {size[0]} x {size[1]}, "
-            f"{number['frames']} frames, depths {depths[0]} and {depths[1]}, which no record has; "
+            f"{counted(number['frames'], 'frame')}, depths {depths[0]} and {depths[1]}, which no record has; "
             f"{advice_on(path)}"
         )
     return RecordSpec(storage, size, number["frames"])

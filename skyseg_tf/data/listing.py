@@ -40,20 +40,31 @@ def is_junk(name: str) -> bool:
 
 
 def walk_files(folder: Path, depth: int) -> Iterator[Path]:
-    """Files at most `depth` folders down; links are followed, and the depth ends any circle."""
-    if is_remote(folder):
-        for path, is_folder, _ in list_remote(folder):
-            if not is_junk(path.name) and (depth or not is_folder):
-                yield from walk_files(path, depth - 1) if is_folder else [path]
+    """Files at most `depth` folders down; links are followed, but to no folder that they lie in."""
+    if not is_remote(folder):
+        real = folder.resolve()
+        yield from _walk_files(folder, depth, {_identity(path) for path in (real, *real.parents)})
         return
+    for path, is_folder, _ in list_remote(folder):
+        if not is_junk(path.name) and (depth or not is_folder):
+            yield from walk_files(path, depth - 1) if is_folder else [path]
+
+
+def _walk_files(folder: Path, depth: int, above: set[tuple[int, int]]) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if is_junk(entry.name):
                 continue
             if not os.path.isdir(entry):  # entry.is_dir() fails at a link in a circle
                 yield Path(entry.path)
-            elif depth:
-                yield from walk_files(Path(entry.path), depth - 1)
+            elif depth and (identity := _identity(entry)) not in above:
+                yield from _walk_files(Path(entry.path), depth - 1, above | {identity})
+
+
+def _identity(path: os.PathLike) -> tuple[int, int]:
+    """What all names of a file or folder have in common."""
+    facts = os.stat(path)
+    return facts.st_dev, facts.st_ino
 
 
 def walk_tree(folder: Path) -> Iterator[Path]:
@@ -66,14 +77,14 @@ def walk_tree(folder: Path) -> Iterator[Path]:
     while own or linked:
         here = own.pop() if own else linked.pop(0)
         try:
-            identity = os.stat(here)
+            identity = _identity(here)
             entries = sorted(os.scandir(here), key=lambda entry: entry.name)
         except OSError:
             yield here
             continue
-        if (identity.st_dev, identity.st_ino) in seen:
+        if identity in seen:
             continue
-        seen.add((identity.st_dev, identity.st_ino))
+        seen.add(identity)
         for entry in entries:
             path = Path(entry.path)
             if is_junk(entry.name) or not os.path.isdir(path):

@@ -13,7 +13,7 @@ from typing import Any
 
 from skyseg_tf.data.examples import STORAGES, RecordSpec
 from skyseg_tf.data.rgb_stats import check_rgb_stats
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files import MAX_PIXELS
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.places import place
@@ -289,13 +289,13 @@ def _parse_split(raw: object, num_classes: int, pixels: int, where: str) -> Spli
     split = Split(**(raw | {"shards": shards}))
     if split.count != sum(shard.count for shard in shards):
         raise InputError(
-            f"{where}: {split.count} records, but {sum(shard.count for shard in shards)} in its "
+            f"{where}: {counted(split.count, 'record')}, but {sum(shard.count for shard in shards)} in its "
             "shards; build the records again"
         )
-    counted = sum(split.class_pixels) + split.ignored_pixels
-    if len(split.class_pixels) != num_classes or counted != split.count * pixels:
+    told = sum(split.class_pixels) + split.ignored_pixels
+    if len(split.class_pixels) != num_classes or told != split.count * pixels:
         raise InputError(
-            f"{where}: 'class_pixels' are not those of {split.count} masks of {num_classes} "
+            f"{where}: 'class_pixels' are not those of {counted(split.count, 'mask')} of {num_classes} "
             "classes; build the records again"
         )
     return split

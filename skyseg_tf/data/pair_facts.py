@@ -9,7 +9,7 @@ import numpy as np
 
 from skyseg_tf.data.encodings import belied_by, claimed_encoding, is_dummy, mask_values
 from skyseg_tf.data.layouts import Pair
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files import ZIP_MARK, read_bytes
 from skyseg_tf.files.places import is_remote
 from skyseg_tf.images import decode_image, decode_mask_file, image_size
@@ -109,7 +109,9 @@ def _count_pixels(mask: np.ndarray, encoding: Encoding, path: str) -> dict[str, 
     strange = [value for value in np.flatnonzero(counts).tolist() if value not in names]
     if strange:
         pixels = int(counts[strange].sum())
-        raise InputError(f"{path}: {', '.join(map(str, strange[:8]))} in {pixels} pixels")
+        raise InputError(
+            f"{path}: {', '.join(map(str, strange[:8]))} in {counted(pixels, 'pixel')}"
+        )
     pixels = Counter()
     for value, name in names.items():
         if counts[value]:

@@ -22,7 +22,7 @@ from skyseg_tf.data.framing import read_at, whole_offsets
 from skyseg_tf.data.manifest import Manifest
 from skyseg_tf.data.opening import LeftOut, OpenSplit, open_split
 from skyseg_tf.data.scanning import RecordFile
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.labels import IGNORE
 
 SHUFFLE_BYTES = 256_000_000  # of encoded records held in memory
@@ -166,7 +166,7 @@ def _batch_count(source: OpenSplit, batch_size: int, drop_remainder: bool, where
         return -(-source.count // batch_size)
     if source.count < batch_size:
         raise InputError(
-            f"{where} has {source.count} records, fewer than one batch of {batch_size}; use "
+            f"{where} has {counted(source.count, 'record')}, fewer than one batch of {batch_size}; use "
             f"--batch-size {source.count}"
         )
     return source.count // batch_size

@@ -23,7 +23,7 @@ from skyseg_tf.data.rgb_stats import write_rgb_stats
 from skyseg_tf.data.scan import source_root
 from skyseg_tf.data.verification import RGB_STATS
 from skyseg_tf.data.verification_report import Report
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.images import write_aside
 
 
@@ -107,7 +107,7 @@ def _members(folder: Path, manifest: Manifest, root: Path) -> dict[str, list[dic
         of_split = [info for info in infos if info["split"] == name]
         if len(of_split) != split.count:
             raise InputError(
-                f"{root}: not what {folder} was built from: {len(of_split)} photos of the split "
+                f"{root}: not what {folder} was built from: {counted(len(of_split), 'photo')} of the split "
                 f"'{name}', where the records have {split.count}; give the same --source as `build`"
             )
         start = 0

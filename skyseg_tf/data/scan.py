@@ -58,8 +58,15 @@ def source_root(path: str | Path | None = None) -> Path:
     return root
 
 
-def _recognise(root: Path) -> str | None:
-    """The first layout whose folders are there; of several of the same folders, one with pairs."""
+def recognise_layout(root: Path) -> str | None:
+    """The first layout whose folders are there; of several of the same folders, one with pairs.
+
+    Args:
+      root: the dataset's folder.
+
+    Returns:
+      A key of LAYOUTS; None where no dataset is there.
+    """
     fits = [
         name
         for name, layout in LAYOUTS.items()
@@ -93,13 +100,13 @@ def detect_layout(root: str | Path) -> str:
       InputError: none fits; says what was looked for and what is there.
     """
     root = source_root(root)
-    name = _recognise(root)
+    name = recognise_layout(root)
     if name:
         return name
     entries = sorted(entry.name for entry in root.iterdir() if not is_junk(entry.name))
     found = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
     near = [root / entry for entry in entries[:200] if (root / entry).is_dir()]
-    near = [folder for folder in [*near, root.resolve().parent] if _recognise(folder)]
+    near = [folder for folder in [*near, root.resolve().parent] if recognise_layout(folder)]
     hint = f"; did you mean {near[0]}?" if near else "."
     wanted = "; or ".join(f"[{name}] {layout.about}" for name, layout in LAYOUTS.items())
     raise InputError(f"{root}: no dataset here{hint} Looked for: {wanted}. Found: {found or '-'}")

@@ -16,6 +16,7 @@ from tensorflow.python.lib.io.tf_record import tf_record_random_reader
 from skyseg_tf.data.examples import RecordSpec, parse_record
 from skyseg_tf.data.framing import FOOTER_BYTES, HEADER, Fault, Torn, walk_records
 from skyseg_tf.data.manifest import Manifest
+from skyseg_tf.errors import counted
 from skyseg_tf.labels import IGNORE
 
 NUMBERS = ("frames", "height", "width", "image_depth", "mask_depth")
@@ -167,6 +168,7 @@ def _fault_of_pixels(image: np.ndarray, counts: np.ndarray, num_classes: int | N
     if not strange.size:
         return None
     return (
-        f"its mask holds class id {classes + strange[0]} in {counts[classes:IGNORE].sum()} pixels, "
+        f"its mask holds class id {classes + strange[0]} in "
+        f"{counted(counts[classes:IGNORE].sum(), 'pixel')}, "
         f"where there are only {num_classes} classes"
     )

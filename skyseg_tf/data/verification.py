@@ -27,7 +27,7 @@ from skyseg_tf.data.rgb_stats import (
 )
 from skyseg_tf.data.scanning import RecordFile, record_files, scan_file
 from skyseg_tf.data.verification_report import Report
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.labels import IGNORE
 
@@ -163,7 +163,7 @@ def _scan(
     except Torn as torn:
         faults.append(torn.fault)
     if len(names) > shard.count or (not faults and len(names) != shard.count):
-        told = f"{len(names)} records, where {MANIFEST} says {shard.count}"
+        told = f"{counted(len(names), 'record')}, where {MANIFEST} says {shard.count}"
         faults.append(Fault(file.path, told))
     elif not faults and digest.hexdigest() != shard.sha256:
         faults.append(Fault(file.path, CHANGED))
@@ -212,12 +212,12 @@ def _wrong_counts(
     faults = []
     for name, split in manifest.splits.items():
         pixels = np.sum([scanned[str(folder / shard.file)].pixels for shard in split.shards], 0)
-        for key, counted in (
+        for key, found in (
             ("class_pixels", pixels[: len(split.class_pixels)].tolist()),
             ("ignored_pixels", int(pixels[IGNORE])),
         ):
-            if getattr(split, key) != counted:
-                what = f"split '{name}': '{key}' is {getattr(split, key)}, counted {counted}"
+            if getattr(split, key) != found:
+                what = f"split '{name}': '{key}' is {getattr(split, key)}, counted {found}"
                 faults.append(Fault(str(folder / MANIFEST), what))
     return faults
 

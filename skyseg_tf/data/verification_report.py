@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skyseg_tf.data.framing import Fault
-from skyseg_tf.errors import printable
+from skyseg_tf.errors import counted, printable
 
 _SHOWN = 20  # faults of one file in the table
 
@@ -43,7 +43,7 @@ class Report:
                 photo = printable(fault.photo[:60]) or "-"
                 rows.append((Path(fault.path).name, number, photo, fault.what))
         rows += [
-            (Path(path).name, "-", "-", f"and {count - _SHOWN:,} faults more")
+            (Path(path).name, "-", "-", f"and {counted(count - _SHOWN, 'fault')} more")
             for path, count in counts.items()
             if count > _SHOWN
         ]
@@ -52,10 +52,11 @@ class Report:
             "  ".join((*map(str.ljust, row[:3], widths), row[3]))
             for row in (rows if self.faults else ())
         ]
-        found = f"{len(self.faults):,} faults" if self.faults else "all well"
+        found = counted(len(self.faults), "fault") if self.faults else "all well"
         speed = self.size / 1e6 / max(self.seconds, 1e-9)
         total = (
-            f"{self.folder}: {self.records:,} records in {self.shards:,} shards, "
+            f"{self.folder}: {counted(self.records, 'record')} in "
+            f"{counted(self.shards, 'shard')}, "
             f"{self.size / 1e6:,.1f} MB, read at {speed:,.0f} MB/s: {found}"
         )
         return "\n".join([*lines, total])

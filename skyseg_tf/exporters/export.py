@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 
 from skyseg_tf.data.records import Manifest, read_manifest
-from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.errors import InputError, counted, not_among
 from skyseg_tf.exporters.agreement import LIMITS, Agreement, agreement, check_agreement
 from skyseg_tf.exporters.formats import FORMATS, Format
 from skyseg_tf.exporters.job import ExportJob
@@ -137,7 +137,7 @@ def _check_room(config: ExportConfig, runtime: Runtime, size: tuple[int, int] | 
     photos = max(config.photos, calibrating)
     check_memory(
         photos * pixels * 3,
-        f"comparing or calibrating with {photos:,} photos of {size[0]} x {size[1]}",
+        f"comparing or calibrating with {counted(photos, 'photo')} of {size[0]} x {size[1]}",
         lambda share: f"give at most {int(photos * share)}",
     )
 

@@ -100,7 +100,7 @@ def check_disk(place: str | Path, need: float, what: str, advise: Callable[[floa
     Args:
       place: file or folder of the result, there already or not.
       need: bytes that will be written there.
-      what: the results, in the plural, with the settings that make them large.
+      what: the results, with the settings that make them large.
       advise: share of `need` that is free, below 1 -> what would fit.
 
     Raises:
@@ -112,7 +112,7 @@ def check_disk(place: str | Path, need: float, what: str, advise: Callable[[floa
     if need > (free := shutil.disk_usage(folder).free):
         hint = "free some space or choose another place" if free < _FULL else advise(free / need)
         raise InputError(
-            f"{what} need about {amount(need)} in {folder}, {amount(free)} are free; {hint}"
+            f"{what} would take about {amount(need)} in {folder}, {amount(free)} are free; {hint}"
         )
 
 

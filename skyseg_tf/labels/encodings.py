@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.errors import InputError, counted, not_among
 from skyseg_tf.labels.cityscapes import CITYSCAPES_LABELS, IGNORE, LABEL_ID, UNKNOWN
 from skyseg_tf.labels.schemes import SCHEMES, LabelScheme
 from skyseg_tf.labels.words import meant, normal
@@ -251,7 +251,8 @@ def decode_mask(
     unknown = mask == UNKNOWN
     if unknown.any():
         raise InputError(
-            f"{where}: unknown class id {int(stored[unknown][0])} in {int(unknown.sum())} pixels; "
+            f"{where}: unknown class id {int(stored[unknown][0])} in "
+            f"{counted(int(unknown.sum()), 'pixel')}; "
             f"masks are read as {describe_encoding(encoding)}: mend the mask or name its encoding"
         )
     return mask
@@ -282,7 +283,7 @@ def label_ids_from_color(rgb: np.ndarray, where: str) -> np.ndarray:
     if unknown.any():
         raise InputError(
             f"{where}: color {tuple(rgb[unknown][0].tolist())} is no Cityscapes class "
-            f"({int(unknown.sum())} pixels); give the labelIds file instead"
+            f"({counted(int(unknown.sum()), 'pixel')}); give the labelIds file instead"
         )
     return np.array([ids[color] for color in colors.tolist()], np.uint8)[index]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.errors import InputError, counted, not_among
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.labels.cityscapes import BY_NAME, UNKNOWN
 from skyseg_tf.labels.encodings import Encoding
@@ -105,7 +105,9 @@ def parse_scheme(content: object, where: str | Path, name: str = "own") -> Label
     for called, row in zip(names, content["classes"], strict=True):
         _refuse_strange_fields(row, f"{where}: class '{called}'")
     if not 2 <= len(rows) <= UNKNOWN:
-        raise InputError(f"{where}: {len(rows)} classes; a scheme has 2 to {UNKNOWN}")
+        raise InputError(
+            f"{where}: {counted(len(rows), 'class', 'classes')}; a scheme has 2 to {UNKNOWN}"
+        )
     if len({*names}) < len(names):
         double = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{where}: two classes are called '{double}'; give each its own name")

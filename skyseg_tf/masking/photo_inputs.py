@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from skyseg_tf.data.listing import VIDEO_SUFFIXES, LeftOut, choose_photos, walk_tree
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files.places import below, is_remote, place
 from skyseg_tf.images import check_folder, software_of
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
@@ -86,7 +86,9 @@ def _check_file(out: Path, kind: str, photos: int) -> None:
             f"{suffix}{hint}"
         )
     if photos > 1 and not isinstance(FORMATS[kind], Table):
-        raise InputError(f"--out {out}: one file, and these are {photos} photos; give a folder")
+        raise InputError(
+            f"--out {out}: one file, and these are {counted(photos, 'photo')}; give a folder"
+        )
     check_folder(out.parent)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from skyseg_tf.data.listing import LeftOut
-from skyseg_tf.errors import InputError, plain_line, printable
+from skyseg_tf.errors import InputError, counted, plain_line, printable
 from skyseg_tf.images import Photo
 from skyseg_tf.masking.formats import (
     FORMATS,
@@ -212,7 +212,9 @@ class _Work:
             for line in sorted(self.lines):
                 print(printable(line), file=stream)
         else:
-            print(f"{done} photos in {seconds:.1f} s ({done / seconds:.1f}/s)", file=stream)
+            print(
+                f"{counted(done, 'photo')} in {seconds:.1f} s ({done / seconds:.1f}/s)", file=stream
+            )
             if self.without:
                 some = printable(some_of(sorted(self.without)))
                 print(f"no sky in {len(self.without)} of them: {some}", file=stream)

@@ -19,6 +19,7 @@ from skyseg_tf.console.flags import (
 )
 
 VIDEO = Group("videos", sort_key=5)
+SOFT_FORMATS = ("alpha8", "alpha16", "rgba-sky", "rgba-nosky", "npy")  # no threshold changes them
 # Settings without a meaning for videos, as those of VideoSettings have none for photos.
 OF_PHOTOS = ("refine", "batch_size", "workers", "resume", "engine", "address")
 
@@ -92,7 +93,8 @@ class PredictConfig:
     fastest."""
     threshold: Annotated[float | None, NETWORK, default_is("the model's own")] = None
     """Probability, 0 to 1, from which a pixel counts as sky. Of several classes it decides where
-    edges are refined and in videos of masks; elsewhere the most probable class wins."""
+    edges are refined and in videos of masks; elsewhere the most probable class wins. alpha8,
+    alpha16, rgba-sky, rgba-nosky and npy hold probabilities, and take none."""
     refine: Annotated[bool | None, NETWORK, default_is("yes, of photos")] = None
     """Fit the edges of the mask to the full-size photo, down to branches and wires; not for videos."""
     batch_size: Annotated[int, NETWORK] = 1

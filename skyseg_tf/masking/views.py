@@ -50,17 +50,18 @@ class Views:
           InputError: says which setting, and what it may be.
         """
         if not self.scales or min(self.scales) <= 0:
-            raise InputError(f"scales {self.scales or '()'}: give one or more above 0, such as 1")
+            given = " ".join(f"{scale:g}" for scale in self.scales)
+            raise InputError(f"--multi-scale {given}: give one or more above 0, such as 1")
         if not 0 <= self.overlap < 1:
-            raise InputError(f"an overlap of {self.overlap}: at least 0 and below 1, please")
-        for what, size in (("image size", self.size), ("window", self.window)):
+            raise InputError(f"--overlap is {self.overlap}: at least 0 and below 1, please")
+        for what, size in (("--image-size", self.size), ("--window", self.window)):
             if size and (min(size) < 1 or size[0] % self.divisor or size[1] % self.divisor):
                 raise InputError(
-                    f"{what} {size[0]} x {size[1]}: the network takes multiples of {self.divisor} above 0"
+                    f"{what} {size[0]} {size[1]}: the network takes multiples of {self.divisor} above 0"
                 )
         if self.window and (self.window[0] > self.size[0] or self.window[1] > self.size[1]):
             raise InputError(
-                f"a window of {self.window[0]} x {self.window[1]} is larger than the view of "
+                f"--window {self.window[0]} {self.window[1]} is larger than the view of "
                 f"{self.size[0]} x {self.size[1]}; give a larger --image-size"
             )
 

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import TypeVar
 
-from skyseg_tf.errors import InputError, LostProcess
+from skyseg_tf.errors import InputError, LostProcess, counted
 from skyseg_tf.scale.cluster import RETRIES, first_places, import_ray, run_in
 
 Result = TypeVar("Result")
@@ -36,7 +36,8 @@ def run_together(
     ray = import_ray()
     if (room := first_places(cpus, gpus)) < count:
         raise InputError(
-            f"the Ray cluster has room for {room} processes of {cpus} processors and {gpus} GPUs, "
+            f"the Ray cluster has room for {counted(room, 'process', 'processes')} of "
+            f"{counted(cpus, 'processor')} and {counted(gpus, 'GPU')}, "
             f"not for {count}: ask for fewer"
         )
     for number in range(RETRIES + 1):

@@ -4,6 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from skyseg_tf.errors import counted
+
 _BLUE, _ORANGE, _GREY = "#2c7fb8", "#d95f0e", "#888888"
 
 
@@ -95,7 +97,7 @@ def plot_image_iou(
     for axes in (counts, ordered):
         axes.axvline(median, color=_ORANGE, linestyle="--", label=f"median {median:.3f}")
     counts.legend(frameon=False, loc="upper left")
-    _framed(figure, f"{title}: {what} by photo ({len(values)} photos)", subtitle)
+    _framed(figure, f"{title}: {what} by photo ({counted(len(values), 'photo')})", subtitle)
     return figure
 
 

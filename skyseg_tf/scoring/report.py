@@ -11,7 +11,7 @@ import json
 import re
 from pathlib import Path
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.templates import render_html
 from skyseg_tf.images import write_aside
@@ -53,6 +53,7 @@ def write_report(run: str | Path, name: str) -> Path:
             "Machine and versions": _read_json(run / "environment.json"),
         },
         dumps=json.dumps,
+        counted=counted,
     )
     with write_aside(folder / "report.html") as aside:
         aside.write_text(page, encoding="utf-8")

@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from skyseg_tf.data.photos import LabeledPhoto
+from skyseg_tf.errors import counted
 from skyseg_tf.images import resize_image, resize_mask
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.runs.folder import write_json
@@ -152,7 +153,7 @@ def _figures(
         yield "image_iou", plots_scores.plot_image_iou(values, what, title, protocol)
     if worst:
         by = "sky IoU" if sky else "mean IoU"
-        heading = f"The {len(worst)} worst photos by {by}\n{wide}"
+        heading = f"The {counted(len(worst), 'worst photo')} by {by}\n{wide}"
         pictures = [[getattr(row, key) for row in worst] for key in ("photo", "truth", "pred")]
         captions = [row.caption for row in worst]
         yield "worst", plots.plot_predictions(*pictures, scheme, heading, captions)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skyseg_tf.data.records import read_manifest
-from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.errors import InputError, counted, not_among
 from skyseg_tf.labels import SCHEMES, Encoding, LabelScheme, encoding_of_scheme
 from skyseg_tf.masking.runtime import Runtime, load_runtime
 from skyseg_tf.models import MODELS
@@ -102,7 +102,7 @@ def _check_classes(
     differs = (runtime.channels, runtime.sky_channel) != (scheme.num_logits, scheme.sky_channel)
     if differs or (run is None and runtime.class_names != scheme.class_names):
         raise InputError(
-            f"{model}: {runtime.channels} outputs ({', '.join(runtime.class_names)}), but "
+            f"{model}: {counted(runtime.channels, 'output')} ({', '.join(runtime.class_names)}), but "
             f"{scheme.num_logits} for classes '{scheme.name}' of {records}; name records of its "
             "own classes by --records"
         )

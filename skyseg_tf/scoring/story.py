@@ -8,7 +8,7 @@ records themselves, or with a dataset tree its photos, enlarged to the labels' s
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from skyseg_tf.data.photos import LabeledPhoto, photos_of_pairs, photos_of_recor
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.scan import find_pairs, source_root
 from skyseg_tf.data.sources import size_of_pair
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files.places import is_remote
 from skyseg_tf.files.room import check_memory, check_picture_size, largest_size
 from skyseg_tf.images import check_folder
@@ -31,7 +31,7 @@ from skyseg_tf.masking.prediction import predict_image
 from skyseg_tf.masking.runtime import FEW_PHOTOS, Runtime
 from skyseg_tf.masking.views import Views
 from skyseg_tf.runs.model_folders import evaluations_of
-from skyseg_tf.scoring.comparison import compare_evaluations
+from skyseg_tf.scoring.comparison import compare_evaluations, read_scores
 from skyseg_tf.scoring.evaluation import Evaluation, ImageScores, score_image
 from skyseg_tf.scoring.report import write_report
 from skyseg_tf.scoring.results import WorstPhoto, keep_worst, write_results
@@ -69,6 +69,7 @@ def evaluate(config: EvaluateConfig) -> Path:
     if config.records:
         copied = local_records(config.records, config.data, config.quiet)
         config = replace(config, records=copied)
+    _refuse_other_data(folder, config)
     pairs = find_labeled(config) if config.source else None
     facts = scored_model(config, few=pairs is not None and len(pairs) < FEW_PHOTOS)
     views = Views(
@@ -85,7 +86,7 @@ def evaluate(config: EvaluateConfig) -> Path:
 
     # ----------------------------------------------------------------- results
     if config.submission:
-        print(f"{config.submission}: {count} predictions as labelIds", flush=True)
+        print(f"{config.submission}: {counted(count, 'prediction')} as labelIds", flush=True)
     if not scored.images:
         return config.submission
     protocol = _protocol(config, facts, views, len(scored.images), scored.truth)
@@ -128,6 +129,28 @@ def _check(config: EvaluateConfig) -> None:
         raise InputError("--bootstrap and --worst count from 0")
     if config.name and (Path(config.name).name != config.name or config.name == ".."):
         raise InputError(f"--name {config.name}: give the name of a folder, without a path")
+
+
+def _refuse_other_data(folder: Path, config: EvaluateConfig) -> None:
+    """Refuses a folder with the scores on other data, whose name may be the same."""
+    try:
+        held = read_scores(folder / "metrics.json").get("settings", {})
+    except (FileNotFoundError, InputError):
+        return  # nothing is lost
+    data, theirs = _data_of(vars(config)), _data_of(held)
+    if held and theirs != data:
+        raise InputError(
+            f"{folder}: holds the scores on {' and '.join(theirs.values()) or 'other records'}; give "
+            "these another name by --name, or remove it"
+        )
+
+
+def _data_of(settings: Mapping[str, object]) -> dict[str, str]:
+    """Where the data that was named lies, from wherever it is looked for later."""
+    named = {key: str(settings[key]) for key in ("source", "records") if settings.get(key)}
+    return {
+        key: path if is_remote(path) else str(Path(path).resolve()) for key, path in named.items()
+    }
 
 
 # --- the photos ---
@@ -294,14 +317,15 @@ def _settings(config: EvaluateConfig, facts: ScoredModel, protocol: dict) -> dic
         "backend": facts.runtime.backend,
         "model_file": str(facts.runtime.path),
         "input_size": list(size or [facts.runtime.facts.long_side]),
-        "settings": {key: value for key, value in vars(config).items() if key != "compare"},
+        "settings": {k: v for k, v in vars(config).items() if k != "compare"}
+        | _data_of(vars(config)),
     }
 
 
 def describe_protocol(facts: dict) -> str:
     """A protocol in one line."""
     return (
-        f"{facts['data']}, {facts['photos']} photos (truth {facts['truth']}), classes "
+        f"{facts['data']}, {counted(facts['photos'], 'photo')} (truth {facts['truth']}), classes "
         f"{facts['classes']}, {facts['protocol']} protocol, scored at {facts['scored_at']}, "
         f"{facts['views']}, void {facts['void']}, {facts['decision']}"
     )

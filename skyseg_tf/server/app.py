@@ -11,6 +11,7 @@ from pathlib import Path
 
 from skyseg_tf import __version__
 from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.files import MAX_FILE_BYTES
 from skyseg_tf.files.templates import render_html
 from skyseg_tf.masking.formats import FORMATS
 from skyseg_tf.masking.prediction import check_threshold
@@ -187,9 +188,10 @@ def _responses() -> dict:
 
 
 def _add_pages(app: FastAPI, queue: PhotoQueue) -> None:
+    """GET, and for uptime monitors and link checkers HEAD, which FastAPI does not add by itself."""
     runtime = queue.runtime
 
-    @app.head("/health", include_in_schema=False)  # what uptime monitors ask
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="Whether the server works, and with what")
     async def health() -> dict:
         return {
@@ -203,15 +205,18 @@ def _add_pages(app: FastAPI, queue: PhotoQueue) -> None:
             "seconds_up": round(time.time() - queue.metrics.started, 1),
         }
 
+    @app.head("/metrics", include_in_schema=False)
     @app.get("/metrics", summary="Counters for Prometheus", response_class=PlainTextResponse)
     async def metrics(request: Request) -> Response:
         text, content_type = queue.metrics.encode(request.headers.get("accept", ""))
         return Response(text, headers={"Content-Type": content_type})
 
+    @app.head("/", response_class=HTMLResponse, include_in_schema=False)
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page(request: Request) -> str:
         return render_html(_PAGE, runtime=runtime, formats=FORMATS, url=_address(request))
 
+    @app.head("/docs", response_class=HTMLResponse, include_in_schema=False)
     @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
     async def docs(request: Request) -> str:
         return render_html(_DOCS, schema=app.openapi(), url=_address(request))
@@ -227,6 +232,11 @@ def serve(config: ServeConfig) -> None:
         value = getattr(config, name)
         if value is not None and not value > 0:
             raise InputError(f"--{name.replace('_', '-')} is {value}: give more than 0")
+    if config.max_megabytes * 1e6 > MAX_FILE_BYTES:
+        raise InputError(
+            f"--max-megabytes is {config.max_megabytes:g}: give at most {MAX_FILE_BYTES / 1e6:g}; larger "
+            "photos are read nowhere"
+        )
     if config.queue < 0:
         raise InputError(f"--queue is {config.queue}: give 0 or more")
     listener = listen(config.host, config.port)

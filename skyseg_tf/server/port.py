@@ -16,7 +16,7 @@ def listen(host: str, port: int) -> socket.socket:
       InputError: no such port or address here, one that is taken, or one that needs more rights.
     """
     if not 0 <= port < 65536:
-        raise InputError(f"port is {port}: give 1 to 65535, or 0 for any that is free")
+        raise InputError(f"--port is {port}: give 1 to 65535, or 0 for any that is free")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from skyseg_tf.errors import counted
 from skyseg_tf.runs.folder import write_json
 from skyseg_tf.scoring import plots
 from skyseg_tf.scoring.scores import Scores, class_table, predict_masks, score
@@ -33,7 +34,7 @@ def write_result(job: Job, network: keras.Model, batches: Batches, history: list
 def _protocol(job: Job) -> str:
     height, width = job.manifest.image_size
     return (
-        f"val split of {job.records.name}, {job.manifest.splits['val'].count} photos at "
+        f"val split of {job.records.name}, {counted(job.manifest.splits['val'].count, 'photo')} at "
         f"{height}x{width}, single scale, void ignored, epoch of the best val IoU"
     )
 

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from skyseg_tf.data.records import read_manifest
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.runs.folder import (
     RunData,
     environment,
@@ -100,7 +100,7 @@ def begin_or_go_on(job: Job, model: TrainedModel, schedule: Schedule) -> Progres
     if job.settings.resume:
         progress = _load_progress(job, model, identity, schedule)
         going = f"going on at epoch {progress.epoch + 1}, step {progress.step}"
-        done = f"all {progress.epoch} epochs are done, scored anew; --epochs trains longer"
+        done = f"{counted(progress.epoch, 'epoch')} done and scored anew; --epochs trains longer"
         over = progress.epoch >= schedule.epochs
         print(f"{run}: {done if over else going}", flush=True)
         if progress.epoch < schedule.epochs:
@@ -135,7 +135,7 @@ def _load_progress(job: Job, model: TrainedModel, identity: str, schedule: Sched
     progress = load_progress(run / "checkpoints", model, identity)
     if epochs < progress.epoch:
         raise InputError(
-            f"{run}: {progress.epoch} epochs are done, --epochs {epochs} is fewer; give "
+            f"{run}: {counted(progress.epoch, 'epoch')} done, --epochs {epochs} is fewer; give "
             "more, or leave it out"
         )
     epochs_before = read_config(run, TrainConfig).epochs

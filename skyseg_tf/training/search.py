@@ -24,7 +24,7 @@ from typing import Any, get_args
 
 import keras
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files.json_types import typed
 from skyseg_tf.images import check_folder, write_aside
 from skyseg_tf.models import MODELS
@@ -39,7 +39,15 @@ from skyseg_tf.training.settle import with_network
 from skyseg_tf.training.story import train
 from skyseg_tf.tuning.report import write_report, write_table
 from skyseg_tf.tuning.space import Parameter, parse_space
-from skyseg_tf.tuning.trials import Plan, TrialRow, Trials, exclusive, import_optuna, trial_folder
+from skyseg_tf.tuning.trials import (
+    Plan,
+    TrialRow,
+    Trials,
+    check_storage,
+    exclusive,
+    import_optuna,
+    trial_folder,
+)
 
 # Scores must be comparable, so the data is the same for all trials.
 _NOT_SEARCHED = (
@@ -104,6 +112,7 @@ def search(
     check_folder(folder)
     if any(folder.glob("*.keras")) or (folder / "history.csv").exists():
         raise InputError(f"{folder}: holds a run; choose another --run")
+    check_storage(config.storage)
     with exclusive(folder):
         base = _settle(config, space)
     trials = Trials(folder, plan, config.storage)
@@ -253,7 +262,7 @@ def _tell_state(trials: Trials, base: TrainConfig) -> None:
     done = sum(row.state in ("finished", "pruned", "failed") for row in rows)
     total = len(rows) if plan.sampler == "grid" else plan.trials
     how = f"{plan.sampler}, pruner {plan.pruner}"
-    what = f"{total} trials of {base.epochs} epochs, {done} done"
+    what = f"{counted(total, 'trial')} of {counted(base.epochs, 'epoch')}, {done} done"
     print(f"search in {trials.folder}: {how}, {what}", flush=True)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from skyseg_tf.data.augment.presets import AUGMENTATIONS
 from skyseg_tf.data.augment.settings import Classes
 from skyseg_tf.data.records import Manifest
-from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.errors import InputError, counted, not_among
 from skyseg_tf.labels import get_scheme
 from skyseg_tf.models import MODELS, check_size, parse_model_options
 from skyseg_tf.models.imagenet import IMAGENET, check_imagenet
@@ -86,8 +86,8 @@ def _check_processes(config: TrainConfig) -> None:
         return
     if config.process_id >= config.num_processes:
         raise InputError(
-            f"--process-id {config.process_id}: the {config.num_processes} processes are "
-            f"counted from 0 to {config.num_processes - 1}"
+            f"--process-id {config.process_id}: too large for "
+            f"{counted(config.num_processes, 'process', 'processes')}, which count from 0"
         )
     for name, value, needed in (
         ("--find-lr", config.find_lr, False),
@@ -147,12 +147,12 @@ def _check_shapes(config: TrainConfig, manifest: Manifest, records: Path) -> Non
     if MODELS[config.model].sequence != (manifest.frames > 1):
         wanted = "clips: build them with --frames 4" if manifest.frames == 1 else "single photos"
         raise InputError(
-            f"{records}: {manifest.frames} frame(s) a record; {config.model} takes {wanted}"
+            f"{records}: {counted(manifest.frames, 'frame')} a record; {config.model} takes {wanted}"
         )
     frames = parse_model_options(config.model, config.model_options).get("frames")
     if frames not in (None, manifest.frames):
         raise InputError(
-            f"{records}: {manifest.frames} frames a record, not {frames}; build them with --frames "
+            f"{records}: {counted(manifest.frames, 'frame')} a record, not {frames}; build them with --frames "
             f"{frames}, or leave that option out"
         )
 

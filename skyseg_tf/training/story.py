@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from skyseg_tf.data.integrity import DamagedRecords, naming_damage
+from skyseg_tf.errors import counted
 from skyseg_tf.runs.folder import training_in
 from skyseg_tf.training import bad_records
 from skyseg_tf.training.batches import make_batches
@@ -157,14 +158,15 @@ def _headline(job: Job, model: keras.Model, steps: int) -> str:
     height, width = job.manifest.image_size
     return (
         f"{job.settings.model}: {model.count_params():,} parameters, classes of "
-        f"{job.scheme.name}, {height}x{width}, {job.settings.epochs} epochs of {steps} steps, "
-        f"{job.manifest.splits['val'].count} val photos"
+        f"{job.scheme.name}, {height}x{width}, {counted(job.settings.epochs, 'epoch')} of "
+        f"{counted(steps, 'step')}, "
+        f"{counted(job.manifest.splits['val'].count, 'val photo')}"
     )
 
 
 def _epoch_line(row: dict[str, float], job: Job) -> str:
     count = bad_records.count(job.skipped)
-    skips = f", {count} damaged records skipped" if count else ""
+    skips = f", {counted(count, 'damaged record')} skipped" if count else ""
     return (
         f"epoch {row['epoch']}/{job.settings.epochs}: loss {row['loss']:.4f} IoU {row['iou']:.4f}  "
         f"val loss {row['val_loss']:.4f} IoU {row['val_iou']:.4f}  {row['seconds']:.0f} s, "

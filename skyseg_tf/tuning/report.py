@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.images import write_aside
 from skyseg_tf.runs.folder import read_json
 from skyseg_tf.scoring import plots
@@ -82,10 +82,11 @@ def write_report(folder: Path, rows: Sequence[TrialRow], space: Sequence[Paramet
         )
     running = sum(row.state == "running" for row in rows)
     if running:
-        print(f"{running} trials are still at work in other processes: the last one to end reports")
+        told = f"{counted(running, 'trial')} still at work in other processes"
+        print(f"{told}: the last one to end reports")
     run = trial_folder(folder, best.number)
     protocol = read_json(run / "metrics.json").get("protocol", "")
-    title = f"{folder.name}, {len(rows)} trials"
+    title = f"{folder.name}, {counted(len(rows), 'trial')}"
     figures = {"parallel_coordinates": plot_parallel_coordinates(rows, space, title, protocol)}
     if pair := heat_map_axes(space):
         figures["heat_map"] = plot_heat_map(rows, *pair, title, protocol)

@@ -149,6 +149,33 @@ def _take_off_torn_line(journal: Path) -> None:
         file.truncate(end)
 
 
+def check_storage(storage: str | None) -> None:
+    """Refuses a database that does not answer, before a search has written anything.
+
+    Args:
+      storage: as `Trials` takes it.
+
+    Raises:
+      InputError: what is wrong with it, or Optuna is not installed.
+    """
+    if storage not in (None, JOURNAL):
+        _open_database(storage)
+
+
+def _open_database(url: str):
+    """Optuna's storage there; it makes its tables."""
+    try:
+        return import_optuna().storages.RDBStorage(url)
+    except ImportError as error:
+        package = getattr(error.__cause__, "name", None) or error.name
+        raise InputError(f"--storage needs {package}: pip install {package}") from None
+    except Exception as error:  # SQLAlchemy and each driver have errors of their own
+        raise InputError(
+            f"--storage: no database answers there ({in_one_line(error)}); give {JOURNAL} or a "
+            "URL such as postgresql://user:password@host/name"
+        ) from None
+
+
 def trial_folder(folder: Path, number: int) -> Path:
     """Where a trial puts what it writes."""
     return folder / f"trial_{number:03d}"
@@ -204,16 +231,7 @@ class Trials:
             journal = self.optuna.storages.journal
             file = str(self.folder / "study.journal")
             return journal.JournalStorage(journal.JournalFileBackend(file, _LockedAlready()))
-        try:
-            return self.optuna.storages.RDBStorage(self.storage)
-        except ImportError as error:
-            package = getattr(error.__cause__, "name", None) or error.name
-            raise InputError(f"--storage needs {package}: pip install {package}") from None
-        except Exception as error:  # SQLAlchemy and each driver have errors of their own
-            raise InputError(
-                f"--storage: no database answers there ({in_one_line(error)}); give {JOURNAL} or a "
-                "URL such as postgresql://user:password@host/name"
-            ) from None
+        return _open_database(self.storage)
 
     def run(self, objective: Objective, after_each: Callable[[TrialRow], None]) -> None:
         """Works until nothing is left to start; other processes may still be at theirs.

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from skyseg_tf.errors import InputError, Stuck, plain_line, printable
+from skyseg_tf.errors import InputError, Stuck, counted, plain_line, printable
 from skyseg_tf.files import is_of_disk
 from skyseg_tf.images import write_aside
 from skyseg_tf.masking.prediction import check_threshold
@@ -226,7 +226,9 @@ def predict_videos(config: VideoConfig, sources: Sequence[str | int], runtime: R
         if report.stopped:
             return 128 + report.stopped
         if report.damage and not is_stream(str(source)):  # a stream loses frames on its way
-            damaged.append(f"{printable(str(source))}: {report.frames} frames, {report.damage}")
+            damaged.append(
+                f"{printable(str(source))}: {counted(report.frames, 'frame')}, {report.damage}"
+            )
     for failure in failures:
         print(f"skyseg predict: not done: {failure}", file=sys.stderr)
     for damage in damaged:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from skyseg_tf.errors import printable
+from skyseg_tf.errors import counted, printable
 from skyseg_tf.masking.stages import StageTime
 
 
@@ -68,7 +68,7 @@ class Report:
         notes += "".join(f", {count} {what}" for count, what in counts if count)
         milliseconds = 1000 * self.cpu_seconds / max(self.frames, 1)
         lines = [
-            f"{printable(self.out)}: {self.frames} frames{notes}{' (stopped)' if self.stopped else ''}",
+            f"{printable(self.out)}: {counted(self.frames, 'frame')}{notes}{' (stopped)' if self.stopped else ''}",
             f"{self.fps:.1f} fps end to end, {self.model_fps:.1f} fps {self.network} alone, "
             f"{milliseconds:.1f} ms of processor per frame",
             f"{'':<10}{'ms/frame':>9}{'cpu ms':>8}{'busy':>7}{'no input':>10}{'no room':>9}",

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from skyseg_tf.data.drawing.estimates import check_list, check_room
 from skyseg_tf.data.drawing.scenes import FPS, SMALLEST, check_conditions, draw_scene
+from skyseg_tf.data.scan import recognise_layout
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.room import check_picture_size
@@ -114,14 +115,14 @@ def _write_all(jobs: list[tuple], workers: int, bar: tqdm) -> None:
 def _check(out, count, size, seed, splits, sequence_frames, workers) -> None:
     """Raises InputError for settings out of range."""
     if not 1 <= count <= MOST:
-        raise InputError(f"count is {count}: give 1 to {MOST:,} scenes")
+        raise InputError(f"--count is {count}: give 1 to {MOST:,} scenes")
     if len(size) != 2 or min(size) < SMALLEST:
         raise InputError(
-            f"size {' x '.join(map(str, size))}: give height and width, at least 64 each"
+            f"--size {' '.join(map(str, size))}: give height and width, at least 64 each"
         )
     check_picture_size("--size", size)
     if seed < 0:
-        raise InputError(f"seed {seed} is negative: give 0 or more")
+        raise InputError(f"--seed {seed} is negative: give 0 or more")
     names = [name for name, _ in splits]
     if not names or len(set(names)) < len(names) or not set(names) <= set(_CITIES):
         raise InputError(
@@ -131,11 +132,11 @@ def _check(out, count, size, seed, splits, sequence_frames, workers) -> None:
         raise InputError("the shares of the splits must be positive")
     if not 0 <= sequence_frames <= LABELED_FRAME + 1:
         raise InputError(
-            f"sequence_frames is {sequence_frames}: give 0 to {LABELED_FRAME + 1}, the labeled "
+            f"--sequence-frames is {sequence_frames}: give 0 to {LABELED_FRAME + 1}, the labeled "
             f"frame is number {LABELED_FRAME} as in Cityscapes"
         )
     if workers is not None and workers < 1:
-        raise InputError(f"workers is {workers}: give 1 or more")
+        raise InputError(f"--workers is {workers}: give 1 or more")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: give a folder")
 
@@ -173,14 +174,21 @@ def _claim(out: Path, count, size, seed, splits, sequence_frames, conditions) ->
         if not differing and earlier.get("count", 0) > count:
             differing = ["count"]
         if differing:
-            changes = ", ".join(f"{k} was {earlier.get(k)}, now {settings[k]}" for k in differing)
+            changes = ", ".join(
+                f"{_flag(k)} was {earlier.get(k)}, now {settings[k]}" for k in differing
+            )
             raise InputError(
                 f"{out} holds other scenes ({changes}): choose another folder or delete it"
             )
-    elif (out / "leftImg8bit").exists() or (out / "gtFine").exists():
+    elif any((out / name).exists() for name in ("leftImg8bit", "gtFine")) or recognise_layout(out):
         raise InputError(f"{out} holds a dataset that was not drawn here: choose another folder")
     with write_aside(path) as aside:
         aside.write_text(json.dumps(settings, indent=2) + "\n")
+
+
+def _flag(setting: str) -> str:
+    """A setting in scenes.json as it is typed; two of them are no flags."""
+    return setting if setting in ("drawing", "splits") else f"--{setting.replace('_', '-')}"
 
 
 def _paths(out: Path, split: str, index: int, frames: int):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from skyseg_tf.errors import counted
 from skyseg_tf.files.room import check_disk, check_memory, fewer_workers, largest_size
 
 # Measured at 512 x 1024: drawing takes 72 to 134 bytes a pixel, files 0.9 to 1.6 and 0.06 to 0.2.
@@ -21,7 +22,7 @@ def check_list(count: int) -> None:
     """
     check_memory(
         count * _JOB_BYTES,
-        f"a list of {count:,} scenes",
+        f"a list of {counted(count, 'scene')}",
         lambda share: f"give at most --count {int(count * share)}",
     )
 
@@ -46,13 +47,13 @@ def check_room(out: Path, count: int, size: tuple[int, int], frames: int, worker
 
     check_memory(
         workers * (_PROCESS_BYTES + height * width * _MEMORY_PER_PIXEL),
-        f"drawing {height} x {width} in {workers} processes",
+        f"drawing {height} x {width} in {counted(workers, 'process', 'processes')}",
         lambda share: fewer_workers(workers, share, smaller(share)),
     )
     one = height * width * ((frames + 1) * _PHOTO_PER_PIXEL + _MASKS_PER_PIXEL)
     check_disk(
         out,
         count * one,
-        f"{count:,} scenes of {height} x {width}",
+        f"{counted(count, 'scene')} of {height} x {width}",
         lambda share: f"give at most --count {int(count * share)}, or {smaller(share)}",
     )
