@@ -246,7 +246,7 @@ def test_of_many_classes_their_colors_are_written_unless_told(photos, tmp_path, 
     untold = replace(told, out=tmp_path / "untold", format=None)
     assert predict(told) == predict(untold) == 0
     np.testing.assert_array_equal(*(read(c.out / "a.png") for c in (told, untold)))
-    assert capsys.readouterr().out.count("color (Each class in its color") == 2
+    assert capsys.readouterr().out.count("color (each class in its color") == 2
 
 
 def test_ids_are_enlarged_as_probabilities(tmp_path):
