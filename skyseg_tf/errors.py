@@ -1,4 +1,4 @@
-"""The one exception for bad input, and the one way to speak of a name that is not known."""
+"""The one exception for bad input, and how lines speak of numbers and of names that are not known."""
 
 import errno
 import unicodedata
@@ -68,6 +68,11 @@ class Stuck(KeyboardInterrupt):
 
     Nothing that this thread works on may be closed, and the process must not wait for it.
     """
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things, of which `what` names one: "1 photo", "2 photos"."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

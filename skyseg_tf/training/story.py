@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from skyseg_tf.data.integrity import DamagedRecords, naming_damage
+from skyseg_tf.errors import counted
 from skyseg_tf.runs.folder import training_in
 from skyseg_tf.training import bad_records
 from skyseg_tf.training.batches import make_batches
@@ -157,8 +158,9 @@ def _headline(job: Job, model: keras.Model, steps: int) -> str:
     height, width = job.manifest.image_size
     return (
         f"{job.settings.model}: {model.count_params():,} parameters, classes of "
-        f"{job.scheme.name}, {height}x{width}, {job.settings.epochs} epochs of {steps} steps, "
-        f"{job.manifest.splits['val'].count} val photos"
+        f"{job.scheme.name}, {height}x{width}, "
+        f"{counted(job.settings.epochs, 'epoch')} of {counted(steps, 'step')}, "
+        f"{counted(job.manifest.splits['val'].count, 'val photo')}"
     )
 
 
