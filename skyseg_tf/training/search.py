@@ -24,7 +24,7 @@ from typing import Any, get_args
 
 import keras
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files.json_types import typed
 from skyseg_tf.images import check_folder, write_aside
 from skyseg_tf.models import MODELS
@@ -253,7 +253,7 @@ def _tell_state(trials: Trials, base: TrainConfig) -> None:
     done = sum(row.state in ("finished", "pruned", "failed") for row in rows)
     total = len(rows) if plan.sampler == "grid" else plan.trials
     how = f"{plan.sampler}, pruner {plan.pruner}"
-    what = f"{total} trials of {base.epochs} epochs, {done} done"
+    what = f"{counted(total, 'trial')} of {counted(base.epochs, 'epoch')}, {done} done"
     print(f"search in {trials.folder}: {how}, {what}", flush=True)
 
 
