@@ -660,7 +660,11 @@ def test_a_training_shows_by_itself(folders):
     history.rename(folders.runs / "young" / "history.csv")
     st.cache_data.clear()
     app.run()
-    assert list(app.dataframe[0].value["epochs"]) == [3]
+    assert list(app.dataframe[0].value["epochs"]) == ["3"]
+    (folders.runs / "young" / "config.json").write_text('{"model": "skyline", "epochs": 14}')
+    st.cache_data.clear()
+    app.run()
+    assert list(app.dataframe[0].value["epochs"]) == ["3 of 14"]
 
 
 def test_worst_photos_show_their_prediction(folders, tree, monkeypatch):
@@ -677,6 +681,7 @@ def test_worst_photos_show_their_prediction(folders, tree, monkeypatch):
     app = run_page("worst_photos", folders)
     assert not app.exception
     assert not app.warning
+    assert "Each photo is followed by the same with what the run predicts" in messages(app.caption)
     assert len(shown) == 2 + 4  # each photo, and beside it what the model says
     tinted = [(image == SKY_TINT).all(-1).any() for image in shown]
     assert any(tinted[3::2])

@@ -86,6 +86,17 @@ def test_records_are_scored_as_they_are(on_records, records, sky_run):
     assert low <= scores["mean_iou"] <= high
 
 
+def test_intervals_that_were_asked_for_are_told(sky_run, capsys):
+    told = {}
+    for resamples in (0, 20):
+        evaluate(
+            EvaluateConfig(model=sky_run, bootstrap=resamples, name="told", worst=0, quiet=True)
+        )
+        told[resamples] = capsys.readouterr().out
+    assert "95% of 20 resamples of the photos: mean IoU" in told[20]
+    assert "resamples" not in told[0]
+
+
 def test_every_file_names_its_protocol(on_records):
     protocol = json.loads((on_records / "metrics.json").read_text())["protocol"]
     assert re.fullmatch(

@@ -30,6 +30,7 @@ from skyseg_tf.exporters.export import _folder_aside
 from skyseg_tf.exporters.formats import FORMATS
 from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.exporters.openvino_rounding import gptq
+from skyseg_tf.exporters.photos import Photos
 from skyseg_tf.files import locks
 from skyseg_tf.labels import SCHEMES, parse_scheme
 from skyseg_tf.masking.runtime import ModelFacts, class_ids, load_runtime, sha256_of
@@ -177,9 +178,16 @@ def test_a_run_whose_records_are_gone_is_exported(run, tmp_path, monkeypatch, ca
     export(ExportConfig(model="moved", format="onnx", photos=1))
     told = capsys.readouterr().out
     assert "moved: its records (data/sky) are not there: drawn scenes stand for them\n" in told
-    assert "1 drawn scenes" in told
+    assert "1 drawn scene:" in told
     with pytest.raises(InputError, match=r"its records \(data/sky\) are not there"):
         export(ExportConfig(model="moved", format="onnx", precision="int8"))
+
+
+def test_the_photos_told_are_those_that_there_are(records):
+    there = read_manifest(records).splits["val"].count
+    assert Photos(None, None, records, read_manifest(records)).count("val", 99) == there < 99
+    assert Photos(None, None, records, read_manifest(records)).count("val", 1) == 1
+    assert Photos(None, None, None, None).count("val", 99) == 99
 
 
 def test_the_size_told_is_the_files_own(run, exported, capsys):
@@ -470,6 +478,7 @@ def test_page_states_the_limits():
         ({"format": "saved_model", "precision": "f16"}, "saved_model is written in f32 alone"),
         ({"photos": 0}, "--photos must be at least 1"),
         ({"model": "nowhere"}, "nowhere: no such run folder or model file; "),
+        ({"model": __file__}, "test_export.py: is no network; give a run, a .keras file or"),
         ({"records": Path("nowhere")}, "its records (nowhere) are not there"),
     ],
 )

@@ -9,7 +9,7 @@ from skyseg_tf.labels import SCHEMES, decode_mask
 from skyseg_tf.scoring import metrics
 from skyseg_tf.scoring.evaluation import Evaluation, score_image
 from skyseg_tf.scoring.instances import read_instances
-from skyseg_tf.scoring.intervals import confidence_intervals
+from skyseg_tf.scoring.intervals import confidence_intervals, intervals_in_words
 from skyseg_tf.scoring.submission import write_submission
 
 SCHEME = SCHEMES["cityscapes19"]
@@ -191,6 +191,16 @@ def test_bootstrap_is_that_of_a_loop_over_photos():
         assert low < value < high
     same = confidence_intervals(Evaluation([images[0]] * 5, SCHEMES["sky"], "test"), 50)
     assert same["mean_iou"][0] == same["mean_iou"][1] == metrics.mean_iou(images[0].matrix)
+
+
+def test_intervals_are_told_in_a_line():
+    found = confidence_intervals(Evaluation(sky_images(12), SCHEMES["sky"], "test"), 200)
+    (low, high), edges = found["iou"]["sky"], found["boundary_f"]["2"]
+    told = intervals_in_words(found, SCHEMES["sky"])
+    assert told.startswith("95% of 200 resamples of the photos: mean IoU 0.")
+    assert told.endswith(
+        f", sky IoU {low:.4f} to {high:.4f}, boundary F at 2 px {edges[0]:.4f} to {edges[1]:.4f}"
+    )
 
 
 def test_rows_name_their_protocol():

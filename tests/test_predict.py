@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -265,7 +266,7 @@ def test_of_many_classes_their_colors_are_written_unless_told(photos, tmp_path, 
     untold = replace(told, out=tmp_path / "untold", format=None)
     assert predict(told) == predict(untold) == 0
     np.testing.assert_array_equal(*(read(c.out / "a.png") for c in (told, untold)))
-    assert capsys.readouterr().out.count("color (Each class in its color") == 2
+    assert capsys.readouterr().out.count("color (each class in its color") == 2
 
 
 def test_ids_are_enlarged_as_probabilities(tmp_path):
@@ -618,9 +619,17 @@ def test_a_folder_without_photos_says_what_is_there(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"")
     with pytest.raises(
         InputError,
-        match=r"no photos there \(there are 1 video \(give their names, such as \'DIR/\*\.mp4\'",
+        match=r"no photos there, only 1 video \(give their names, such as \'DIR/\*\.mp4\'"
+        r".*; a photo's name ends in \.jpg, \.png, \.heic, \.tif or the like",
     ):
         find_jobs(PredictConfig((str(tmp_path),)))
+
+
+def test_a_photo_that_is_not_there_is_answered_with_the_one_that_was_meant(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    for name, told in (("foto.jpg", f"did you mean {tmp_path / 'photo.jpg'}?"), ("x", "check the")):
+        with pytest.raises(InputError, match=f"{name}: no such file or folder; {re.escape(told)}"):
+            find_jobs(PredictConfig((str(tmp_path / name),)))
 
 
 def test_names_of_any_bytes_stay_on_one_line(model, tmp_path):

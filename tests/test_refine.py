@@ -121,3 +121,14 @@ def test_coefficients_are_those_of_ridge_regression():
             fits.append([*a, values.mean() - a @ colors.mean(0)])
     found = [plane[y, x] for plane in refine._guided_coefficients(rgb, probs)]
     np.testing.assert_allclose(found, np.mean(fits, 0), rtol=1e-2, atol=2e-3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (4, 1), (2, 3), (1025, 1025)])
+def test_no_pixel_is_surer_than_the_network_of_photos_of_any_size(size):
+    """1025 = 64 tiles of 16 pixels and one: the last tile of both sides is a single pixel."""
+    photo = np.full((*size, 3), (100, 150, 250), np.uint8)
+    photo[::7, ::5] = (60, 60, 70)
+    probs = np.full((32, 32), 0.9, np.float32)
+    sky = refine.refine(photo, probs, threads=1)
+    assert sky.shape == size
+    assert 0 <= sky.min() <= sky.max() <= np.float32(0.9) + 1e-6

@@ -513,7 +513,9 @@ def test_init_takes_a_packaged_model_by_its_name(
             ema=0, augment="none", run=tmp_path / "run", plots=tmp_path / "plots", quiet=True,
         )
     )  # fmt: skip
-    assert "weights of small; fresh: none" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "weights of small; fresh: none" in told
+    assert ", 1 epoch of " in told
     assert json.loads((again / "config.json").read_text())["model"] == "skynet"
     before, after = (json.loads((r / "metrics.json").read_text()) for r in (run, again))
     assert after["mean_iou"] == pytest.approx(before["mean_iou"], abs=0.05)

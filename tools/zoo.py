@@ -40,8 +40,9 @@ _HEAD = (
     "Trainings with their commands and scores, made by `python tools/zoo.py` from the run folders in "
     "`zoo/` and in the package. `--model zoo/NAME` runs one whose weights are there; where they are "
     "too large for the repository, the command trains them again. What each network costs: "
-    "[Results](results.md#networks). Scores stand in one table only if they were made alike. Weights "
-    "that were trained on CamVid or IDD-lite are for research and non-commercial use only."
+    "[Results](results.md#networks). Scores stand in one table only if they were made alike; *truth* is "
+    "a fingerprint of the labels. Weights that were trained on CamVid or IDD-lite are for research and "
+    "non-commercial use only."
 )
 _COLUMNS = ("network", "sky IoU", "mean IoU", "run")
 

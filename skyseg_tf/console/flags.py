@@ -90,7 +90,7 @@ def choices(registry: tuple[str, str], *more: str) -> Parameter:
 
 def or_file(registry: tuple[str, str]) -> Parameter:
     """The flag takes a name of a registry, or a file that says the same."""
-    return Parameter(metavar="|".join((*names(*registry), "FILE.json")))
+    return Parameter(metavar=" | ".join((*names(*registry), "FILE.json")))
 
 
 def any_model() -> Parameter:

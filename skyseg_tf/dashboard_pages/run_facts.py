@@ -108,6 +108,15 @@ def network_of(run: Path) -> str:
         return ""
 
 
+def epochs_of(run: Path) -> int | None:
+    """How many epochs a run was asked for, None if it does not say."""
+    try:
+        epochs = _read_json(run / "config.json").get("epochs")
+    except InputError:
+        return None
+    return epochs if isinstance(epochs, int) else None
+
+
 def trains_for_sky(run: Path) -> bool:
     """Whether the IoU of a run's history is that of sky, and not the mean over its classes."""
     try:

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from skyseg_tf.dashboard_pages import figures, session
-from skyseg_tf.dashboard_pages.run_facts import network_of, trains_for_sky
+from skyseg_tf.dashboard_pages.run_facts import epochs_of, network_of, trains_for_sky
 from skyseg_tf.runs.history import read_history
 
 _MOST = 6
@@ -80,12 +80,13 @@ def _figures_of(histories: dict, runs: dict[str, Path], of_sky: dict[str, bool])
         best = figures.best_epoch(history)
         epoch = None if best is None else int(history["epoch"][best])
         iou = None if best is None else history["val_iou"][best]
+        done, wanted = len(history["epoch"]), epochs_of(runs[name])
         seconds = sum(value for value in history.get("seconds", ()) if value == value)
         rows.append(
             {
                 "run": name,
                 "network": network_of(runs[name]),
-                "epochs": len(history["epoch"]),
+                "epochs": f"{done} of {wanted}" if wanted else str(done),
                 f"best {'sky' if of_sky[name] else 'mean'} IoU": iou,
                 "in epoch": epoch,
                 "minutes": seconds / 60,

@@ -50,8 +50,9 @@ def _sheet(run: Path, evaluation: str) -> None:
         st.info("No photo of this evaluation is ranked: none has enough sky or any label.")
         return
     st.caption(
-        f"{session.shown(read_protocol(run, evaluation))}. Photos with next to no sky, true or predicted, are left "
-        "out."
+        f"{session.shown(read_protocol(run, evaluation))}. Photos with next to no sky, true or "
+        "predicted, are left out. Each photo is followed by the same with what the run predicts, as "
+        "far as both are still there."
     )
     found = _found(str(run), evaluation, tuple(photo.name for photo in photos))
     if not found:

@@ -22,7 +22,7 @@ from skyseg_tf.files.locks import lock, lock_if_can_be
 from skyseg_tf.files.room import check_memory, check_picture_size, largest_size
 from skyseg_tf.images import check_folder, make_folder
 from skyseg_tf.masking.model_facts import ModelFacts
-from skyseg_tf.masking.runtime import Runtime, load_runtime
+from skyseg_tf.masking.runtime import Runtime, load_runtime, model_suffixes
 from skyseg_tf.models import MODELS, check_size
 from skyseg_tf.runs.folder import read_json, read_run_data
 from skyseg_tf.runs.model_folders import exports_of, run_of
@@ -80,12 +80,12 @@ def _compare(
     """Runs both, prints how far they are apart, and refuses what is too far."""
     if exported.facts != facts:
         raise InputError(f"{out}: gives {exported.facts} instead of {facts}; was not kept")
-    batches = photos.batches("val", config.photos)
+    batches, count = photos.batches("val", config.photos), photos.count("val", config.photos)
     # At the size of its records, which need not be multiples of the divisor that free sizes have.
     pairs = ((runtime.infer(batch), exported(batch)) for batch in batches)
     measured = agreement(pairs, facts.threshold)
     limits = LIMITS[config.precision]
-    shown = f"{config.photos} {'val photos' if photos.records else 'drawn scenes'}"
+    shown = counted(count, "val photo" if photos.records else "drawn scene")
     print(f"{out.name} in {exported.backend} beside Keras, {shown}: {measured}")
     print(f"limits of {config.precision}: {limits}", flush=True)
     check_agreement(measured, limits, out)
@@ -146,10 +146,12 @@ def _check_source(model: str) -> None:
     run = run_of(model)
     if run and not (run / "model.keras").is_file():
         raise InputError(f"{run}: no model.keras in it; is it a run folder?")
-    if Path(model).is_file() and Path(model).suffix != ".keras":
+    if Path(model).is_file() and Path(model).suffix in set(model_suffixes()) - {".keras"}:
         raise InputError(
             f"{model}: is an export itself; give the run, .keras file or packaged model behind it"
         )
+    if Path(model).is_file() and Path(model).suffix != ".keras":
+        raise InputError(f"{model}: is no network; give a run, a .keras file or a packaged model")
 
 
 def _find_out(config: ExportConfig, form: Format, size: tuple[int, int] | None) -> Path:

@@ -34,6 +34,10 @@ class Photos:
         size_for = self.runtime.size_for
         return [_resize(photo, self.size or size_for(*photo.shape[-3:-1])) for photo in found]
 
+    def count(self, split: str, most: int) -> int:
+        """How many photos of a split there are, `most` at most."""
+        return min(most, self.manifest.splits[split].count) if self.records else most
+
     def batches(self, split: str, count: int) -> Iterator[np.ndarray]:
         """The photos one by one; then, where the size is free, two at once and the first turned."""
         photos = self(split, count)

@@ -123,6 +123,8 @@ def encode_text(text: str) -> bytes:
 
 # --- the registry ---
 
+_PROPER = ("Cityscapes",)  # keep their capital in the middle of a line
+
 
 @dataclass(frozen=True)
 class Format:
@@ -155,8 +157,10 @@ class Format:
     @property
     def about(self) -> str:
         """The polarity, and what EXIF does, in one line."""
-        turned = "; not turned by EXIF" if self.pixels == "stored" else ""
-        return self.writer.__doc__.split("\n")[0].rstrip(".") + turned
+        said = self.writer.__doc__.split("\n")[0].rstrip(".")
+        if not said.startswith(_PROPER):
+            said = said[0].lower() + said[1:]
+        return said + ("; not turned by EXIF" if self.pixels == "stored" else "")
 
 
 @dataclass(frozen=True)

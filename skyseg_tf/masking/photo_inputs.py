@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from skyseg_tf.data.listing import VIDEO_SUFFIXES, LeftOut, choose_photos, walk_tree
-from skyseg_tf.errors import InputError, counted
+from skyseg_tf.errors import InputError, counted, nearest
 from skyseg_tf.files.places import below, is_remote, place
 from skyseg_tf.images import check_folder, software_of
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
@@ -20,6 +20,9 @@ LISTED = 10  # so many photos are spoken of one by one
 # An --out that ends in one of these is a file, any other a folder.
 _FILES = frozenset(
     {*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *(Path(form.name).suffix for form in FORMATS.values())}
+)
+_KINDS = (
+    "a photo's name ends in .jpg, .png, .heic, .tif or the like (`skyseg predict --help` names all)"
 )
 
 
@@ -161,14 +164,12 @@ def _photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[str, Path
             found = [p for p in found if not p.resolve().is_relative_to(out.resolve())]
         found = _chosen(found, left_out)
         if not found:
-            there = f" (there are {count_left_out(left_out)})" if left_out else ""
-            raise InputError(
-                f"{path}: no photos there{there}; they end in {', '.join(IMAGE_SUFFIXES)}"
-            )
+            only = f", only {count_left_out(left_out)}" if left_out else ""
+            raise InputError(f"{path}: no photos there{only}; {_KINDS}")
         yield from ((str(p), p.relative_to(path)) for p in found)
     elif path.exists() or not glob.has_magic(text):
         if not path.exists():
-            what = "download it first" if "://" in text else "check the path"
+            what = "download it first" if "://" in text else _near(path)
             raise InputError(f"{text}: no such file or folder; {what}")
         yield text, Path(path.name)
     else:
@@ -180,6 +181,13 @@ def _photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[str, Path
             below = f" below {folder}" if plain else ""
             raise InputError(f"{text}: no photo matches{below}; check the pattern")
         yield from ((str(p), p.relative_to(folder)) for p in found)
+
+
+def _near(path: Path) -> str:
+    """What to do about a path that is not there."""
+    beside = os.listdir(path.parent) if path.parent.is_dir() else ()
+    near = nearest(path.name, beside)
+    return f"did you mean {path.with_name(near)}?" if near else "check the path"
 
 
 def _remote_photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[str, Path]]:
@@ -205,7 +213,7 @@ def _remote_photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[st
     paths = [root / name for name in names if name not in strange]
     photos = _chosen([path for path in paths if out not in path.parents], left_out)
     if not photos:
-        raise InputError(f"{text}: no photos there; they end in {', '.join(IMAGE_SUFFIXES)}")
+        raise InputError(f"{text}: no photos there; {_KINDS}")
     yield from ((str(path), Path(below(path, root))) for path in photos)
 
 

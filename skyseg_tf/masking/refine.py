@@ -267,6 +267,9 @@ def _evaluate(planes: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.nda
     OpenCV's functions make one pass where NumPy's operators make two, and a plane at a time stays in
     the cache.
     """
+    if image.shape[:2] == (1, 1):  # OpenCV takes an array of one value for a scalar, which is four
+        twice = _evaluate(planes.repeat(2, axis=1), image.repeat(2, axis=0))
+        return twice[0][:1], twice[1][:1]
     colors = [plane.astype(np.float32) for plane in cv2.split(image)]
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     sky = _along(planes[:3], colors, planes[3])

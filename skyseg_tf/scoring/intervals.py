@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from skyseg_tf.labels import LabelScheme
 from skyseg_tf.scoring import metrics
 from skyseg_tf.scoring.evaluation import BOUNDARY_TOLERANCES, Evaluation, mean_of
 
@@ -53,6 +54,17 @@ def confidence_intervals(evaluation: Evaluation, resamples: int, seed: int = 0) 
             for i, limit in enumerate(BOUNDARY_TOLERANCES)
         }
     return intervals
+
+
+def intervals_in_words(intervals: dict, scheme: LabelScheme) -> str:
+    """One line for the terminal: those of the mean IoU and of the sky."""
+    shown = {"mean IoU": intervals["mean_iou"]}
+    if scheme.sky is not None:
+        shown["sky IoU"] = intervals["iou"][scheme.class_names[scheme.sky]]
+        shown["boundary F at 2 px"] = intervals["boundary_f"]["2"]
+    ends = (f"{what} {low:.4f} to {high:.4f}" for what, (low, high) in shown.items())
+    level, resamples = intervals["level"], intervals["resamples"]
+    return f"{level:.0%} of {resamples} resamples of the photos: {', '.join(ends)}"
 
 
 def _interval(values: Sequence[float]) -> list[float]:

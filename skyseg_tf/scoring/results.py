@@ -23,7 +23,6 @@ from skyseg_tf.runs.folder import write_json
 from skyseg_tf.runs.history import write_history
 from skyseg_tf.scoring import plots, plots_scores
 from skyseg_tf.scoring.evaluation import RANKED_SHARE, Evaluation, ImageScores
-from skyseg_tf.scoring.intervals import confidence_intervals
 from skyseg_tf.scoring.metrics import iou, mean_iou
 
 THUMBNAIL_WIDTH = 400
@@ -108,7 +107,7 @@ def write_results(
     evaluation: Evaluation,
     worst: list[WorstPhoto],
     facts: dict[str, Any],
-    bootstrap: int = 0,
+    intervals: dict | None = None,
 ) -> None:
     """Writes metrics.json, per_class.csv, per_image.csv and plots/ into a folder.
 
@@ -117,9 +116,8 @@ def write_results(
       evaluation: the scores.
       worst: the worst first.
       facts: network, input_size, protocol_facts and what else metrics.json shall say.
-      bootstrap: resamples for confidence intervals; 0 for none.
+      intervals: of the scores, see `confidence_intervals`.
     """
-    intervals = confidence_intervals(evaluation, bootstrap) if bootstrap else None
     scores = evaluation.as_dict() | facts
     if intervals:
         scores["confidence_intervals"] = intervals

@@ -33,6 +33,7 @@ from skyseg_tf.masking.views import Views
 from skyseg_tf.runs.model_folders import evaluations_of
 from skyseg_tf.scoring.comparison import compare_evaluations, read_scores
 from skyseg_tf.scoring.evaluation import Evaluation, ImageScores, score_image
+from skyseg_tf.scoring.intervals import confidence_intervals, intervals_in_words
 from skyseg_tf.scoring.report import write_report
 from skyseg_tf.scoring.results import WorstPhoto, keep_worst, write_results
 from skyseg_tf.scoring.scored_model import ScoredModel, protocol_of, scored_model
@@ -92,10 +93,14 @@ def evaluate(config: EvaluateConfig) -> Path:
     protocol = _protocol(config, facts, views, len(scored.images), scored.truth)
     evaluation = Evaluation(scored.images, facts.scheme, describe_protocol(protocol))
     told = _settings(config, facts, protocol)
-    write_results(folder, evaluation, scored.worst, told, config.bootstrap)
+    intervals = confidence_intervals(evaluation, config.bootstrap) if config.bootstrap else None
+    write_results(folder, evaluation, scored.worst, told, intervals)
     write_report(config.model, name)
     print(class_table(evaluation.total.matrix, facts.scheme))
-    print(f"{evaluation.summary}\n{evaluation.protocol}\nlook at {folder / 'report.html'}")
+    print(evaluation.summary)
+    if intervals:
+        print(intervals_in_words(intervals, facts.scheme))
+    print(f"{evaluation.protocol}\nlook at {folder / 'report.html'}")
     return folder
 
 

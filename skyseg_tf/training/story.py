@@ -158,8 +158,8 @@ def _headline(job: Job, model: keras.Model, steps: int) -> str:
     height, width = job.manifest.image_size
     return (
         f"{job.settings.model}: {model.count_params():,} parameters, classes of "
-        f"{job.scheme.name}, {height}x{width}, {counted(job.settings.epochs, 'epoch')} of "
-        f"{counted(steps, 'step')}, "
+        f"{job.scheme.name}, {height}x{width}, "
+        f"{counted(job.settings.epochs, 'epoch')} of {counted(steps, 'step')}, "
         f"{counted(job.manifest.splits['val'].count, 'val photo')}"
     )
 
