@@ -367,7 +367,7 @@ def test_a_folder_that_is_a_file_is_refused_before_any_work(photos, tmp_path):
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="Linux's folder where none can be made")
 def test_a_folder_that_cannot_be_made_ends_the_command(photos, model):
-    with pytest.raises(InputError, match="/proc/x(/b)?: no such folder can be made"):
+    with pytest.raises(InputError, match=r"/proc/x(/b)?: no such folder can be made"):
         predict(PredictConfig((str(photos),), out=Path("/proc/x"), model=model))
 
 

@@ -103,7 +103,8 @@ class TrainingSettings:
     or Lovasz-softmax."""
     class_weights: Annotated[bool, TRAINING] = False
     """Train with a cross-entropy in which each class weighs 1 / ln(1.02 + its share of the train
-    splits), in place of --loss."""
+    splits), in place of --loss. Rare classes are found sooner, and then too often: train the last
+    epochs without it, from --init."""
     ema: Annotated[float, TRAINING] = 0.998
     """Decay of a moving average of the weights, such as 0.999. The averaged weights are scored and
     saved. 0 turns it off."""
