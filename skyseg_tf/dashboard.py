@@ -95,12 +95,15 @@ def dashboard(config: DashboardConfig) -> None:
     """Serves until Ctrl-C.
 
     Raises:
-      InputError: Streamlit is missing, or the address cannot be had.
+      InputError: Streamlit is missing, a folder is a file, or the address cannot be had.
     """
     if missing := [name for name in ("streamlit", "plotly") if not find_spec(name)]:
         raise InputError(
             f"the dashboard needs {' and '.join(missing)}: pip install 'skyseg_tf[dashboard]'"
         )
+    for flag in ("runs", "models", "data"):
+        if (given := getattr(config.folders, flag)).is_file():
+            raise InputError(f"--{flag} {given}: is a file; give a folder")
     port = _free_port(config.host, config.port)
     from streamlit import net_util
     from streamlit.web import cli

@@ -712,6 +712,14 @@ def test_without_streamlit_one_line_says_what_to_install(monkeypatch, capsys):
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("flag", ["--runs", "--models", "--data"])
+def test_a_file_is_no_folder_to_look_into(flag, capsys):
+    with pytest.raises(SystemExit) as stop:
+        dashboard.main([flag, __file__, "--no-browser", "--port", "99999"], "skyseg dashboard")
+    assert stop.value.code == 2
+    assert f"{flag} {__file__}: is a file; give a folder" in capsys.readouterr().err
+
+
 def test_settings_are_safe():
     path = Path(dashboard.__file__).parent / ".streamlit" / "config.toml"
     settings = tomllib.loads(path.read_text())
