@@ -18,6 +18,7 @@ from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.errors import InputError
+from skyseg_tf.files import sha256_of
 from skyseg_tf.runs.folder import read_config, write_json
 from skyseg_tf.train import TrainConfig, main, train
 from skyseg_tf.training.resume import resumed
@@ -194,9 +195,11 @@ def test_a_finished_run_goes_on_with_more_epochs_and_moved_records(config, tmp_p
     assert (run / "metrics.json").exists()
     stored = read_config(run, TrainConfig)
     assert (stored.epochs, stored.records, stored.resume) == (2, tmp_path / "moved", None)
+    written = sha256_of(run / "model.keras")
     train(TrainConfig(resume=run, quiet=True))
     assert "run: 2 epochs done and scored anew; --epochs trains" in capsys.readouterr().out
     assert_same(run, config.run)
+    assert sha256_of(run / "model.keras") == written  # exports name the file that they are of
     with pytest.raises(InputError, match="run: 2 epochs done, --epochs 1 is fewer"):
         train(TrainConfig(resume=run, epochs=1, quiet=True))
     assert read_config(run, TrainConfig).epochs == 2

@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 
-from skyseg_tf.runs.folder import save_model
+from skyseg_tf.errors import InputError
+from skyseg_tf.masking.backends.keras import load_network
+from skyseg_tf.runs.folder import make_saved_model, save_model
 from skyseg_tf.scoring.scores import predict_masks
 from skyseg_tf.training.checkpoints import load_checkpoint
 from skyseg_tf.training.job import Job
@@ -25,6 +27,7 @@ class Twin:
     def __init__(self, job: Job, model: TrainedModel):
         """Builds it; Keras' policy is float32 from then on, the layers of `model` keep theirs."""
         self.job, self.model, self.network = job, model, model
+        self._path = job.run / "model.keras"
         self._together = job.settings.coordinator is not None
         if self._together or job.settings.precision != "float32":
             with alone(job.settings):
@@ -36,13 +39,17 @@ class Twin:
         self._write()
 
     def save_best(self) -> None:
-        """The same with the weights of the best epoch, which the network keeps."""
+        """The same with the weights of the best epoch, which the network keeps.
+
+        A file that holds them already stays as it is: exports name the very file they were made of.
+        """
         self._update()
         best = self.job.run / "checkpoints" / "best.npz"
         if best.exists():
             with alone(self.job.settings):
                 load_checkpoint(best, self.network, optimizer=False)
-        self._write()
+        if not self._is_written():
+            self._write()
 
     def masks(self, model: keras.Model, images: np.ndarray) -> np.ndarray:
         """What the model would predict now, as scores.predict_masks."""
@@ -54,7 +61,17 @@ class Twin:
 
     def _write(self) -> None:
         with alone(self.job.settings):
-            save_model(self.job.run / "model.keras", self.network, self.job.manifest.rgb_stats)
+            save_model(self._path, self.network, self.job.manifest.rgb_stats)
+
+    def _is_written(self) -> bool:
+        with alone(self.job.settings):
+            try:
+                written = load_network(self._path).weights
+            except (InputError, OSError):
+                return False
+            wanted = make_saved_model(self.network, self.job.manifest.rgb_stats).weights
+            same = len(written) == len(wanted)
+            return same and all(map(np.array_equal, written, wanted))
 
     def _update(self) -> None:
         for variable, trained in zip(self.network.variables, self.model.variables, strict=True):
