@@ -103,6 +103,22 @@ def test_everything_on_s3(tree, photos, tiny, undrawn, tmp_path, monkeypatch):
         server.stop()
 
 
+def test_a_cluster_is_joined_after_one_of_our_own(ray_cluster):
+    """Also where one asks for a key and the other for none."""
+    import ray
+
+    from skyseg_tf.scale.cluster import connected
+
+    class Numbers:
+        def one(self) -> int:
+            return 1
+
+    for address in (None, ray_cluster.address, None):
+        with connected(address):
+            numbers = ray.remote(num_cpus=1)(Numbers).remote()
+            assert ray.get(numbers.one.remote()) == 1
+
+
 # --- search ---
 
 

@@ -18,6 +18,7 @@ class Died(Exception):
 class DrawnRay:
     """A cluster whose tasks are done one after the other, where a machine is there for them."""
 
+    _raylet = SimpleNamespace(Config=SimpleNamespace(initialize=lambda config: None))
     exceptions = SimpleNamespace(RayError=Died, RayTaskError=type("RayTaskError", (Died,), {}))
 
     def __init__(self, *machines: int):

@@ -5,7 +5,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, TypeVar
@@ -51,11 +51,12 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
     terminate = signal.getsignal(signal.SIGTERM)
     ray = import_ray()
     options = {"log_to_driver": shows_output, "logging_level": "ERROR"}
-    with TemporaryDirectory(prefix="ray-", dir=_short(), ignore_cleanup_errors=True) as folder:
+    with (
+        TemporaryDirectory(prefix="ray-", dir=_short(), ignore_cleanup_errors=True) as folder,
+        _key_of_its_own(ray) if address is None else nullcontext(),
+    ):
         if address is None:
             options |= {"address": "local", "include_dashboard": False, "_temp_dir": folder}
-            # Ray would make a key of its own for it, and leave it in the home folder.
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         else:
             options |= {"address": address}
         try:
@@ -68,6 +69,33 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _key_of_its_own(ray) -> Iterator[None]:
+    """Inside, a cluster can be started, for which Ray asks for a key; then all is as it was.
+
+    Ray would leave a key in the home folder, and this process asking for it: the actors of the next
+    cluster that it joins, which asks for none or for another, would die at once.
+    """
+    before = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    _read_key_anew(ray)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        _read_key_anew(ray)
+
+
+def _read_key_anew(ray) -> None:
+    """Has Ray read from the environment what it keeps in memory: whether it asks, and the key."""
+    ray._raylet.Config.initialize("")
+    if keys := getattr(ray._raylet, "AuthenticationTokenLoader", None):  # Ray 2.52 and newer
+        keys.instance().reset_cache()
 
 
 def _short() -> str | None:
