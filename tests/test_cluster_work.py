@@ -1,6 +1,7 @@
 """What is given to a Ray cluster, and when; of Ray itself a few lines do, so that this is fast."""
 
 import itertools
+import socket
 import sys
 import tempfile
 from types import SimpleNamespace
@@ -103,6 +104,27 @@ def test_another_version_of_ray_is_told_whole(ray):
     ):
         pass
     assert in_one_line(RuntimeError()) == "RuntimeError"
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("local", "must be HOST:PORT of a Ray cluster, or auto"),
+        ("6379", "must be HOST:PORT"),
+        ("head:", "must be HOST:PORT"),
+        (f"127.0.0.1:{10**20}", "no Ray cluster answers there"),
+        ("127.0.0.1:CLOSED", r"no Ray cluster answers there \(.*refused\); start one"),
+        ("[::1]:CLOSED", r"no Ray cluster answers there"),
+    ],
+)
+def test_an_address_where_no_cluster_is_is_refused_at_once(ray, address, message):
+    """Ray would try for minutes."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = address.replace("CLOSED", str(closed.getsockname()[1]))
+        with pytest.raises(InputError, match=message), cluster.connected(address):
+            pass
+    assert not ray.options  # it was not asked
 
 
 @pytest.mark.parametrize("folder", ["short", "private/var/folders/zz/zyxvpxvq6csfxvn_n0000000000"])

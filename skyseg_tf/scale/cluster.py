@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -14,6 +15,7 @@ from skyseg_tf.errors import InputError, in_one_line
 from skyseg_tf.files.places import is_storage_error
 
 RETRIES = 5  # of a task whose machine or process died
+_ANSWER = 10.0  # seconds for a cluster to answer
 _LAST_WAIT = 10.0  # seconds for tasks that were told to end
 _LOOK = 30.0  # seconds between looks for machines that have come, while tasks are at work
 _SHORT = 24  # bytes: a socket's name has at most 103 (macOS), of which Ray's parts take the rest
@@ -50,6 +52,8 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
     """
     terminate = signal.getsignal(signal.SIGTERM)
     ray = import_ray()
+    if address is not None:
+        _check_answers(address)
     options = {"log_to_driver": shows_output, "logging_level": "ERROR"}
     with (
         TemporaryDirectory(prefix="ray-", dir=_short(), ignore_cleanup_errors=True) as folder,
@@ -107,6 +111,19 @@ def _short() -> str | None:
 def _handle_sigterm(handler: Any) -> None:
     if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
+
+
+def _check_answers(address: str) -> None:
+    """Refuses an address where nobody is: Ray would try it for minutes, and start one for "local"."""
+    if address == "auto" or address.startswith("ray://"):
+        return
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()):
+        raise InputError(f"--address {address}: must be HOST:PORT of a Ray cluster, or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(_why_not(address, error)) from None
 
 
 def _why_not(address: str | None, error: Exception) -> str:
