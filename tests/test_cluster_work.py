@@ -97,6 +97,29 @@ def test_that_there_is_no_machine_is_told_once(ray, monkeypatch, capsys):
     assert capsys.readouterr().out.count("waiting for one") == 1
 
 
+@pytest.mark.parametrize("workers", [None, 3])
+def test_a_build_on_a_cluster_without_processors_says_that_it_waits(
+    ray, monkeypatch, capsys, workers
+):
+    """As long as nothing has been asked of it, a cluster that grows has its head alone."""
+    from skyseg_tf.scale import shards
+
+    looks = iter([(), (), (4,)])
+
+    def wait(tasks, num_returns, timeout=None):
+        ray.machines = next(looks, ray.machines)
+        ray.most = max(ray.most, len(tasks))
+        return (tasks[:1], tasks[1:]) if ray.machines else ([], tasks)
+
+    ray.machines, ray.wait, ray.put = (), wait, lambda function: function
+    monkeypatch.setattr(shards, "task_of", lambda run, cpus: lambda shared, shard, item: shard)
+    counts, told = dict.fromkeys("abcdefghij", 1), []
+    assert len(shards.RayTasks(workers).map(None, counts, counts, told.append)) == 10
+    assert len(told) == 10
+    assert ray.most == (workers or 8)
+    assert capsys.readouterr().out.count("waiting for one") == 1
+
+
 def test_another_version_of_ray_is_told_whole(ray):
     with (
         pytest.raises(InputError, match=r"another Ray or Python runs there \(.*Ray: 2\.50\)"),

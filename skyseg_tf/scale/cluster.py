@@ -140,11 +140,6 @@ def _why_not(address: str | None, error: Exception) -> str:
     )
 
 
-def cpus() -> int:
-    """Of all machines of the cluster."""
-    return max(1, int(import_ray().cluster_resources().get("CPU", 1)))
-
-
 def places(cpus: int, gpus: int = 0) -> int:
     """How many tasks of so many processors and GPUs the cluster has room for at a time; 0 for none.
 
