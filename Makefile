@@ -60,8 +60,9 @@ train: data  ## demo data, records, training, IoU plot
 test: env-dev  ## the fast tests, a file per process at a time
 	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
+# The longest has an hour. After 420 s, as pyproject.toml says for the fast ones, all would end there.
 test-slow: env-slow  ## all tests
-	@$(RUN) -m pytest -m "slow or not slow"
+	@$(RUN) -m pytest -m "slow or not slow" -o faulthandler_timeout=3900
 
 fuzz: env-dev  ## feed changed files to every parser, SECONDS each; findings go to build/fuzz
 	@$(RUN) tools/fuzz.py $(or $(SECONDS),60) $(PARSERS)

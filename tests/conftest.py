@@ -102,10 +102,10 @@ def photos(tmp_path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ray_cluster():
+def ray_cluster(tmp_path_factory):
     """A cluster of one node, on this machine."""
     pytest.importorskip("ray")
-    from ray_cluster import PATIENCE, one_processor, with_this_package
+    from ray_cluster import PATIENCE, one_processor, told_all_ports, with_this_package
 
     from skyseg_tf.scale.cluster import import_ray
 
@@ -113,8 +113,11 @@ def ray_cluster():
         for name, value in (PATIENCE | {"PYTHONPATH": with_this_package()}).items():
             patch.setenv(name, value)
         import_ray()
+        from ray._private import services
         from ray.cluster_utils import Cluster
 
+        raylet = told_all_ports(services.RAYLET_EXECUTABLE, tmp_path_factory.mktemp("ray"))
+        patch.setattr(services, "RAYLET_EXECUTABLE", raylet)
         cluster = Cluster(True, head_node_args={"include_dashboard": False} | one_processor())
         yield cluster
         cluster.shutdown()

@@ -24,6 +24,14 @@ def with_this_package() -> str:
     return os.pathsep.join(filter(None, [str(TESTS.parent), str(TESTS), *given]))
 
 
+def told_all_ports(raylet: str, folder: Path) -> str:
+    """A raylet that waits for no port of an agent: Ray 2.60 does not tell it of one that is named."""
+    told = folder / "raylet"
+    told.write_text(f'#!/bin/sh\nexec "{raylet}" --dashboard_agent_listen_port=1 "$@"\n')
+    told.chmod(0o755)
+    return str(told)
+
+
 def one_processor() -> dict:
     """What a node is made of. Ports are named, since Ray waits but 15 s for those of its agents."""
     agents = ("metrics_agent", "metrics_export", "dashboard_agent_listen", "runtime_env_agent")

@@ -1,15 +1,19 @@
 import re
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from drawn_trees import flat
+from signals import strike
 
 from skyseg_tf import __version__
-from skyseg_tf.console.cli import VERBS, main, parse_flags, run_command
+from skyseg_tf.console.cli import VERBS, main, one_line_errors, parse_flags, run_command
+from skyseg_tf.runs.stopping import stoppable
 
 
 def run(*args):
@@ -110,6 +114,26 @@ def test_the_exit_status_is_a_number_that_the_command_returns_and_nothing_else(r
     with pytest.raises(SystemExit) as error:
         run_command(lambda config: result, Config, [], "prog")
     assert error.value.code == status
+
+
+def test_what_a_library_makes_of_a_signal_keeps_its_status(capsys):
+    """Ray looks for signals itself, and raises exceptions of its own in place of a handler's."""
+
+    def strike_inside(handled: type[BaseException], raised: BaseException) -> None:
+        try:
+            strike(signal.SIGTERM)
+            time.sleep(10)
+        except handled:
+            raise raised from None
+
+    with pytest.raises(SystemExit) as error, one_line_errors("prog"):
+        strike_inside(KeyboardInterrupt, KeyboardInterrupt())
+    assert error.value.code == 143
+    assert capsys.readouterr().err == "prog: stopped\n"
+    with pytest.raises(SystemExit) as error, stoppable("what to do"):
+        strike_inside(SystemExit, SystemExit(1))
+    assert error.value.code == 143
+    assert capsys.readouterr().out == "what to do\n"
 
 
 def test_the_home_folder_is_meant_wherever_a_path_begins_with_it(monkeypatch):

@@ -1,5 +1,7 @@
 """A Ray cluster of three nodes, of which one dies: the results are those of one machine."""
 
+import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -103,6 +105,22 @@ def test_everything_on_s3(tree, photos, tiny, undrawn, tmp_path, monkeypatch):
         server.stop()
 
 
+def test_a_cluster_is_joined_after_one_of_our_own(ray_cluster):
+    """Also where one asks for a key and the other for none."""
+    import ray
+
+    from skyseg_tf.scale.cluster import connected
+
+    class Numbers:
+        def one(self) -> int:
+            return 1
+
+    for address in (None, ray_cluster.address, None):
+        with connected(address):
+            numbers = ray.remote(num_cpus=1)(Numbers).remote()
+            assert ray.get(numbers.one.remote()) == 1
+
+
 # --- search ---
 
 
@@ -151,6 +169,30 @@ def the_head_is_taken():
     taken = ray.remote(num_cpus=1, resources=head)(Taken).remote()
     assert ray.get(taken.is_so.remote())
     yield partial(ray.kill, taken)
+
+
+def test_processes_that_work_together_begin_when_there_is_room_for_all(
+    three_nodes, tmp_path, capsys, monkeypatch
+):
+    from tiny_training import note_start
+
+    from skyseg_tf.scale import together
+    from skyseg_tf.scale.cluster import connected
+
+    monkeypatch.setattr(together, "_PATIENCE", 1.0)
+    freed = []
+
+    def free(head):
+        freed.append(time.time())
+        head()
+
+    with connected(three_nodes.address), the_head_is_taken() as free_it:
+        threading.Timer(15, free, [free_it]).start()
+        assert together.run_together(partial(note_start, tmp_path), 3, 1, 0) == 0
+    assert "no room for all 3 processes: waiting" in capsys.readouterr().out
+    starts = [float(path.read_text()) for path in tmp_path.iterdir()]
+    assert len(starts) == 3
+    assert min(starts) > freed[0]
 
 
 def test_a_training_on_three_nodes_of_which_one_dies(three_nodes, records, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """What is given to a Ray cluster, and when; of Ray itself a few lines do, so that this is fast."""
 
 import itertools
+import socket
 import sys
 import tempfile
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ class Died(Exception):
 class DrawnRay:
     """A cluster whose tasks are done one after the other, where a machine is there for them."""
 
+    _raylet = SimpleNamespace(Config=SimpleNamespace(initialize=lambda config: None))
     exceptions = SimpleNamespace(RayError=Died, RayTaskError=type("RayTaskError", (Died,), {}))
 
     def __init__(self, *machines: int):
@@ -95,6 +97,29 @@ def test_that_there_is_no_machine_is_told_once(ray, monkeypatch, capsys):
     assert capsys.readouterr().out.count("waiting for one") == 1
 
 
+@pytest.mark.parametrize("workers", [None, 3])
+def test_a_build_on_a_cluster_without_processors_says_that_it_waits(
+    ray, monkeypatch, capsys, workers
+):
+    """As long as nothing has been asked of it, a cluster that grows has its head alone."""
+    from skyseg_tf.scale import shards
+
+    looks = iter([(), (), (4,)])
+
+    def wait(tasks, num_returns, timeout=None):
+        ray.machines = next(looks, ray.machines)
+        ray.most = max(ray.most, len(tasks))
+        return (tasks[:1], tasks[1:]) if ray.machines else ([], tasks)
+
+    ray.machines, ray.wait, ray.put = (), wait, lambda function: function
+    monkeypatch.setattr(shards, "task_of", lambda run, cpus: lambda shared, shard, item: shard)
+    counts, told = dict.fromkeys("abcdefghij", 1), []
+    assert len(shards.RayTasks(workers).map(None, counts, counts, told.append)) == 10
+    assert len(told) == 10
+    assert ray.most == (workers or 8)
+    assert capsys.readouterr().out.count("waiting for one") == 1
+
+
 def test_another_version_of_ray_is_told_whole(ray):
     with (
         pytest.raises(InputError, match=r"another Ray or Python runs there \(.*Ray: 2\.50\)"),
@@ -102,6 +127,27 @@ def test_another_version_of_ray_is_told_whole(ray):
     ):
         pass
     assert in_one_line(RuntimeError()) == "RuntimeError"
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("local", "must be HOST:PORT of a Ray cluster, or auto"),
+        ("6379", "must be HOST:PORT"),
+        ("head:", "must be HOST:PORT"),
+        (f"127.0.0.1:{10**20}", "no Ray cluster answers there"),
+        ("127.0.0.1:CLOSED", r"no Ray cluster answers there \(.*refused\); start one"),
+        ("[::1]:CLOSED", r"no Ray cluster answers there"),
+    ],
+)
+def test_an_address_where_no_cluster_is_is_refused_at_once(ray, address, message):
+    """Ray would try for minutes."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = address.replace("CLOSED", str(closed.getsockname()[1]))
+        with pytest.raises(InputError, match=message), cluster.connected(address):
+            pass
+    assert not ray.options  # it was not asked
 
 
 @pytest.mark.parametrize("folder", ["short", "private/var/folders/zz/zyxvpxvq6csfxvn_n0000000000"])

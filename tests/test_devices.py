@@ -9,9 +9,8 @@ import pytest
 from skyseg_tf.errors import InputError
 from skyseg_tf.training.devices import use_devices
 
-# Two trainings of the same steps; a network without batch normalization, whose statistics would
-# be those of half a batch.
-CODE = """
+# A network without batch normalization, whose statistics would be those of half a batch.
+SETUP = """
 import os, sys
 import numpy as np
 jax = os.environ["KERAS_BACKEND"] == "jax"
@@ -25,18 +24,26 @@ from skyseg_tf.models import blocks
 from skyseg_tf.models.networks import Recipe
 from skyseg_tf.training.optimizer import compile_model
 
+def small():
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3))
+    x = blocks.relu(blocks.conv(image, 8, 3, "conv", bias=True))
+    logits = blocks.conv(x, 1, 1, "head", bias=True)
+    network = keras.Model(image, {"logits": logits}, name="skynet")
+    recipe = Recipe("sgd", 0.1, loss=("cross_entropy",) * 2)
+    model = compile_model(network, recipe, steps=100, ema=0.9)
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(12, 8, 8, 3)).astype(np.float32)
+    masks = (images[..., 0] > 0).astype(np.uint8)
+    return model, images, masks
+
+"""
+
+# Two trainings of the same steps.
+TRAIN = """
 def trained(devices):
     with use_devices(devices, 4):
-        keras.utils.set_random_seed(0)
-        image = keras.Input((8, 8, 3))
-        x = blocks.relu(blocks.conv(image, 8, 3, "conv", bias=True))
-        logits = blocks.conv(x, 1, 1, "head", bias=True)
-        network = keras.Model(image, {"logits": logits}, name="skynet")
-        recipe = Recipe("sgd", 0.1, loss=("cross_entropy",) * 2)
-        model = compile_model(network, recipe, steps=100, ema=0.9)
-        rng = np.random.default_rng(0)
-        images = rng.normal(size=(12, 8, 8, 3)).astype(np.float32)
-        masks = (images[..., 0] > 0).astype(np.uint8)
+        model, images, masks = small()
         history = model.fit(images, masks, batch_size=4, shuffle=False, verbose=0).history
         found = [keras.ops.convert_to_numpy(w) for w in model.weights]
         with model.averaged():
@@ -55,15 +62,47 @@ for a, b in zip(history1["loss"], history2["loss"], strict=True):  # of training
 assert history1["iou"] == history2["iou"], (history1, history2)
 """
 
+# A checkpoint within an epoch, and what the metrics are when it is gone on from.
+GO_ON = """
+from skyseg_tf.training.loop import Checkpointing
+from skyseg_tf.training.progress import Progress, Schedule
+
+with use_devices(2, 4):
+    model, images, masks = small()
+    saved = Checkpointing(sys.argv[1], Schedule(1, 2, 1), Progress(), lambda: False)
+    model.fit(images[:4], masks[:4], batch_size=4, verbose=0, callbacks=[saved])
+    matrix, loss = model.iou.matrix(), float(model.mean_loss.result())
+    assert (matrix % 2).any() and loss, matrix
+    model.reset_metrics()
+    saved.on_epoch_begin(0)
+    np.testing.assert_array_equal(model.iou.matrix(), matrix)
+    assert float(model.mean_loss.result()) == loss
+"""
+
+
+def run(code, backend, *args):
+    """Runs code with two devices, of one processor each."""
+    flags = {"KERAS_BACKEND": backend, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    done = subprocess.run(
+        [sys.executable, "-c", SETUP + code, *args],
+        env=os.environ | flags,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_two_devices_train_like_one(backend):
-    flags = {"KERAS_BACKEND": backend, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    done = subprocess.run(
-        [sys.executable, "-c", CODE], env=os.environ | flags, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run(TRAIN, backend)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_metrics_of_two_devices_go_on_exactly(backend, tmp_path):
+    """TensorFlow would share whole numbers out between them, and round."""
+    run(GO_ON, backend, tmp_path)
 
 
 def test_what_cannot_be_split_is_refused():

@@ -343,16 +343,43 @@ def test_outputs_of_every_kind_are_known_to_be_whole(photos, tmp_path, suffix):
     assert not is_whole(tmp_path / "missing.png")
 
 
-def test_sigterm_stays_ours_beside_a_cluster_of_our_own(monkeypatch):
-    """Ray's own handler ends the process with status 1, and with nothing said."""
-
-    def init(**options):
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-
-    ray = types.SimpleNamespace(init=init, shutdown=lambda: None)
-    monkeypatch.setitem(sys.modules, "ray", ray)
-    for name in ("RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
+@pytest.fixture
+def ray_that_starts(monkeypatch):
+    """A Ray that does one thing alone, where a cluster of our own is started."""
+    for name in ("RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
         monkeypatch.setenv(name, "0")  # and taken away again
+    read = []  # what was in the environment when Ray was told to read it
+    keys = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+
+    def initialize(config):
+        read.append({name: os.environ[name] for name in keys if name in os.environ})
+
+    def make(init):
+        raylet = types.SimpleNamespace(Config=types.SimpleNamespace(initialize=initialize))
+        ray = types.SimpleNamespace(init=init, shutdown=lambda: None, _raylet=raylet, read=read)
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        return ray
+
+    return make
+
+
+def test_sigterm_stays_ours_beside_a_cluster_of_our_own(ray_that_starts):
+    """Ray's own handler ends the process with status 1, and with nothing said."""
+    ray_that_starts(lambda **options: signal.signal(signal.SIGTERM, lambda *_: sys.exit(1)))
     before = signal.getsignal(signal.SIGTERM)
     with connected(None):
         assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("given", [None, "of the user"])
+def test_the_key_of_a_cluster_of_our_own_does_not_outlive_it(ray_that_starts, monkeypatch, given):
+    """Ray would go on asking for it in this process, and so join no other cluster."""
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    if given:
+        monkeypatch.setenv("RAY_AUTH_TOKEN", given)
+    ray = ray_that_starts(lambda **options: os.environ.update(RAY_AUTH_MODE="token"))
+    with connected(None):
+        assert os.environ["RAY_AUTH_TOKEN"] == (given or ray.read[0]["RAY_AUTH_TOKEN"])
+    assert ray.read[-1] == ({"RAY_AUTH_TOKEN": given} if given else {})
+    assert "RAY_AUTH_MODE" not in os.environ

@@ -102,10 +102,11 @@ def one_line_errors(prog: str) -> Iterator[None]:
 def _terminable() -> Iterator[None]:
     """Inside, SIGTERM is an exception, as Ctrl-C is, unless the process has other plans for it."""
 
-    owner = os.getpid()
+    owner, told = os.getpid(), []
 
     def terminate(number: int, _) -> None:
         if os.getpid() == owner:
+            told.append(number)
             raise KeyboardInterrupt(number)
         signal.signal(number, signal.SIG_DFL)  # a fork of ours, whose end is nobody's affair
         signal.raise_signal(number)
@@ -117,6 +118,9 @@ def _terminable() -> Iterator[None]:
     signal.signal(signal.SIGTERM, terminate)
     try:
         yield
+    except KeyboardInterrupt as stop:
+        stop.args = stop.args or tuple(told)  # Ray puts one of its own in its place
+        raise
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

@@ -21,7 +21,10 @@ def stoppable(words: str) -> Iterator[None]:
         yield
         return
 
+    told = []
+
     def leave(*_) -> None:
+        told.append(True)
         raise SystemExit(143)
 
     def interrupt(*_) -> None:
@@ -31,8 +34,10 @@ def stoppable(words: str) -> Iterator[None]:
     before = [signal.signal(signal.SIGTERM, leave), signal.signal(signal.SIGINT, interrupt)]
     try:
         yield
-    except (SystemExit, KeyboardInterrupt):
+    except (SystemExit, KeyboardInterrupt) as stop:
         print(words, flush=True)
+        if told and isinstance(stop, SystemExit):
+            stop.code = 143  # Ray puts one of its own in its place
         raise
     finally:
         signal.signal(signal.SIGTERM, before[0])

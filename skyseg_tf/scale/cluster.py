@@ -3,9 +3,10 @@
 import os
 import secrets
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from skyseg_tf.errors import InputError, in_one_line
 from skyseg_tf.files.places import is_storage_error
 
 RETRIES = 5  # of a task whose machine or process died
+_ANSWER = 10.0  # seconds for a cluster to answer
 _LAST_WAIT = 10.0  # seconds for tasks that were told to end
 _LOOK = 30.0  # seconds between looks for machines that have come, while tasks are at work
 _SHORT = 24  # bytes: a socket's name has at most 103 (macOS), of which Ray's parts take the rest
@@ -50,12 +52,15 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
     """
     terminate = signal.getsignal(signal.SIGTERM)
     ray = import_ray()
+    if address is not None:
+        _check_answers(address)
     options = {"log_to_driver": shows_output, "logging_level": "ERROR"}
-    with TemporaryDirectory(prefix="ray-", dir=_short(), ignore_cleanup_errors=True) as folder:
+    with (
+        TemporaryDirectory(prefix="ray-", dir=_short(), ignore_cleanup_errors=True) as folder,
+        _key_of_its_own(ray) if address is None else nullcontext(),
+    ):
         if address is None:
             options |= {"address": "local", "include_dashboard": False, "_temp_dir": folder}
-            # Ray would make a key of its own for it, and leave it in the home folder.
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         else:
             options |= {"address": address}
         try:
@@ -70,6 +75,33 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
             ray.shutdown()
 
 
+@contextmanager
+def _key_of_its_own(ray) -> Iterator[None]:
+    """Inside, a cluster can be started, for which Ray asks for a key; then all is as it was.
+
+    Ray would leave a key in the home folder, and this process asking for it: the actors of the next
+    cluster that it joins, which asks for none or for another, would die at once.
+    """
+    before = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    _read_key_anew(ray)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        _read_key_anew(ray)
+
+
+def _read_key_anew(ray) -> None:
+    """Has Ray read from the environment what it keeps in memory: whether it asks, and the key."""
+    ray._raylet.Config.initialize("")
+    if keys := getattr(ray._raylet, "AuthenticationTokenLoader", None):  # Ray 2.52 and newer
+        keys.instance().reset_cache()
+
+
 def _short() -> str | None:
     """The folder for temporary ones, where sockets in it can have a name; None: the usual one."""
     is_short = len(os.fsencode(gettempdir())) <= _SHORT
@@ -79,6 +111,19 @@ def _short() -> str | None:
 def _handle_sigterm(handler: Any) -> None:
     if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
+
+
+def _check_answers(address: str) -> None:
+    """Refuses an address where nobody is: Ray would try it for minutes, and start one for "local"."""
+    if address == "auto" or address.startswith("ray://"):
+        return
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()):
+        raise InputError(f"--address {address}: must be HOST:PORT of a Ray cluster, or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(_why_not(address, error)) from None
 
 
 def _why_not(address: str | None, error: Exception) -> str:
@@ -93,11 +138,6 @@ def _why_not(address: str | None, error: Exception) -> str:
         f"--address {address}: no Ray cluster answers there ({line}); start one by "
         "`ray start --head`, or leave --address out"
     )
-
-
-def cpus() -> int:
-    """Of all machines of the cluster."""
-    return max(1, int(import_ray().cluster_resources().get("CPU", 1)))
 
 
 def places(cpus: int, gpus: int = 0) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
-from skyseg_tf.scale.cluster import cpus, import_ray, run_bounded, task_of
+from skyseg_tf.scale.cluster import import_ray, places, run_bounded, task_of
 
 
 class RayTasks:
@@ -39,7 +39,8 @@ class RayTasks:
             return task(shared, shard, item)
 
         def limit() -> int:
-            return self.workers or 2 * cpus()
+            room = 2 * places(1)
+            return min(self.workers or room, room)
 
         results = {}
         for shard, result in run_bounded(start, items.items(), limit):

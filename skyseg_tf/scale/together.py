@@ -12,6 +12,7 @@ from typing import TypeVar
 from skyseg_tf.errors import InputError, LostProcess, counted
 from skyseg_tf.scale.cluster import RETRIES, first_places, import_ray, run_in
 
+_PATIENCE = 10.0  # seconds before it is said that there is no room
 Result = TypeVar("Result")
 
 
@@ -42,7 +43,7 @@ def run_together(
         )
     for number in range(RETRIES + 1):
         try:
-            return _run_once(call, count, {"num_cpus": cpus, "num_gpus": gpus}, number > 0)
+            return _run_once(call, count, cpus, gpus, number > 0)
         except ray.exceptions.RayTaskError as error:
             last = error.cause or error
             if not _is_of_a_lost_one(last):
@@ -62,12 +63,23 @@ def _is_of_a_lost_one(error: Exception) -> bool:
     return isinstance(error, known) or type(error).__module__.startswith("jax")
 
 
-def _run_once(call: Callable, count: int, resources: dict, again: bool):
+def _run_once(call: Callable, count: int, cpus: int, gpus: int, again: bool):
     """Until all processes have ended, or one has failed."""
     ray = import_ray()
-    kind = ray.remote(**resources, max_restarts=0)(_Process)
-    processes = [kind.remote() for _ in range(count)]
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    # Room for all or none: some alone would wait for the others, and two trainings for each other.
+    room = {kind: n for kind, n in (("CPU", cpus), ("GPU", gpus)) if n}
+    group, processes = ray.util.placement_group([room] * count), []
     try:
+        _wait_for(group, count)
+        kind = ray.remote(
+            num_cpus=cpus,
+            num_gpus=gpus,
+            max_restarts=0,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(group),
+        )(_Process)
+        processes += [kind.remote() for _ in range(count)]
         address = ray.get(processes[0].free_address.remote())
         waiting = [
             process.run.remote(os.getcwd(), call, address, number, again)
@@ -81,6 +93,14 @@ def _run_once(call: Callable, count: int, resources: dict, again: bool):
     finally:
         for process in processes:
             ray.kill(process)
+        ray.util.remove_placement_group(group)
+
+
+def _wait_for(group, count: int) -> None:
+    ray, ready = import_ray(), [group.ready()]
+    if not ray.wait(ready, timeout=_PATIENCE)[0]:
+        print(f"the cluster has no room for all {count} processes: waiting for it", flush=True)
+        ray.wait(ready)
 
 
 class _Process:

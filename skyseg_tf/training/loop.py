@@ -155,8 +155,8 @@ class Checkpointing(keras.callbacks.Callback):
         """Gives the metrics, which Keras has just reset, the values of the checkpoint."""
         model, progress = self.model, self.progress
         if progress.metrics:
-            for variable, value in zip(model.metrics_variables, progress.metrics, strict=True):
-                variable.assign(value)
+            for part, value in zip(model.metric_parts, progress.metrics, strict=True):
+                part.assign(value)
         self.first_step, self.seconds_before = progress.step, progress.seconds
         self.waited_before, model.waited = progress.waited, 0.0
         self.started = time.monotonic()
@@ -176,7 +176,7 @@ class Checkpointing(keras.callbacks.Callback):
         if progress.step < self.schedule.steps and (self.terminated() or due):
             model = self.model  # on JAX this brings the step's state into the variables
             progress.waited = self.waited_before + model.waited
-            progress.metrics = [ops.convert_to_numpy(v).tolist() for v in model.metrics_variables]
+            progress.metrics = [ops.convert_to_numpy(v).tolist() for v in model.metric_parts]
             self.leave_if_terminated()
             self.save()
 

@@ -84,7 +84,7 @@ def load_progress(folder: Path, model: TrainedModel, data: str) -> Progress:
         raise InputError(f"{folder}: a checkpoint without {name}; train again, in another --run")
     if facts["data"] != data:
         raise InputError(f"{folder}: the records have changed since; train again, in another --run")
-    if len(facts["metrics"]) not in (0, len(model.metrics_variables)):
+    if len(facts["metrics"]) not in (0, len(model.metric_parts)):
         raise InputError(
             f"{folder}: stopped within an epoch by another version of this program; go on with that "
             "one, or train again, in another --run"

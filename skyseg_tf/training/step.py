@@ -67,6 +67,20 @@ class TrainedModel(keras.Model):
         """What Keras resets, reports, and on JAX carries through the step."""
         return [self.mean_loss, self.iou]
 
+    @property
+    def metric_parts(self) -> list[Any]:
+        """The variables of the metrics; of several TensorFlow devices those of each.
+
+        TensorFlow adds them where such a variable is read, and where one is set it shares the value
+        out among the devices: of counts the remainder would be lost.
+        """
+        if keras.backend.backend() == "jax":
+            return self.metrics_variables
+        import tensorflow as tf
+
+        parts = tf.distribute.get_strategy().experimental_local_results
+        return [part for variable in self.metrics_variables for part in parts(variable.value)]
+
     # ------------------------------------------------------------------ the step
 
     def train_step(self, *args):
