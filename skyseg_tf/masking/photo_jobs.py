@@ -168,6 +168,8 @@ def mask_photos(
         # Threads that share the network's work on one photo wait for each other at every layer.
         streams = workers if config.batch_size == 1 else 1
         model = partial(load or load_model, config, few, streams)
+        if not few:  # runtimes are tried, and readers beside them would disturb that
+            model = partial(lambda runtime: runtime, model())
         run_jobs(jobs, workers, config.batch_size, model, finish, told)
 
 

@@ -37,7 +37,7 @@ __all__ = [
     "sha256_of",
 ]
 
-FEW_PHOTOS = 200  # below, loading OpenVINO and trying it takes longer than it saves
+FEW_PHOTOS = 1000  # below, loading OpenVINO and trying it takes longer than it saves
 _FIRST_SIDE = 256  # pixels at most of the picture for the very first call
 # Held from a model's loading to the end of its first call. OpenVINO fills tables at the first call
 # in a process, behind a C++ guard, and gives up Python's lock meanwhile: a second thread that comes
