@@ -81,6 +81,7 @@ bench: env-dev  ## measure what docs/benchmarks.md tells (an hour; leave the mac
 	$(BENCH)build_records.py --out $(FIGURES)/build_records.json
 	$(BENCH)photo_masks.py --out $(FIGURES)/photo_masks.json
 	$(BENCH)video.py --out $(FIGURES)/video.json
+	$(BENCH)growth.py --out docs/figures/growth.json
 ifdef TORCH_PYTHON  # a Python with torch and opencv-python-headless, in an environment of its own
 	$(BENCH)training_step.py --torch-python $(TORCH_PYTHON) --out $(FIGURES)/training_step.json
 	$(BENCH)streaming.py --torch-python $(TORCH_PYTHON) --out $(FIGURES)/streaming.json
@@ -89,6 +90,9 @@ ifdef TORCH_PYTHON  # a Python with torch and opencv-python-headless, in an envi
 	$(BENCH)runtimes.py --only bisenetv2 --torch-python $(TORCH_PYTHON) --out $(FIGURES)/runtimes_bisenetv2.json
 else
 	@echo "PyTorch's side is left out: make bench TORCH_PYTHON=path/of/a/python/with/torch"
+endif
+ifdef REMBG_PYTHON  # one with rembg[cpu,cli], and another one with ultralytics
+	$(BENCH)cold_start.py --rembg-python $(REMBG_PYTHON) --yolo-python $(YOLO_PYTHON) --out $(FIGURES)/cold_start.json
 endif
 	$(RUN) docs/make_figures.py
 

@@ -51,12 +51,14 @@ COMPILED = ", compiled"
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
-def our_step(name: str, size: tuple[int, int], batch: int, mode: str) -> Callable[[], float]:
-    """A function that takes one step and returns its milliseconds."""
+def make_step(
+    name: str, classes: int, size: tuple[int, int], batch: int, mode: str
+) -> Callable[[], float]:
+    """A function that takes one step of ours and returns its milliseconds."""
     keras.config.set_dtype_policy(POLICIES[mode.removesuffix(COMPILED)])
     keras.utils.set_random_seed(0)
     sequence = MODELS[name].sequence
-    network = build_model(name, CLASSES, size=size if sequence else (None, None))
+    network = build_model(name, classes, size=size if sequence else (None, None))
     recipe, xla = MODELS[name].recipe, mode.endswith(COMPILED)
     model = compile_model(network, recipe, steps=1000, xla=xla)
     keras.config.set_dtype_policy("float32")
@@ -64,7 +66,7 @@ def our_step(name: str, size: tuple[int, int], batch: int, mode: str) -> Callabl
     frames = (4,) if sequence else ()
     images = rng.standard_normal((batch, *frames, *size, 3))
     images = keras.ops.convert_to_tensor(images, "float32")
-    masks = keras.ops.convert_to_tensor(rng.integers(0, CLASSES, (batch, *size)), "uint8")
+    masks = keras.ops.convert_to_tensor(rng.integers(0, classes, (batch, *size)), "uint8")
 
     def step() -> float:
         begun = time.perf_counter()
@@ -80,7 +82,7 @@ def compare(name: str, args: argparse.Namespace) -> Row:
     asked = [name, CLASSES, args.batch, *size, recipe.loss[1], recipe.optimizer, os.cpu_count()]
     modes = [*args.precisions, *(mode + COMPILED for mode in args.precisions if args.compiled)]
     with Peer(args.torch_python, SCRIPT, *asked) as peer:
-        sides = {f"ours {mode}": our_step(name, size, args.batch, mode) for mode in modes}
+        sides = {f"ours {mode}": make_step(name, CLASSES, size, args.batch, mode) for mode in modes}
         sides |= {f"PyTorch {mode}": lambda mode=mode: float(peer.ask(mode)) for mode in modes}
         times = take_turns(sides, args.rounds, warm=2)
     for side, values in times.items():

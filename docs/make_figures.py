@@ -11,7 +11,7 @@ benchmarks/faults.py, benchmarks/server.py and tools/fuzz.py; the others hold th
 `failures.json` is written by tools/failures_picture.py. `streets.json` holds the metrics.json that
 `skyseg evaluate` wrote of the packaged `streets`, by dataset, and `idd.json` those of all networks that
 were trained on IDD-lite, with what they cost. `benchmarks/` holds what the scripts of that name wrote with --out (`make bench`), one comparison a
-row; docs/benchmarks.png is drawn from them.
+row; docs/benchmarks.png is drawn from them. `growth.json` is written by benchmarks/growth.py with --out.
 """
 
 import json
@@ -406,7 +406,7 @@ def plot_benchmarks() -> Figure:
     axes.set_xlim(
         min(min(row.ratios) for row in rows) / 1.3, 1.5 * max(max(row.ratios) for row in rows)
     )
-    axes.set_xticks([0.25, 0.5, 1, 2, 4, 8], ["1/4", "1/2", "1", "2", "4", "8"])
+    axes.set_xticks([0.25, 0.5, 1, 2, 4, 8, 32], ["1/4", "1/2", "1", "2", "4", "8", "32"])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.axvline(1, color="#555555", linewidth=1)
     axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -421,6 +421,58 @@ def plot_benchmarks() -> Figure:
     return figure
 
 
+def growth() -> str:
+    """What a process takes at the ends of each line of growth.json, and between them."""
+    rows = []
+    for line in read("growth")["lines"]:
+        what, name = line["name"].split(": ", 1)
+        x, seconds, memory = line["x"], line["seconds"], line["peak_mb"]
+        rows.append(
+            (
+                f"{what} ({name})",
+                f"{x[0]:g} to {x[-1]:g}",
+                f"{x[-1] / x[0]:.0f}",
+                f"{seconds[-1] / seconds[0]:.2g}",
+                f"{seconds[0]:.3g} to {seconds[-1]:.3g}",
+                f"{memory[0]:,.0f} to {memory[-1]:,.0f}",
+            )
+        )
+    head = ("what grows", "from, to", "times", "time grows", "seconds", "peak MB")
+    return f"{table(head, rows)}\n\n{read('growth')['machine']}; `python benchmarks/growth.py`"
+
+
+def plot_growth() -> Figure:
+    """Seconds and memory over what grows; a dotted line each shows what grows alike."""
+    lines = read("growth")["lines"]
+    kinds = list(dict.fromkeys(line["name"].split(": ")[0] for line in lines))
+    figure = Figure(figsize=(3 * len(kinds), 6.4), layout="constrained")
+    axes = figure.subplots(2, len(kinds), sharex="col", squeeze=False)
+    for column, kind in zip(axes.T, kinds, strict=True):
+        for line in (line for line in lines if line["name"].startswith(f"{kind}: ")):
+            x, seconds = line["x"], line["seconds"]
+            label = line["name"].removeprefix(f"{kind}: ")
+            (drawn,) = column[0].plot(x, seconds, "o-", label=label, markersize=4)
+            ideal = [seconds[0] * (x[0] / each if kind == "cores" else each / x[0]) for each in x]
+            column[0].plot(x, ideal, ":", color=drawn.get_color(), linewidth=1)
+            column[1].plot(x, line["peak_mb"], "o-", color=drawn.get_color(), markersize=4)
+        for each in column:
+            each.set_xscale("log")
+            each.spines[["top", "right"]].set_visible(False)
+        column[0].set_yscale("log")
+        column[1].set_ylim(0, 1.08 * column[1].dataLim.y1)
+        column[1].set_xlabel(kind)
+        ticks = sorted({x for line in lines if line["name"].startswith(kind) for x in line["x"]})
+        ticks = ticks if len(ticks) < 7 else ticks[::2]
+        column[1].set_xticks(
+            ticks, [f"{tick:.2g}" if tick < 10 else f"{tick:.0f}" for tick in ticks]
+        )
+        column[1].xaxis.set_minor_locator(NullLocator())
+        column[0].legend(fontsize=7, frameon=False, loc="best")
+    axes[0, 0].set_ylabel("seconds (dotted: in proportion)")
+    axes[1, 0].set_ylabel("peak memory, MB")
+    return figure
+
+
 def named(*makers: Callable[[], str]) -> dict[str, Callable[[], str]]:
     """Tables by the names under which pages ask for them."""
     return {maker.__name__: maker for maker in makers}
@@ -431,7 +483,10 @@ PAGES = {
     DOCS / "results.md": named(results, camvid11, idd, all_of_networks, hour),
     DOCS / "model_card.md": named(failures, packaged_costs, streets, all_of_packaged),
     DOCS / "explanation" / "faults.md": named(faults, server, fuzzing),
-    DOCS / "benchmarks.md": {name: partial(benchmark, name) for name in BENCHMARKS},
+    DOCS / "benchmarks.md": {
+        **{name: partial(benchmark, name) for name in BENCHMARKS},
+        **named(growth),
+    },
 }
 OPEN = DOCS / "benchmarks.md"  # takes a table for whatever `make bench` has measured
 
@@ -460,3 +515,4 @@ if __name__ == "__main__":
             aside.write_text(page(path))
         print(path)
     save_figure(plot_benchmarks(), DOCS / "benchmarks.png")
+    save_figure(plot_growth(), DOCS / "growth.png")
