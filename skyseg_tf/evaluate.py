@@ -4,6 +4,7 @@ from pathlib import Path
 
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
+from skyseg_tf.console.flags import check_there
 from skyseg_tf.scoring.settings import EvaluateConfig
 
 
@@ -20,6 +21,7 @@ def evaluate(config: EvaluateConfig) -> Path:
     Raises:
       InputError: a setting, the model or the data cannot be used.
     """
+    check_there(records=config.records, source=config.source)
     import_tensorflow_quietly()
     from skyseg_tf.scoring import story
 

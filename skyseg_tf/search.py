@@ -4,7 +4,7 @@ from pathlib import Path
 
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
-from skyseg_tf.console.flags import check_address
+from skyseg_tf.console.flags import check_address, check_there
 from skyseg_tf.training.settings import SearchConfig
 
 
@@ -23,6 +23,7 @@ def search(config: SearchConfig) -> Path:
       SystemExit: stopped by Ctrl-C or SIGTERM; the same command goes on.
     """
     check_address(config.engine, config.address)
+    check_there(records=config.records, extra_records=config.extra_records, source=config.source)
     import_tensorflow_quietly()
     from skyseg_tf.training import search as story
 

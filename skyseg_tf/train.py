@@ -11,7 +11,7 @@ from pathlib import Path
 
 from skyseg_tf.console.cli import parse_flags, run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
-from skyseg_tf.console.flags import check_address
+from skyseg_tf.console.flags import check_address, check_there
 from skyseg_tf.training.settings import TrainConfig
 
 
@@ -50,6 +50,12 @@ def train_settled(
 
 def _meet(config: TrainConfig) -> None:
     """Connects this process with those that it trains with, before anything imports Keras."""
+    check_there(
+        records=config.records,
+        extra_records=config.extra_records,
+        source=config.source,
+        resume=config.resume,
+    )
     import_tensorflow_quietly()
     from skyseg_tf.training.processes import join
 

@@ -1,3 +1,4 @@
+import importlib
 import re
 import signal
 import subprocess
@@ -183,7 +184,7 @@ def test_flags_depart_from_the_defaults(capsys):
 WRONG_INPUT = [
     (("build", "--source", "/nowhere", "--out", "x"), "/nowhere"),
     (("check", "--source", "/nowhere"), "/nowhere"),
-    (("train", "--records", "/nowhere"), "no dataset.json"),
+    (("train", "--records", "/nowhere"), "no such file or folder"),
     (("serve", "--port", "99999"), "--port is 99999"),
     (("dashboard", "--port", "99999"), "--port is 99999"),
     (("replace", "gone.jpg", "--sky", "gone.jpg"), "gone.jpg); check the path"),
@@ -215,7 +216,7 @@ WRONG_INPUT = [
     (("train", "--model", "u2net-p"), "did you mean u2netp?"),
     (("search", "--sampler", "tp"), "did you mean tpe?"),
     (("evaluate", "--run", "a", "--name", "../b"), "give the name of a folder, without a path"),
-    (("train", "--records", "a", "--source", "b"), "not both"),
+    (("train", "--records", ".", "--source", "."), "not both"),
     (("train", "--run", "s3://b/run"), "--run s3://b/run: takes a path of this machine, no URL"),
     (
         ("train", "--records=s3://b/r", "--data=gs://b"),
@@ -325,3 +326,25 @@ def test_python_m_does_the_same():
     command = [sys.executable, "-m", "skyseg_tf", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == f"skyseg_tf {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("verb", "flags"),
+    [
+        ("train", ("--records", "nope")),
+        ("train", ("--extra-records", "nope")),
+        ("train", ("--source", "nope")),
+        ("train", ("--resume", "nope")),
+        ("search", ("--records", "nope")),
+        ("evaluate", ("--model", "streets", "--source", "nope")),
+        ("evaluate", ("--model", "streets", "--records", "nope")),
+    ],
+)
+def test_a_wrong_path_is_told_before_tensorflow_is_imported(verb, flags, monkeypatch, capsys):
+    module = importlib.import_module(f"skyseg_tf.{verb}")
+    monkeypatch.setattr(module, "import_tensorflow_quietly", lambda: pytest.fail("slow"))
+    with pytest.raises(SystemExit) as status:
+        module.main(list(flags))
+    assert status.value.code == 2
+    told = f"{flags[-2]} nope: no such file or folder; check the path\n"
+    assert capsys.readouterr().err.endswith(told)

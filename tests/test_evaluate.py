@@ -407,14 +407,14 @@ def test_scores_on_other_data_of_the_same_name_are_not_lost(tmp_path, monkeypatc
         ({"image_size": (32, 64)}, "--image-size needs --source"),
         ({"protocol": "photo"}, "--protocol photo needs --source"),
         ({"protocol": "foto"}, "did you mean photo"),
-        ({"source": "nowhere"}, "does not exist"),
+        ({"source": "nowhere"}, "no such file or folder"),
         ({"multi_scale": (0.0,)}, "above 0"),
         ({"window": (64, 64)}, "larger than the view"),
         ({"bootstrap": -1}, "count from 0"),
         ({"name": ".."}, "--name ..: give the name of a folder"),
         ({"name": ".", "compare": ("other",)}, "--name .: give the name of a folder"),
         ({"name": "../..", "compare": ("other",)}, "--name ../..: give the name of a folder"),
-        ({"records": "nowhere"}, "no dataset.json"),
+        ({"records": "nowhere"}, "no such file or folder"),
     ],
 )
 def test_wrong_settings_are_refused(sky_run, tmp_path, changes, message):

@@ -284,7 +284,7 @@ def test_open_crowns_changes_what_is_trained_alone(tmp_path, opens, ids):
         ),
         ({"ema": 1.0}, "--ema is 1.0: a decay from 0 to below 1"),
         ({"epochs": 0}, "--epochs is 0: at least 1"),
-        ({"extra_records": ("/nowhere",)}, "no dataset.json"),
+        ({"extra_records": ("/nowhere",)}, "no such file or folder"),
         ({"extra_classes": "some"}, "no extra classes 'some': there are all, known"),
         (
             {"open_crowns": True},

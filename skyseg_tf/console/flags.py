@@ -11,6 +11,7 @@ from pathlib import Path
 from cyclopts import Group, Parameter
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.places import is_remote
 
 DATA = Parameter(group=Group("data", sort_key=1))
 NETWORK = Parameter(group=Group("network", sort_key=2))
@@ -115,3 +116,20 @@ def check_address(engine: str, address: str | None) -> None:
     """
     if address is not None and engine != "ray":
         raise InputError(f"--address {address} is for --engine ray: add that, or leave it out")
+
+
+def check_there(**given: Path | tuple[Path, ...] | None) -> None:
+    """Refuses what is not there, before a command imports TensorFlow for seconds to find that out.
+
+    Args:
+      given: flag, by its name in the settings -> its path or paths; URLs are left to those who open
+        them.
+
+    Raises:
+      InputError: no such file or folder.
+    """
+    for name, value in given.items():
+        for path in value if isinstance(value, tuple) else (value,):
+            if path is not None and not is_remote(path) and not Path(path).expanduser().exists():
+                flag = f"--{name.replace('_', '-')}"
+                raise InputError(f"{flag} {path}: no such file or folder; check the path")
