@@ -23,7 +23,10 @@ def search(config: SearchConfig) -> Path:
       SystemExit: stopped by Ctrl-C or SIGTERM; the same command goes on.
     """
     check_address(config.engine, config.address)
-    check_there(records=config.records, extra_records=config.extra_records, source=config.source)
+    if config.engine == "here":  # the machines of a cluster may see what this one does not
+        check_there(
+            records=config.records, extra_records=config.extra_records, source=config.source
+        )
     import_tensorflow_quietly()
     from skyseg_tf.training import search as story
 

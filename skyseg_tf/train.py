@@ -50,12 +50,13 @@ def train_settled(
 
 def _meet(config: TrainConfig) -> None:
     """Connects this process with those that it trains with, before anything imports Keras."""
-    check_there(
-        records=config.records,
-        extra_records=config.extra_records,
-        source=config.source,
-        resume=config.resume,
-    )
+    if config.engine == "here":  # the machines of a cluster may see what this one does not
+        check_there(
+            records=config.records,
+            extra_records=config.extra_records,
+            source=config.source,
+            resume=config.resume,
+        )
     import_tensorflow_quietly()
     from skyseg_tf.training.processes import join
 
