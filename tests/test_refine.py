@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from skyseg_tf.data.drawing.scenes import draw_scene
-from skyseg_tf.masking import refine
+from skyseg_tf.masking import edge_models, refine
 from skyseg_tf.scoring import metrics
 
 
@@ -108,7 +108,7 @@ def test_coefficients_are_those_of_ridge_regression():
     rng = np.random.default_rng(3)
     rgb = cv2.GaussianBlur(rng.random((60, 70, 3)).astype(np.float32), (0, 0), 2)
     probs = rng.random((60, 70)).astype(np.float32)
-    radius = refine.RADIUS
+    radius = edge_models.RADIUS
     y, x = 2 * radius + 3, 2 * radius + 9  # all windows lie inside
     fits = []
     for v in range(y - radius, y + radius + 1):
@@ -116,10 +116,10 @@ def test_coefficients_are_those_of_ridge_regression():
             window = slice(v - radius, v + radius + 1), slice(u - radius, u + radius + 1)
             colors, values = rgb[window].reshape(-1, 3).astype(float), probs[window].ravel()
             centred = colors - colors.mean(0)
-            matrix = centred.T @ centred / len(values) + refine.RIDGE * np.eye(3)
+            matrix = centred.T @ centred / len(values) + edge_models.RIDGE * np.eye(3)
             a = np.linalg.solve(matrix, centred.T @ (values - values.mean()) / len(values))
             fits.append([*a, values.mean() - a @ colors.mean(0)])
-    found = [plane[y, x] for plane in refine._guided_coefficients(rgb, probs)]
+    found = [plane[y, x] for plane in edge_models.guided_coefficients(rgb, probs)]
     np.testing.assert_allclose(found, np.mean(fits, 0), rtol=1e-2, atol=2e-3)
 
 
@@ -132,3 +132,18 @@ def test_no_pixel_is_surer_than_the_network_of_photos_of_any_size(size):
     sky = refine.refine(photo, probs, threads=1)
     assert sky.shape == size
     assert 0 <= sky.min() <= sky.max() <= np.float32(0.9) + 1e-6
+
+
+@pytest.mark.parametrize("size", [(1, 1), (300, 401), (1400, 703), (1025, 1025)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_sky_alone_is_that_of_the_probabilities(size, threads):
+    rng = np.random.default_rng(size[1])
+    scene = draw_scene(5, (512, 1024))
+    photo = cv2.resize(scene.image, size[::-1])
+    cloudy = 0.7 + 0.3 * rng.random((24, 32), np.float32)  # about the threshold far from any edge
+    probs = cloudy * cv2.resize(shrunk(scene.label_ids == 23, 8), (32, 24))
+    expected = refine.refine(photo, probs)
+    for threshold in (0, 0.05, 0.5, 0.85, 1):
+        sky = refine.refined_sky(photo, probs, threshold, threads)
+        assert sky.dtype == bool
+        np.testing.assert_array_equal(sky, expected >= threshold)

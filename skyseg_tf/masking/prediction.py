@@ -20,7 +20,7 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.images import UNTURNED, shrink_photo, turn
 from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
 from skyseg_tf.labels import LabelScheme
-from skyseg_tf.masking.refine import refine, refined_strips
+from skyseg_tf.masking.refine import refine, refined_sky
 from skyseg_tf.masking.runtime import Runtime
 from skyseg_tf.masking.views import Views, predict_probs, resize_probs
 
@@ -142,9 +142,7 @@ def enlarge(
     threshold = runtime.threshold if threshold is None else threshold
     sky, channel = None, scheme.sky_channel
     if refined and scheme.has_threshold and not keep_sky:
-        ids = np.empty(size, np.uint8)
-        for rows, strip in refined_strips(image, probs[..., channel], threads):
-            ids[rows] = scheme.class_ids(strip[..., None], threshold)
+        ids = refined_sky(image, probs[..., channel], threshold, threads).view(np.uint8)
         return Prediction(image, ids, None, scheme, runtime.name, metadata)
     if channel is not None:
         small = probs[..., channel]

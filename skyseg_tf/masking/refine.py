@@ -1,47 +1,27 @@
 """Edges at the photo's own size: a small map of sky probabilities meets the full-size photo.
 
-Two models of color, both linear in the pixel's RGB, are fitted in wide windows of the shrunken
-photo; only their coefficients are enlarged, and they are evaluated on the full-size pixels:
-
-1. the guided filter: probability = a . rgb + b by ridge regression, so that edges of roofs and
-   trees fall where the photo has them;
-2. thin things: a wire, one pixel wide in the photo, is gone in the small map, and no regression
-   brings it back. But the sky around it is smooth: a median of the small photo shows it without
-   the wire, and a pixel that is darker than that sky, by more than the sky's own texture, is
-   covered in proportion to how far it lies on the way to the colors of what is not sky.
-
-Reference: He and Sun, "Fast Guided Filter", arXiv 1505.00996 (1; in color, coefficients at a
-fraction of the size). 2 is the compositing equation I = alpha S + (1 - alpha) F of matting
-(Levin et al., "A Closed-Form Solution to Natural Image Matting", PAMI 2008) with S and F known
-from the neighbourhood.
+Models of the photo's colors (edge_models) are fitted to the shrunken photo; only their coefficients
+are enlarged, and they are evaluated on the full-size pixels, in those tiles where there is doubt.
 """
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from skyseg_tf.images import shrink_photo
+from skyseg_tf.masking.edge_models import LIMIT, evaluate, fit
 
 SMALL_SIDE = 512  # long side, in pixels, of the shrunken photo; the models are fitted at half of it
-RADIUS = 12  # of the windows of both models, in pixels of the fit, as are the next two
-MEDIAN = 5  # side of the median's window
-FAR = 24  # radius in which a sky color is looked for
-RIDGE = 1e-4  # of the regression, on colors 0-1
-REACH = 6  # how far an edge may move beyond where the network saw sky, in pixels of the small photo
-NOISE, TEXTURE = 0.024, 3.0  # what is never a thing: camera noise; so many median deviations
-DARKENING = 0.5  # a thing of unknown color has this share of the sky's brightness
 TILE = 8  # side of the full-size tiles, in pixels of the small photo
 PATCH = 64  # and at most so many pixels of the photo
 RUN = 8  # times as wide are neighbouring tiles that are computed at once: more leave the cache
 SURE = 0.05  # tiles of surer sky, or of less, are only enlarged
-# The coefficients are fitted on colors 0-1 and used on bytes.
-_PER_BYTE = np.float32([1, 1, 1, 255, 1, 1, 1, 255, 1, 255])[:, None, None] / 255
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_ROUNDING = 1e-5  # of what is enlarged
 _of_thread = threading.local()
 
 
@@ -58,89 +38,155 @@ def refine(image: np.ndarray, probs: np.ndarray, threads: int | None = None) -> 
       (H, W) float32 in 0-1: how much of the pixel is sky. Nowhere above the largest probability
       within REACH: without sky in `probs` there is none here.
     """
+    tiles = _Tiles.of(image, probs)
     out = np.empty(image.shape[:2], np.float32)
-    for rows, strip in refined_strips(image, probs, threads):
-        out[rows] = strip
+
+    def work(number: int) -> None:
+        strip = out[tiles.rows(number)]
+        strip[:] = tiles.enlarged(tiles.guess, number, slice(None))[0]
+        for columns, sky in tiles.asked(number):
+            strip[:, columns] = sky
+
+    _do(work, len(tiles.doubtful), threads)
     return out
 
 
-def refined_strips(
-    image: np.ndarray, probs: np.ndarray, threads: int | None = None
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """`refine` from top to bottom, for those who need not hold all of it: 190 MB at 48 megapixels.
+def refined_sky(
+    image: np.ndarray, probs: np.ndarray, threshold: float, threads: int | None = None
+) -> np.ndarray:
+    """(H, W) bool: where `refine` of the same gives `threshold` or more.
 
-    Yields:
-      Rows of the photo, and (rows, W) float32.
+    It takes a quarter of the memory and half of the time: what lies far from the sky's edge is not
+    enlarged.
     """
-    factor = max(1, round(max(image.shape[:2]) / SMALL_SIDE))
-    small, p = _shrink(image, probs, factor)
-    side = min(TILE, max(1, PATCH // factor))
-    guess, coefficients = p, np.empty((0, *p.shape), np.float32)
-    tiles = np.zeros([-(-length // side) for length in p.shape], bool)
-    if p.max() >= SURE:
-        coefficients, limit = _fit(small, p)
-        guess, covered = _evaluate(coefficients.copy(), small)
-        if factor > 1:
-            tiles = _doubtful_tiles(guess, limit, covered, side)
-    guess, coefficients = (
-        np.pad(planes, ((0, 0), (1, 1), (1, 1)), "edge") for planes in (guess[None], coefficients)
-    )
-    strip = partial(_strip, image, guess, coefficients, factor, side, tiles)
+    tiles = _Tiles.of(image, probs)
+    out = np.empty(image.shape[:2], bool)
+    least, most = tiles.bounds()
+    is_sky = least >= threshold + _ROUNDING
+    undecided = ~is_sky & (most >= threshold - _ROUNDING) & ~tiles.doubtful
+
+    def work(number: int) -> None:
+        strip = out[tiles.rows(number)]
+        strip[:] = is_sky[number].repeat(tiles.side * tiles.factor)[: strip.shape[1]]
+        for columns in tiles.runs(undecided[number]):
+            strip[:, tiles.pixels(columns)] = (
+                tiles.enlarged(tiles.guess, number, columns)[0] >= threshold
+            )
+        for columns, sky in tiles.asked(number):
+            strip[:, columns] = sky >= threshold
+
+    _do(work, len(tiles.doubtful), threads)
+    return out
+
+
+def _do(work: Callable[[int], None], count: int, threads: int | None) -> None:
+    """Calls it with 0, 1 and so on below `count`, in so many threads."""
     if threads == 1:
-        yield from map(strip, range(len(tiles)))
+        for number in range(count):
+            work(number)
         return
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        yield from pool.map(strip, range(len(tiles)))
+        for _ in pool.map(work, range(count)):
+            pass  # its errors are raised here
 
 
-def _fit(small: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(11, h, w) for `_evaluate`, and the most (h, w) that the answer may be."""
-    # The windows are so wide that half of the pixels a side tell as much.
-    rgb, half_p = _halved(small.astype(np.float32) / 255), _halved(p)
-    fitted = [*_guided_coefficients(rgb, half_p), *_thing_coefficients(rgb, half_p)]
-    planes = np.empty((len(fitted) + 1, *p.shape), np.float32)
-    for values, plane in zip(fitted, planes[:-1], strict=True):
-        cv2.resize(values, p.shape[::-1], plane, interpolation=cv2.INTER_LINEAR)
-    planes[-1] = limit = cv2.dilate(p, np.ones((2 * REACH + 1,) * 2, np.uint8))
-    planes[:-1] *= _PER_BYTE
-    return planes, limit
+@dataclass(frozen=True)
+class _Tiles:
+    """A photo in square tiles, which are enlarged, or asked for their own pixels.
 
-
-def _strip(
-    image: np.ndarray,
-    guess: np.ndarray,
-    coefficients: np.ndarray,
-    factor: int,
-    side: int,
-    tiles: np.ndarray,
-    number: int,
-) -> tuple[slice, np.ndarray]:
-    """A row of tiles: the guess enlarged, and where there is doubt the photo's own pixels asked.
-
-    `guess` and `coefficients` have a border of one pixel.
+    Attributes:
+      image: (H, W, 3) uint8.
+      guess: (1, h + 2, w + 2) float32, the small photo's sky, with a border of one pixel.
+      coefficients: (11, h + 2, w + 2) float32 of `fit`, or none of them.
+      factor: pixels of the photo along one of the small photo's.
+      side: of a tile in pixels of the small photo.
+      doubtful: (rows, columns) bool: the tiles in which the photo's own pixels decide.
     """
-    height, width = image.shape[:2]
-    top = number * side
-    rows = slice(top * factor, min((top + side) * factor, height))
 
-    def enlarged(planes: np.ndarray, left: int, right: int) -> np.ndarray:
-        around = planes[:, top : top + side + 2, left : right + 2]
+    image: np.ndarray
+    guess: np.ndarray
+    coefficients: np.ndarray
+    factor: int
+    side: int
+    doubtful: np.ndarray
+
+    @classmethod
+    def of(cls, image: np.ndarray, probs: np.ndarray) -> "_Tiles":
+        """Those of a photo and its probabilities, see `refine`."""
+        factor = max(1, round(max(image.shape[:2]) / SMALL_SIDE))
+        small, p = _shrink(image, probs, factor)
+        side = min(TILE, max(1, PATCH // factor))
+        guess, coefficients = p, np.empty((0, *p.shape), np.float32)
+        doubtful = np.zeros([-(-length // side) for length in p.shape], bool)
+        if p.max() >= SURE:
+            coefficients = fit(small, p)
+            guess, covered = evaluate(coefficients.copy(), small)
+            if factor > 1:
+                doubtful = _doubtful_tiles(guess, coefficients[LIMIT], covered, side)
+        guess, coefficients = (
+            np.pad(planes, ((0, 0), (1, 1), (1, 1)), "edge")
+            for planes in (guess[None], coefficients)
+        )
+        return cls(image, guess, coefficients, factor, side, doubtful)
+
+    def rows(self, number: int) -> slice:
+        """The photo's rows of a row of tiles."""
+        size = self.side * self.factor
+        return slice(number * size, min((number + 1) * size, len(self.image)))
+
+    def pixels(self, columns: slice) -> slice:
+        """The photo's columns of columns of the small photo."""
+        return slice(
+            columns.start * self.factor, min(columns.stop * self.factor, self.image.shape[1])
+        )
+
+    def runs(self, marked: np.ndarray) -> Iterator[slice]:
+        """The small photo's columns of marked tiles that are neighbours, (columns) bool."""
+        longest = max(1, PATCH * RUN // (self.side * self.factor))
+        ends = np.flatnonzero(np.diff(marked, prepend=False, append=False)).reshape(-1, 2)
+        width = self.guess.shape[2] - 2
+        for first, behind in ends:
+            for start in range(int(first), int(behind), longest):
+                stop = min(start + longest, int(behind))
+                yield slice(start * self.side, min(stop * self.side, width))
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, columns) float32 twice: the least and the most that enlarging gives in each tile."""
+        rows, columns = self.doubtful.shape
+        # A pixel is enlarged from neighbours, which may lie in the next tile.
+        kernel, whole = np.ones((3, 3), np.uint8), (rows * self.side, columns * self.side)
+        bounds = []
+        for spread, reduce in ((cv2.erode, np.min), (cv2.dilate, np.max)):
+            spread = spread(self.guess[0], kernel)[1:-1, 1:-1]
+            short = [(0, want - have) for want, have in zip(whole, spread.shape, strict=True)]
+            tiles = np.pad(spread, short, "edge").reshape(rows, self.side, columns * self.side)
+            # First what lies far apart in memory: NumPy goes along whole rows then.
+            bounds.append(reduce(reduce(tiles, 1).reshape(rows, columns, self.side), 2))
+        return bounds[0], bounds[1]
+
+    def enlarged(self, planes: np.ndarray, number: int, columns: slice) -> np.ndarray:
+        """`guess` or `coefficients` in a row of tiles at the photo's size.
+
+        It lies in memory that the thread's next call writes anew.
+        """
+        top, factor = number * self.side, self.factor
+        left, right, _ = columns.indices(planes.shape[2] - 2)
+        rows, pixels = self.rows(number), self.pixels(slice(left, right))
+        around = planes[:, top : top + self.side + 2, left : right + 2]
         count, high, wide = around.shape
         # One below the other: of what is enlarged across two planes nothing is taken.
         out = _scratch(count * high * factor, wide * factor)
         cv2.resize(around.reshape(-1, wide), out.shape[::-1], out, interpolation=cv2.INTER_LINEAR)
         out = out.reshape(count, high * factor, -1)
-        columns = min(right * factor, width) - left * factor
-        return out[:, factor : factor + rows.stop - rows.start, factor : factor + columns]
+        height, width = rows.stop - rows.start, pixels.stop - pixels.start
+        return out[:, factor : factor + height, factor : factor + width]
 
-    out = enlarged(guess, 0, guess.shape[2] - 2)[0].copy()
-    longest = max(1, PATCH * RUN // (side * factor))
-    for first, last in _runs(tiles[number], longest):
-        left, right = first * side, min(last * side, guess.shape[2] - 2)
-        columns = slice(left * factor, min(right * factor, width))
-        patch = enlarged(coefficients, left, right)
-        out[:, columns] = _evaluate(patch, image[rows, columns])[0]
-    return rows, out
+    def asked(self, number: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """The doubtful tiles of a row: the photo's columns, and (rows, columns) float32 in 0-1."""
+        rows = self.rows(number)
+        for columns in self.runs(self.doubtful[number]):
+            planes, pixels = self.enlarged(self.coefficients, number, columns), self.pixels(columns)
+            yield pixels, evaluate(planes, self.image[rows, pixels])[0]
 
 
 def _scratch(height: int, width: int) -> np.ndarray:
@@ -149,16 +195,6 @@ def _scratch(height: int, width: int) -> np.ndarray:
     if getattr(_of_thread, "memory", np.empty(0)).size < size:
         _of_thread.memory = np.empty(size, np.float32)
     return _of_thread.memory[:size].reshape(height, width)
-
-
-def _runs(marked: np.ndarray, longest: int) -> list[tuple[int, int]]:
-    """(first, behind the last) of what is marked in a row, in pieces of at most `longest`."""
-    ends = np.flatnonzero(np.diff(marked, prepend=False, append=False)).reshape(-1, 2)
-    return [
-        (start, min(start + longest, int(last)))
-        for first, last in ends
-        for start in range(int(first), int(last), longest)
-    ]
 
 
 def _shrink(image: np.ndarray, probs: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
@@ -176,116 +212,6 @@ def _shrink(image: np.ndarray, probs: np.ndarray, factor: int) -> tuple[np.ndarr
     if any(more):
         p = cv2.copyMakeBorder(p, 0, more[0], 0, more[1], cv2.BORDER_REPLICATE)
     return small, p
-
-
-def _mean(values: np.ndarray, radius: int) -> np.ndarray:
-    return cv2.blur(values, (2 * radius + 1,) * 2, borderType=cv2.BORDER_REFLECT)
-
-
-def _guided_coefficients(rgb: np.ndarray, p: np.ndarray) -> list[np.ndarray]:
-    """Four planes: a and b of the color guided filter, averaged over all windows of a pixel."""
-    r, g, b = cv2.split(rgb)
-    mr, mg, mb, mp = (_mean(plane, RADIUS) for plane in (r, g, b, p))
-    rr, gg, bb = (
-        np.maximum(_mean(x * x, RADIUS) - m * m, 0) + RIDGE for x, m in ((r, mr), (g, mg), (b, mb))
-    )
-    rg, rb, gb = (
-        _mean(x * y, RADIUS) - m * n
-        for x, y, m, n in ((r, g, mr, mg), (r, b, mr, mb), (g, b, mg, mb))
-    )
-    vr, vg, vb = (_mean(x * p, RADIUS) - m * mp for x, m in ((r, mr), (g, mg), (b, mb)))
-    # Solved by the factors L D L^T of the 3 x 3 covariance, all pixels at once; the floor under D
-    # holds where a grey photo makes it singular.
-    l10, l20 = rg / rr, rb / rr
-    d1 = np.maximum(gg - l10 * rg, RIDGE)
-    left = gb - l10 * rb
-    l21 = left / d1
-    d2 = np.maximum(bb - l20 * rb - l21 * left, RIDGE)
-    y1 = vg - l10 * vr
-    y2 = vb - l20 * vr - l21 * y1
-    a2 = y2 / d2
-    a1 = y1 / d1 - l21 * a2
-    a0 = vr / rr - l10 * a1 - l20 * a2
-    shift = mp - a0 * mr - a1 * mg - a2 * mb
-    return [_mean(plane, RADIUS) for plane in (a0, a1, a2, shift)]
-
-
-def _halved(values: np.ndarray) -> np.ndarray:
-    size = tuple(max(1, side // 2) for side in values.shape[1::-1])
-    return cv2.resize(values, size, interpolation=cv2.INTER_AREA)
-
-
-def _thing_coefficients(rgb: np.ndarray, p: np.ndarray) -> list[np.ndarray]:
-    """How the share of a pixel that a thin thing covers follows from its color.
-
-    Args:
-      rgb: (h, w, 3) float32 in 0-1.
-      p: (h, w) sky probabilities.
-
-    Returns:
-      Six planes: covered = c . rgb + d towards the color of what is not sky (4), and
-      e * luma + f towards darkness (2).
-    """
-    weight = np.clip(2 * p - 1, 0, 1)
-    sky, has_sky = _sky_around(rgb, p, weight)
-    deviation = (p > 0.5) * np.maximum.reduce(cv2.split(cv2.absdiff(rgb, sky)))
-    texture = cv2.medianBlur((deviation * 255).astype(np.uint8), MEDIAN).astype(np.float32) / 255
-    guard = np.sqrt(NOISE**2 + (TEXTURE * _mean(texture, MEDIAN // 2)) ** 2)
-
-    away = (1 - p) ** 2
-    known = _mean(away, RADIUS)[..., None]
-    other = (_mean(rgb * away[..., None], RADIUS) + 0.02 * DARKENING * sky) / (known + 0.02)
-    axis = sky - other
-    length = np.sqrt(np.einsum("hwc,hwc->hw", axis, axis) + 1e-6)
-    # Along the axis, less the guard: ((sky - rgb) . axis / length - guard) / length
-    gain = has_sky / (length * np.sqrt(length**2 + 4e-3))
-    c = -gain[..., None] * axis
-    d = gain * (np.einsum("hwc,hwc->hw", sky, axis) - length * guard)
-    luma = sky @ _LUMA
-    e = -has_sky / ((1 - DARKENING) * luma + 0.02)
-    f = -e * (luma - guard)
-    return [*cv2.split(c), d, e, f]
-
-
-def _sky_around(
-    rgb: np.ndarray, p: np.ndarray, weight: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The sky's color without thin things before it, and whether there is sky near, 0-1."""
-    weighted = cv2.merge([*cv2.split(rgb * weight[..., None]), weight])
-    near, far = _mean(weighted, RADIUS // 2), _mean(weighted, FAR)
-    trust = np.clip(8 * near[..., 3:], 0, 1)
-    mean = trust * near[..., :3] / (near[..., 3:] + 1e-4)
-    mean += (1 - trust) * far[..., :3] / (far[..., 3:] + 1e-4)
-    filled = np.where((p > 0.5)[..., None], rgb, mean)
-    sky = cv2.medianBlur((filled * 255 + 0.5).astype(np.uint8), MEDIAN).astype(np.float32) / 255
-    return sky, np.clip(30 * far[..., 3], 0, 1)
-
-
-def _evaluate(planes: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sky and covered, (h, w) float32 in 0-1; the planes of `_fit` are used up.
-
-    OpenCV's functions make one pass where NumPy's operators make two, and a plane at a time stays in
-    the cache.
-    """
-    if image.shape[:2] == (1, 1):  # OpenCV takes an array of one value for a scalar, which is four
-        twice = _evaluate(planes.repeat(2, axis=1), image.repeat(2, axis=0))
-        return twice[0][:1], twice[1][:1]
-    colors = [plane.astype(np.float32) for plane in cv2.split(image)]
-    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    sky = _along(planes[:3], colors, planes[3])
-    cv2.min(cv2.max(sky, 0, sky), planes[10], sky)
-    covered = _along(planes[4:7], colors, planes[7])
-    cv2.max(covered, _along(planes[8:9], [luma], planes[9]), covered)
-    cv2.min(cv2.max(covered, 0, covered), 1, covered)
-    sky *= 1 - covered
-    return sky, covered
-
-
-def _along(weights: np.ndarray, colors: Sequence[np.ndarray], total: np.ndarray) -> np.ndarray:
-    """`total`, to which the products of weights and colors are added."""
-    for weight, color in zip(weights, colors, strict=True):
-        cv2.accumulateProduct(weight, color, total)
-    return total
 
 
 def _doubtful_tiles(
