@@ -188,6 +188,14 @@ def test_the_number_of_workers_changes_no_byte(tmp_path):
     assert files_of(tmp_path / "1") == files_of(tmp_path / "2")
 
 
+def test_a_script_without_a_main_guard_is_told_so(tmp_path):
+    script = tmp_path / "draw.py"
+    call = f"write_scenes({str(tmp_path / 'tree')!r}, 2, size=(64, 64), workers=2)"
+    script.write_text(f"from skyseg_tf.data.drawing.dataset import write_scenes\n{call}\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert "in a script of yours call it below `if __name__ == '__main__':`" in done.stderr
+
+
 def test_a_second_run_draws_only_what_is_missing(tmp_path, monkeypatch):
     out = tmp_path / "tree"
     write_scenes(out, 4, size=(64, 64), workers=1)

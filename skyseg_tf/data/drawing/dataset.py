@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def write_scenes(
       Scenes by split.
 
     Raises:
-      InputError: settings out of range, or a folder that holds something else.
+      InputError: settings out of range, a folder that holds something else, or a process that died.
     """
     out = Path(out)
     _check(out, count, size, seed, splits, sequence_frames, workers)
@@ -107,6 +108,12 @@ def _write_all(jobs: list[tuple], workers: int, bar: tqdm) -> None:
             for done in as_completed([pool.submit(_write_scene, *job) for job in jobs]):
                 done.result()
                 bar.update()
+        except BrokenProcessPool:
+            raise InputError(
+                "a process that draws scenes ended at once: in a script of yours call it below "
+                "`if __name__ == '__main__':`, since each process runs that file's beginning, or with "
+                "workers=1; else memory ran out: fewer workers need less"
+            ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
