@@ -10,10 +10,14 @@ The peers, one after the other on the same frames, with the same network and x26
                 the overlay is drawn in YUV, masks smoothed
   ours, no network   the same with constant probabilities: what everything but the network costs
   network alone      the network on pictures of the same size, as many at once, in a loop of its own
+  decode and encode  PyAV on all cores with the same x264 settings, in the frames' own YUV, no network
+  one by one         the last two one after the other, each with all cores: who masks frames while they
+                     are decoded and encoded should need no longer
 
 The network's processor time in the loop is that of the loop with it, less that without it; its fps
 there are what it makes while decoding and encoding use the same cores.
-Without --video (and without the project's sample beside it) it pans over a drawn scene.
+Without --video it takes the project's sample beside it, or else pans over a drawn scene, at 960x540 and
+again enlarged to 1920x1080.
 """
 
 import argparse
@@ -52,6 +56,46 @@ def draw_clip(path: Path, count: int) -> Path:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
         container.mux(stream.encode())
     return path
+
+
+def two_sizes(folder: Path, count: int | None) -> dict[str, Path]:
+    """The sample, or a drawn clip, and the same enlarged; by what a table calls it."""
+    clip = SAMPLE if SAMPLE.is_file() else draw_clip(folder / "drawn.mp4", count or 200)
+    large = enlarge_clip(clip, folder / "large.mp4")
+    return {f"{clip.name}, 960x540,": clip, f"{clip.name}, 1920x1080,": large}
+
+
+def enlarge_clip(source: Path, path: Path, factor: int = 2) -> Path:
+    """Writes a clip again, so many times as wide and as high."""
+    with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
+        video = reader.streams.video[0]
+        stream = writer.add_stream("libx264", rate=video.average_rate, options={"crf": "20"})
+        stream.height, stream.width = factor * video.height, factor * video.width
+        stream.pix_fmt = "yuv420p"
+        for frame in reader.decode(video):
+            large = frame.reformat(stream.width, stream.height, "yuv420p", interpolation="BICUBIC")
+            large.pts, large.time_base = frame.pts, frame.time_base
+            writer.mux(stream.encode(large))
+        writer.mux(stream.encode())
+    return path
+
+
+def decode_and_encode(source: Path, target: Path, count: int | None) -> float:
+    """Frames per second of what cannot be left out, on all cores."""
+    start, done = time.perf_counter(), 0
+    with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
+        video = reader.streams.video[0]
+        video.thread_type = "AUTO"
+        options = {"preset": "ultrafast", "crf": "20"}
+        out = writer.add_stream("libx264", rate=video.average_rate, options=options)
+        out.height, out.width, out.pix_fmt = video.height & ~1, video.width & ~1, "yuv420p"
+        for frame in reader.decode(video):
+            writer.mux(out.encode(frame))
+            done += 1
+            if done == count:
+                break
+        writer.mux(out.encode())
+    return done / (time.perf_counter() - start)
 
 
 def plain_loop(source: Path, target: Path, runtime: Runtime, count: int | None) -> int:
@@ -136,13 +180,57 @@ def one_round(
         ours.model_fps, 1000 * (ours.cpu_seconds - empty.cpu_seconds) / done
     )
     paces["network alone"] = Pace(*alone)
+    cpu = time.process_time()
+    floor = decode_and_encode(source, Path(config.out).with_name("floor.mp4"), config.max_frames)
+    paces["decode and encode"] = Pace(floor, 1000 * (time.process_time() - cpu) / done)
+    total = paces["network alone"].cpu + paces["decode and encode"].cpu
+    paces["one by one"] = Pace(1 / (1 / alone[0] + 1 / floor), total)
     return paces, ours
 
 
-def main() -> None:
+def compare(source: Path, name: str, args: argparse.Namespace, folder: Path) -> list[Row]:
     """Prints one line per peer, medians of the rounds, then the split of the last of ours."""
+    config = VideoConfig(out=str(folder / "ours.mp4"), max_frames=args.frames, quiet=True)
+    streams = min(streams_for(source), args.threads)
+    runtime = load_fastest(args.model, args.backend, threads=args.threads, streams=streams)
+    plain = load_runtime(args.model, runtime.backend, threads=args.threads)
+    print(
+        f"{name}, {runtime.name} in {runtime.backend}, {args.threads} threads, "
+        f"{runtime.streams} frames at once in ours"
+    )
+    rounds = []
+    for _ in range(args.repeats):
+        paces, told = one_round(config, source, plain, runtime)
+        rounds.append(paces)
+        print("  ".join(f"{name} {pace.fps:.1f}" for name, pace in paces.items()), "fps")
+    paces = {
+        name: Pace(*(median(getattr(one[name], field) for one in rounds) for field in ("fps", "cpu")))
+        for name in rounds[0]
+    }  # fmt: skip
+    for peer, pace in paces.items():
+        print(
+            f"{peer:<18}{pace.fps:7.1f} fps{pace.fps / paces['plain loop'].fps:7.2f} x plain loop"
+            f"{pace.cpu:8.1f} ms of processor per frame"
+        )
+    more = paces["network in ours"].cpu / paces["network alone"].cpu - 1
+    print(f"the network's processor time per frame in the loop, against alone: {more:+.0%}")
+    print(told)
+    fps = {peer: [one[peer].fps for one in rounds] for peer in rounds[0]}
+    peers = {
+        "plain loop": ("plain loop, same network", 1.0),
+        "one by one": ("decode and encode, then the network", 1.0),
+        "network alone": ("network alone", 0.0),
+    }
+    return [
+        Row(f"{name} to H.264", "frames/s", "skyseg predict", peer, fps["ours"], fps[key], wanted)
+        for key, (peer, wanted) in peers.items()
+    ]
+
+
+def main() -> None:
+    """Prints a row per clip and peer."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--video", type=Path, default=SAMPLE if SAMPLE.is_file() else None)
+    parser.add_argument("--video", type=Path, help="this one alone, at its own size")
     parser.add_argument("--model", default=None)
     parser.add_argument("--backend", default=None)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -153,47 +241,18 @@ def main() -> None:
     args = parser.parse_args()
     if args.video and not args.video.is_file():  # before the runtimes are measured
         raise InputError(f"{args.video} is no file; check the path")
-    with tempfile.TemporaryDirectory() as folder:
-        source = args.video or draw_clip(Path(folder) / "drawn.mp4", args.frames or 200)
-        config = VideoConfig(out=str(Path(folder) / "ours.mp4"), max_frames=args.frames, quiet=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clips = {args.video.name: args.video} if args.video else two_sizes(folder, args.frames)
         if args.no_network:
+            config = VideoConfig(out=str(folder / "ours.mp4"), max_frames=args.frames, quiet=True)
             facts = ModelFacts("constant", SCHEMES["sky"], working_size=(288, 512))
             empty = constant(Runtime("keras", Path("constant"), facts, None))
-            print(predict_video(config, source, empty))
+            for clip in clips.values():
+                print(predict_video(config, clip, empty))
             return
-        streams = min(streams_for(source), args.threads)
-        runtime = load_fastest(args.model, args.backend, threads=args.threads, streams=streams)
-        plain = load_runtime(args.model, runtime.backend, threads=args.threads)
-        print(
-            f"{source.name}, {runtime.name} in {runtime.backend}, {args.threads} threads, "
-            f"{runtime.streams} frames at once in ours"
-        )
-        rounds = []
-        for _ in range(args.repeats):
-            paces, told = one_round(config, source, plain, runtime)
-            rounds.append(paces)
-            print("  ".join(f"{name} {pace.fps:.1f}" for name, pace in paces.items()), "fps")
-        paces = {
-            name: Pace(*(median(getattr(one[name], field) for one in rounds) for field in ("fps", "cpu")))
-            for name in rounds[0]
-        }  # fmt: skip
-        for name, pace in paces.items():
-            print(
-                f"{name:<18}{pace.fps:7.1f} fps{pace.fps / paces['plain loop'].fps:7.2f} x plain loop"
-                f"{pace.cpu:8.1f} ms of processor per frame"
-            )
-        more = paces["network in ours"].cpu / paces["network alone"].cpu - 1
-        print(f"the network's processor time per frame in the loop, against alone: {more:+.0%}")
-        print(told)
-        what = f"{source.name} to H.264" if args.video else "a drawn clip to H.264"
-        own, plain, alone = (
-            [one[name].fps for one in rounds] for name in ("ours", "plain loop", "network alone")
-        )
-        rows = [
-            Row(what, "frames/s", "skyseg predict", "plain loop, same network", own, plain),
-            Row(what, "frames/s", "skyseg predict", "network alone", own, alone, 0.0),
-        ]
-        report(rows, args.out, f"{runtime.backend}, {args.threads} threads")
+        rows = [row for name, clip in clips.items() for row in compare(clip, name, args, folder)]
+        report(rows, args.out, f"{args.threads} threads")
 
 
 if __name__ == "__main__":
