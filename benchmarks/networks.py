@@ -23,6 +23,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
+
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
 from skyseg_tf.images import write_aside
 

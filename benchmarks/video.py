@@ -18,12 +18,15 @@ Without --video (and without the project's sample beside it) it pans over a draw
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 import av
 import numpy as np

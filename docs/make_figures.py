@@ -22,10 +22,11 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
+
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 from skyseg_tf.images import write_aside
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.models.networks import MODELS

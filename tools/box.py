@@ -10,10 +10,13 @@ weights as float16, which halves them, and compute in float32.
 import io
 import json
 import shutil
+import sys
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 import numpy as np
 

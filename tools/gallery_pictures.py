@@ -8,8 +8,11 @@ trained on.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 import cv2
 import numpy as np
