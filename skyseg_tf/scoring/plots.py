@@ -231,8 +231,8 @@ def plot_augmentations(
     """A labeled sheet of pictures, with the outline of the mask's sky wherever the mask moved.
 
     Args:
-      panels: name, (H, W, 3) on 0-255, (H, W) uint8 mask each, such as augment.effect_examples
-        gives.
+      panels: name, (H, W, 3) on 0-255, (H, W) uint8 mask each, such as
+        augment.examples.effect_examples gives.
       sky_class_id: of the sky in the masks.
       title: what is shown.
     """
