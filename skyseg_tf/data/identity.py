@@ -22,7 +22,17 @@ _ELSEWHERE = "choose another --out (of `skyseg train`: --data) or delete that fo
 
 
 def identity_of(config: BuildConfig, layout: str, infos: list[dict], stats: dict | None) -> dict:
-    """All that decides about the records' bytes but the content of the source."""
+    """All that decides about the records' bytes but the content of the source.
+
+    Args:
+      config: of the build.
+      layout: key of LAYOUTS.
+      infos: dicts of `extract_cityscape_data_info`, at least one.
+      stats: six numbers of rgb_stats.json that were given; None: they are to be measured.
+
+    Returns:
+      What build.json holds: only what JSON gives back as it was.
+    """
     identity = {
         "scheme": config.scheme
         if config.scheme in SCHEMES

@@ -133,13 +133,26 @@ _RIGHT, _FALSE, _MISSED = (88, 160, 96), (214, 60, 60), (240, 170, 40)
 def prediction_pictures(
     image: np.ndarray, truth: np.ndarray, pred: np.ndarray, scheme: LabelScheme
 ) -> tuple[np.ndarray, ...]:
-    """Photo, truth, prediction over the photo, and difference: (H, W, 3) uint8 each."""
+    """The four pictures in which a prediction is shown.
+
+    Args:
+      image: (H, W, 3) uint8.
+      truth, pred: (H, W) uint8 class ids; 255 in the truth is ignored.
+      scheme: the classes.
+
+    Returns:
+      Photo, truth, prediction over the photo, and `difference`: (H, W, 3) uint8 each.
+    """
     laid_over = draw_overlay(image, pred, scheme)
     return image, colorize(truth, scheme.palette), laid_over, difference(truth, pred, scheme)
 
 
 def difference(truth: np.ndarray, pred: np.ndarray, scheme: LabelScheme) -> np.ndarray:
     """Colors where a prediction is wrong.
+
+    Args:
+      truth, pred: (H, W) uint8 class ids; 255 in the truth is ignored.
+      scheme: the classes.
 
     Returns:
       (H, W, 3) uint8: dark where right, black where ignored; of sky alone red is false, orange
