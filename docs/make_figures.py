@@ -33,7 +33,7 @@ from figures_scores import (
 )
 from figures_source import DOCS
 
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.scoring.plots import save_figure
 
 _BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.S)

@@ -23,7 +23,7 @@ import numpy as np
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import sha256_of
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.runs.packaged import WEIGHTS
 
 _KEPT = ("environment.json", "metrics.json", "model.keras")  # of the run, as they are

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 from tools.starting import skyseg
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this reposi
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from test_rules import FILES, FLOORS, PACKAGE, VERBS, floor, module_name
 
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "explanation" / "house.svg"

@@ -24,7 +24,7 @@ from skyseg_tf.console.cli import run_command
 from skyseg_tf.dashboard_pages.run_facts import Group, ScoredRun, group_scores
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import sha256_of
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.runs.history import read_history
 from skyseg_tf.runs.packaged import WEIGHTS
 from skyseg_tf.scoring.plots import plot_learning_curves, save_figure

@@ -12,10 +12,10 @@ from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.data.shards import WORK, Engine, Shards, digests_of, remove_strays
 from skyseg_tf.errors import InputError, printable
 from skyseg_tf.files import ZIP_MARK
+from skyseg_tf.files.aside import check_folder, make_folder, remove_left, write_aside
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.locks import lock
 from skyseg_tf.files.places import is_remote, refresh, remove_tree
-from skyseg_tf.images import check_folder, make_folder, remove_left, write_aside
 from skyseg_tf.labels import SCHEMES, get_scheme
 
 _ELSEWHERE = "choose another --out (of `skyseg train`: --data) or delete that folder"

@@ -24,7 +24,7 @@ from skyseg_tf.data.verification import RGB_STATS
 from skyseg_tf.data.verification_report import Report
 from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files import sha256_of
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 
 
 def repair_records(report: Report, source: str | Path | None, quiet: bool = False) -> list[str]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from skyseg_tf.data.listing import VIDEO_SUFFIXES, LeftOut, choose_photos, walk_tree
 from skyseg_tf.errors import InputError, counted, nearest
+from skyseg_tf.files.aside import check_folder
 from skyseg_tf.files.places import below, is_remote, place
-from skyseg_tf.images import check_folder, software_of
+from skyseg_tf.images import software_of
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.masking.formats import FORMATS, SOFTWARE, Table, output_name, without_outputs
 from skyseg_tf.masking.nerfstudio import Scene, read_scene

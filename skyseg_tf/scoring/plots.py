@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from skyseg_tf.images import SKY_TINT, colorize, draw_overlay, write_aside
+from skyseg_tf.files.aside import write_aside
+from skyseg_tf.images import SKY_TINT, colorize, draw_overlay
 from skyseg_tf.labels import IGNORE, LabelScheme
 
 _GRID = {"axis": "y", "alpha": 0.25, "linewidth": 0.8}

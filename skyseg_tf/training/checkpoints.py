@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.masking.backends.keras import load_network
 
 _FACTS_BYTES = 64 << 20  # the history of a hundred thousand epochs

@@ -25,8 +25,8 @@ from typing import Any, get_args
 import keras
 
 from skyseg_tf.errors import InputError, counted
+from skyseg_tf.files.aside import check_folder, write_aside
 from skyseg_tf.files.json_types import typed
-from skyseg_tf.images import check_folder, write_aside
 from skyseg_tf.models import MODELS
 from skyseg_tf.models.options import options_of
 from skyseg_tf.runs.folder import read_config, read_json, write_json

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skyseg_tf.errors import InputError, in_one_line
+from skyseg_tf.files.aside import make_folder
 from skyseg_tf.files.locks import lock
-from skyseg_tf.images import make_folder
 
 JOURNAL = "journal"
 _DATABASE_FILE, _JOURNAL_FILE = "study.db", "study.journal"

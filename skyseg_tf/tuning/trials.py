@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.files.aside import make_folder
 from skyseg_tf.files.locks import lock
-from skyseg_tf.images import make_folder
 from skyseg_tf.tuning.space import Parameter
 from skyseg_tf.tuning.storage import exclusive, import_optuna, open_storage, study_name
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from skyseg_tf.errors import InputError, Stuck, counted, plain_line, printable
 from skyseg_tf.files import is_of_disk
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.masking.prediction import check_threshold
 from skyseg_tf.masking.runtime import Runtime
 from skyseg_tf.masking.stages import Stage, run_stages
