@@ -13,8 +13,12 @@ same strengths, as far as it has them.
 
 import argparse
 import resource
+import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
 

@@ -18,10 +18,13 @@ by the very photos that are scored, which flatters it.
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 import numpy as np
 from domains import load, split_pairs

@@ -14,12 +14,15 @@ several sizes are measured.
 
 import argparse
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 import numpy as np
 import PIL

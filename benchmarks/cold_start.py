@@ -15,17 +15,20 @@ import time
 from functools import partial
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
+
 import cv2
 from compare import Row, report, take_turns
 
 from skyseg_tf.console.cli import one_line_errors
 from skyseg_tf.data.drawing.scenes import draw_scene
+from tools.starting import environment
 
 
 def seconds(command: list[str | Path]) -> float:
     """Of a command that must succeed."""
     begun = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, env=environment())
     return time.perf_counter() - begun
 
 
@@ -43,7 +46,7 @@ def main() -> None:
         cv2.imwrite(str(photo), draw_scene(3, (768, 1024)).image[..., ::-1])
         skyseg = ours.with_name("skyseg")
         commands = {
-            "import skyseg_tf": [ours, "-c", "import skyseg_tf"],
+            "import skyseg_tf": [ours, "-P", "-c", "import skyseg_tf"],
             "skyseg --help": [skyseg, "--help"],
             "skyseg predict photo.jpg": [
                 skyseg,

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 
 RATES = ("images/s", "photos/s", "frames/s")  # of these more is better; of all others less
 

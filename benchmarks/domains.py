@@ -9,7 +9,10 @@ through foliage has no side that is up: of trees whose name begins with "fisheye
 
 import argparse
 import math
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 import cv2
 import numpy as np

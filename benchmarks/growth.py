@@ -21,6 +21,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
+
 import cv2
 from compare import describe_machine
 
@@ -28,7 +30,7 @@ from skyseg_tf.console.cli import one_line_errors
 from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.data.scan import find_pairs
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 
 SCENES, SCENE = 20, (512, 1024)
 PHOTOS = (20, 200, 2000)

@@ -23,8 +23,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
+
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 
 GMAC_SIZE = (512, 1024)
 

@@ -8,8 +8,12 @@ in mixed_bfloat16, where on CPUs ours compute in float32; the step in plain floa
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
 

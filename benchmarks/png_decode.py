@@ -10,7 +10,11 @@ medians over rounds. Every decoder must give the same pixels first.
 import argparse
 import io
 import statistics
+import sys
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 import cv2
 import numpy as np

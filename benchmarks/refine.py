@@ -8,7 +8,11 @@ its pixels are lost.
 """
 
 import argparse
+import sys
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 import cv2
 import numpy as np

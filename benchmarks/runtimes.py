@@ -16,12 +16,15 @@ dependency: without it its rows are left out.
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
 

@@ -10,10 +10,13 @@ time of this process and all its threads, so that it does not matter what else t
 """
 
 import argparse
+import sys
 import tempfile
 import time
 import tracemalloc
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 from PIL import Image
 

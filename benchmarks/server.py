@@ -23,10 +23,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
+
 import numpy as np
 from PIL import Image
 
 from skyseg_tf.data.drawing.scenes import draw_scene
+from tools.starting import skyseg
 
 CLIENTS = {"quick": 120, "stalled": 40, "trickling": 20, "half headers": 10, "hanging up": 10}
 _REST = 10  # seconds after the last client in which the server may give memory back
@@ -140,10 +143,10 @@ def main() -> None:
     flags.add_argument("--out", type=Path, help="also write it there, as JSON")
     config, file = flags.parse_args(), io.BytesIO()
     Image.fromarray(draw_scene(8, (720, 1280)).image).save(file, "JPEG", quality=90)
-    command = [sys.executable, "-m", "skyseg_tf.serve", "--port", "0"]
+    command = skyseg("serve", "--port", 0)
     with (
         tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server,
+        subprocess.Popen(**command, stdout=subprocess.PIPE, stderr=log, text=True) as server,
     ):
         port = int(re.search(r":(\d+)$", server.stdout.readline())[1])
         run = Run(port, file.getvalue(), config.seconds)

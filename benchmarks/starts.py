@@ -17,8 +17,12 @@ from fractions import Fraction
 from pathlib import Path
 from statistics import median
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
+
 import av
 import numpy as np
+
+from tools.starting import skyseg
 
 SIZE, FRAMES = (64, 64), 10
 
@@ -44,10 +48,10 @@ def start(source: Path, target: Path, flags: list[str], seconds: float) -> float
     Raises:
       CalledProcessError: it failed.
     """
-    argv = [sys.executable, "-m", "skyseg_tf.predict", source, "--out", target, "--quiet", *flags]
+    command = skyseg("predict", source, "--out", target, "--quiet", *flags)
     begun = time.perf_counter()
     try:
-        subprocess.run([*map(str, argv)], check=True, timeout=seconds)
+        subprocess.run(**command, check=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         return None
     return time.perf_counter() - begun

@@ -30,6 +30,8 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
+
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
 
 import_tensorflow_quietly()
@@ -47,6 +49,7 @@ from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.labels import get_scheme
 from skyseg_tf.masking.views import resize_probs
 from skyseg_tf.scoring import metrics
+from tools.starting import skyseg
 
 SCHEME = get_scheme("cityscapes19")
 SKY = SCHEME.class_names.index("sky")
@@ -67,9 +70,9 @@ def prepare(tree: Path, size: tuple[int, int], work: Path) -> Path:
     return records
 
 
-def skyseg(verb: str, *flags) -> None:
+def call(verb: str, *flags) -> None:
     """A command that users type; where it fails it has said why."""
-    done = subprocess.run([sys.executable, "-m", f"skyseg_tf.{verb}", *map(str, flags)])
+    done = subprocess.run(**skyseg(verb, *flags))
     if done.returncode:
         raise SystemExit(done.returncode)
 
@@ -97,14 +100,14 @@ def train_stage(photos: Path, scenes: int, drawing: int, run: Path, *flags) -> N
         if scenes:
             tree, records = Path(aside) / "tree", Path(aside) / "records"
             # Four of five are for training.
-            skyseg("scenes", "--out", tree, "--count", scenes * 5 // 4, "--size", *size,
-                   "--seed", drawing, "--conditions", "cityscapes")  # fmt: skip
-            skyseg("build", "--source", tree, "--out", records, "--scheme", SCHEME.name,
-                   "--image-size", *size, "--storage", "uint8",
-                   "--rgb-stats", photos / "rgb_stats.json")  # fmt: skip
+            call("scenes", "--out", tree, "--count", scenes * 5 // 4, "--size", *size,
+                 "--seed", drawing, "--conditions", "cityscapes")  # fmt: skip
+            call("build", "--source", tree, "--out", records, "--scheme", SCHEME.name,
+                 "--image-size", *size, "--storage", "uint8",
+                 "--rgb-stats", photos / "rgb_stats.json")  # fmt: skip
             mixed = ["--extra-records", records]
-        skyseg("train", "--records", photos, *mixed, *RECIPE, *flags,
-               "--run", run, "--plots", run / "plots", "--quiet")  # fmt: skip
+        call("train", "--records", photos, *mixed, *RECIPE, *flags,
+             "--run", run, "--plots", run / "plots", "--quiet")  # fmt: skip
 
 
 def train_ours(

@@ -18,10 +18,13 @@ import argparse
 import os
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
 

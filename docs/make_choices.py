@@ -12,7 +12,7 @@ from skyseg_tf.data.augment.presets import AUGMENTATIONS, DESCRIPTIONS
 from skyseg_tf.data.examples import STORAGES
 from skyseg_tf.data.layouts import LAYOUTS
 from skyseg_tf.exporters.formats import FORMATS as EXPORT_FORMATS
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.labels import ENCODINGS, SCHEMES
 from skyseg_tf.masking.backends import BACKENDS
 from skyseg_tf.masking.formats import FORMATS as MASK_FORMATS

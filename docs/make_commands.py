@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 from skyseg_tf.console.cli import VERBS, config_of, parse_flags
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 
 PAGE = Path(__file__).with_name("commands.md")
 

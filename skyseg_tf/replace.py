@@ -52,7 +52,8 @@ def replace(config: ReplaceConfig) -> Path:
       InputError: no sky in one of the photos, or a setting that cannot be used.
     """
     from skyseg_tf.compositing.replacement import compose, in_profile
-    from skyseg_tf.images import check_folder, read_photo, write_image
+    from skyseg_tf.files.aside import check_folder
+    from skyseg_tf.images import read_photo, write_image
     from skyseg_tf.masking.prediction import predict_image
     from skyseg_tf.masking.runtime import load_runtime
 

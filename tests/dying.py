@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 
 
 class Killed(BaseException):

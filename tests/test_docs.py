@@ -343,7 +343,10 @@ def test_a_page_is_made_of_the_repository_that_its_script_lies_in(tmp_path, scri
     (elsewhere / "skyseg_tf" / "__init__.py").write_text("raise SystemExit('another package')\n")
     for name in ("docs", "benchmarks", "skyseg_tf"):
         (clone / name).symlink_to(ROOT / name)
-    code = "import runpy, sys; runpy.run_path(sys.argv[1]); import skyseg_tf; print(skyseg_tf.__file__)"
+    code = (
+        "import os, runpy, sys; sys.path[0] = os.path.dirname(sys.argv[1]); runpy.run_path(sys.argv[1]); "
+        "import skyseg_tf; print(skyseg_tf.__file__)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, str(clone / "docs" / script)],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(elsewhere)}, capture_output=True, text=True,

@@ -1,19 +1,12 @@
-import errno
 import io
-import os
-import subprocess
-import sys
-import tempfile
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from skyseg_tf import images
-from skyseg_tf.errors import InputError, NoFolder
-from skyseg_tf.files import is_of_disk, locks
+from skyseg_tf.errors import InputError
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.scoring.plots import plot_iou_scores, plot_predictions, prediction_pictures
 
@@ -27,19 +20,6 @@ def encoded(picture: Image.Image, **options) -> bytes:
 @pytest.fixture
 def photo():
     return np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
-
-
-def test_a_name_as_long_as_the_disk_allows_is_written(tmp_path):
-    target = tmp_path / ("ü" * 120 + ".png")
-    with (
-        images.write_aside(target) as aside,
-        images.write_aside(tmp_path / ("ü" * 120 + ".txt")) as other,
-    ):
-        assert aside != other
-        aside.write_bytes(b"a")
-        other.write_bytes(b"b")
-    assert target.read_bytes() == b"a"
-    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_png_is_read_exactly(photo, tmp_path):
@@ -116,39 +96,6 @@ def test_zip_members(photo, tmp_path):
         images.read_image(f"{tmp_path}/a.zip!b/d.png")
 
 
-def test_write_aside_leaves_nothing_behind_on_error(tmp_path):
-    with pytest.raises(ZeroDivisionError), images.write_aside(tmp_path / "x") as aside:
-        aside.write_text(f"half {1 / 0}")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_killed_process_has_begun_goes_and_what_a_live_one_writes_stays(tmp_path):
-    """Of four killed predictions one left a half-written mask beside the others, for good."""
-    left = [tmp_path / ".a.png.7-0.tmp", tmp_path / ".m.keras.7-1.tmp.keras"]
-    mine = [tmp_path / ".a.png", tmp_path / "b.7-0.tmp", tmp_path / ".a.png.7.tmp"]
-    for path in (*left, *mine):
-        path.touch()
-    with images.write_aside(tmp_path / "x") as aside:
-        aside.write_bytes(b"1")
-        assert not any(path.exists() for path in left)
-        code = "import sys; from skyseg_tf.images import remove_left; remove_left(sys.argv[1])"
-        subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
-        images.remove_left(tmp_path)
-        assert aside.exists()
-    assert sorted(tmp_path.iterdir()) == sorted([*mine, tmp_path / "x"])
-
-
-def test_a_disk_without_locks_is_written_to_and_nothing_of_it_is_removed(tmp_path, monkeypatch):
-    def lock(path):
-        raise OSError(errno.ENOLCK, "no locks available")
-
-    monkeypatch.setattr(locks, "lock", lock)
-    (tmp_path / ".a.png.7-0.tmp").touch()
-    with images.write_aside(tmp_path / "x") as aside:
-        aside.write_bytes(b"1")
-    assert {path.name for path in tmp_path.iterdir()} == {".a.png.7-0.tmp", "x"}
-
-
 def test_area_mean_and_nearest_centres():
     image = np.arange(16, dtype=np.uint8).reshape(4, 4, 1).repeat(3, axis=2)
     assert images.resize_image(image, (2, 2))[0, 0, 0] in (2, 3)  # mean of 0 1 4 5
@@ -189,43 +136,6 @@ def test_overlay_of_the_sky_is_the_mean_with_its_tint():
     assert np.array_equal(tinted[20:], photo[20:])
     assert np.array_equal(photo, before)
     assert np.array_equal(images.overlay_sky(photo, np.zeros_like(is_sky)), photo)
-
-
-def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path):
-    images.check_folder(tmp_path / "new" / "deep")
-    assert not list(tmp_path.iterdir())
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="a file is in the way"):
-        images.check_folder(tmp_path / "file" / "deep")
-    with tempfile.TemporaryDirectory() as shared:  # pytest's own is for one user alone
-        os.chmod(shared, 0o755)
-        (Path(shared) / "closed").mkdir(mode=0o555)
-        if os.geteuid() == 0:  # who may do everything asks as somebody else
-            os.seteuid(65534)
-        try:
-            with pytest.raises(InputError, match=r"no permission to write in .*closed; choose"):
-                images.check_folder(Path(shared) / "closed" / "deep")
-        finally:
-            os.seteuid(os.getuid())
-
-
-def test_no_error_names_the_temporary_file(tmp_path):
-    (tmp_path / "a").mkdir()
-    with pytest.raises(IsADirectoryError) as told, images.write_aside(tmp_path / "a") as aside:
-        aside.write_text("")
-    assert told.value.filename == str(tmp_path / "a")
-
-
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="Linux's folder where none can be made")
-def test_a_folder_that_cannot_be_made_is_one_line_and_no_single_files_affair(tmp_path):
-    (tmp_path / "file").write_text("")
-    for folder in (Path("/proc/x"), tmp_path / "file" / "deep"):
-        with pytest.raises(
-            NoFolder, match=r"no such folder can be made .*; choose another"
-        ) as told:
-            images.write_image(folder / "a.png", np.zeros((2, 2), np.uint8))
-        assert str(told.value).startswith(f"{folder}: ")
-        assert is_of_disk(told.value)
 
 
 def test_a_prediction_shows_on_a_sky_of_the_classes_own_color():

@@ -90,6 +90,27 @@ def test_the_network_works_on_a_photo_a_worker(photos, model, tmp_path):
     assert [runtime.streams for runtime in loaded] == [2]
 
 
+@pytest.mark.parametrize("few", [True, False])
+def test_few_photos_are_read_while_the_model_loads_and_many_after_it(
+    photos, model, tmp_path, monkeypatch, few
+):
+    is_read, seen, read_photo = threading.Event(), [], photo_stages.read_photo
+
+    def reading(source):
+        is_read.set()
+        return read_photo(source)
+
+    def load(config, few, streams):
+        seen.append(is_read.wait(timeout=20 if few else 0.1))
+        return load_runtime(config.model, streams=streams)
+
+    monkeypatch.setattr(photo_stages, "read_photo", reading)
+    config, done = PredictConfig((str(photos),), out=tmp_path / "out", model=model), []
+    mask_photos(config, find_jobs(config), few, done.append, load)
+    assert seen == [few]
+    assert [one.failure for one in done] == [""] * 4
+
+
 def test_masks_of_an_earlier_run_are_no_photos(photos, model):
     config = PredictConfig((str(photos),), out=photos / "masks", model=model, quiet=True)
     assert predict(config) == 0

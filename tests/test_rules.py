@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ NO_TENSORFLOW = (
     "errors",
     "exporters",
     "files.locks",
+    "files.aside",
     "files.places",
     "files.json_file",
     "files.json_types",
@@ -148,7 +150,7 @@ def test_light_modules_start_without_tensorflow():
         f"import sys; [__import__('skyseg_tf.' + n) for n in {NO_TENSORFLOW}]; "
         "assert not {'tensorflow', 'keras', 'torch'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_every_verb_is_a_module():
@@ -167,6 +169,49 @@ def test_public_functions_that_raise_input_errors_say_so(path):
         raises = [n for n in ast.walk(node) if isinstance(n, ast.Raise) and n.exc is not None]
         if any("InputError" in ast.unparse(n.exc) for n in raises):
             assert "Raises:" in (ast.get_docstring(node) or ""), f"{path.name}: {node.name}"
+
+
+def names_by_module() -> dict[str, set[str]]:
+    """Last word of a module or room -> what is defined, taken or imported there."""
+    known = {}
+    for path in FILES:
+        words = module_name(path).split(".")
+        known.setdefault(words[-1], set())
+        known.setdefault(words[-2] if words[1:] else "skyseg_tf", set()).add(words[-1])
+        for node in walked(path):
+            for field in ("name", "id", "arg", "attr"):
+                if isinstance(name := getattr(node, field, None), str):
+                    known[words[-1]].add(name)
+    return known
+
+
+@cache
+def walked(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
+def told_in(path: Path) -> str:
+    """Comments and docstrings."""
+    nodes = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    told = [ast.get_docstring(node) for node in walked(path) if isinstance(node, nodes)]
+    return "\n".join([*filter(None, told), *re.findall(r"# .*", path.read_text())])
+
+
+def test_comments_refer_to_what_there_is():
+    """A reader who is sent to `module.name`, or told to see a_name, finds it there."""
+    known = names_by_module()
+    everywhere = set(known).union(*known.values()) | {
+        p.stem for p in Path(__file__).parent.iterdir()
+    }
+    others = {"keras", "openvino", "onnxruntime", "runtime"}  # libraries, and a variable
+    suffixes = {"json", "csv", "html", "py", "npz", "keras", "xml", "jpg", "png", "mp4", "onnx"}
+    for path in FILES:
+        told = told_in(path)
+        for module, name in re.findall(r"(?<![\w./])([a-z_]+)\.([A-Za-z_]\w+)", told):
+            if module in known and module not in others and name not in suffixes:
+                assert name in known[module], f"{path.name}: {module}.{name}"
+        for name in re.findall(r"\bsee ([a-z]+_[a-z_]+)\b", told):
+            assert name in everywhere, f"{path.name}: see {name}"
 
 
 def test_nothing_unfinished_and_no_foreign_loader():

@@ -19,7 +19,7 @@ import pytest
 pytest.importorskip("optuna")
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.tuning import trials as trials_module
+from skyseg_tf.tuning import storage as storage_module
 from skyseg_tf.tuning.plots import cells, plot_heat_map, plot_parallel_coordinates, position
 from skyseg_tf.tuning.space import Parameter, parse_space
 from skyseg_tf.tuning.trials import Plan, TrialRow, Trials, trial_folder
@@ -366,7 +366,7 @@ def test_wrong_plans_are_refused(tmp_path, changes, message):
 def test_without_optuna_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(InputError, match=r"pip install 'skyseg_tf\[scale\]'"):
-        trials_module.import_optuna()
+        storage_module.import_optuna()
 
 
 # ------------------------------------------------------------------------ plots
@@ -567,8 +567,8 @@ def test_a_wrong_database_leaves_the_folder_to_the_right_one(records, tmp_path):
 def test_the_password_of_a_database_is_not_kept(records, tmp_path, monkeypatch):
     from skyseg_tf.training.search import search
 
-    there = trials_module.import_optuna().storages.RDBStorage(f"sqlite:///{tmp_path / 'there.db'}")
-    monkeypatch.setattr(trials_module, "_open_database", lambda url: there)
+    there = storage_module.import_optuna().storages.RDBStorage(f"sqlite:///{tmp_path / 'there.db'}")
+    monkeypatch.setattr(storage_module, "_open_database", lambda url: there)
     url = "postgresql://me:secret@nowhere.invalid/name"
     config = config_of(records, tmp_path, space=("learning_rate=1e-3,5e-3",), storage=url)
     for _ in range(2):  # the same command is still the same

@@ -348,6 +348,7 @@ def test_an_answer_takes_nothing_of_a_disk(client, wanted, monkeypatch):
     prediction = predict_image(client.app.state.queue.runtime, draw_frame(3)[0])
     monkeypatch.setattr("skyseg_tf.masking.formats.write_aside", None)
     monkeypatch.setattr("skyseg_tf.images.writing.write_aside", None)
+    monkeypatch.setattr("skyseg_tf.files.aside.write_aside", None)
     assert encode_prediction(wanted, prediction, "x.jpg")[1]
 
 

@@ -10,17 +10,20 @@ weights as float16, which halves them, and compute in float32.
 import io
 import json
 import shutil
+import sys
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 import numpy as np
 
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import sha256_of
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.runs.packaged import WEIGHTS
 
 _KEPT = ("environment.json", "metrics.json", "model.keras")  # of the run, as they are

@@ -16,7 +16,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from skyseg_tf.images import write_aside
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
+
+from skyseg_tf.files.aside import write_aside
+from tools.starting import skyseg
 
 DOCS = Path(__file__).parents[1] / "docs"
 CHROMIUM = Path("/usr/bin/chromium")
@@ -53,9 +56,11 @@ def serve(folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "skyseg_tf.dashboard", "--port", str(port), "--no-browser"]
     process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        **skyseg("dashboard", "--port", port, "--no-browser"),
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         for _ in range(5 * _START_SECONDS):

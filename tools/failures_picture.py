@@ -7,8 +7,11 @@ docs/figures/failures.json, from which docs/make_figures.py writes the line belo
 """
 
 import heapq
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 import numpy as np
 

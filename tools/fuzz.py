@@ -23,6 +23,8 @@ import time
 import traceback
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
+
 FINDINGS = Path("build/fuzz")
 _CHILD = "--child"
 _PATIENCE = 10  # times the processor's seconds, by the clock

@@ -8,8 +8,11 @@ trained on.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 import cv2
 import numpy as np
@@ -18,7 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
-from skyseg_tf.images import draw_overlay, overlay_sky, read_image, resize_image, write_aside
+from skyseg_tf.files.aside import write_aside
+from skyseg_tf.images import draw_overlay, overlay_sky, read_image, resize_image
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.masking.prediction import predict_image
 from skyseg_tf.masking.runtime import Runtime, load_runtime

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from test_rules import FILES, FLOORS, PACKAGE, VERBS, floor, module_name
+
+from skyseg_tf.files.aside import write_aside
+
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "tests"))
-
-from test_rules import FILES, FLOORS, PACKAGE, VERBS, floor, module_name  # noqa: E402
-
-from skyseg_tf.images import write_aside  # noqa: E402
-
 PICTURE = ROOT / "docs" / "explanation" / "house.svg"
 _MEANINGS = (  # of the floors, the lowest first
     "words: errors, files, pixels, classes",

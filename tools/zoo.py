@@ -18,19 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
+
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.dashboard_pages.run_facts import Group, ScoredRun, group_scores
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import sha256_of
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.runs.history import read_history
 from skyseg_tf.runs.packaged import WEIGHTS
 from skyseg_tf.scoring.plots import plot_learning_curves, save_figure
+from tools.box import halve_onnx, settings_of
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # as a script it finds its own folder alone
-from tools.box import halve_onnx, settings_of  # noqa: E402
-
 _KEPT = ("dataset.json", "environment.json", "history.csv", "metrics.json")
 _MOST_BYTES = 10_000_000  # of weights, in the repository
 _WEIGHTS = ("model.keras", "exports/model_f32.onnx")

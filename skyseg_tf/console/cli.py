@@ -138,8 +138,8 @@ def leave(status: int, stuck: bool = False) -> NoReturn:
             thread.join(max(0, deadline - time.monotonic()))
             stuck = thread.is_alive()
     if stuck:
-        if "skyseg_tf.images" in sys.modules:
-            sys.modules["skyseg_tf.images"].discard_asides()
+        if "skyseg_tf.files.aside" in sys.modules:
+            sys.modules["skyseg_tf.files.aside"].discard_asides()
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from skyseg_tf.data.manifest import MANIFEST, Manifest, Shard, read_manifest
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.files import sha256_of
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.files.places import is_remote, place
-from skyseg_tf.images import write_aside
 
 _AT_ONCE = 8  # shards under way
 

@@ -160,15 +160,8 @@ def parse_record(serialized: tf.Tensor, spec: RecordSpec) -> dict[str, tf.Tensor
         image = tf.io.decode_raw(feature["image"], spec.dtype)
         mask = tf.io.decode_raw(feature["mask"], tf.uint8)
     else:
-        frames = tf.unstack(feature["image"])
-        decode = tf.io.decode_png
-        if spec.storage == "jpeg":
-
-            def decode(frame, channels):
-                # The slow DCT is the one that OpenCV uses, so that the statistics fit.
-                return tf.io.decode_jpeg(frame, channels, dct_method="INTEGER_ACCURATE")
-
-        image = tf.stack([decode(frame, 3) for frame in frames])
+        decode = _decode_jpeg if spec.storage == "jpeg" else tf.io.decode_png
+        image = tf.stack([decode(frame, 3) for frame in tf.unstack(feature["image"])])
         mask = tf.io.decode_png(feature["mask"], 1)
     image = tf.reshape(image, (spec.frames, height, width, 3))
     return {
@@ -176,6 +169,11 @@ def parse_record(serialized: tf.Tensor, spec: RecordSpec) -> dict[str, tf.Tensor
         "mask": tf.reshape(mask, (height, width)),
         "name": feature["name"],
     }
+
+
+def _decode_jpeg(frame: tf.Tensor, channels: int) -> tf.Tensor:
+    # The slow DCT is the one that OpenCV uses, so that the statistics fit.
+    return tf.io.decode_jpeg(frame, channels, dct_method="INTEGER_ACCURATE")
 
 
 def checked_values(

@@ -24,8 +24,8 @@ from skyseg_tf.data.layouts import LAYOUTS, Pair
 from skyseg_tf.data.scan import detect_layout, find_pairs, source_root
 from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files import ZIP_MARK, read_bytes
+from skyseg_tf.files.aside import check_folder, make_folder, write_aside
 from skyseg_tf.files.places import is_remote
-from skyseg_tf.images import check_folder, make_folder, write_aside
 from skyseg_tf.labels import value_names
 
 

@@ -12,17 +12,27 @@ from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.data.shards import WORK, Engine, Shards, digests_of, remove_strays
 from skyseg_tf.errors import InputError, printable
 from skyseg_tf.files import ZIP_MARK
+from skyseg_tf.files.aside import check_folder, make_folder, remove_left, write_aside
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.locks import lock
 from skyseg_tf.files.places import is_remote, refresh, remove_tree
-from skyseg_tf.images import check_folder, make_folder, remove_left, write_aside
 from skyseg_tf.labels import SCHEMES, get_scheme
 
 _ELSEWHERE = "choose another --out (of `skyseg train`: --data) or delete that folder"
 
 
 def identity_of(config: BuildConfig, layout: str, infos: list[dict], stats: dict | None) -> dict:
-    """All that decides about the records' bytes but the content of the source."""
+    """All that decides about the records' bytes but the content of the source.
+
+    Args:
+      config: of the build.
+      layout: key of LAYOUTS.
+      infos: dicts of `extract_cityscape_data_info`, at least one.
+      stats: six numbers of rgb_stats.json that were given; None: they are to be measured.
+
+    Returns:
+      What build.json holds: only what JSON gives back as it was.
+    """
     identity = {
         "scheme": config.scheme
         if config.scheme in SCHEMES

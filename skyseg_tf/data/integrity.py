@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
-from hashlib import file_digest
 from pathlib import Path
 
 import tensorflow as tf
@@ -22,7 +21,7 @@ from skyseg_tf.data.framing import advice_on, check_framing
 from skyseg_tf.data.manifest import MANIFEST, Manifest, Shard, read_manifest
 from skyseg_tf.data.scanning import NUMBERS, RecordFile, first_fault, record_files, scan_file
 from skyseg_tf.errors import InputError, counted
-from skyseg_tf.files import MAX_PIXELS
+from skyseg_tf.files import MAX_PIXELS, sha256_of
 
 # What TensorFlow raises over the content of files; running out of memory, say, is none of it.
 _DAMAGE = (
@@ -47,8 +46,7 @@ class DamagedRecords(InputError):
 # Once per process, since each epoch opens the files; one that was changed is read again.
 @lru_cache(maxsize=65536)
 def _digest(path: str, size: int, modified: int) -> str:
-    with open(path, "rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def verify_files(folder: Path, manifest: Manifest, split: str, *, digests: bool = True) -> None:

@@ -15,9 +15,9 @@ from skyseg_tf.data.examples import STORAGES, RecordSpec
 from skyseg_tf.data.rgb_stats import check_rgb_stats
 from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files import MAX_PIXELS
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.places import place
-from skyseg_tf.images import write_aside
 from skyseg_tf.labels import SCHEMES, Encoding, LabelScheme, stored_scheme
 
 MANIFEST = "dataset.json"

@@ -88,6 +88,13 @@ class Found:
 def find_files(root: Path, folders: tuple[str, ...], pattern: str, layout: Layout) -> list[Found]:
     """The files that fit a pattern, sorted by path.
 
+    Args:
+      root: of the tree.
+      folders: below it, in which files are looked for; those that are not there are passed over.
+      pattern: regular expression of paths below the root, with groups `name` and, where the layout
+        has them, `split`, `city` and `kind`.
+      layout: how the tree is laid out.
+
     Raises:
       InputError: none does.
     """
@@ -128,7 +135,17 @@ def _choose(found: list[Found]) -> tuple[dict[tuple, Found], list[tuple[str, str
 def match_masks(
     photos: list[Found], masks: list[Found], layout: Layout
 ) -> tuple[dict[str, str], list[str], list[tuple[str, str]]]:
-    """{photo: its mask}, masks without a photo, and masks that claim the same name."""
+    """Makes pairs of the photos and masks of a tree.
+
+    Args:
+      photos, masks: of `find_files`.
+      layout: how the tree is laid out; of a general one marks such as `_mask` are taken off names
+        that fit no other as they are.
+
+    Returns:
+      {path of a photo: path of its mask}, paths of masks without a photo, and pairs of masks that
+      claim the same name.
+    """
     chosen, clashes = _choose(masks)
     pairs = {photo.path: chosen.pop(photo.key).path for photo in photos if photo.key in chosen}
     if layout.is_general:

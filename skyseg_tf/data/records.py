@@ -36,7 +36,7 @@ from skyseg_tf.data.rgb_stats import check_rgb_stats, read_rgb_stats
 from skyseg_tf.data.scanning import RecordFile
 from skyseg_tf.data.sources import extract_cityscape_data_info, load_pair, source_bytes
 from skyseg_tf.errors import InputError, not_among
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.labels import get_scheme
 
 __all__ = [

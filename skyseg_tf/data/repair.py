@@ -4,10 +4,8 @@ Only what is broken is written, each file aside; a shard takes its place only wh
 those that the manifest names by their SHA-256.
 """
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from hashlib import file_digest
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,15 +14,17 @@ from skyseg_tf.data.manifest import MANIFEST, Manifest, Shard, read_manifest
 from skyseg_tf.data.records import (
     encode_record,
     extract_cityscape_data_info,
+    fill_file,
     load_pair,
-    write_records,
 )
 from skyseg_tf.data.rgb_stats import write_rgb_stats
 from skyseg_tf.data.scan import source_root
+from skyseg_tf.data.shards import Threads
 from skyseg_tf.data.verification import RGB_STATS
 from skyseg_tf.data.verification_report import Report
 from skyseg_tf.errors import InputError, counted
-from skyseg_tf.images import write_aside
+from skyseg_tf.files import sha256_of
+from skyseg_tf.files.aside import write_aside
 
 
 def repair_records(report: Report, source: str | Path | None, quiet: bool = False) -> list[str]:
@@ -63,34 +63,41 @@ def _write_shards(
 ) -> None:
     root = source_root(source)
     members = _members(folder, manifest, root)
-    total = sum(shard.count for shard in wanted)
+    items = {shard.file: (shard, members[shard.file]) for shard in wanted}
+    counts = {shard.file: shard.count for shard in wanted}
+    write = partial(_write_shard, folder, manifest, root)
+    total = sum(counts.values())
     with tqdm(total=total, desc="repair", unit="img", disable=quiet, leave=False) as bar:
+        Threads().map(write, items, counts, bar.update)
 
-        def records(shard: Shard) -> Iterator[bytes]:
-            for info in members[shard.file]:
-                image, mask = load_pair(info, manifest.image_size, manifest.scheme)
-                stats = manifest.rgb_stats
-                yield encode_record(image, mask, info["name"], manifest.storage, stats)
-                bar.update()
 
-        def write(shard: Shard) -> None:
-            with write_aside(folder / shard.file) as aside:
-                write_records(aside, records(shard))
-                with open(aside, "rb") as file:
-                    digest = file_digest(file, "sha256").hexdigest()
-                if digest != shard.sha256:
-                    raise InputError(
-                        f"{folder / shard.file}: {root} gives other bytes today than it did when "
-                        "the records were built, so nothing was repaired there; give the source "
-                        "as it was, or build the records again into another folder"
-                    )
+def _write_shard(
+    folder: Path,
+    manifest: Manifest,
+    root: Path,
+    name: str,
+    item: tuple[Shard, list[dict]],
+    tell: Callable[[int], object],
+) -> None:
+    """Writes one shard of its photos, if these give the bytes that it had."""
+    (shard, infos), path = item, folder / name
+    with write_aside(path) as aside:
+        fill_file(aside, _records(manifest, infos, tell), path)
+        if sha256_of(aside) != shard.sha256:
+            raise InputError(
+                f"{path}: {root} gives other bytes today than it did when the records were built, "
+                "so nothing was repaired there; give the source as it was, or build the records "
+                "again into another folder"
+            )
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            try:
-                list(pool.map(write, wanted))
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)  # the first error is the answer
-                raise
+
+def _records(
+    manifest: Manifest, infos: list[dict], tell: Callable[[int], object]
+) -> Iterator[bytes]:
+    for info in infos:
+        image, mask = load_pair(info, manifest.image_size, manifest.scheme)
+        yield encode_record(image, mask, info["name"], manifest.storage, manifest.rgb_stats)
+        tell(1)
 
 
 def _members(folder: Path, manifest: Manifest, root: Path) -> dict[str, list[dict]]:

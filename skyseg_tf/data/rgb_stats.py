@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.files.json_file import read_object
-from skyseg_tf.images import read_image, resize_image, write_aside
+from skyseg_tf.images import read_image, resize_image
 
 _EXACT = 1 << 24  # pixels that OpenCV counts without rounding: it counts in float32
 _KEYS = ("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD")

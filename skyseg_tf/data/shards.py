@@ -28,9 +28,9 @@ from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.data.sources import load_pair, source_bytes
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import sha256_of
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.places import check_seen, local_copy, place
-from skyseg_tf.images import write_aside
 from skyseg_tf.labels import IGNORE, LabelScheme
 
 SHARD_BYTES = 100_000_000

@@ -75,6 +75,11 @@ def agreement(pairs: Iterable[tuple[np.ndarray, np.ndarray]], threshold: float =
 def check_agreement(measured: Agreement, limits: Agreement, where: object) -> None:
     """Refuses what lies outside the limits.
 
+    Args:
+      measured: how far the two are apart.
+      limits: the most, or of the IoU the least; see LIMITS.
+      where: the export, for the message.
+
     Raises:
       InputError: says which figure, and its limit.
     """

@@ -18,9 +18,9 @@ from skyseg_tf.exporters.formats import FORMATS, Format
 from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.exporters.photos import DRAWN_SIZE, Photos
 from skyseg_tf.exporters.settings import ExportConfig
+from skyseg_tf.files.aside import check_folder, make_folder
 from skyseg_tf.files.locks import lock, lock_if_can_be
 from skyseg_tf.files.room import check_memory, check_picture_size, largest_size
-from skyseg_tf.images import check_folder, make_folder
 from skyseg_tf.masking.model_facts import ModelFacts
 from skyseg_tf.masking.runtime import Runtime, load_runtime, model_suffixes
 from skyseg_tf.models import MODELS, check_size

@@ -38,12 +38,7 @@ from skyseg_tf.images.resizing import (
     size_of_height,
 )
 from skyseg_tf.images.writing import (
-    check_folder,
-    discard_asides,
-    make_folder,
-    remove_left,
     software_of,
-    write_aside,
     write_image,
 )
 
@@ -51,17 +46,14 @@ __all__ = [
     "SKY_TINT",
     "UNTURNED",
     "Photo",
-    "check_folder",
     "colorize",
     "decode_image",
     "decode_mask_file",
     "decode_photo",
     "decode_values",
-    "discard_asides",
     "draw_overlay",
     "image_orientation",
     "image_size",
-    "make_folder",
     "outline",
     "outline_width",
     "overlay",
@@ -70,14 +62,12 @@ __all__ = [
     "read_image",
     "read_mask",
     "read_photo",
-    "remove_left",
     "resize_image",
     "resize_mask",
     "shrink_photo",
     "size_of_height",
     "software_of",
     "turn",
-    "write_aside",
     "write_image",
 ]
 

@@ -213,6 +213,11 @@ def single_channel(stored: np.ndarray) -> np.ndarray:
 def stored_values(stored: np.ndarray, encoding: Encoding, where: str) -> np.ndarray:
     """A stored mask as (H, W) values, of an encoding that holds these in another form.
 
+    Args:
+      stored: (H, W) or (H, W, 3) uint8, as the file has it.
+      encoding: key of ENCODINGS, or a table, of which every mask is left as it is.
+      where: the file's name, for the error message.
+
     Raises:
       InputError: a color of no class.
     """

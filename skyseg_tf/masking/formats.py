@@ -15,7 +15,8 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from skyseg_tf.images import colorize, draw_overlay, software_of, write_aside
+from skyseg_tf.files.aside import write_aside
+from skyseg_tf.images import colorize, draw_overlay, software_of
 from skyseg_tf.images.metadata import NO_METADATA, PhotoMetadata
 from skyseg_tf.images.png import write_png
 from skyseg_tf.images.writing import png_notes

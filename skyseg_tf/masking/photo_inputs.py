@@ -8,8 +8,9 @@ from pathlib import Path
 
 from skyseg_tf.data.listing import VIDEO_SUFFIXES, LeftOut, choose_photos, walk_tree
 from skyseg_tf.errors import InputError, counted, nearest
+from skyseg_tf.files.aside import check_folder
 from skyseg_tf.files.places import below, is_remote, place
-from skyseg_tf.images import check_folder, software_of
+from skyseg_tf.images import software_of
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.masking.formats import FORMATS, SOFTWARE, Table, output_name, without_outputs
 from skyseg_tf.masking.nerfstudio import Scene, read_scene
@@ -159,28 +160,39 @@ def _photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[str, Path
     elif is_remote(text):
         yield from _remote_photos(text, out, left_out)
     elif path.is_dir():
-        found = sorted(walk_tree(path))
-        if path.resolve() in out.resolve().parents:  # masks of an earlier run are no photos
-            found = [p for p in found if not p.resolve().is_relative_to(out.resolve())]
-        found = _chosen(found, left_out)
-        if not found:
-            only = f", only {count_left_out(left_out)}" if left_out else ""
-            raise InputError(f"{path}: no photos there{only}; {_KINDS}")
-        yield from ((str(p), p.relative_to(path)) for p in found)
-    elif path.exists() or not glob.has_magic(text):
-        if not path.exists():
-            what = "download it first" if "://" in text else _near(path)
-            raise InputError(f"{text}: no such file or folder; {what}")
+        yield from _photos_of_folder(path, out, left_out)
+    elif path.exists():  # whatever signs of a pattern its name has
         yield text, Path(path.name)
+    elif glob.has_magic(text):
+        yield from _matching_photos(text, left_out)
     else:
-        plain = [part for part in path.parts if not glob.has_magic(part)]
-        folder = Path(*path.parts[: next(i for i, p in enumerate(path.parts) if glob.has_magic(p))])
-        found = [Path(p) for p in sorted(glob.glob(text, recursive=True))]
-        found = _chosen([p for p in found if not p.is_dir()], left_out)
-        if not found:
-            below = f" below {folder}" if plain else ""
-            raise InputError(f"{text}: no photo matches{below}; check the pattern")
-        yield from ((str(p), p.relative_to(folder)) for p in found)
+        what = "download it first" if "://" in text else _near(path)
+        raise InputError(f"{text}: no such file or folder; {what}")
+
+
+def _photos_of_folder(folder: Path, out: Path, left_out: LeftOut) -> Iterator[tuple[str, Path]]:
+    """`_photos` of a folder and those in it."""
+    found = sorted(walk_tree(folder))
+    if folder.resolve() in out.resolve().parents:  # masks of an earlier run are no photos
+        found = [path for path in found if not path.resolve().is_relative_to(out.resolve())]
+    photos = _chosen(found, left_out)
+    if not photos:
+        only = f", only {count_left_out(left_out)}" if left_out else ""
+        raise InputError(f"{folder}: no photos there{only}; {_KINDS}")
+    yield from ((str(photo), photo.relative_to(folder)) for photo in photos)
+
+
+def _matching_photos(pattern: str, left_out: LeftOut) -> Iterator[tuple[str, Path]]:
+    """`_photos` of a pattern; its folder is what comes before the first part with a sign."""
+    parts = Path(pattern).parts
+    signs = [glob.has_magic(part) for part in parts]
+    folder = Path(*parts[: signs.index(True)])
+    found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
+    photos = _chosen([path for path in found if not path.is_dir()], left_out)
+    if not photos:
+        where = "" if all(signs) else f" below {folder}"
+        raise InputError(f"{pattern}: no photo matches{where}; check the pattern")
+    yield from ((str(photo), photo.relative_to(folder)) for photo in photos)
 
 
 def _near(path: Path) -> str:

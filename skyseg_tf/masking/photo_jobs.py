@@ -140,37 +140,58 @@ def mask_photos(
             tell(Done(job, was_there=True))
         done_before = set(there)
         jobs = [job for job in jobs if job not in done_before]
-    done = {}
-    workers = min(config.workers or _default_workers(), max(1, len(jobs)))
-    alone = workers == 1
-    options = {
-        "refined": config.refined,
-        "threshold": config.threshold,
-        "threads": None if alone else 1,
-    }
+    if not jobs:
+        return
+    workers = min(config.workers or _default_workers(), len(jobs))
+    # Threads that share the network's work on one photo wait for each other at every layer.
+    streams = workers if config.batch_size == 1 else 1
+    run_jobs(
+        jobs,
+        workers,
+        config.batch_size,
+        load=partial(load or load_model, config, few, streams),
+        finish=partial(_finish, config, None if workers == 1 else 1),
+        tell=lambda job, done, error: tell(done or _failed(job, error)),
+        load_first=not few,  # runtimes are tried, and readers beside them would disturb that
+    )
 
-    def finish(runtime: Runtime, job: Job, photo: Photo, probs: np.ndarray) -> None:
-        kind = config.format or default_format(runtime.scheme)
-        form = FORMATS[kind]
-        kept = {"metadata": photo.metadata, "keep_sky": form.needs_probabilities}
-        prediction = enlarge(runtime, photo.image, probs, **kept, **options)
-        row = form.row(job.name, prediction) if isinstance(form, Table) else None
-        if row is None:
-            _write(prediction, kind, job.target)
-        share = prediction.sky_share if runtime.sky_channel is not None else None
-        made = f"{kind} ({in_words(kind, runtime.scheme)}); model {runtime.name}, {runtime.backend}"
-        done[job] = Done(job, share, row, made)
 
-    def told(job: Job, error: Exception | None) -> None:
-        tell(done.pop(job) if error is None else Done(job, failure=_failure(job.source, error)))
+def _finish(
+    config: PredictConfig,
+    threads: int | None,
+    runtime: Runtime,
+    job: Job,
+    photo: Photo,
+    probs: np.ndarray,
+) -> Done:
+    """Writes what is made of a photo, or finds its row of a table.
 
-    if jobs:
-        # Threads that share the network's work on one photo wait for each other at every layer.
-        streams = workers if config.batch_size == 1 else 1
-        model = partial(load or load_model, config, few, streams)
-        if not few:  # runtimes are tried, and readers beside them would disturb that
-            model = partial(lambda runtime: runtime, model())
-        run_jobs(jobs, workers, config.batch_size, model, finish, told)
+    Args:
+      config: see PredictConfig.
+      threads: of the refinement; None: all cores.
+      runtime: the model.
+      job: the photo.
+      photo: its pixels, and what its file tells beside them.
+      probs: (h, w, C) float32, at the network's size.
+    """
+    kind = config.format or default_format(runtime.scheme)
+    form = FORMATS[kind]
+    prediction = enlarge(
+        runtime,
+        photo.image,
+        probs,
+        metadata=photo.metadata,
+        keep_sky=form.needs_probabilities,
+        refined=config.refined,
+        threshold=config.threshold,
+        threads=threads,
+    )
+    row = form.row(job.name, prediction) if isinstance(form, Table) else None
+    if row is None:
+        _write(prediction, kind, job.target)
+    share = prediction.sky_share if runtime.sky_channel is not None else None
+    made = f"{kind} ({in_words(kind, runtime.scheme)}); model {runtime.name}, {runtime.backend}"
+    return Done(job, share, row, made)
 
 
 @dataclass
@@ -286,10 +307,10 @@ def _in_words(job: Job, share: float | None) -> str:
     return f"{job.source}: {said}{f' -> {job.target}' if job.target else ''}"
 
 
-def _failure(source: str, error: Exception) -> str:
+def _failed(job: Job, error: Exception) -> Done:
     said = plain_line(error)
     if isinstance(error, MemoryError):
         said = "not enough memory for it; scale it down"
     elif not isinstance(error, (InputError, OSError)):
         said = f"{type(error).__name__}: {said}"
-    return said if printable(source) in said else f"{source}: {said}"
+    return Done(job, failure=said if printable(job.source) in said else f"{job.source}: {said}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from skyseg_tf.masking.runtime import Runtime
 from skyseg_tf.masking.stages import Stage, run_stages
 
 STREAM = "-"
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class _Item:
     job: Job
     photo: Photo | None = None
     probs: np.ndarray | None = None  # (h, w, C) float32
+    made: object = None  # what `finish` returned
     error: Exception | None = None
 
 
@@ -48,8 +51,10 @@ def run_jobs(
     workers: int,
     batch_size: int,
     load: Callable[[], Runtime],
-    finish: Callable[[Runtime, Job, Photo, np.ndarray], None],
-    tell: Callable[[Job, Exception | None], None],
+    finish: Callable[[Runtime, Job, Photo, np.ndarray], Made],
+    tell: Callable[[Job, Made | None, Exception | None], None],
+    *,
+    load_first: bool = False,
 ) -> None:
     """Reads ahead and finishes behind in threads while the network runs in another.
 
@@ -60,26 +65,30 @@ def run_jobs(
       jobs: photos in the order wanted.
       workers: threads that read, and as many that finish.
       batch_size: photos per step of the network.
-      load: gives the model; called once, while the first photos are being read.
-      finish: (runtime, job, photo, probs) -> None; called in several threads.
-      tell: (job, error that stopped it or None) -> None; called in one thread.
+      load: gives the model; called once.
+      finish: (runtime, job, photo, probs) -> what is made of it; called in several threads.
+      tell: (job, what `finish` returned, None), or (job, None, the error that stopped it); called
+        in one thread.
+      load_first: the model is loaded before any photo is read, else while the first ones are.
 
     Raises:
       OSError: a full or failing disk.
       KeyboardInterrupt: stopped; the photos under way have been finished, unless one hangs.
     """
     network = _Network(load, batch_size)
+    if load_first:
+        network.load()
 
-    def write(item: _Item) -> None:
-        finish(network.runtime, item.job, item.photo, item.probs)
+    def make(item: _Item) -> None:
+        item.made = finish(network.runtime, item.job, item.photo, item.probs)
 
     # None, first of all, has the model loaded; at the end it empties the last batch.
     items = chain([None], map(_Item, jobs), [None])
     stages = [
         Stage("read", lambda item: item and _try(_read, item), workers),
         Stage("infer", network, workers if batch_size == 1 else 1, returns_list=True),
-        Stage("finish", lambda item: _try(write, item), workers),
-        Stage("tell", lambda item: tell(item.job, item.error)),
+        Stage("finish", lambda item: _try(make, item), workers),
+        Stage("tell", lambda item: tell(item.job, item.made, item.error)),
     ]
     if stopped := run_stages(("jobs", items), stages, depth=batch_size)[1]:
         raise KeyboardInterrupt(stopped)
@@ -92,16 +101,20 @@ class _Network:
     """
 
     def __init__(self, load: Callable[[], Runtime], batch_size: int):
-        self.load, self.batch_size = load, batch_size
+        self._load, self.batch_size = load, batch_size
         self.runtime: Runtime | None = None
         self.loading = threading.Lock()
         self.batch: list[_Item] = []
         self.size: tuple[int, int] | None = None
 
+    def load(self) -> None:
+        """Loads the model, unless it is there."""
+        with self.loading:
+            self.runtime = self.runtime or self._load()
+
     def __call__(self, item: _Item | None) -> list[_Item]:
         """The photos that are done by the coming of this one; None empties the batch."""
-        with self.loading:
-            self.runtime = self.runtime or self.load()
+        self.load()
         if item is None:
             return self._emptied()
         if item.error is not None:

@@ -8,29 +8,23 @@ from keras import layers
 from skyseg_tf.models import blocks
 
 
-def conv_bn_relu(x, filters: int, name: str, kernel: int = 3, stride: int = 1):
-    """Convolution without bias, batch normalization, ReLU."""
-    x = blocks.conv(x, filters, kernel, f"{name}.conv", stride=stride)
-    return blocks.relu(blocks.batch_norm(x, f"{name}.bn"))
-
-
 def detail_branch(image):
     """Three stages at full width: (B, H, W, 3) to (B, H/8, W/8, 128)."""
     x = image
     for stage, filters, repeats in (("S1", 64, 2), ("S2", 64, 3), ("S3", 128, 3)):
         for index in range(repeats):
             stride = 2 if index == 0 else 1
-            x = conv_bn_relu(x, filters, f"detail.{stage}.{index}", stride=stride)
+            x = blocks.conv_bn_relu(x, filters, 3, f"detail.{stage}.{index}", stride=stride)
     return x
 
 
 def stem(image):
     """Two ways of halving, joined: (B, H, W, 3) to (B, H/4, W/4, 16)."""
-    x = conv_bn_relu(image, 16, "segment.S1S2.conv", stride=2)  # (B, H/2, W/2, 16)
-    left = conv_bn_relu(x, 8, "segment.S1S2.left.0", kernel=1)
-    left = conv_bn_relu(left, 16, "segment.S1S2.left.1", stride=2)  # (B, H/4, W/4, 16)
+    x = blocks.conv_bn_relu(image, 16, 3, "segment.S1S2.conv", stride=2)  # (B, H/2, W/2, 16)
+    left = blocks.conv_bn_relu(x, 8, 1, "segment.S1S2.left.0")
+    left = blocks.conv_bn_relu(left, 16, 3, "segment.S1S2.left.1", stride=2)  # (B, H/4, W/4, 16)
     x = layers.Concatenate()([left, blocks.max_pool3(x)])
-    return conv_bn_relu(x, 16, "segment.S1S2.fuse")
+    return blocks.conv_bn_relu(x, 16, 3, "segment.S1S2.fuse")
 
 
 def expand(x, name: str, *, multiplier=1, stride=1):
@@ -41,18 +35,18 @@ def expand(x, name: str, *, multiplier=1, stride=1):
 
 def gather_expand(x, filters: int, name: str):
     """Gather and expand, stride 1: a residual block that works at six times the width."""
-    y = conv_bn_relu(x, filters, f"{name}.conv1")
+    y = blocks.conv_bn_relu(x, filters, 3, f"{name}.conv1")
     y = blocks.relu(expand(y, f"{name}.dwconv", multiplier=6))
-    y = blocks.batch_norm(blocks.conv(y, filters, 1, f"{name}.conv2.0"), f"{name}.conv2.1")
+    y = blocks.conv_bn(y, filters, 1, f"{name}.conv2.0", f"{name}.conv2.1")
     return blocks.relu(layers.Add()([y, x]))
 
 
 def gather_expand_down(x, filters: int, name: str):
     """Gather and expand, stride 2: (B, H, W, C) to (B, H/2, W/2, filters)."""
-    y = conv_bn_relu(x, x.shape[-1], f"{name}.conv1")
+    y = blocks.conv_bn_relu(x, x.shape[-1], 3, f"{name}.conv1")
     y = expand(y, f"{name}.dwconv1", multiplier=6, stride=2)
     y = blocks.relu(expand(y, f"{name}.dwconv2"))
-    y = blocks.batch_norm(blocks.conv(y, filters, 1, f"{name}.conv2.0"), f"{name}.conv2.1")
+    y = blocks.conv_bn(y, filters, 1, f"{name}.conv2.0", f"{name}.conv2.1")
     x = expand(x, f"{name}.shortcut", stride=2)
     x = blocks.conv(x, filters, 1, f"{name}.shortcut.2")
     return blocks.relu(layers.Add()([y, blocks.batch_norm(x, f"{name}.shortcut.3")]))
@@ -62,8 +56,8 @@ def context_embedding(x):
     """Adds the mean over the image to every pixel: (B, H/32, W/32, 128) to the same."""
     mean = layers.GlobalAveragePooling2D(keepdims=True)(x)  # (B, 1, 1, 128)
     mean = blocks.batch_norm(mean, "segment.S5_5.bn")
-    mean = conv_bn_relu(mean, 128, "segment.S5_5.conv_gap", kernel=1)
-    return conv_bn_relu(layers.Add()([mean, x]), 128, "segment.S5_5.conv_last")
+    mean = blocks.conv_bn_relu(mean, 128, 1, "segment.S5_5.conv_gap")
+    return blocks.conv_bn_relu(layers.Add()([mean, x]), 128, 3, "segment.S5_5.conv_last")
 
 
 def semantic_branch(image):
@@ -87,13 +81,13 @@ def guided_aggregation(detail, semantic, mmseg: bool):
     left2 = blocks.batch_norm(left2, "bga.left2.1")
     # Padding by hand: the mean counts the border's zeros, as in the reference.
     left2 = layers.AveragePooling2D(3, 2)(layers.ZeroPadding2D(1)(left2))  # (B, H/32, W/32, 128)
-    right1 = blocks.batch_norm(blocks.conv(semantic, 128, 3, "bga.right1.0"), "bga.right1.1")
+    right1 = blocks.conv_bn(semantic, 128, 3, "bga.right1.0", "bga.right1.1")
     right1 = blocks.resize_like(right1, left1, enlarging)  # (B, H/8, W/8, 128)
     right2 = blocks.conv(expand(semantic, "bga.right2"), 128, 1, "bga.right2.2", bias=mmseg)
     left = layers.Multiply()([left1, layers.Activation("sigmoid")(right1)])
     right = layers.Multiply()([left2, layers.Activation("sigmoid")(right2)])
     x = layers.Add()([left, blocks.resize_like(right, left, enlarging)])
-    return blocks.relu(blocks.batch_norm(blocks.conv(x, 128, 3, "bga.conv.0"), "bga.conv.1"))
+    return blocks.relu(blocks.conv_bn(x, 128, 3, "bga.conv.0", "bga.conv.1"))
 
 
 def head(x, image, filters: int, num_classes: int, name: str, up: int = 0, again: bool = False):
@@ -103,12 +97,12 @@ def head(x, image, filters: int, num_classes: int, name: str, up: int = 0, again
     """
     dtype = blocks.logits_dtype()
     dropout = layers.Dropout(0.1)  # made first: the order decides which random numbers a seed gives
-    x = conv_bn_relu(x, filters, f"{name}.conv")
+    x = blocks.conv_bn_relu(x, filters, 3, f"{name}.conv")
     if again:
-        x = conv_bn_relu(x, filters, f"{name}.conv2")
+        x = blocks.conv_bn_relu(x, filters, 3, f"{name}.conv2")
     x = dropout(x)
     if up:
-        x = conv_bn_relu(layers.UpSampling2D(2)(x), up**2, f"{name}.conv_out.0.1")
+        x = blocks.conv_bn_relu(layers.UpSampling2D(2)(x), up**2, 3, f"{name}.conv_out.0.1")
     x = blocks.conv(x, num_classes, 1, f"{name}.conv_out.1", bias=True, dtype=dtype)
     return blocks.resize_like(x, image, dtype=dtype)  # (B, H, W, num_classes)
 

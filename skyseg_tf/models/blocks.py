@@ -131,6 +131,16 @@ def relu(x):
     return layers.ReLU()(x)
 
 
+def conv_bn(x, filters: int, kernel: int, conv_name: str, bn_name: str, *, epsilon=1e-5, **options):
+    """`conv` with its options and batch normalization, each with a published path of its own."""
+    return batch_norm(conv(x, filters, kernel, conv_name, **options), bn_name, epsilon=epsilon)
+
+
+def conv_bn_relu(x, filters: int, kernel: int, name: str, **options):
+    """`conv_bn` and ReLU, where the two are `name`.conv and `name`.bn."""
+    return relu(conv_bn(x, filters, kernel, f"{name}.conv", f"{name}.bn", **options))
+
+
 @keras.saving.register_keras_serializable(package="skyseg_tf")
 class Fork(layers.Layer):
     """Hands a tensor to several branches and adds their gradients in that order.

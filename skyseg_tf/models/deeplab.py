@@ -13,12 +13,6 @@ BACKBONE_EPSILON = 1e-3
 HEAD_EPSILON = 1e-5
 
 
-def conv_bn_relu(x, filters: int, kernel: int, name: str, *, stride=1, epsilon=HEAD_EPSILON):
-    """Convolution without bias, batch normalization, ReLU."""
-    x = blocks.conv(x, filters, kernel, f"{name}.conv", stride=stride)
-    return blocks.relu(blocks.batch_norm(x, f"{name}.bn", epsilon=epsilon))
-
-
 def separable(x, filters: int, name: str, *, stride=1, dilation=1, inside=True, epsilon):
     """Depthwise 3x3 and pointwise convolution, each normalized.
 
@@ -81,8 +75,8 @@ def xception65(image, output_stride: int):
     # At output stride 8 the last stride becomes a dilation of everything behind it.
     rate = 16 // output_stride
     epsilon = BACKBONE_EPSILON
-    x = conv_bn_relu(image, 32, 3, "conv1_1", stride=2, epsilon=epsilon)  # (B, H/2, W/2, 32)
-    x = conv_bn_relu(x, 64, 3, "conv1_2", epsilon=epsilon)
+    x = blocks.conv_bn_relu(image, 32, 3, "conv1_1", stride=2, epsilon=epsilon)  # (B, H/2, W/2, 32)
+    x = blocks.conv_bn_relu(x, 64, 3, "conv1_2", epsilon=epsilon)
     x, _ = xception_block(x, (128,) * 3, "entry1", stride=2, skip="conv")  # (B, H/4, W/4, 128)
     x, low = xception_block(x, (256,) * 3, "entry2", stride=2, skip="conv")  # (B, H/8, W/8, 256)
     x, _ = xception_block(x, (728,) * 3, "entry3", stride=2 // rate, skip="conv")  # (.., 728)
@@ -98,15 +92,17 @@ def atrous_pyramid(x, output_stride: int):
     """ASPP: image pooling and four views of different reach, 2048 channels to 256."""
     x, *branches = blocks.fork(x, 5)
     pooled = layers.GlobalAveragePooling2D(keepdims=True)(x)  # (B, 1, 1, 2048)
-    pooled = conv_bn_relu(pooled, 256, 1, "image_pooling")
+    pooled = blocks.conv_bn_relu(pooled, 256, 1, "image_pooling", epsilon=HEAD_EPSILON)
     views = [blocks.resize_like(pooled, x, align_corners=True)]
-    views.append(conv_bn_relu(branches[0], 256, 1, "aspp0"))
+    views.append(blocks.conv_bn_relu(branches[0], 256, 1, "aspp0", epsilon=HEAD_EPSILON))
     for index in (1, 2, 3):
         rate = index * 6 * 16 // output_stride
         views.append(
             separable(branches[index], 256, f"aspp{index}", dilation=rate, epsilon=HEAD_EPSILON)
         )
-    x = conv_bn_relu(layers.Concatenate()(views), 256, 1, "concat_projection")
+    x = blocks.conv_bn_relu(
+        layers.Concatenate()(views), 256, 1, "concat_projection", epsilon=HEAD_EPSILON
+    )
     return layers.Dropout(0.1)(x)
 
 
@@ -141,7 +137,7 @@ def deeplabv3_xception(
     image = keras.Input((*size, 3), name="image")
     x, low = xception65(image, output_stride)  # (B, H/16, W/16, 2048), (B, H/4, W/4, 256)
     x = atrous_pyramid(x, output_stride)  # (B, H/16, W/16, 256)
-    low = conv_bn_relu(low, 48, 1, "feature_projection0")
+    low = blocks.conv_bn_relu(low, 48, 1, "feature_projection0", epsilon=HEAD_EPSILON)
     x = layers.Concatenate()([blocks.resize_like(x, low, align_corners=True), low])
     x = separable(x, 256, "decoder_conv0", epsilon=HEAD_EPSILON)  # (B, H/4, W/4, 256)
     x = separable(x, 256, "decoder_conv1", epsilon=HEAD_EPSILON)

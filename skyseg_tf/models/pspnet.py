@@ -11,30 +11,24 @@ from skyseg_tf.models import blocks
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}  # depth: bottlenecks in the four stages
 
 
-def conv_bn(x, filters: int, kernel: int, conv_name: str, bn_name: str, *, stride=1, dilation=1):
-    """Convolution without bias and batch normalization."""
-    x = blocks.conv(x, filters, kernel, conv_name, stride=stride, dilation=dilation)
-    return blocks.batch_norm(x, bn_name)
-
-
 def bottleneck(x, width: int, name: str, *, stride=1, dilation=1):
     """1x1, 3x3 (with the stride or dilation), 1x1 to 4 x width, and a shortcut."""
     conv, bn = f"{name}.conv", f"{name}.bn"
-    y = blocks.relu(conv_bn(x, width, 1, f"{conv}1", f"{bn}1"))
-    y = conv_bn(y, width, 3, f"{conv}2", f"{bn}2", stride=stride, dilation=dilation)
-    y = conv_bn(blocks.relu(y), 4 * width, 1, f"{conv}3", f"{bn}3")
+    y = blocks.relu(blocks.conv_bn(x, width, 1, f"{conv}1", f"{bn}1"))
+    y = blocks.conv_bn(y, width, 3, f"{conv}2", f"{bn}2", stride=stride, dilation=dilation)
+    y = blocks.conv_bn(blocks.relu(y), 4 * width, 1, f"{conv}3", f"{bn}3")
     if name.endswith(".0"):
         down = f"{name}.downsample"
-        x = conv_bn(x, 4 * width, 1, f"{down}.0", f"{down}.1", stride=stride)
+        x = blocks.conv_bn(x, 4 * width, 1, f"{down}.0", f"{down}.1", stride=stride)
     return blocks.relu(layers.Add()([y, x]))
 
 
 def dilated_resnet(image, depth: int, mmseg: bool):
     """The features of stages 3 (1024 channels) and 4 (2048), both at (H/8, W/8)."""
     narrow, wide = (32, 64) if mmseg else (64, 128)
-    x = blocks.relu(conv_bn(image, narrow, 3, "layer0.0", "layer0.1", stride=2))  # (B, H/2, W/2, .)
-    x = blocks.relu(conv_bn(x, narrow, 3, "layer0.3", "layer0.4"))
-    x = blocks.relu(conv_bn(x, wide, 3, "layer0.6", "layer0.7"))
+    x = blocks.relu(blocks.conv_bn(image, narrow, 3, "layer0.0", "layer0.1", stride=2))
+    x = blocks.relu(blocks.conv_bn(x, narrow, 3, "layer0.3", "layer0.4"))  # (B, H/2, W/2, narrow)
+    x = blocks.relu(blocks.conv_bn(x, wide, 3, "layer0.6", "layer0.7"))
     x = blocks.max_pool3(x)  # (B, H/4, W/4, wide)
     for stage, repeats in enumerate(BLOCKS[depth], 1):
         dilation = {3: 2, 4: 4}.get(stage, 1)
@@ -60,7 +54,7 @@ def pyramid_pooling(x, aligned: bool):
     for index, bins in enumerate((1, 2, 3, 6)):
         name = f"ppm.features.{index}"
         pooled = blocks.AveragePoolBins(bins)(branches[index])
-        view = conv_bn(pooled, 512, 1, f"{name}.1", f"{name}.2")
+        view = blocks.conv_bn(pooled, 512, 1, f"{name}.1", f"{name}.2")
         views.append(blocks.resize_like(blocks.relu(view), x, align_corners=aligned))
     return layers.Concatenate()(views)
 
@@ -68,7 +62,7 @@ def pyramid_pooling(x, aligned: bool):
 def head(x, image, filters: int, num_classes: int, name: str, aligned: bool):
     """Logits at the image's size."""
     dtype = blocks.logits_dtype()
-    x = blocks.relu(conv_bn(x, filters, 3, f"{name}.0", f"{name}.1"))
+    x = blocks.relu(blocks.conv_bn(x, filters, 3, f"{name}.0", f"{name}.1"))
     x = layers.SpatialDropout2D(0.1)(x)
     x = blocks.conv(x, num_classes, 1, f"{name}.4", bias=True, dtype=dtype)
     return blocks.resize_like(x, image, align_corners=aligned, dtype=dtype)  # (B, H, W, C)

@@ -80,25 +80,20 @@ class SumAndEnlarge(keras.initializers.Initializer):
         return {"stride": self.stride}
 
 
-def conv_bn(x, filters: int, kernel: int, conv_name: str, bn_name: str, *, stride=1):
-    """Convolution without bias and batch normalization."""
-    return blocks.batch_norm(blocks.conv(x, filters, kernel, conv_name, stride=stride), bn_name)
-
-
 def basic_block(x, filters: int, name: str, stride: int):
     """Two 3x3 convolutions, the first with the stride, and a shortcut."""
-    y = conv_bn(x, filters, 3, f"{name}.conv1", f"{name}.bn1", stride=stride)
-    y = conv_bn(blocks.relu(y), filters, 3, f"{name}.conv2", f"{name}.bn2")
+    y = blocks.conv_bn(x, filters, 3, f"{name}.conv1", f"{name}.bn1", stride=stride)
+    y = blocks.conv_bn(blocks.relu(y), filters, 3, f"{name}.conv2", f"{name}.bn2")
     if stride > 1:
         down = f"{name}.downsample"
-        x = conv_bn(x, filters, 1, f"{down}.0", f"{down}.1", stride=stride)
+        x = blocks.conv_bn(x, filters, 1, f"{down}.0", f"{down}.1", stride=stride)
     return blocks.relu(layers.Add()([y, x]))
 
 
 def resnet18(x):
     """The features of layers 2, 3, 4: 128, 256, 512 channels at strides 8, 16, 32."""
     name = f"{PREFIX}.resnet18"
-    x = blocks.relu(conv_bn(x, 64, 7, f"{name}.conv1", f"{name}.bn1", stride=2))
+    x = blocks.relu(blocks.conv_bn(x, 64, 7, f"{name}.conv1", f"{name}.bn1", stride=2))
     x = blocks.max_pool3(x)  # (B, H/4, W/4, 64)
     stages = []
     for stage in range(1, 5):

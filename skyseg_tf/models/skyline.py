@@ -31,15 +31,9 @@ LITE0_STAGES = (
 LITE0_SKIPS = (0, 1, 2, 4)  # stages whose output the decoder sees
 
 
-def conv_bn_relu(x, filters: int, kernel: int, name: str, *, stride=1):
-    """Convolution without bias, batch normalization, ReLU."""
-    x = blocks.conv(x, filters, kernel, f"{name}.conv", stride=stride)
-    return blocks.relu(blocks.batch_norm(x, f"{name}.bn"))
-
-
 def residual(x, name: str):
     """Two 3x3 convolutions beside the identity, as in ResNet-18; (B, H, W, C) to the same."""
-    y = conv_bn_relu(x, x.shape[-1], 3, f"{name}.0")
+    y = blocks.conv_bn_relu(x, x.shape[-1], 3, f"{name}.0")
     y = blocks.conv(y, x.shape[-1], 3, f"{name}.1.conv")
     return blocks.relu(layers.Add()([blocks.batch_norm(y, f"{name}.1.bn"), x]))
 
@@ -75,12 +69,12 @@ def decode(skips: list, image, num_classes: int):
         x = layers.Add()([blocks.resize_like(x, skip), skip])
         x = blocks.relu(blocks.batch_norm(x, f"decoder.{level}.sum"))
         # (B, H/16, W/16, 80) to (B, H/4, W/4, 32)
-        x = conv_bn_relu(x, filters, 3, f"decoder.{level}")
+        x = blocks.conv_bn_relu(x, filters, 3, f"decoder.{level}")
     # The last doublings are learned: thin things need more than a bilinear guess.
     stem = skips.pop()
     x = blocks.conv(x, stem.shape[-1], 1, "fine.reduce")
     x = layers.Add()([blocks.resize_like(x, stem), stem])
-    x = conv_bn_relu(x, STEM, 3, "fine")  # (B, H/2, W/2, 16)
+    x = blocks.conv_bn_relu(x, STEM, 3, "fine")  # (B, H/2, W/2, 16)
     dtype = blocks.logits_dtype()
     logits = layers.Conv2DTranspose(
         num_classes, 2, 2, kernel_initializer="he_normal", name="head", dtype=dtype
@@ -103,10 +97,10 @@ def skyline(num_classes: int, size: tuple[int | None, int | None]) -> keras.Mode
       "Feature Pyramid Networks", arXiv 1612.03144; pooled context of Zhao et al., arXiv 1612.01105.
     """
     image = keras.Input((*size, 3), name="image")
-    x = conv_bn_relu(image, STEM, 3, "stem", stride=2)
+    x = blocks.conv_bn_relu(image, STEM, 3, "stem", stride=2)
     skips = [x]  # (B, H/2, W/2, 16)
     for stage, (repeats, filters) in enumerate(STAGES):
-        x = conv_bn_relu(x, filters, 3, f"stages.{stage}.down", stride=2)
+        x = blocks.conv_bn_relu(x, filters, 3, f"stages.{stage}.down", stride=2)
         for index in range(repeats):
             x = residual(x, f"stages.{stage}.{index}")
         skips.append(x)  # (B, H/4, W/4, 24) to (B, H/32, W/32, 160)

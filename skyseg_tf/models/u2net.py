@@ -24,8 +24,8 @@ SMALL = {stage: (levels, 16, 64) for stage, (levels, _, _) in FULL.items()}
 
 def conv_bn_relu(x, filters: int, name: str, dilation: int = 1):
     """Convolution 3x3 with bias, batch normalization, ReLU (REBNCONV in the code)."""
-    x = blocks.conv(x, filters, 3, f"{name}.conv_s1", dilation=dilation, bias=True)
-    return blocks.relu(blocks.batch_norm(x, f"{name}.bn_s1"))
+    names = f"{name}.conv_s1", f"{name}.bn_s1"
+    return blocks.relu(blocks.conv_bn(x, filters, 3, *names, dilation=dilation, bias=True))
 
 
 def pool(x):

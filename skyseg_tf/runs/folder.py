@@ -28,10 +28,10 @@ import numpy as np
 from skyseg_tf.data.records import MANIFEST, Manifest
 from skyseg_tf.data.rgb_stats import mean_and_std
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.aside import make_folder, remove_left, write_aside
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.json_types import typed
 from skyseg_tf.files.locks import lock
-from skyseg_tf.images import make_folder, remove_left, write_aside
 from skyseg_tf.labels import Encoding, LabelScheme, stored_scheme
 
 _PACKAGES = ("skyseg_tf", "tensorflow", "keras", "numpy", "jax", "opencv-python-headless", "pillow")

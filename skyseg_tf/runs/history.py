@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 
 _COLUMNS = {"epoch", "loss", "val_loss", "iou", "val_iou"}
 

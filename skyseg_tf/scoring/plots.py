@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from skyseg_tf.images import SKY_TINT, colorize, draw_overlay, write_aside
+from skyseg_tf.files.aside import write_aside
+from skyseg_tf.images import SKY_TINT, colorize, draw_overlay
 from skyseg_tf.labels import IGNORE, LabelScheme
 
 _GRID = {"axis": "y", "alpha": 0.25, "linewidth": 0.8}
@@ -133,13 +134,26 @@ _RIGHT, _FALSE, _MISSED = (88, 160, 96), (214, 60, 60), (240, 170, 40)
 def prediction_pictures(
     image: np.ndarray, truth: np.ndarray, pred: np.ndarray, scheme: LabelScheme
 ) -> tuple[np.ndarray, ...]:
-    """Photo, truth, prediction over the photo, and difference: (H, W, 3) uint8 each."""
+    """The four pictures in which a prediction is shown.
+
+    Args:
+      image: (H, W, 3) uint8.
+      truth, pred: (H, W) uint8 class ids; 255 in the truth is ignored.
+      scheme: the classes.
+
+    Returns:
+      Photo, truth, prediction over the photo, and `difference`: (H, W, 3) uint8 each.
+    """
     laid_over = draw_overlay(image, pred, scheme)
     return image, colorize(truth, scheme.palette), laid_over, difference(truth, pred, scheme)
 
 
 def difference(truth: np.ndarray, pred: np.ndarray, scheme: LabelScheme) -> np.ndarray:
     """Colors where a prediction is wrong.
+
+    Args:
+      truth, pred: (H, W) uint8 class ids; 255 in the truth is ignored.
+      scheme: the classes.
 
     Returns:
       (H, W, 3) uint8: dark where right, black where ignored; of sky alone red is false, orange
@@ -231,8 +245,8 @@ def plot_augmentations(
     """A labeled sheet of pictures, with the outline of the mask's sky wherever the mask moved.
 
     Args:
-      panels: name, (H, W, 3) on 0-255, (H, W) uint8 mask each, such as augment.effect_examples
-        gives.
+      panels: name, (H, W, 3) on 0-255, (H, W) uint8 mask each, such as
+        augment.examples.effect_examples gives.
       sky_class_id: of the sky in the masks.
       title: what is shown.
     """

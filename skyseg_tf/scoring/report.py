@@ -12,9 +12,9 @@ import re
 from pathlib import Path
 
 from skyseg_tf.errors import InputError, counted
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.templates import render_html
-from skyseg_tf.images import write_aside
 from skyseg_tf.runs.model_folders import evaluations_of, run_of
 from skyseg_tf.scoring.comparison import read_evaluation
 

@@ -1,6 +1,6 @@
 """Scores of a network on a stream of pairs: the quick look after a training.
 
-`skyseg evaluate` gives the full account, see image_scores.
+`skyseg evaluate` gives the full account, see evaluation.
 """
 
 from collections.abc import Iterable

@@ -23,9 +23,9 @@ from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.scan import find_pairs, source_root
 from skyseg_tf.data.sources import size_of_pair
 from skyseg_tf.errors import InputError, counted
+from skyseg_tf.files.aside import check_folder
 from skyseg_tf.files.places import is_remote
 from skyseg_tf.files.room import check_memory, check_picture_size, largest_size
-from skyseg_tf.images import check_folder
 from skyseg_tf.labels import Encoding, check_encoding
 from skyseg_tf.masking.prediction import predict_image
 from skyseg_tf.masking.runtime import FEW_PHOTOS, Runtime

@@ -17,8 +17,9 @@ _MAX_FIELDS = 8  # of a form, beside its file
 _MAX_FIELD_BYTES = 1000
 _PIECE = 1 << 18  # bytes of a form that are parsed at once: some milliseconds
 _MAX_NAME = 200  # characters of a photo's name, which comes back in the answer's headers
-
-
+_FORM = "multipart/form-data"
+# Without a word about its kind; curl --data-binary calls everything a form.
+_BODIES = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 PARAMETERS = ("format", "threshold", "refine")  # that stand in the address
 
 
@@ -66,39 +67,40 @@ async def find_photo(request: Request, body: bytes) -> tuple[str, bytes]:
         a form that holds what belongs into the address.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        try:
-            async with Request(request.scope, _replay(body)).form(
-                max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
-            ) as form:
-                if ignored := sorted(form.keys() & set(PARAMETERS)):
-                    raise Refusal(
-                        422,
-                        "bad_parameter",
-                        f"'{ignored[0]}' is a field of the form, where it would be ignored: put it "
-                        f"into the address, as {request.url.path}?{ignored[0]}=...",
-                    )
-                for value in form.values():
-                    if isinstance(value, UploadFile):
-                        name, body = _name_of(value), await value.read()
-                        break
-                else:
-                    raise Refusal(400, "no_image", "the form has no file; name its field 'image'")
-        except (MultiPartException, HTTPException) as error:
-            reason = getattr(error, "message", None) or getattr(error, "detail", "")
-            raise Refusal(400, "bad_form", f"not one photo in a form ({reason})") from None
-    elif kind in ("", "application/octet-stream", "application/x-www-form-urlencoded"):
-        name = "photo"  # curl --data-binary calls everything a form
-    elif kind.startswith("image/"):
+    if kind == _FORM:
+        name, body = await _photo_of_form(request, body)
+    elif kind in _BODIES or kind.startswith("image/"):
         name = "photo"
     else:
         raise Refusal(
             415, "not_an_image", f"'{kind}' is no photo: send image/*, or multipart/form-data"
         )
     if not body:
-        empty = "its file" if kind == "multipart/form-data" else "the request"
+        empty = "its file" if kind == _FORM else "the request"
         raise Refusal(400, "no_image", f"{empty} is empty: send a photo as the body or in a form")
     return name, body
+
+
+async def _photo_of_form(request: Request, body: bytes) -> tuple[str, bytes]:
+    """(name, bytes) of the one file of a multipart form."""
+    try:
+        async with Request(request.scope, _replay(body)).form(
+            max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
+        ) as form:
+            if ignored := sorted(form.keys() & set(PARAMETERS)):
+                raise Refusal(
+                    422,
+                    "bad_parameter",
+                    f"'{ignored[0]}' is a field of the form, where it would be ignored: put it "
+                    f"into the address, as {request.url.path}?{ignored[0]}=...",
+                )
+            for value in form.values():
+                if isinstance(value, UploadFile):
+                    return _name_of(value), await value.read()
+    except (MultiPartException, HTTPException) as error:
+        reason = getattr(error, "message", None) or getattr(error, "detail", "")
+        raise Refusal(400, "bad_form", f"not one photo in a form ({reason})") from None
+    raise Refusal(400, "no_image", "the form has no file; name its field 'image'")
 
 
 def _replay(body: bytes) -> Callable[[], Awaitable[dict]]:

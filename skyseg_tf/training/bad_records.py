@@ -74,7 +74,13 @@ def told(skipped: Skipped | None) -> dict[str, int]:
 
 
 def without(manifest: Manifest, folder: Path, skipped: Skipped | None) -> Manifest:
-    """A manifest whose splits count the records that are left alone."""
+    """A manifest whose splits count the records that are left alone.
+
+    Args:
+      manifest: of the records.
+      folder: where they lie.
+      skipped: damaged records; None: there are none.
+    """
     splits = {
         name: replace(
             split,

@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.masking.backends.keras import load_network
 
 _FACTS_BYTES = 64 << 20  # the history of a hundred thousand epochs
@@ -147,10 +147,7 @@ def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
     """
     path = Path(run)
     if path.is_dir():
-        kept = (
-            path / "checkpoints" / "best.npz",
-            path / "model.keras",
-        )  # the second one may be all
+        kept = path / "checkpoints" / "best.npz", path / "model.keras"  # the latter may be all
         path = next((file for file in kept if file.is_file()), kept[0])
     if not path.is_file():
         raise InputError(
@@ -204,10 +201,8 @@ def copy_weights(
 
 def _of_network(path: Path, model: keras.Model) -> tuple[list[str], list[np.ndarray]]:
     """Names and values of the variables in a .keras file."""
-    source = load_network(path)
-    return [v.name for v in source.variables], list(
-        map(keras.ops.convert_to_numpy, source.variables)
-    )
+    variables = load_network(path).variables
+    return [v.name for v in variables], [keras.ops.convert_to_numpy(v) for v in variables]
 
 
 def _of_checkpoint(path: Path, model: keras.Model) -> tuple[list[str], list[np.ndarray]]:

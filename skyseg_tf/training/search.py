@@ -25,8 +25,8 @@ from typing import Any, get_args
 import keras
 
 from skyseg_tf.errors import InputError, counted
+from skyseg_tf.files.aside import check_folder, write_aside
 from skyseg_tf.files.json_types import typed
-from skyseg_tf.images import check_folder, write_aside
 from skyseg_tf.models import MODELS
 from skyseg_tf.models.options import options_of
 from skyseg_tf.runs.folder import read_config, read_json, write_json
@@ -39,15 +39,8 @@ from skyseg_tf.training.settle import with_network
 from skyseg_tf.training.story import train
 from skyseg_tf.tuning.report import write_report, write_table
 from skyseg_tf.tuning.space import Parameter, parse_space
-from skyseg_tf.tuning.trials import (
-    Plan,
-    TrialRow,
-    Trials,
-    check_storage,
-    exclusive,
-    import_optuna,
-    trial_folder,
-)
+from skyseg_tf.tuning.storage import check_storage, exclusive, import_optuna
+from skyseg_tf.tuning.trials import Plan, TrialRow, Trials, trial_folder
 
 # Scores must be comparable, so the data is the same for all trials.
 _NOT_SEARCHED = (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skyseg_tf.data.copies import local_records
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import check_folder
+from skyseg_tf.files.aside import check_folder
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.runs.folder import read_settings
 from skyseg_tf.runs.packaged import packaged_run

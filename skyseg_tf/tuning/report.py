@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skyseg_tf.errors import InputError, counted
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.runs.folder import read_json
 from skyseg_tf.scoring import plots
 from skyseg_tf.tuning.plots import plot_heat_map, plot_parallel_coordinates

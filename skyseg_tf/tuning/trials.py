@@ -4,30 +4,24 @@ A search's folder holds study.db, the lock file of the study, and a folder per t
 that works on it holds a lock on the folder of its trial; the kernel frees the lock of a process
 that dies, however it dies. A trial that is `running` while nobody holds its lock was left half way,
 and the next process that looks for work goes on with it, under the same number and in the same
-folder. So nothing waits for heartbeats, and a trial of ten hours is safe.
-
-Optuna warns of SQLite with many writers, who may find the database locked; here every access happens
-under the study's lock, so there is one at a time. For machines that share a disk on which SQLite is
-not safe there are a journal, of which a line that was cut short (a kill, a full disk) is taken off
-under the same lock, before it makes all that follows unreadable, and databases with a server.
+folder. So nothing waits for heartbeats, and a trial of ten hours is safe. Where the study is kept
+is the affair of storage.py.
 """
 
 import itertools
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skyseg_tf.errors import InputError, in_one_line, not_among
+from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.files.aside import make_folder
 from skyseg_tf.files.locks import lock
-from skyseg_tf.images import make_folder
 from skyseg_tf.tuning.space import Parameter
+from skyseg_tf.tuning.storage import exclusive, import_optuna, open_storage, study_name
 
-JOURNAL = "journal"
 SAMPLERS, PRUNERS = ("grid", "random", "tpe"), ("none", "median", "halving")
 _DEATHS = 3  # a trial that kills its process so often before its next epoch is given up
 _REPEATS = 5  # times the wanted trials: so often may a sampler come up with what was there already
@@ -104,78 +98,6 @@ class TrialRow:
 Objective = Callable[[Path, dict[str, Any], Callable[[int, float, float], None]], float]
 
 
-def import_optuna():
-    """Optuna, quiet.
-
-    Raises:
-      InputError: it is not installed.
-    """
-    try:
-        import optuna
-    except ModuleNotFoundError:
-        raise InputError(
-            "a search needs Optuna: pip install 'skyseg_tf[scale]' (or optuna)"
-        ) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
-
-
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Inside, this process alone works on what the search's folder says about its trials."""
-    make_folder(folder)
-    with lock(folder / "lock", wait=True):
-        yield
-
-
-class _LockedAlready:
-    """The journal's lock: nobody opens it but under the study's, which a dying process leaves."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
-
-
-def _take_off_torn_line(journal: Path) -> None:
-    """Removes what a killed process has written of a line."""
-    if not journal.exists():
-        return
-    with open(journal, "rb+") as file:
-        end = file.seek(0, os.SEEK_END)
-        while end and (file.seek(end - 1), file.read(1))[1] != b"\n":
-            end -= 1
-        file.truncate(end)
-
-
-def check_storage(storage: str | None) -> None:
-    """Refuses a database that does not answer, before a search has written anything.
-
-    Args:
-      storage: as `Trials` takes it.
-
-    Raises:
-      InputError: what is wrong with it, or Optuna is not installed.
-    """
-    if storage not in (None, JOURNAL):
-        _open_database(storage)
-
-
-def _open_database(url: str):
-    """Optuna's storage there; it makes its tables."""
-    try:
-        return import_optuna().storages.RDBStorage(url)
-    except ImportError as error:
-        package = getattr(error.__cause__, "name", None) or error.name
-        raise InputError(f"--storage needs {package}: pip install {package}") from None
-    except Exception as error:  # SQLAlchemy and each driver have errors of their own
-        raise InputError(
-            f"--storage: no database answers there ({in_one_line(error)}); give {JOURNAL} or a "
-            "URL such as postgresql://user:password@host/name"
-        ) from None
-
-
 def trial_folder(folder: Path, number: int) -> Path:
     """Where a trial puts what it writes."""
     return folder / f"trial_{number:03d}"
@@ -190,18 +112,17 @@ class Trials:
         Args:
           folder: of the search.
           plan: the same each time, but for `trials`, which may grow.
-          storage: URL of a database, as Optuna takes it; JOURNAL: a file of the folder; None: SQLite
-            in the folder.
+          storage: see storage.open_storage.
 
         Raises:
           InputError: a database that does not answer, or Optuna is not installed.
         """
         self.folder, self.plan, self.optuna = Path(folder), plan, import_optuna()
         self.storage = storage
-        with self._exclusive():
+        with exclusive(self.folder, self.storage):
             self.study = self.optuna.create_study(
-                storage=self._open_storage(),
-                study_name=self._study_name(),
+                storage=open_storage(self.folder, storage),
+                study_name=study_name(self.folder, storage),
                 direction="maximize",
                 load_if_exists=True,
                 pruner=self._pruner(),
@@ -211,27 +132,6 @@ class Trials:
                 for values in itertools.product(*(p.choices for p in plan.space)):
                     params = dict(zip(names, values, strict=True))
                     self.study.enqueue_trial(params, skip_if_exists=True)
-
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        with exclusive(self.folder):
-            if self.storage == JOURNAL:
-                _take_off_torn_line(self.folder / "study.journal")
-            yield
-
-    def _study_name(self) -> str:
-        """A database may hold other searches."""
-        return "search" if self.storage in (None, JOURNAL) else str(self.folder.resolve())
-
-    def _open_storage(self):
-        """What Optuna calls a storage."""
-        if self.storage is None:
-            return f"sqlite:///{(self.folder / 'study.db').resolve()}"
-        if self.storage == JOURNAL:
-            journal = self.optuna.storages.journal
-            file = str(self.folder / "study.journal")
-            return journal.JournalStorage(journal.JournalFileBackend(file, _LockedAlready()))
-        return _open_database(self.storage)
 
     def run(self, objective: Objective, after_each: Callable[[TrialRow], None]) -> None:
         """Works until nothing is left to start; other processes may still be at theirs.
@@ -263,7 +163,7 @@ class Trials:
 
     def rows(self) -> list[TrialRow]:
         """All trials, but for repeated draws of the same settings."""
-        with self._exclusive():
+        with exclusive(self.folder, self.storage):
             trials = self.study.get_trials(deepcopy=False)
         return [self._row(trial) for trial in trials if "repeats" not in trial.user_attrs]
 
@@ -272,7 +172,7 @@ class Trials:
     def _next_trial(self):
         """A trial that was left half way, or the next new one, with the lock of its folder."""
         states = self.optuna.trial.TrialState
-        with self._exclusive():
+        with exclusive(self.folder, self.storage):
             for left in self.study.get_trials(deepcopy=False, states=(states.RUNNING,)):
                 if lock := self._lock(left.number):
                     self.study.sampler = self._sampler(left.number)
@@ -344,11 +244,11 @@ class Trials:
         params = {p.name: p.setting(trial.params[p.name]) for p in self.plan.space}
         state, score, reason = self.optuna.trial.TrialState, None, ""
 
-        with self._exclusive():
+        with exclusive(self.folder, self.storage):
             reported = set(self._stored(trial).intermediate_values)
 
         def report(epoch: int, value: float, seconds: float) -> None:
-            with self._exclusive():
+            with exclusive(self.folder, self.storage):
                 if epoch not in reported:  # one that goes on after a death may train it again
                     reported.add(epoch)
                     trial.report(value, epoch)
@@ -364,13 +264,13 @@ class Trials:
         except Pruned:
             ended = state.PRUNED
         except (OSError, KeyboardInterrupt, SystemExit):
-            with self._exclusive():  # left in order: this start was no death
+            with exclusive(self.folder, self.storage):  # left in order: this start was no death
                 trial.set_user_attr("starts", trial.user_attrs["starts"][:-1])
             raise
         except Exception as error:
             ended = state.FAIL
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        with self._exclusive():
+        with exclusive(self.folder, self.storage):
             if reason:
                 trial.set_user_attr("reason", reason)
             self.study.tell(trial, score, ended)

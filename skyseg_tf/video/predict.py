@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from skyseg_tf.errors import InputError, Stuck, counted, plain_line, printable
 from skyseg_tf.files import is_of_disk
-from skyseg_tf.images import write_aside
+from skyseg_tf.files.aside import write_aside
 from skyseg_tf.masking.prediction import check_threshold
 from skyseg_tf.masking.runtime import Runtime
 from skyseg_tf.masking.stages import Stage, run_stages
@@ -86,7 +87,11 @@ class _Work:
     """One video on its way through the stages."""
 
     def __init__(
-        self, config: VideoConfig, reader: VideoReader | Camera, runtime: Runtime, composer
+        self,
+        config: VideoConfig,
+        reader: VideoReader | Camera,
+        runtime: Runtime,
+        composer: Composer,
     ):
         self.config, self.reader, self.runtime = config, reader, runtime
         self.smoother, self.frames = Smoother(config.smooth), 0
@@ -102,29 +107,29 @@ class _Work:
           KeyboardInterrupt: stopped before the first frame: there is nothing to finish.
         """
 
-        def infer(item: _Item) -> _Item:
-            if item.images is not None:
-                item.probs = self.runtime(item.images)[0]
-            return item
-
-        def encode(moment: Moment) -> None:
-            write(moment)
-            if moment.frame is not None:
-                self.frames += 1
-                bar.update()
-
         moments = _moments(self.reader, self.config.max_frames)
         self.stages, self.stopped = run_stages(
             ("decode", map(self.before, moments)),
             [
-                Stage("infer", infer, self.runtime.streams),
+                Stage("infer", self._infer, self.runtime.streams),
                 Stage("compose", self.after),
-                Stage("encode", encode),
+                Stage("encode", partial(self._encode, write, bar)),
             ],
             depth=depth,
         )
         if not self.frames:
             raise KeyboardInterrupt(self.stopped)
+
+    def _infer(self, item: _Item) -> _Item:
+        if item.images is not None:
+            item.probs = self.runtime(item.images)[0]
+        return item
+
+    def _encode(self, write: Callable[[Moment], None], bar: tqdm, moment: Moment) -> None:
+        write(moment)
+        if moment.frame is not None:
+            self.frames += 1
+            bar.update()
 
     def report(self, out: str, seconds: float, cpu_seconds: float) -> Report:
         """What became of it, after so many seconds."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skyseg_tf.data.listing import VIDEO_SUFFIXES
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import check_folder
+from skyseg_tf.files.aside import check_folder
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.masking.formats import SOFTWARE
 from skyseg_tf.masking.settings import VideoSettings

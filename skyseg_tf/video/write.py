@@ -12,7 +12,8 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.images import make_folder, write_image
+from skyseg_tf.files.aside import make_folder
+from skyseg_tf.images import write_image
 from skyseg_tf.masking.formats import SOFTWARE
 from skyseg_tf.video.encoders import BEYOND_BLACK, BEYOND_WHITE, H264_MASK, Encoder, find_encoder
 from skyseg_tf.video.frames import (

@@ -19,9 +19,9 @@ from skyseg_tf.data.drawing.estimates import check_list, check_room
 from skyseg_tf.data.drawing.scenes import FPS, SMALLEST, check_conditions, draw_scene
 from skyseg_tf.data.scan import recognise_layout
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.aside import check_folder, write_aside
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.room import check_picture_size
-from skyseg_tf.images import check_folder, write_aside
 from skyseg_tf.labels import CITYSCAPES_LABELS, LABEL_ID
 
 SPLITS = (("train", 0.8), ("val", 0.2))

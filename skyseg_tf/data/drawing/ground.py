@@ -8,7 +8,7 @@ from skyseg_tf.data.drawing.canvas import Canvas, encode
 from skyseg_tf.data.drawing.noise import noise_tile
 
 _ROUGH = {"road": 0.07, "sidewalk": 0.06, "terrain": 0.2, "parking": 0.07, "rail track": 0.15}
-_GRAIN = (  # spots per metre, see canvas.noise_tile, strength
+_GRAIN = (  # spots per metre, see noise.noise_tile, strength
     (1.5, 1.2, 1.0),  # stains
     (18.0, 0.7, 1.0),
     (70.0, 0.3, 1.2),  # grit
