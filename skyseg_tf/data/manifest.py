@@ -116,8 +116,8 @@ def read_manifest(folder: str | Path, *, shards_are_there: bool = True) -> Manif
     path = place(folder) / MANIFEST
     if not path.is_file():
         raise InputError(
-            f"{folder}: no {MANIFEST} there: a wrong folder, or a build that did not finish "
-            "(run the same `skyseg build` again)"
+            f"{folder}: no {MANIFEST} there: not a folder of `skyseg build`, or its build has not "
+            "finished; run that first, and give its --out here"
         )
     raw = read_object(path, "build the records again")
     version = raw.pop("schema_version", None)
