@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import time
 import tomllib
 from dataclasses import replace
@@ -13,6 +14,7 @@ import onnx
 import pytest
 from drawn_files import encode_stored, wide_gamut
 from drawn_models import BIAS, WEIGHT, blue_model, blue_photo, blue_probs
+from drawn_pictures import heic
 from drawn_trees import flat
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
@@ -37,6 +39,8 @@ from skyseg_tf.data.drawing.dataset import scene_seed
 from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import SKY_TINT, read_image, read_mask
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
+from skyseg_tf.images.raw_photos import RAW_SUFFIXES
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking.formats import encode_prediction
 from skyseg_tf.masking.prediction import enlarge
@@ -551,6 +555,41 @@ def test_upload_page(folders):
     app.file_uploader(key="upload").set_value(("bad.png", b"x" * 99, "image/png")).run()
     assert "bad.png: not a readable image" in messages(app.error)
     assert not app.exception
+
+
+def test_the_uploader_says_in_words_what_it_takes(folders):
+    app = run_page("your_photo", folders)
+    assert app.file_uploader(key="upload").allowed_type == []  # else the box lists all endings
+    assert uploads.KINDS in messages(app.caption)
+    said = uploads.KINDS.replace("camera raw", "DNG").replace("videos as ", "")
+    known = {"JPEG": ".jpg", "TIFF": ".tif"}
+    for word in re.split("[,;] | and ", said):
+        suffix = known.get(word, f".{word.lower()}")
+        assert suffix in (*IMAGE_SUFFIXES, *RAW_SUFFIXES) or uploads.is_video(f"a{suffix}"), word
+    app.file_uploader(key="upload").set_value(("a.pdf", b"%PDF-1.7", "application/pdf")).run()
+    assert "a.pdf: not a readable image (damaged, or no image at all)" in messages(app.error)
+    assert not app.exception
+
+
+@pytest.mark.parametrize("kind", ["HEIC", "AVIF", "TIFF"])
+def test_photos_of_phones_are_masked_upright(folders, kind):
+    """As a phone stores them: turned, which AVIF says in EXIF and HEIC in its own way."""
+    photo = np.kron(blue_photo(), np.ones((2, 2, 1), np.uint8))
+    if kind == "HEIC":
+        content = heic(np.rot90(photo).copy(), [b"\0\0\0\x09irot\3"])  # to be turned left thrice
+    else:
+        lossless = {"quality": 100, "subsampling": "4:4:4"} if kind == "AVIF" else {}
+        content = encode_stored(photo, kind, 6, **lossless)
+    app = run_page("your_photo", folders)
+    pick_model(app, "blue")
+    name = f"IMG_1.{kind}"  # in capitals, as phones and cameras write it
+    app.file_uploader(key="upload").set_value((name, content, f"image/{kind.lower()}")).run()
+    assert not app.exception
+    assert not app.error
+    height, width = photo.shape[:2]
+    assert metric(app, "Size") == [f"{width} × {height}"]
+    assert abs(float(metric(app, "Sky share")[0].split()[0]) - 100 / 3) < 0.5
+    assert "It is saved as IMG_1.png." in messages(app.caption)
 
 
 def test_an_upload_in_many_classes_shows_what_their_colors_mean(folders):
