@@ -727,6 +727,22 @@ def test_worst_photos_show_their_prediction(folders, tree, monkeypatch):
     assert not any(tinted[:2] + tinted[2::2])
 
 
+def test_worst_photos_of_a_run_that_no_runtime_loads(folders, tree, monkeypatch):
+    shown = []
+    monkeypatch.setattr(session, "picture", lambda image: shown.append(image))
+    names = [pair.name for pair in find_pairs(tree, splits=["train"])][:2]
+    run = make_run(folders.runs / "one")
+    add_evaluation(run, tree, dict.fromkeys(names, 0.5), protocol="photo")
+    (run / "exports").mkdir()
+    (run / "exports" / "model_f32.onnx").write_bytes(b"no model")
+    app = run_page("worst_photos", folders)
+    assert not app.exception
+    assert len(app.warning) == 1
+    assert "without predictions: " in messages(app.warning)
+    assert len(shown) == len(app.button) == 2  # and each can be opened
+    assert messages(app.caption).startswith("Val split of scenes, truth")
+
+
 def test_the_script_itself(folders, monkeypatch):
     monkeypatch.chdir(folders.models.parent)
     monkeypatch.setattr(sample_choices, "DRAWN_SIZE", (64, 128))
