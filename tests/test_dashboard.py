@@ -844,6 +844,12 @@ def test_pages_show_no_places_of_the_machine(folders, tmp_path):
         assert str(tmp_path) not in said
 
 
+def test_the_pictures_of_the_docs_need_no_training(tmp_path):
+    folder = dashboard_pictures.with_run(tmp_path)
+    app = run_page("training", Folders(folder / "runs", folder / "models", folder / "data"))
+    assert list(app.dataframe[0].value["epochs"]) == ["64 of 64"]
+
+
 # --- a real browser ---
 
 
