@@ -159,7 +159,8 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
     try:
         return parse(config, sys.argv[1:] if argv is None else argv, prog, default)
     except InputError as error:
-        _refuse(prog, f"{plain_line(error)}; `{prog} --help` tells all")
+        line = plain_line(error)
+        _refuse(prog, f"{line}{'' if line.endswith('?') else ';'} `{prog} --help` tells all")
 
 
 def _refuse(prog: str, line: str) -> NoReturn:

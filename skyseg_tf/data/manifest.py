@@ -114,6 +114,8 @@ def read_manifest(folder: str | Path, *, shards_are_there: bool = True) -> Manif
         field that is missing or means nothing, a shard that is missing or of another size.
     """
     path = place(folder) / MANIFEST
+    if path.parent.is_file():
+        raise InputError(f"{folder}: is a file; give the folder of `skyseg build` it lies in")
     if not path.is_file():
         raise InputError(
             f"{folder}: no {MANIFEST} there: not a folder of `skyseg build`, or its build has not "
