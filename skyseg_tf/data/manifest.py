@@ -118,7 +118,7 @@ def read_manifest(folder: str | Path, *, shards_are_there: bool = True) -> Manif
         raise InputError(f"{folder}: is a file; give the folder of `skyseg build` it lies in")
     if not path.is_file():
         raise InputError(
-            f"{folder}: no {MANIFEST} there: not a folder of `skyseg build`, or its build has not "
+            f"{folder}: no dataset.json there: not a folder of `skyseg build`, or its build has not "
             "finished; run that first, and give its --out here"
         )
     raw = read_object(path, "build the records again")
