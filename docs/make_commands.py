@@ -30,7 +30,7 @@ def page() -> str:
     rows = [f"| [`skyseg {verb}`](#skyseg-{verb}) | {text} |" for verb, text in VERBS.items()]
     parts = [
         "# Commands",
-        "What `skyseg VERB --help` tells. "
+        "This is what `skyseg VERB --help` prints. "
         "`python -m skyseg_tf.VERB` is the same command. `skyseg --completion bash` (or `zsh`, "
         "`fish`) prints a script that completes verbs and flags. Bad input ends in one line on "
         "stderr and status 2, Ctrl-C in status 130.",

@@ -26,7 +26,8 @@ class CheckConfig:
     source: Annotated[Path | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
     """Folder or URL of the dataset: Cityscapes, its zips, or another known layout."""
     layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
-    """How folders and files of the dataset are named."""
+    """How the dataset's folders and files are named. The page Choices of the documentation shows
+    each layout."""
     json: bool = False
     """Print JSON instead of a table."""
     fast: bool = False

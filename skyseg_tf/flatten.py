@@ -21,11 +21,12 @@ class FlattenConfig:
     """
 
     out: Annotated[Path, RESULT]
-    """Folder to fill, outside of --source."""
+    """Folder to write into; it must not lie in --source."""
     source: Annotated[Path | None, DATA, default_is("$CITYSCAPES_DATASET")] = None
     """Folder of the dataset."""
     layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
-    """How folders and files of the dataset are named."""
+    """How the dataset's folders and files are named. The page Choices of the documentation shows
+    each layout."""
     copy: Annotated[bool, RESULT] = False
     """Copy the files. By default they are hard links, which take no space."""
 

@@ -25,10 +25,10 @@ class ImportWeightsConfig:
     model: Annotated[str, NETWORK, choices(MODELS)]
     """Network that the checkpoint belongs to."""
     out: Annotated[Path, RESULT]
-    """File to write; its name ends in .keras. The network in it takes normalized images and gives
-    logits."""
+    """File to write; its name ends in .keras. The network in it is for training: it takes
+    normalized images, and gives numbers before the softmax (logits)."""
     num_classes: Annotated[
-        int | None, NETWORK, default_is("1; for a checkpoint of mmsegmentation, what it holds")
+        int | None, NETWORK, default_is("1; of a checkpoint of mmsegmentation, what it has")
     ] = None
     """Number of outputs of the checkpoint: 1 for U2-Net, 19 for networks trained on Cityscapes."""
     model_options: Annotated[tuple[str, ...], NETWORK] = ()

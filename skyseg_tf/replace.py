@@ -35,8 +35,8 @@ class ReplaceConfig:
     backend: Annotated[str | None, NETWORK, choices(BACKENDS), default_is("the fastest")] = None
     """Runtime, as for `skyseg predict`."""
     all_sky: bool = False
-    """Take the whole photo --sky, because it shows nothing but sky. Without ground in the picture
-    the network may not recognize a sky."""
+    """Take the whole of --sky, for a photo that shows nothing but sky: without ground in the
+    picture the network may not recognize it."""
 
 
 def replace(config: ReplaceConfig) -> Path:

@@ -26,14 +26,15 @@ class ScenesConfig:
     size: tuple[int, int] = (1024, 2048)
     """Height and width in pixels, at least 64 each."""
     seed: int = 0
-    """Seed of the drawing: the same seed draws the same scenes."""
+    """Number from which the scenes are drawn: the same number, the same scenes."""
     sequence_frames: int = 0
-    """Number of frames to draw before each labeled one, 0 to 20, into leftImg8bit_sequence/."""
+    """Number of frames, 0 to 20, to draw before each labeled one, as a short drive. They go into
+    leftImg8bit_sequence/, for networks that see clips."""
     conditions: Annotated[str, Parameter(choices=("all", "cityscapes", "indoors"))] = "all"
     """What is drawn. all: any weather, hour and place, indoors too; cityscapes: roads by day, as that
     dataset shows them; indoors: rooms, garages and tunnels, few of which show sky in a window."""
     workers: Annotated[int | None, default_is("one per core")] = None
-    """Number of processes."""
+    """Number of processes that draw at the same time."""
 
 
 def draw(config: ScenesConfig) -> None:

@@ -18,13 +18,14 @@ from skyseg_tf.errors import InputError
 
 @dataclass(frozen=True)
 class VerifyConfig:
-    """Compare records with their manifest, byte by byte, and repair them.
+    """Look whether records are whole and as they were built, and repair them.
 
     Example: skyseg verify data/sky --repair --source ~/cityscapes
 
-    Checksums, counts, shapes, class ids, duplicates and statistics are compared. What is wrong is
-    printed with its file, record and photo, and the exit status is 1. With --repair, damaged files
-    are built again from the source, the same byte for byte, and verified again.
+    Every record is read and compared with dataset.json: checksums, counts, sizes, classes,
+    duplicates and statistics. What is wrong is printed with its file, record and photo, and the exit
+    status is 1. With --repair, damaged files are built again from the source, the same byte for
+    byte, and verified again.
     """
 
     ARGUMENTS = ("records",)

@@ -104,6 +104,7 @@ def test_help_of_every_verb_explains_every_flag(verb):
     assert f"Usage: skyseg {verb}" in result.stdout
     assert result.stderr == ""
     assert "None" not in result.stdout  # a default is told in words
+    assert "ARGS" not in result.stdout
 
 
 @pytest.mark.parametrize(("result", "status"), [(None, 0), ("a/page.md", 0), (0, 0), (1, 1)])

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import time
 import tomllib
 from dataclasses import replace
@@ -13,6 +14,7 @@ import onnx
 import pytest
 from drawn_files import encode_stored, wide_gamut
 from drawn_models import BIAS, WEIGHT, blue_model, blue_photo, blue_probs
+from drawn_pictures import heic
 from drawn_trees import flat
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
@@ -37,6 +39,8 @@ from skyseg_tf.data.drawing.dataset import scene_seed
 from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError
 from skyseg_tf.images import SKY_TINT, read_image, read_mask
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
+from skyseg_tf.images.raw_photos import RAW_SUFFIXES
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking.formats import encode_prediction
 from skyseg_tf.masking.prediction import enlarge
@@ -553,6 +557,41 @@ def test_upload_page(folders):
     assert not app.exception
 
 
+def test_the_uploader_says_in_words_what_it_takes(folders):
+    app = run_page("your_photo", folders)
+    assert app.file_uploader(key="upload").allowed_type == []  # else the box lists all endings
+    assert uploads.KINDS in messages(app.caption)
+    said = uploads.KINDS.replace("camera raw", "DNG").replace("videos as ", "")
+    known = {"JPEG": ".jpg", "TIFF": ".tif"}
+    for word in re.split("[,;] | and ", said):
+        suffix = known.get(word, f".{word.lower()}")
+        assert suffix in (*IMAGE_SUFFIXES, *RAW_SUFFIXES) or uploads.is_video(f"a{suffix}"), word
+    app.file_uploader(key="upload").set_value(("a.pdf", b"%PDF-1.7", "application/pdf")).run()
+    assert "a.pdf: not a readable image (damaged, or no image at all)" in messages(app.error)
+    assert not app.exception
+
+
+@pytest.mark.parametrize("kind", ["HEIC", "AVIF", "TIFF"])
+def test_photos_of_phones_are_masked_upright(folders, kind):
+    """As a phone stores them: turned, which AVIF says in EXIF and HEIC in its own way."""
+    photo = np.kron(blue_photo(), np.ones((2, 2, 1), np.uint8))
+    if kind == "HEIC":
+        content = heic(np.rot90(photo).copy(), [b"\0\0\0\x09irot\3"])  # to be turned left thrice
+    else:
+        lossless = {"quality": 100, "subsampling": "4:4:4"} if kind == "AVIF" else {}
+        content = encode_stored(photo, kind, 6, **lossless)
+    app = run_page("your_photo", folders)
+    pick_model(app, "blue")
+    name = f"IMG_1.{kind}"  # in capitals, as phones and cameras write it
+    app.file_uploader(key="upload").set_value((name, content, f"image/{kind.lower()}")).run()
+    assert not app.exception
+    assert not app.error
+    height, width = photo.shape[:2]
+    assert metric(app, "Size") == [f"{width} × {height}"]
+    assert abs(float(metric(app, "Sky share")[0].split()[0]) - 100 / 3) < 0.5
+    assert "It is saved as IMG_1.png." in messages(app.caption)
+
+
 def test_an_upload_in_many_classes_shows_what_their_colors_mean(folders):
     blue_model(folders.models / "streets.onnx", scheme="idd7")
     app = run_page("your_photo", folders)
@@ -688,6 +727,22 @@ def test_worst_photos_show_their_prediction(folders, tree, monkeypatch):
     assert not any(tinted[:2] + tinted[2::2])
 
 
+def test_worst_photos_of_a_run_that_no_runtime_loads(folders, tree, monkeypatch):
+    shown = []
+    monkeypatch.setattr(session, "picture", lambda image: shown.append(image))
+    names = [pair.name for pair in find_pairs(tree, splits=["train"])][:2]
+    run = make_run(folders.runs / "one")
+    add_evaluation(run, tree, dict.fromkeys(names, 0.5), protocol="photo")
+    (run / "exports").mkdir()
+    (run / "exports" / "model_f32.onnx").write_bytes(b"no model")
+    app = run_page("worst_photos", folders)
+    assert not app.exception
+    assert len(app.warning) == 1
+    assert "without predictions: " in messages(app.warning)
+    assert len(shown) == len(app.button) == 2  # and each can be opened
+    assert messages(app.caption).startswith("Val split of scenes, truth")
+
+
 def test_the_script_itself(folders, monkeypatch):
     monkeypatch.chdir(folders.models.parent)
     monkeypatch.setattr(sample_choices, "DRAWN_SIZE", (64, 128))
@@ -787,6 +842,12 @@ def test_pages_show_no_places_of_the_machine(folders, tmp_path):
         said = " ".join(messages(kind) for kind in kinds)
         assert said
         assert str(tmp_path) not in said
+
+
+def test_the_pictures_of_the_docs_need_no_training(tmp_path):
+    folder = dashboard_pictures.with_run(tmp_path)
+    app = run_page("training", Folders(folder / "runs", folder / "models", folder / "data"))
+    assert list(app.dataframe[0].value["epochs"]) == ["64 of 64"]
 
 
 # --- a real browser ---

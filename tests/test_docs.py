@@ -20,6 +20,7 @@ import pytest
 import skyseg_tf
 from skyseg_tf.console.cli import VERBS, config_of
 from skyseg_tf.console.flags import model_suffixes as suffixes_in_helps
+from skyseg_tf.console.flags import packaged_models as packaged_in_helps
 from skyseg_tf.console.parsing import command_app, flags_of
 from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.drawing.scenes import draw_scene
@@ -31,6 +32,7 @@ from skyseg_tf.labels import LABEL_ID
 from skyseg_tf.masking.formats import FORMATS as MASK_FORMATS
 from skyseg_tf.masking.runtime import model_suffixes
 from skyseg_tf.models.networks import MODELS
+from skyseg_tf.runs.packaged import read_packaged
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -429,6 +431,7 @@ def test_every_how_to_says_what_one_has_and_what_one_gets():
 def test_helps_name_every_kind_of_model_file_and_format():
     """Importing the registries for a help text would take longer than the help."""
     assert set(suffixes_in_helps()) == set(model_suffixes())
+    assert list(packaged_in_helps()) == list(read_packaged()["models"])
     text = " ".join(inspect.getsource(config_of("predict")).split())
     turned = re.search(r"mask is turned too, except for ([\w, ]+), which", text)[1]
     stored = [

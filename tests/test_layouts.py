@@ -236,18 +236,32 @@ def test_a_name_in_a_split_and_outside_of_all(tmp_path):
         find_pairs(tmp_path)
 
 
-def test_a_folder_of_photos_alone_is_no_dataset(tmp_path):
-    trees.write_photo(tmp_path / "a.jpg", 0)
-    trees.write_photo(tmp_path / "b.png", 1)
-    with pytest.raises(InputError, match=r"no dataset here.*\[flat\] images/ with masks/"):
-        find_pairs(tmp_path)
-
-
-def test_every_layout_is_told_of(tmp_path):
-    with pytest.raises(InputError) as error:
-        detect_layout(tmp_path)
-    for name, layout in layouts.LAYOUTS.items():
-        assert f"[{name}] {layout.about}" in str(error.value)
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([], ": the folder is empty; give the folder that holds images/ and masks/, or"),
+        (["a.txt", "b/c.txt"], ": only a.txt, b; give the folder that holds"),
+        ([f"{name}.txt" for name in "abcdefg"], ": only a.txt, b.txt, c.txt, d.txt and 3 more; "),
+        (["a.jpg", "b.PNG"], ": photos alone, and no masks of them, which `skyseg predict`"),
+        (["images/a.jpg"], ": images/ is there, but its masks are not: no masks/, mask/, "),
+        (["labels/a.png"], ": labels/ is there, but its photos are not: no images/, "),
+        (["train/images/a.jpg"], ": train/images/ is there, but its masks are not: no train/masks"),
+        (["leftImg8bit/train/x/a.png"], ": no gtFine/ or gtFine_trainvaltest.zip (docs/"),
+        (["gtFine_trainvaltest.zip"], ": no leftImg8bit/ or leftImg8bit_trainvaltest.zip"),
+        (["mine/images/a.jpg", "mine/masks/a.png"], "; did you mean {root}/mine?"),
+    ],
+)
+def test_what_is_no_dataset_is_told_in_a_short_line(tmp_path, files, said):
+    root = tmp_path / "data"
+    root.mkdir()
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).touch()
+    with pytest.raises(InputError, match=f"^{re.escape(str(root))}: no dataset here") as error:
+        detect_layout(root)
+    assert said.format(root=root) in str(error.value)
+    assert len(str(error.value)) - len(str(root)) < 260
+    assert ("docs/choices.md" in str(error.value)) == ("did you mean" not in said)
 
 
 def test_classes_json_is_found_from_a_relative_path(tmp_path, monkeypatch):
@@ -516,9 +530,9 @@ def test_source_root(tmp_path, monkeypatch):
         source_root()
 
 
-def test_wrong_folder_says_what_was_looked_for_and_found(tmp_path):
+def test_a_folder_near_the_dataset_says_where_it_is(tmp_path):
     (tmp_path / "holiday").mkdir()
-    with pytest.raises(InputError, match=r"leftImg8bit/.*Found: holiday"):
+    with pytest.raises(InputError, match=r"only holiday; .* leftImg8bit/ and gtFine/"):
         find_pairs(tmp_path)
     trees.flat(tmp_path / "sky")
     with pytest.raises(InputError, match=r"did you mean .*sky"):

@@ -320,7 +320,8 @@ def test_the_command_draws_and_says_where(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("2 train, 0 val scenes of 64 x 64")
-    done = subprocess.run([*command, "--seed", "1"], capture_output=True, text=True, timeout=60)
+    command[-3] = "96"  # of --size
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "holds other scenes" in done.stderr
+    assert "holds other scenes (--size was 64 64, now 64 96)" in done.stderr
     assert "Traceback" not in done.stderr

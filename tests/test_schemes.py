@@ -186,7 +186,7 @@ def test_bad_schemes_are_refused_in_one_line(tmp_path, content, message):
 
 
 def test_misspelt_labels_and_files_that_are_not_there(tmp_path):
-    with pytest.raises(InputError, match=r"no label scheme 'skies'.* or a JSON file"):
+    with pytest.raises(InputError, match=r"no label scheme 'skies'.* a JSON file"):
         get_scheme("skies")
     with pytest.raises(InputError, match="no such file of classes"):
         get_scheme(tmp_path / "none.json")

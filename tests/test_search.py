@@ -125,7 +125,8 @@ def test_a_space_is_read_by_the_types_of_the_settings():
     ("texts", "message"),
     [
         (["batch_size"], "write NAME=A,B,C"),
-        (["width=1,2"], "can be searched: model, batch_size"),
+        (["width=1,2"], "no setting to vary 'width': there are model, batch_size"),
+        (["learning-rates=1,2"], r"did you mean learning_rate\?"),
         (["ema=0", "ema=0.9"], "ema is given twice"),
         (["batch_size=8,8"], "listed twice"),
         (["batch_size=8.5"], "'8.5' is no int"),
@@ -470,7 +471,7 @@ def test_options_of_the_network_are_searched_by_their_names(tmp_path):
     config = with_params(base, {"psp": True, "learning_rate": 1e-3})
     assert config.model_options == ("recurrent=conv", "psp=True")
     assert config.learning_rate == 1e-3
-    with pytest.raises(InputError, match=r"can be searched: .*learning_rate.*, psp"):
+    with pytest.raises(InputError, match=r"no setting to vary 'frames': .*learning_rate.*, psp"):
         parse_space(["frames=2,4"], TrainConfig, SEARCHABLE, OPTIONS)
 
 
@@ -525,7 +526,7 @@ def test_what_cannot_be_searched_is_refused(records, tmp_path):
     for changes, message in [
         ({"space": ("model=skynet,resnet99",), "model": unset}, "no network 'resnet99'"),
         ({"space": ("model=skynet,u2netp",)}, "--model is given and searched over"),
-        ({"space": ("records=a,b",)}, "can be searched: model"),
+        ({"space": ("records=a,b",)}, "no setting to vary 'records': there are model"),
         ({"space": ("ema=0,1",)}, "--ema is 1.0"),
         ({"space": ("learning_rate=uniform:-1:1",)}, "--learning-rate is -1.0: at least 0"),
         ({"batch_size": 16}, "--batch-size is given and searched over"),

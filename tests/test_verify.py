@@ -288,7 +288,11 @@ def test_no_records_there(tmp_path, capsys):
     with pytest.raises(SystemExit) as status:
         main([str(tmp_path)])
     assert status.value.code == 2
-    assert "no dataset.json there" in capsys.readouterr().err
+    assert "no dataset.json there: not a folder of `skyseg build`" in capsys.readouterr().err
+    (tmp_path / "dataset.json").touch()
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "dataset.json")])
+    assert "dataset.json: is a file; give the folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("case", ["flipped byte", "swapped shards", "cut off", "longer", "missing"])

@@ -1,27 +1,32 @@
 """Takes the pictures of the dashboard, in headless Chromium.
 
-python tools/dashboard_pictures.py              those of the docs; needs the run of `make train`
+python tools/dashboard_pictures.py              those of the docs
 python tools/dashboard_pictures.py --all DIR    every page, wide and narrow, light and dark
 
-It shows what `skyseg dashboard` shows in the folder it is started in. Look at the pictures of
-`--all` after a change of the dashboard. It needs the extra `dev` and Debian's `chromium`.
+Those of the docs show a training of zoo/; those of `--all` what `skyseg dashboard` shows in the
+folder it is started in. Look at them after a change of the dashboard. It needs the extra `dev` and
+Debian's `chromium`.
 """
 
 import argparse
 import contextlib
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 from skyseg_tf.files.aside import write_aside
 from tools.starting import skyseg
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+SHOWN_RUN = "camvid11_skyline_lite0"  # of zoo/: the docs' pictures must not need a training
 CHROMIUM = Path("/usr/bin/chromium")
 _FLAGS = [
     "--no-sandbox",
@@ -72,6 +77,13 @@ def serve(folder: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(20)
+
+
+def with_run(folder: Path) -> Path:
+    """A folder in which the dashboard finds one training, and the models of the package."""
+    leave_out = shutil.ignore_patterns("exports")
+    shutil.copytree(ROOT / "zoo" / SHOWN_RUN, folder / "runs" / SHOWN_RUN, ignore=leave_out)
+    return folder
 
 
 def launch(playwright):
@@ -131,13 +143,13 @@ def main() -> None:
             for width in (1280, 390)
             for theme in ("light", "dark")
         ]
-    elif not any(Path("runs").glob("*/history.csv")):
-        sys.exit(
-            "no run in runs/: the docs' pictures show the one of `make train`, so run it first"
-        )
     else:
         wanted = [(DOCS / name, *more) for name, *more in PICTURES]
-    with serve(Path.cwd()) as address, sync_playwright() as playwright:
+    with (
+        TemporaryDirectory() as place,
+        serve(Path.cwd() if folder else with_run(Path(place))) as address,
+        sync_playwright() as playwright,
+    ):
         browser = launch(playwright)
         for path, page, width, theme, most in wanted:
             png = take(browser, f"{address}/{page}", width, theme, most)

@@ -18,22 +18,22 @@ from skyseg_tf.files.places import is_storage_error
 # Each verb is the module of that name; it is imported only when called for.
 GROUPS: dict[str, dict[str, str]] = {
     "data": {
-        "scenes": "draw street scenes as a Cityscapes tree",
+        "scenes": "draw street scenes with their masks, laid out as Cityscapes is",
         "check": "look through a dataset and say what is wrong with it",
-        "flatten": "put all city folders into one folder per split",
-        "build": "turn a dataset into TFRecords and rgb_stats.json",
-        "verify": "compare records with what they should be, and repair them",
+        "flatten": "put the photos of all city folders into one folder per split",
+        "build": "turn photos and masks into records, from which a training reads",
+        "verify": "look whether records are whole, and repair them",
     },
     "training": {
-        "train": "train a network on records and plot its IoU",
+        "train": "train a network on records, and plot its scores",
         "search": "find the best settings by many short trainings",
-        "evaluate": "score masks or a run, and write a report",
+        "evaluate": "score a model where the true masks are known, and write a report",
         "import_weights": "turn a published PyTorch checkpoint into a Keras network",
     },
     "use": {
         "predict": "make sky masks of photos and videos",
         "replace": "put another sky into a photo",
-        "export": "write a network for another runtime, and check it there",
+        "export": "write a network as ONNX, OpenVINO, LiteRT or SavedModel, and check it",
         "serve": "serve masks over HTTP",
         "dashboard": "look at models, photos, trainings and runs in the browser",
         "doctor": "say what is installed, and how to install what is missing",
@@ -159,7 +159,8 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
     try:
         return parse(config, sys.argv[1:] if argv is None else argv, prog, default)
     except InputError as error:
-        _refuse(prog, f"{plain_line(error)}; `{prog} --help` tells all")
+        line = plain_line(error)
+        _refuse(prog, f"{line}{'' if line.endswith('?') else ';'} `{prog} --help` tells all")
 
 
 def _refuse(prog: str, line: str) -> NoReturn:
@@ -181,13 +182,14 @@ def config_of(verb: str) -> type:
 
 
 def _print_overview() -> None:
-    print("Usage: skyseg VERB [OPTIONS]   (skyseg VERB --help tells the options)")
+    print("Usage: skyseg VERB [OPTIONS]   (skyseg VERB --help explains the options of a verb)")
     print("\nExample: skyseg predict photo.jpg")
     for group, verbs in GROUPS.items():
         print(f"\n{group}")
         print("\n".join(f"  {verb:<16}{text}" for verb, text in verbs.items()))
-    print("\n  --version       print the version")
-    print("  --completion    bash, zsh, fish: a script that completes verbs and flags")
+    print("\n  --version         print the version")
+    print("  --completion SHELL")
+    print("                    print a script for bash, zsh or fish that completes verbs and flags")
 
 
 def _print_completion(shells: list[str]) -> None:

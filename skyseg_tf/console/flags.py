@@ -4,6 +4,7 @@ scheme: Annotated[str, DATA, choices(SCHEMES)] = "sky"
 """
 
 import ast
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -84,6 +85,13 @@ def model_suffixes() -> tuple[str, ...]:
     return tuple(dict.fromkeys(item.value for items in lists for item in items))
 
 
+@cache
+def packaged_models() -> tuple[str, ...]:
+    """The names of the networks that come with the package, of its models.json."""
+    index = _PACKAGE / "weights" / "models.json"
+    return tuple(json.loads(index.read_text())["models"]) if index.is_file() else ()
+
+
 def choices(registry: tuple[str, str], *more: str) -> Parameter:
     """The flag takes a name of a registry, or one of `more`; another value is refused."""
     return Parameter(choices=(*more, *names(*registry)))
@@ -97,7 +105,10 @@ def or_file(registry: tuple[str, str]) -> Parameter:
 def any_model() -> Parameter:
     """The flag takes whatever a backend runs."""
     files = ", ".join(model_suffixes())
-    return Parameter(help=f"Run folder, model file ({files}) or name of a packaged model.")
+    packaged = ", ".join(packaged_models())
+    return Parameter(
+        help=f"Run folder, model file ({files}) or name of a packaged model ({packaged})."
+    )
 
 
 def default_is(words: str) -> Parameter:

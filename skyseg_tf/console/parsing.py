@@ -45,7 +45,7 @@ def command_app(config: type, prog: str) -> App:
         name=prog,
         help=_paragraphs(config.__doc__),
         help_format="plaintext",
-        help_formatter=_HelpPage(),
+        help_formatter=_HelpPage(getattr(config, "ARGUMENTS", ())),
         version_flags=(),
         group_parameters=Group("options", sort_key=9),
         default_parameter=Parameter(
@@ -79,7 +79,14 @@ class _Command(App):
 
 
 class _HelpPage:
-    """Cyclopts' own page, but for the line breaks that docstrings have in the source."""
+    """Cyclopts' own page, without the line breaks of the source, and with the arguments' names.
+
+    Args:
+      arguments: what needs no flag; Cyclopts calls those that may be left out ARGS.
+    """
+
+    def __init__(self, arguments: Sequence[str]):
+        self.names = " ".join(f"[{name.upper()}]" for name in arguments)
 
     def __call__(self, console, options, panel) -> None:
         """Prints the flags of a group."""
@@ -92,7 +99,8 @@ class _HelpPage:
 
     def render_usage(self, console, options, usage) -> None:
         """Prints the first line."""
-        console.print(f"Usage: {usage}", markup=False, highlight=False)
+        line = str(usage).replace("[ARGS]", self.names)
+        console.print(f"Usage: {line}", markup=False, highlight=False)
 
 
 def _signature(config: type) -> inspect.Signature:

@@ -27,8 +27,8 @@ def show() -> None:
         return
     st.caption(
         "One table per protocol: figures of different photos, sizes or rules cannot be compared, so "
-        "they never share one. *truth* is a fingerprint of the labels. Click a heading to sort, tick "
-        "a row for more."
+        "they never share one. *truth* is a fingerprint of the labels; *void* is what has none and "
+        "counts nowhere. Click a heading to sort, tick a row for more."
     )
     names = {path: name for name, path in runs.items()}
     for number, group in enumerate(groups):

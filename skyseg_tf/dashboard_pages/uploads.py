@@ -6,7 +6,6 @@ from tempfile import TemporaryDirectory
 from skyseg_tf.data.listing import VIDEO_SUFFIXES
 from skyseg_tf.errors import InputError, counted
 from skyseg_tf.images import Photo, decode_photo, image_size
-from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.masking.runtime import Runtime
 from skyseg_tf.video.encoders import CONTAINERS
 from skyseg_tf.video.formats import VIDEO_FORMATS
@@ -19,8 +18,8 @@ MEDIA_TYPES = {
     ".csv": "text/csv",
     ".mp4": "video/mp4",
 }
-PHOTO_TYPES = [suffix[1:] for suffix in IMAGE_SUFFIXES]
-VIDEO_TYPES = [suffix[1:] for suffix in VIDEO_SUFFIXES]
+# The kinds that people know. All endings would be three dozen words, and no file is refused by them.
+KINDS = "JPEG, PNG, HEIC, AVIF, WebP, TIFF and camera raw; videos as MP4, MOV, MKV, WebM and AVI"
 
 
 def is_video(name: str) -> bool:

@@ -49,8 +49,9 @@ def _sheet(run: Path, evaluation: str) -> None:
     if not photos:
         st.info("No photo of this evaluation is ranked: none has enough sky or any label.")
         return
+    protocol = session.shown(read_protocol(run, evaluation))
     st.caption(
-        f"{session.shown(read_protocol(run, evaluation))}. Photos with next to no sky, true or "
+        f"{protocol[:1].upper()}{protocol[1:]}. Photos with next to no sky, true or "
         "predicted, are left out. Each photo is followed by the same with what the run predicts, as "
         "far as both are still there."
     )
@@ -63,13 +64,25 @@ def _sheet(run: Path, evaluation: str) -> None:
         sheet = run / "evaluation" / evaluation / "plots" / "worst.png"
         if sheet.is_file():
             st.image(str(sheet), width="stretch")
-    model = next((one for one in session.models() if one.source == str(run)), None)
+    model = _model_of(run) if found else None
     refined = refines(run, evaluation)
     for start in range(0, len(photos), _COLUMNS):
         columns = st.columns(_COLUMNS)
         for column, photo in zip(columns, photos[start : start + _COLUMNS], strict=False):
             with column:
                 _card(photo, found.get(photo.name), model, refined)
+
+
+def _model_of(run: Path) -> ModelChoice | None:
+    """The run as a model; None where it is none any more, of which the page then tells once."""
+    model = next((one for one in session.models() if one.source == str(run)), None)
+    try:
+        if model:
+            session.runtime_of(model)
+        return model
+    except (InputError, OSError) as error:
+        st.warning(f"The photos are shown without predictions: {session.shown(error)}")
+        return None
 
 
 @st.cache_data(ttl=60, show_spinner="Looking for the photos")

@@ -16,15 +16,11 @@ from skyseg_tf.masking.sky_facts import sky_facts
 def show() -> None:
     """Draws the page."""
     st.title("Your photo")
-    upload = st.file_uploader(
-        "A photo or a short video",
-        type=[*uploads.PHOTO_TYPES, *uploads.VIDEO_TYPES],
-        key="upload",
-    )
+    upload = st.file_uploader("A photo or a short video", key="upload")
     st.caption(
-        f"Up to {st.get_option('server.maxUploadSize')} MB and {uploads.MAX_MEGAPIXELS} megapixels; "
-        f"of a video the first {uploads.MAX_FRAMES} frames. Nothing is kept. A file that turns red "
-        "is too large or of another kind."
+        f"{uploads.KINDS}. Up to {st.get_option('server.maxUploadSize')} MB and "
+        f"{uploads.MAX_MEGAPIXELS} megapixels; of a video the first {uploads.MAX_FRAMES} frames. "
+        "Nothing is kept. A file that turns red is too large."
     )
     choice = session.pick("Model", session.models(), "model")
     if upload is None:

@@ -114,10 +114,12 @@ def read_manifest(folder: str | Path, *, shards_are_there: bool = True) -> Manif
         field that is missing or means nothing, a shard that is missing or of another size.
     """
     path = place(folder) / MANIFEST
+    if path.parent.is_file():
+        raise InputError(f"{folder}: is a file; give the folder of `skyseg build` it lies in")
     if not path.is_file():
         raise InputError(
-            f"{folder}: no {MANIFEST} there: a wrong folder, or a build that did not finish "
-            "(run the same `skyseg build` again)"
+            f"{folder}: no dataset.json there: not a folder of `skyseg build`, or its build has not "
+            "finished; run that first, and give its --out here"
         )
     raw = read_object(path, "build the records again")
     version = raw.pop("schema_version", None)

@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skyseg_tf.data.encodings import claimed_encoding, evenly, is_dummy, read_values
-from skyseg_tf.data.layouts import LAYOUTS, Layout, Pair
+from skyseg_tf.data.layouts import LAYOUTS, SPLIT_NAMES, Layout, Pair
 from skyseg_tf.data.listing import is_junk
 from skyseg_tf.data.matching import find_files, has_folder, match_masks
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.files.places import is_remote, place
+from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 
 SOURCE_VARIABLE = "CITYSCAPES_DATASET"  # the variable of cityscapesScripts
 VAL_PERCENT = 20  # of a folder without splits
+_PAGE = "docs/choices.md, Folders of datasets"
 
 
 @dataclass(frozen=True)
@@ -97,19 +99,59 @@ def detect_layout(root: str | Path) -> str:
       A key of LAYOUTS.
 
     Raises:
-      InputError: none fits; says what was looked for and what is there.
+      InputError: none fits; says which half of one is there, or what is there instead.
     """
     root = source_root(root)
     name = recognise_layout(root)
     if name:
         return name
+    raise InputError(f"{root}: no dataset here{_what_is_wrong_with(root)}")
+
+
+def _what_is_wrong_with(root: Path) -> str:
+    """What a folder without a layout lacks, as far as it can be told, and what to do about it."""
     entries = sorted(entry.name for entry in root.iterdir() if not is_junk(entry.name))
-    found = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
-    near = [root / entry for entry in entries[:200] if (root / entry).is_dir()]
-    near = [folder for folder in [*near, root.resolve().parent] if recognise_layout(folder)]
-    hint = f"; did you mean {near[0]}?" if near else "."
-    wanted = "; or ".join(f"[{name}] {layout.about}" for name, layout in LAYOUTS.items())
-    raise InputError(f"{root}: no dataset here{hint} Looked for: {wanted}. Found: {found or '-'}")
+    folders = [entry for entry in entries[:200] if (root / entry).is_dir()]
+    near = [*(root / entry for entry in folders), root.resolve().parent]
+    if meant := next(filter(recognise_layout, near), None):
+        return f"; did you mean {meant}?"
+    if half := _half_a_layout(root):
+        return half
+    if any(entry.lower().endswith(IMAGE_SUFFIXES) for entry in entries):
+        return (
+            ": photos alone, and no masks of them, which `skyseg predict` would make; to learn from, "
+            "put photos into images/ and their masks, of the same names, into masks/ (other ways: "
+            f"{_PAGE})"
+        )
+    more = f" and {len(entries) - 4} more" if len(entries) > 4 else ""
+    found = f"only {', '.join(entries[:4])}{more}" if entries else "the folder is empty"
+    return (
+        f": {found}; give the folder that holds images/ and masks/, or leftImg8bit/ and gtFine/ "
+        f"(other ways: {_PAGE})"
+    )
+
+
+def _half_a_layout(root: Path) -> str | None:
+    """Which half of a layout is missing, where its photos or its masks are there; else None."""
+    # images/ is rather that of a dataset of one's own than of the copy on Kaggle.
+    for layout in sorted(LAYOUTS.values(), key=lambda layout: not layout.is_general):
+        halves = (layout.image_folders, layout.mask_folders)
+        for (half, other), what in ((halves, "masks"), (halves[::-1], "photos")):
+            for folder in half:
+                if folder not in (".", *SPLIT_NAMES) and has_folder(root, folder, layout):
+                    missing = _named_beside(folder, other, layout)
+                    return f": {folder}/ is there, but its {what} are not: no {missing} ({_PAGE})"
+    return None
+
+
+def _named_beside(folder: str, others: tuple[str, ...], layout: Layout) -> str:
+    """The folders, or their archives, that may lie beside one of a layout, in words."""
+    above = folder.rpartition("/")[0]
+    names = [other for other in others if other.rpartition("/")[0] == above]
+    names = [name for name in names if name == name.lower() or name.lower() not in names]
+    known = [f"{name}/" for name in names]
+    known += [layout.archives[name] for name in names if name in layout.archives]
+    return " or ".join(filter(None, (", ".join(known[:-1]), known[-1])))
 
 
 def _hash_percent(name: str) -> float:

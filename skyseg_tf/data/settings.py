@@ -20,7 +20,7 @@ from skyseg_tf.console.flags import (
 
 @dataclass(frozen=True)
 class BuildConfig:
-    """Turn a dataset into TFRecords and rgb_stats.json.
+    """Turn photos and masks into records (TFRecords), from which `skyseg train` reads.
 
     Example: skyseg build --source ~/cityscapes --out data/sky --image-size 256 512
     """
@@ -33,7 +33,8 @@ class BuildConfig:
     """Folder or URL of the dataset: Cityscapes, its zips or its Kaggle copy, IDD-lite, CamVid,
     images/ beside masks/, and others."""
     scheme: Annotated[str, DATA, or_file(SCHEMES)] = "sky"
-    """Set of classes, or a JSON file with your own."""
+    """Classes to tell apart: one of these sets, or a JSON file with your own. sky has two, sky and
+    not sky; of the others the number in the name says how many."""
     image_size: Annotated[tuple[int, int], DATA] = (256, 512)
     """Height and width to which photos and masks are resized."""
     storage: Annotated[str, RESULT, choices(STORAGES)] = "normalized"
@@ -46,13 +47,15 @@ class BuildConfig:
     """Photos per record. With more than 1, a record is a clip from leftImg8bit_sequence that ends
     with the labeled photo."""
     layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
-    """How folders and files of the dataset are named."""
+    """How the dataset's folders and files are named. The page Choices of the documentation shows
+    each layout."""
     encoding: Annotated[
         str | None, DATA, choices(ENCODINGS), default_is("found by names and values")
     ] = None
-    """What the values in the masks mean."""
+    """What the values in the masks mean. The page Choices of the documentation explains each
+    encoding."""
     seed: Annotated[int, RESULT] = 0
-    """Seed of the order of the records."""
+    """Number from which the order of the records is drawn: the same number, the same order."""
     shards: Annotated[int | None, RESULT, default_is("by size")] = None
     """Number of files per split."""
     workers: Annotated[int | None, RESULT, default_is("all cores")] = None

@@ -18,9 +18,12 @@ from skyseg_tf.console.flags import (
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """Write a network to a file for another runtime: uint8 RGB in, float probabilities out.
+    """Write a network to a file for another runtime, and compare the file with the network.
 
     Example: skyseg export --model runs/u2netp --format openvino --precision int8
+
+    The file takes RGB photos of 0 to 255 and gives probabilities; normalization and softmax are part
+    of it. All formats but saved_model need the extra `export`.
     """
 
     model: Annotated[str, NETWORK, Parameter(alias="--run")]
@@ -33,7 +36,8 @@ class ExportConfig:
     image_size: Annotated[
         tuple[int, int] | None, RESULT, default_is("any, where the format can")
     ] = None
-    """Height and width that are fixed, for batches of 1: a file for one size is faster."""
+    """Height and width that the file takes, one photo at a time: a file for one size is faster than
+    one for any."""
     out: Annotated[Path | None, RESULT, default_is("named by format and precision")] = None
     """File to write (for saved_model, a folder). By default it lies in RUN/exports; for a .keras
     file in FILE.exports; for a packaged model in runs/exports/<model>."""

@@ -32,8 +32,8 @@ def get_scheme(given: str | Path) -> LabelScheme:
         return SCHEMES[str(given)]
     path = Path(given)
     if path.suffix != ".json" and not path.is_file():
-        known = not_among("label scheme", str(given), SCHEMES)
-        raise InputError(f"{known}, or a JSON file of classes of your own")
+        known = (*SCHEMES, "a JSON file with classes of your own")
+        raise InputError(not_among("label scheme", str(given), known))
     content = _read_table(path)
     if "classes" in content:
         return parse_scheme(content, path, path.stem)

@@ -39,10 +39,11 @@ class VideoSettings:
     preset: Literal["ultrafast", "superfast", "veryfast", "fast", "medium"] = "ultrafast"
     """Speed of the H.264 encoder; slower ones give smaller files."""
     quality: int = 20
-    """Constant rate factor of the encoder, 0 (best) to 51. Masks, probabilities and labelIds, which
-    are stored exactly, ignore it."""
+    """Quality of the video, 0 (best) to 51: the encoder's constant rate factor. Masks,
+    probabilities and labelIds are stored exactly, whatever it is."""
     codec_threads: int = 1
-    """Threads for the decoder, and as many again for the encoder; the network has its own."""
+    """Threads that decode the video, and as many more that encode it. Those of the network are not
+    among them."""
     max_frames: int | None = None
     """Stop after this many frames."""
 
@@ -89,22 +90,23 @@ class PredictConfig:
     backend: Annotated[str | None, NETWORK, choices(BACKENDS), default_is("the fastest here")] = (
         None
     )
-    """Runtime that computes the network. How long it takes to load counts in the choice of the
-    fastest."""
+    """Runtime that computes the network. The fastest is the one that is done first, the time to
+    load it included."""
     threshold: Annotated[float | None, NETWORK, default_is("the model's own")] = None
-    """Probability, 0 to 1, from which a pixel counts as sky. Of several classes it decides where
-    edges are refined and in videos of masks; elsewhere the most probable class wins. alpha8,
-    alpha16, rgba-sky, rgba-nosky and npy hold probabilities, and take none."""
+    """Probability, 0 to 1, from which a pixel counts as sky. With a model of several classes it
+    counts only for refined edges and in videos of masks; elsewhere the most probable class wins.
+    The formats alpha8, alpha16, rgba-sky, rgba-nosky and npy hold the probabilities themselves and
+    take no threshold."""
     refine: Annotated[bool | None, NETWORK, default_is("yes, of photos")] = None
     """Fit the edges of the mask to the full-size photo, down to branches and wires; not for videos."""
     batch_size: Annotated[int, NETWORK] = 1
     """Photos per step of the network; more than 1 is faster only on a GPU."""
-    workers: Annotated[int | None, default_is("one a core, 8 at most")] = None
+    workers: Annotated[int | None, default_is("one per core, 8 at most")] = None
     """Photos that are read, computed, refined and written at once."""
     quiet: bool = False
     """Print nothing but errors."""
     resume: Annotated[bool, RESULT] = False
-    """Skip photos whose output is there already, and whole, whatever settings made it."""
+    """Skip photos whose output is there already and complete, even if other settings made it."""
     engine: Annotated[Literal["threads", "ray"], SCALE] = "threads"
     """Where the work is done: in threads of this process, or on a Ray cluster whose processes keep
     the model loaded. The masks are the same."""

@@ -50,18 +50,20 @@ class EvaluateConfig:
     """Height and width at which the network sees a photo of --source; with --protocol records the
     size of the records."""
     multi_scale: Annotated[tuple[float, ...], NETWORK] = (1.0,)
-    """Factors by which that size is multiplied; the probabilities of all sizes are averaged."""
+    """Factors by which --image-size is multiplied, such as 0.75 1 1.25. The network sees the photo
+    at each of these sizes, and the probabilities are averaged."""
     flip: Annotated[bool, NETWORK] = False
     """Average the probabilities with those of the mirrored photo."""
     window: Annotated[tuple[int, int] | None, NETWORK] = None
     """Height and width of a window that slides over the photo, so that the network sees one part
     after the other."""
     overlap: Annotated[float, NETWORK] = 1 / 3
-    """Share of each window, at least, that the next one covers too."""
+    """Least share of a window that the next one covers too, from 0 to below 1."""
     refine: Annotated[bool, NETWORK] = True
     """Fit the edges of the mask to the full-size photo, as `skyseg predict` does."""
     bootstrap: Annotated[int, RESULT] = 0
-    """Number of random resamples of the photos, such as 1000, that give 95 % confidence intervals."""
+    """Number of times that the photos are drawn anew by chance, such as 1000, for 95 % confidence
+    intervals of the scores; 0 gives none."""
     worst: Annotated[int, RESULT] = 8
     """Number of photos in the picture of the worst predictions."""
     submission: Annotated[Path | None, RESULT] = None
@@ -72,16 +74,19 @@ class EvaluateConfig:
     backend: Annotated[str | None, NETWORK, choices(BACKENDS), default_is("as skyseg predict")] = (
         None
     )
-    """Runtime that computes the network. For a run with --protocol records it is keras unless given."""
+    """Runtime that computes the network. With --protocol records a run is computed by keras, unless
+    another runtime is given."""
     records: Annotated[Path | None, DATA, default_is("the run's")] = None
     """Records to score on, or their URL; from a URL they are copied into --data first."""
     data: Annotated[Path, DATA] = Path("data")
     """Folder for copies of records from a URL."""
     layout: Annotated[str | None, DATA, choices(LAYOUTS), default_is("detected")] = None
-    """How folders and files of --source are named."""
+    """How the folders and files of --source are named. The page Choices of the documentation shows
+    each layout."""
     encoding: Annotated[
         str | None, DATA, choices(ENCODINGS), default_is("found by names and values")
     ] = None
-    """What the values in the masks of --source mean."""
+    """What the values in the masks of --source mean. The page Choices of the documentation explains
+    each encoding."""
     quiet: Annotated[bool, RESULT] = False
     """Show no progress bar."""

@@ -237,7 +237,10 @@ def find_photos(
     """
     if pairs is None:
         if facts.records is None:
-            raise InputError(f"{config.model}: names no records; give --records or --source")
+            raise InputError(
+                f"{config.model}: no photos to score it on; give --source DIR, a dataset with masks, "
+                "or --records DIR, of `skyseg build`"
+            )
         if not facts.records.is_dir():
             raise InputError(
                 f"{config.model}: its records ({facts.records}) are not there; give --records or "

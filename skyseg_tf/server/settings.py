@@ -14,7 +14,7 @@ from skyseg_tf.console.flags import (
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """Serve masks over HTTP: POST /mask, GET /health, /metrics, /docs.
+    """Serve masks over HTTP: POST /mask, GET /health, /metrics, /docs. It needs the extra `serve`.
 
     Example: skyseg serve --port 8000 --max-megapixels 25
     """
@@ -29,7 +29,7 @@ class ServeConfig:
     port: int = 8000
     """Port to listen on; 0 takes a free one."""
     threads: Annotated[int | None, NETWORK, default_is("one per core")] = None
-    """Threads of the network."""
+    """CPU threads that compute the network."""
     max_megabytes: float = 32.0
     """Size of the largest request, in megabytes; larger ones are refused."""
     max_megapixels: float = 50.0

@@ -34,12 +34,14 @@ class TrainingSettings:
 
     URLS = ("records", "extra_records", "source")
 
-    records: Annotated[Path | None, DATA, default_is("the demo, drawn and built")] = None
+    records: Annotated[Path | None, DATA, default_is("those of the demo, which are made first")] = (
+        None
+    )
     """Folder that `skyseg build` has written, or its URL; from a URL the records are copied into
     --data first."""
     extra_records: Annotated[tuple[Path, ...], DATA] = ()
-    """More folders of records, whose train splits are added: drawn scenes beside photos, for
-    example."""
+    """More folders of records to learn from as well, such as drawn scenes beside photos. Only their
+    train splits are used."""
     extra_classes: Annotated[str, DATA, Parameter(choices=("all", "known"))] = "all"
     """Which classes are learned from --extra-records. all: every class; known: only classes that
     the train split of --records shows too, while pixels of other classes are ignored."""
@@ -47,14 +49,15 @@ class TrainingSettings:
     """What to do about damaged records: stop and name the first one, or skip them all and count
     them."""
     source: Annotated[Path | None, DATA] = None
-    """Folder of a dataset of which the records are built first, below --data."""
+    """Folder of a dataset, instead of --records: its records are built first, below --data."""
     data: Annotated[Path, DATA] = Path("data")
     """Folder for the demo dataset, for records built from --source, and for copies of records from
     a URL."""
     scheme: Annotated[
         str | None, DATA, or_file(SCHEMES), default_is("those of the records, else sky")
     ] = None
-    """Set of classes, or a JSON file with your own."""
+    """Classes to tell apart: one of these sets, or a JSON file with your own. sky has two, sky and
+    not sky; of the others the number in the name says how many."""
     image_size: Annotated[tuple[int, int] | None, DATA, default_is("the size of the records")] = (
         None
     )
@@ -97,24 +100,26 @@ class TrainingSettings:
     warmup_steps: Annotated[int | None, TRAINING, default_is("the network's")] = None
     """Number of steps at the start in which the learning rate rises from 0."""
     weight_decay: Annotated[float | None, TRAINING, default_is("the network's")] = None
-    """L2 penalty on kernels, not on biases or batch normalization."""
+    """How strongly large weights are penalized (L2, on kernels alone, neither on biases nor on
+    batch normalization)."""
     loss: Annotated[str | None, TRAINING, choices(LOSSES), default_is("the network's")] = None
-    """Loss: cross-entropy, cross-entropy plus Dice, cross-entropy of the hardest pixels (ohem), focal,
-    or Lovasz-softmax."""
+    """What the training makes small. ce_dice: cross-entropy plus Dice; ohem: cross-entropy of the
+    hardest pixels alone; focal: cross-entropy in which easy pixels weigh little; lovasz:
+    Lovasz-softmax, close to 1 - IoU."""
     class_weights: Annotated[bool, TRAINING] = False
     """Train with a cross-entropy in which each class weighs 1 / ln(1.02 + its share of the train
-    splits), in place of --loss. Rare classes are found sooner, and then too often: train the last
-    epochs without it, from --init."""
+    splits), in place of --loss. Rare classes are then found sooner, but too often: train the last
+    epochs without it, in another run with --init and this run."""
     ema: Annotated[float, TRAINING] = 0.998
-    """Decay of a moving average of the weights, such as 0.999. The averaged weights are scored and
-    saved. 0 turns it off."""
+    """Score and save a moving average of the weights, which is steadier than the weights
+    themselves; the value is the share of the old average that each step keeps. 0 turns it off."""
     augment: Annotated[
         str | None, TRAINING, choices(AUGMENTATIONS), default_is("light; for the demo, flip")
     ] = None
     """How much the geometry, light and weather of the training photos are changed, from none to
-    strong. light suits trainings of minutes; geometric suits several classes; tilted is default with
-    horizons of any slope, as of a camera that flies; flip only mirrors the photos and suits the
-    demo."""
+    strong. light suits trainings of minutes; geometric suits several classes; tilted changes as
+    much as default and turns horizons to any slope, as a flying camera sees them; flip only mirrors
+    the photos and suits the demo."""
     open_crowns: Annotated[bool, TRAINING] = False
     """For datasets that label a bare tree as one filled area, as CamVid does: pixels that are
     labeled vegetation, lie next to the sky and have its color are trained as sky. With --augment
@@ -125,7 +130,8 @@ class TrainingSettings:
     patience: Annotated[int, TRAINING] = 0
     """Stop after this many epochs without a better val IoU; 0 never stops early."""
     seed: Annotated[int, TRAINING] = 0
-    """Seed of the initial weights, the order of the records and the augmentation."""
+    """Number from which the first weights, the order of the records and the augmentation are drawn:
+    the same number draws the same."""
     checkpoint_steps: Annotated[int, RESULT] = 0
     """Save a checkpoint every so many batches, besides the one after each epoch; 0 saves none in
     between."""
@@ -137,9 +143,12 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class TrainConfig(TrainingSettings):
-    """Train a network on records and plot its IoU.
+    """Train a network on records of `skyseg build`, and plot its scores.
 
     Example: skyseg train --records data/sky --model u2netp --epochs 30 --run runs/u2netp
+
+    Without flags it draws street scenes, builds records of them, and trains a small network on these
+    within minutes: the demo.
     """
 
     seeds: Annotated[int, TRAINING] = 1
@@ -152,8 +161,8 @@ class TrainConfig(TrainingSettings):
     resume: Annotated[Path | None, RESULT] = None
     """Run folder of a stopped training, which goes on from its last checkpoint with its own
     settings. Only these may change: --records and --extra-records, if they have moved;
-    --on-bad-record; the flags of several machines; and --epochs, to train longer, with the learning
-    rate of a training of that many epochs from there on."""
+    --on-bad-record; the flags of several machines; and --epochs, to train longer: from there on the
+    learning rate is that of a training of so many epochs."""
     plots: Annotated[Path, RESULT] = Path("plots")
     """Folder for a copy of the IoU plot; all plots are in the run folder."""
     coordinator: Annotated[str | None, SCALE, default_is("none: this process trains alone")] = None
@@ -182,6 +191,8 @@ class SearchConfig(TrainingSettings):
     """Search for the best settings: many trainings that differ only in the settings of --space.
 
     Example: skyseg search --records data/sky --space batch_size=4,8 learning_rate=1e-3,3e-3
+
+    It needs Optuna, which the extra `scale` brings.
     """
 
     epochs: Annotated[int, TRAINING] = 10
@@ -207,7 +218,8 @@ class SearchConfig(TrainingSettings):
     pruner: Annotated[
         str | None, SEARCH, choices(PRUNERS), default_is("none for a grid, else median")
     ] = None
-    """Rule by which trials that fall behind are stopped early."""
+    """Which trials are stopped early. median: those below the median of the others at the same
+    epoch; halving: the worse ones of each round, by successive halving."""
     trials: Annotated[int, SEARCH] = 20
     """Number of trainings for random and tpe; a larger number continues a search that has ended."""
     storage: Annotated[str | None, SEARCH, default_is("study.db in --run")] = None

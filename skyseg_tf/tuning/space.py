@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, not_among
 
 RANGES = ("uniform", "loguniform", "int")
 _FORMS = "NAME=A,B,C or NAME=uniform:LOW:HIGH, loguniform:LOW:HIGH, int:LOW:HIGH"
@@ -89,8 +89,8 @@ def parse_space(
         if not equals or not given:
             raise InputError(f"--space {text}: write {_FORMS}")
         if name not in searchable and name not in options:
-            known = ", ".join((*searchable, *options))
-            raise InputError(f"--space {text}: can be searched: {known}")
+            known = not_among("setting to vary", name, (*searchable, *options))
+            raise InputError(f"--space {text}: {known}")
         if name in [parameter.name for parameter in space]:
             raise InputError(f"--space {text}: {name} is given twice; leave one out")
         space.append(_parameter(text, name, given, types[name]))

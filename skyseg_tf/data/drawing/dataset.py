@@ -182,7 +182,8 @@ def _claim(out: Path, count, size, seed, splits, sequence_frames, conditions) ->
             differing = ["count"]
         if differing:
             changes = ", ".join(
-                f"{_flag(k)} was {earlier.get(k)}, now {settings[k]}" for k in differing
+                f"{_flag(k)} was {_typed(earlier.get(k))}, now {_typed(settings[k])}"
+                for k in differing
             )
             raise InputError(
                 f"{out} holds other scenes ({changes}): choose another folder or delete it"
@@ -191,6 +192,10 @@ def _claim(out: Path, count, size, seed, splits, sequence_frames, conditions) ->
         raise InputError(f"{out} holds a dataset that was not drawn here: choose another folder")
     with write_aside(path) as aside:
         aside.write_text(json.dumps(settings, indent=2) + "\n")
+
+
+def _typed(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _flag(setting: str) -> str:
