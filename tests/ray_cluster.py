@@ -44,13 +44,14 @@ def one_processor() -> dict:
 
 @contextmanager
 def a_node_dies(cluster, when, afterwards=lambda: None):
-    """Inside, a node is killed as soon as `when()` says so; then `afterwards` is called."""
+    """Inside, a node is killed as soon as `when(its id)` says so; then `afterwards` is called."""
     killed = threading.Event()
+    node = sorted(cluster.worker_nodes, key=str)[0]
 
     def kill():
-        while not when():
+        while not when(node.node_id):
             time.sleep(0.01)
-        cluster.remove_node(sorted(cluster.worker_nodes, key=str)[0], allow_graceful=False)
+        cluster.remove_node(node, allow_graceful=False)
         afterwards()
         killed.set()
 
