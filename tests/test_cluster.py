@@ -248,6 +248,7 @@ def told(number: int, when):
     assert not thread.is_alive()
 
 
+@pytest.mark.timeout(1800)
 def test_a_training_on_a_cluster_that_is_told_to_end_saves_and_goes_on_exactly(
     three_nodes, records, tmp_path, capsys
 ):
@@ -259,7 +260,7 @@ def test_a_training_on_a_cluster_that_is_told_to_end_saves_and_goes_on_exactly(
     from skyseg_tf.scale.together import run_together
     from skyseg_tf.train import train_along
 
-    settings = tiny_settings(records, tmp_path / "alone", epochs=20, checkpoint_steps=0)
+    settings = tiny_settings(records, tmp_path / "alone", epochs=12, checkpoint_steps=0)
     train_by_two(settings)
     run = tmp_path / "run"
 
@@ -277,11 +278,11 @@ def test_a_training_on_a_cluster_that_is_told_to_end_saves_and_goes_on_exactly(
         assert ended.value.code == 143
         assert not (run / "metrics.json").exists()
         done = rows()
-        assert done < 20
+        assert done < 12
         with told(signal.SIGINT, lambda: rows() > done):
             assert along(TrainConfig(resume=run, quiet=True)) == run
         assert (run / "metrics.json").exists()
-        assert rows() < 21
+        assert rows() < 13
     said = capsys.readouterr().out
     assert f"terminated: saved; go on with --resume {run}" in said
     assert "stopped: finishing with what there is" in said

@@ -17,7 +17,8 @@ import pytest
 from skyseg_tf.data.pipeline import Share, make_dataset
 from skyseg_tf.errors import InputError
 from skyseg_tf.runs.history import read_history
-from skyseg_tf.training.processes import hold_port, join
+from skyseg_tf.runs.meeting import hold_port
+from skyseg_tf.training.processes import join
 from skyseg_tf.training.search import command_line
 from skyseg_tf.training.settings import TrainConfig
 from skyseg_tf.training.settings_check import check_flags

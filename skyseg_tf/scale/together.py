@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from skyseg_tf.errors import InputError, LostProcess, counted
+from skyseg_tf.runs.meeting import hold_port
 from skyseg_tf.runs.stopping import TERMINATED
 from skyseg_tf.scale.cluster import RETRIES, first_places, import_ray, run_in
-from skyseg_tf.training.processes import hold_port
 
 _PATIENCE = 10.0  # seconds before it is said that there is no room
 _LOOK = 0.5  # seconds between looks for signals
