@@ -44,13 +44,17 @@ def one_processor() -> dict:
 
 @contextmanager
 def a_node_dies(cluster, when, afterwards=lambda: None):
-    """Inside, a node is killed as soon as `when()` says so; then `afterwards` is called."""
+    """Inside, a node is killed as soon as `when(its id)` says so; then `afterwards` is called.
+
+    The head lives on.
+    """
     killed = threading.Event()
+    nodes = sorted(cluster.worker_nodes, key=str)
 
     def kill():
-        while not when():
+        while not (doomed := [node for node in nodes if when(node.node_id)]):
             time.sleep(0.01)
-        cluster.remove_node(sorted(cluster.worker_nodes, key=str)[0], allow_graceful=False)
+        cluster.remove_node(doomed[0], allow_graceful=False)
         afterwards()
         killed.set()
 

@@ -14,6 +14,8 @@ from signals import strike
 
 from skyseg_tf import __version__
 from skyseg_tf.console.cli import VERBS, main, one_line_errors, parse_flags, run_command
+from skyseg_tf.console.flags import check_there
+from skyseg_tf.errors import InputError
 from skyseg_tf.runs.stopping import stoppable
 
 
@@ -327,6 +329,13 @@ def test_python_m_does_the_same():
     command = [sys.executable, "-m", "skyseg_tf", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == f"skyseg_tf {__version__}\n"
+
+
+def test_paths_that_are_there_may_be_urls_of_this_machine(tmp_path):
+    """Of Python's callers; of the commands' flags, parsing has made paths already."""
+    check_there(records=Path(tmp_path.as_uri()), extra_records=(Path("s3://bucket/x"),))
+    with pytest.raises(InputError, match=r"--records .*nothing: no such file or folder"):
+        check_there(records=Path((tmp_path / "nothing").as_uri()))
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
 """What is given to a Ray cluster, and when; of Ray itself a few lines do, so that this is fast."""
 
 import itertools
+import signal
 import socket
 import sys
 import tempfile
 from types import SimpleNamespace
 
 import pytest
+from signals import strike
 
-from skyseg_tf.errors import InputError, in_one_line
-from skyseg_tf.scale import cluster
+from skyseg_tf.errors import InputError, LostProcess, in_one_line
+from skyseg_tf.scale import cluster, together
 
 
 class Died(Exception):
@@ -217,3 +219,95 @@ def test_what_a_task_wrote_before_its_process_died_was_not_there_already(
         assert len(told) == 6
         assert sum(one.was_there for one in told) == there
         assert not any(one.failure for one in told)
+
+
+# ------------------------------------------------------------------ processes that work together
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_goes_on_to_the_first_process_once(ray, monkeypatch, number):
+    """It ends in its own time, and so do the others."""
+    noted, sent, looks = [], [], iter([None, None, number, None, None])
+
+    def wait(tasks, num_returns, timeout):
+        if came := next(looks, 0):
+            noted.append(came)
+        return (tasks[:1], tasks[1:]) if came == 0 else ([], tasks)
+
+    monkeypatch.setattr(ray, "wait", wait)
+    sender = SimpleNamespace(send=SimpleNamespace(remote=sent.append))
+    assert together._results(["run", "run"], sender, noted) == ["run", "run"]
+    assert sent == [number]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_processes_that_a_signal_has_ended_do_not_begin_anew(ray, monkeypatch, number):
+    starts = []
+
+    def run_once(*args):
+        starts.append(args)
+        strike(number)
+        raise Died("the process receives a SIGTERM")
+
+    monkeypatch.setattr(together, "_run_once", run_once)
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(KeyboardInterrupt) as stop:
+        together.run_together(None, 2, 1, 0)
+    assert stop.value.args == (number,)
+    assert len(starts) == 1
+    assert before == [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+
+
+def test_the_second_signal_does_not_wait_for_the_processes(ray, monkeypatch):
+    def run_once(*args):
+        strike()
+        strike()
+        pytest.fail("it has waited")
+
+    monkeypatch.setattr(together, "_run_once", run_once)
+    with pytest.raises(KeyboardInterrupt):
+        together.run_together(None, 2, 1, 0)
+
+
+def test_processes_that_another_one_has_told_to_end_begin_anew(ray, monkeypatch, capsys):
+    """A machine that is to be switched off sends SIGTERM to all that runs there."""
+    answers = iter([LostProcess("it was told to end"), "run"])
+
+    def run_once(call, count, cpus, gpus, again, noted):
+        if isinstance(answer := next(answers), Exception):
+            raise answer
+        return answer, again
+
+    monkeypatch.setattr(together, "_run_once", run_once)
+    assert together.run_together(None, 2, 1, 0) == ("run", True)
+    assert "a process has died (it was told to end): all begin anew" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("status", [143, 1])
+def test_a_process_that_sigterm_has_ended_in_its_own_way_says_so(tmp_path, status):
+    before = signal.getsignal(signal.SIGUSR1)
+
+    def call(*_):
+        raise SystemExit(status)
+
+    try:
+        if status == 143:
+            ended = together._Process().run(str(tmp_path), call, "a:1", 0, False)
+            assert ended == together._Terminated()
+        else:  # what Ray's own handler does: nothing was saved
+            with pytest.raises(SystemExit):
+                together._Process().run(str(tmp_path), call, "a:1", 0, False)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_the_port_of_the_first_process_is_kept_for_it(ray, monkeypatch):
+    """Another process could take a free one before JAX listens there."""
+    context = SimpleNamespace(get_node_id=lambda: "node")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: context, raising=False)
+    util = SimpleNamespace(get_node_ip_address=lambda: "127.0.0.1")
+    monkeypatch.setattr(ray, "util", util, raising=False)
+    process = together._Process()
+    host, _, port = process.place().address.rpartition(":")
+    with process.held, pytest.raises(OSError, match="in use"):
+        socket.create_server((host, int(port)))

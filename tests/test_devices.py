@@ -69,7 +69,7 @@ from skyseg_tf.training.progress import Progress, Schedule
 
 with use_devices(2, 4):
     model, images, masks = small()
-    saved = Checkpointing(sys.argv[1], Schedule(1, 2, 1), Progress(), lambda: False)
+    saved = Checkpointing(sys.argv[1], Schedule(1, 2, 1), Progress(), lambda: 0)
     model.fit(images[:4], masks[:4], batch_size=4, verbose=0, callbacks=[saved])
     matrix, loss = model.iou.matrix(), float(model.mean_loss.result())
     assert (matrix % 2).any() and loss, matrix

@@ -17,6 +17,7 @@ import pytest
 from skyseg_tf.data.pipeline import Share, make_dataset
 from skyseg_tf.errors import InputError
 from skyseg_tf.runs.history import read_history
+from skyseg_tf.runs.meeting import hold_port
 from skyseg_tf.training.processes import join
 from skyseg_tf.training.search import command_line
 from skyseg_tf.training.settings import TrainConfig
@@ -54,6 +55,9 @@ def test_shares_make_the_batches_of_one_process(records, skip):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"coordinator": "a", "num_processes": 2}, "--coordinator a: must be HOST:PORT of the fir"),
+        ({"coordinator": ":5599", "num_processes": 2}, "--coordinator :5599: must be HOST:PORT"),
+        ({"coordinator": "a:70000", "num_processes": 2}, "--coordinator a:70000: must be HOST"),
         ({"num_processes": 2}, "--num-processes needs --coordinator HOST:PORT"),
         ({"coordinator": "a:1", "process_id": 1}, "--process-id 1: too large for 1 process, which"),
         ({"coordinator": "a:1", "num_processes": 2}, "--run: several processes .* need it"),
@@ -64,6 +68,52 @@ def test_shares_make_the_batches_of_one_process(records, skip):
 def test_what_several_processes_cannot_do_is_refused(changes, message):
     with pytest.raises(InputError, match=message):
         check_flags(replace(TrainConfig(records=Path("r")), **changes))
+
+
+def test_who_cannot_join_is_told_before_the_others_are_waited_for():
+    with pytest.raises(InputError, match="--process-id 2: too large for 2 processes"):
+        join(TrainConfig(coordinator="127.0.0.1:1", num_processes=2, process_id=2))
+
+
+@pytest.fixture
+def joins(monkeypatch):
+    """What JAX does when it is asked to connect processes."""
+    jax = pytest.importorskip("jax")
+    monkeypatch.setattr("keras.backend.backend", lambda: "jax")
+
+    def set_to(initialize):
+        monkeypatch.setattr(jax.distributed, "initialize", initialize)
+
+    return set_to
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_a_coordinators_port_that_is_taken_is_refused(joins, shares):
+    """JAX's process would die by a segmentation fault, or share the port with another training."""
+    joins(lambda *_, **__: pytest.fail("not asked to"))
+    with socket.create_server(("127.0.0.1", 0), reuse_port=shares) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(
+            InputError, match=rf"{address}: .*listen there \(Address already in use"
+        ):
+            join(TrainConfig(coordinator=address, num_processes=2))
+
+
+def test_a_port_is_kept_for_the_coordinator_until_it_listens(joins):
+    """Nobody else can take it, nor does JAX's handler stay in the place of SIGTERM's."""
+
+    def initialize(address, *_, **__):
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server(("127.0.0.1", port))
+        socket.create_server(("", port), reuse_port=True).close()  # as JAX does
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    joins(initialize)
+    before = signal.getsignal(signal.SIGTERM)
+    with hold_port() as held:
+        port = held.getsockname()[1]
+        join(TrainConfig(coordinator=f"127.0.0.1:{port}", num_processes=2))
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_another_backend_is_refused():

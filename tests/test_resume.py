@@ -161,6 +161,18 @@ def test_sigterm_saves_first(config, undisturbed, tmp_path, capsys):
     assert_same(config.run, undisturbed)
 
 
+def test_ctrl_c_saves_and_finishes_and_may_be_gone_on_from(config, undisturbed, tmp_path, capsys):
+    """It comes in the middle of a batch, which is done first."""
+    config = replace(config, run=tmp_path / "run", checkpoint_steps=0)
+    process = strike(config, signal.SIGINT, 3)
+    assert process.returncode == 0, process.stderr[-2000:]
+    assert "stopped: finishing with what there is (Ctrl-C again to give up)" in process.stdout
+    assert (config.run / "metrics.json").exists()
+    train(TrainConfig(resume=config.run, quiet=True))
+    assert "going on at epoch 1, step 3" in capsys.readouterr().out
+    assert_same(config.run, undisturbed)
+
+
 def test_changed_settings_are_refused_by_name(undisturbed, config, capsys):
     given = TrainConfig(resume=undisturbed, seed=9, model="u2net", batch_size=config.batch_size)
     with pytest.raises(InputError, match="goes on as it began, without --model, --seed; for"):

@@ -565,12 +565,20 @@ def test_a_wrong_database_leaves_the_folder_to_the_right_one(records, tmp_path):
     search(replace(wrong, storage=f"sqlite:///{tmp_path / 'right.db'}"), fake_train)
 
 
-def test_the_password_of_a_database_is_not_kept(records, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:secret@nowhere.invalid/name",
+        "postgresql://me:/the/secret@nowhere.invalid/name",
+        "postgresql://me:the?secret@nowhere.invalid/name",
+        "postgresql://me@nowhere.invalid/name?password=secret&ssl=1",
+    ],
+)
+def test_the_password_of_a_database_is_not_kept(records, tmp_path, monkeypatch, url):
     from skyseg_tf.training.search import search
 
     there = storage_module.import_optuna().storages.RDBStorage(f"sqlite:///{tmp_path / 'there.db'}")
     monkeypatch.setattr(storage_module, "_open_database", lambda url: there)
-    url = "postgresql://me:secret@nowhere.invalid/name"
     config = config_of(records, tmp_path, space=("learning_rate=1e-3,5e-3",), storage=url)
     for _ in range(2):  # the same command is still the same
         search(config, fake_train)

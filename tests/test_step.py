@@ -9,7 +9,7 @@ import pytest
 
 from skyseg_tf.models import blocks
 from skyseg_tf.models.networks import Recipe
-from skyseg_tf.training.loop import Checkpointing, Terminated, _validate
+from skyseg_tf.training.loop import Checkpointing, Told, _validate
 from skyseg_tf.training.optimizer import OPTIMIZERS, compile_model
 from skyseg_tf.training.progress import Progress, Schedule
 
@@ -111,10 +111,10 @@ def test_a_validation_that_is_left_leaves_the_own_weights(tmp_path):
     """They, and not the averages that it scores, are what a training goes on with."""
     model, seen = trained(0.9, 12)
     progress, rows = Progress(""), [batch for batch, _ in zip(batches(3), range(3), strict=True)]
-    checkpointing = Checkpointing(tmp_path, Schedule(1, 3), progress, lambda: True)
+    checkpointing = Checkpointing(tmp_path, Schedule(1, 3), progress, lambda: 15)
     with model.averaged():
         averages = model.get_weights()
-        with pytest.raises(Terminated):
+        with pytest.raises(Told):
             _validate(model, Rows(rows), progress, checkpointing)
     checkpointing.save()
     for value, want, average in zip(model.get_weights(), seen[-1], averages, strict=True):

@@ -1,6 +1,7 @@
 """`skyseg verify`: what is wrong with records is found, named, refused by readers, and repaired."""
 
 import json
+import os
 import re
 import shutil
 import struct
@@ -85,6 +86,12 @@ def swap(folder, a=TRAIN, b="train-00001-of-00002.tfrecord"):
     (folder / b).write_bytes(first)
 
 
+def pipe(folder):
+    """Whoever opens it waits for ever."""
+    (folder / TRAIN).unlink()
+    os.mkfifo(folder / TRAIN)
+
+
 def absurd_length(folder):
     header = struct.pack("<Q", 1 << 60)
     header += struct.pack("<I", _masked_crc(header))
@@ -145,6 +152,11 @@ CORPUS = {
         f"{TRAIN} .*cut off", f"{TRAIN}: missing or not",
     ),
     "missing": (lambda f: (f / TRAIN).unlink(), f"{TRAIN} .*missing", f"{TRAIN}: missing"),
+    "a pipe": (pipe, f"{TRAIN} .*is a pipe, socket or device", f"{TRAIN}: "),
+    "a folder": (
+        lambda f: ((f / TRAIN).unlink(), (f / TRAIN).mkdir()),
+        f"{TRAIN} .*is a folder", f"{TRAIN}: ",
+    ),
     "huge size": (
         lambda f: edit_manifest(f, lambda raw: raw.update(image_size=[10**6, 10**6])),
         "dataset.json .*'image_size'", "'image_size' is",
@@ -216,7 +228,7 @@ def test_what_is_whole_is_said_to_be(whole, capsys):
 
 
 REPAIRABLE = ("flipped byte", "swapped shards", "zeroed pixels, right checksum", "absurd length",
-              "cut off", "longer", "missing", "other statistics")  # fmt: skip
+              "cut off", "longer", "missing", "a pipe", "other statistics")  # fmt: skip
 
 
 @pytest.mark.parametrize("case", REPAIRABLE)
@@ -295,7 +307,9 @@ def test_no_records_there(tmp_path, capsys):
     assert "dataset.json: is a file; give the folder" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("case", ["flipped byte", "swapped shards", "cut off", "longer", "missing"])
+@pytest.mark.parametrize(
+    "case", ["flipped byte", "swapped shards", "cut off", "longer", "missing", "a pipe"]
+)
 def test_what_is_damaged_is_left_out(case, folder, whole):
     CORPUS[case][0](folder)
     manifest = rec.read_manifest(folder, shards_are_there=False)

@@ -25,7 +25,10 @@ def train(config: TrainConfig) -> Path:
 
 
 def objective(run: Path, params: dict, report) -> float:
-    """A trial that takes two seconds and notes its starts and epochs."""
+    """A trial that takes two seconds and notes its machine, its starts and its epochs."""
+    from ray import get_runtime_context
+
+    (run / "node.txt").write_text(get_runtime_context().get_node_id())
     with open(run / "starts.txt", "a") as file:
         file.write(f"{os.getpid()}\n")
     for epoch in range(1, 5):

@@ -12,7 +12,7 @@ from pathlib import Path
 from cyclopts import Group, Parameter
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.files.places import is_remote
+from skyseg_tf.files.places import is_remote, place
 
 DATA = Parameter(group=Group("data", sort_key=1))
 NETWORK = Parameter(group=Group("network", sort_key=2))
@@ -141,6 +141,6 @@ def check_there(**given: Path | tuple[Path, ...] | None) -> None:
     """
     for name, value in given.items():
         for path in value if isinstance(value, tuple) else (value,):
-            if path is not None and not is_remote(path) and not Path(path).expanduser().exists():
+            if path is not None and not is_remote(path) and not place(path).expanduser().exists():
                 flag = f"--{name.replace('_', '-')}"
                 raise InputError(f"{flag} {path}: no such file or folder; check the path")

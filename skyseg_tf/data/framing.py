@@ -8,6 +8,7 @@ Reference: tensorflow/core/lib/io/record_writer.h.
 
 import os
 import struct
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tensorflow.python.lib.io.tf_record import tf_record_random_reader
 
 from skyseg_tf.data.manifest import MANIFEST, advice
 from skyseg_tf.errors import InputError
+from skyseg_tf.files import check_file
 
 # A record is its length (uint64), the length's checksum (uint32), the data, and its checksum.
 HEADER = struct.Struct("<QI")
@@ -120,8 +122,10 @@ def check_framing(path: str) -> int:
 
     Raises:
       FileNotFoundError: no such file.
-      InputError: a length is damaged or leads beyond the file's end.
+      InputError: a length is damaged or leads beyond the file's end; or it is no file: a pipe would
+        be waited for.
     """
+    check_file(path, sys.maxsize)
     facts = os.stat(path)
     try:
         return _count_records(path, facts.st_size, facts.st_mtime_ns)
@@ -140,12 +144,14 @@ def whole_offsets(path: str, count: int, left_out: Collection[int]) -> list[int]
     """Where the records of a file begin, without some of them.
 
     Args:
-      path: the file; it may be missing or torn, where those records are among the ones left out.
+      path: the file; it may be missing, torn or none, where those records are among the ones left out.
       count: of the records that belong there.
       left_out: numbers of records.
     """
     offsets = []
-    with suppress(FileNotFoundError, Torn), open(path, "rb", buffering=0) as file:
+    if not os.path.isfile(path):
+        return offsets
+    with suppress(Torn), open(path, "rb", buffering=0) as file:
         for number, (offset, _) in enumerate(walk_records(file)):
             if number < count and number not in left_out:
                 offsets.append(offset)

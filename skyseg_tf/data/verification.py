@@ -5,6 +5,7 @@ holds, its name, and its pixels' sums, of which the manifest holds statistics.
 """
 
 import os
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from skyseg_tf.data.rgb_stats import (
 from skyseg_tf.data.scanning import RecordFile, record_files, scan_file
 from skyseg_tf.data.verification_report import Report
 from skyseg_tf.errors import InputError, counted
+from skyseg_tf.files import check_file
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.labels import IGNORE
 
@@ -133,10 +135,13 @@ def scan_shards(folder: Path, manifest: Manifest, quiet: bool) -> dict[str, Scan
 
         def scan(shard: Shard, file: RecordFile) -> ScannedShard:
             try:
+                check_file(file.path, sys.maxsize)
                 facts = os.stat(file.path)
                 found = _scan(file, shard, facts.st_size, facts.st_mtime_ns, stats)
             except FileNotFoundError:
-                found = _missing(file, shard)
+                found = _unread(file, shard, "missing")
+            except InputError as error:  # a folder, a pipe
+                found = _unread(file, shard, str(error).removeprefix(f"{file.path}: "))
             bar.update(shard.bytes)
             return _exchanged_named(shard, found, names)
 
@@ -173,8 +178,8 @@ def _scan(
     return ScannedShard(shard.count, tuple(faults), tuple(names), pixels, sums, digest)
 
 
-def _missing(file: RecordFile, shard: Shard) -> ScannedShard:
-    faults = (Fault(file.path, "missing"),)
+def _unread(file: RecordFile, shard: Shard, why: str) -> ScannedShard:
+    faults = (Fault(file.path, why),)
     return ScannedShard(shard.count, faults, (), np.zeros(256, np.int64), RgbSums())
 
 

@@ -5,7 +5,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+TERMINATED = 143  # what a shell says of a process that SIGTERM ended
 SEARCH_STOPPED = "search stopped: the same command goes on with it"
+
+
+@contextmanager
+def keeping_sigterm() -> Iterator[None]:
+    """Inside, a library may take SIGTERM for itself; afterwards its handler is what it was."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager
@@ -25,7 +37,7 @@ def stoppable(words: str) -> Iterator[None]:
 
     def leave(*_) -> None:
         told.append(True)
-        raise SystemExit(143)
+        raise SystemExit(TERMINATED)
 
     def interrupt(*_) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # the second one ends at once
@@ -37,7 +49,7 @@ def stoppable(words: str) -> Iterator[None]:
     except (SystemExit, KeyboardInterrupt) as stop:
         print(words, flush=True)
         if told and isinstance(stop, SystemExit):
-            stop.code = 143  # Ray puts one of its own in its place
+            stop.code = TERMINATED  # Ray puts one of its own in its place
         raise
     finally:
         signal.signal(signal.SIGTERM, before[0])

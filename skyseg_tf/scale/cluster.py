@@ -2,9 +2,7 @@
 
 import os
 import secrets
-import signal
 import socket
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -13,6 +11,7 @@ from typing import Any, TypeVar
 
 from skyseg_tf.errors import InputError, in_one_line
 from skyseg_tf.files.places import is_storage_error
+from skyseg_tf.runs.stopping import keeping_sigterm
 
 RETRIES = 5  # of a task whose machine or process died
 _ANSWER = 10.0  # seconds for a cluster to answer
@@ -50,7 +49,6 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
     Raises:
       InputError: Ray is not installed, no such cluster, or none can be started.
     """
-    terminate = signal.getsignal(signal.SIGTERM)
     ray = import_ray()
     if address is not None:
         _check_answers(address)
@@ -64,11 +62,10 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
         else:
             options |= {"address": address}
         try:
-            ray.init(**options)
+            with keeping_sigterm():  # Ray's handler ends with status 1
+                ray.init(**options)
         except Exception as error:  # Ray's own start fails with a bare one
             raise InputError(_why_not(address, error)) from None
-        finally:
-            _handle_sigterm(terminate)  # Ray has put its own in its place, which ends with status 1
         try:
             yield
         finally:
@@ -106,11 +103,6 @@ def _short() -> str | None:
     """The folder for temporary ones, where sockets in it can have a name; None: the usual one."""
     is_short = len(os.fsencode(gettempdir())) <= _SHORT
     return None if is_short or not os.path.isdir("/tmp") else "/tmp"
-
-
-def _handle_sigterm(handler: Any) -> None:
-    if handler is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
 
 
 def _check_answers(address: str) -> None:

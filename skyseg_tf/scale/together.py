@@ -1,19 +1,46 @@
 """Processes of a Ray cluster that work together, such as those of one training.
 
 One that dies takes the others along, who wait for its part in vain: all are begun anew then, where
-there is room.
+there is room. Ctrl-C and SIGTERM are passed on to the first one, which says to the others what to do.
 """
 
+import _thread
 import os
-import socket
-from collections.abc import Callable
-from typing import TypeVar
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from skyseg_tf.errors import InputError, LostProcess, counted
+from skyseg_tf.runs.meeting import hold_port
+from skyseg_tf.runs.stopping import TERMINATED
 from skyseg_tf.scale.cluster import RETRIES, first_places, import_ray, run_in
 
 _PATIENCE = 10.0  # seconds before it is said that there is no room
+_LOOK = 0.5  # seconds between looks for signals
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class _Terminated:
+    """What a process returns that SIGTERM has ended, and that has saved all."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where one of the processes is.
+
+    Attributes:
+      node: Ray's name of the machine.
+      pid: of the process.
+      address: HOST:PORT at which it may listen.
+    """
+
+    node: str
+    pid: int
+    address: str
 
 
 def run_together(
@@ -23,7 +50,9 @@ def run_together(
 
     Args:
       call: (HOST:PORT at which the first process may listen, number of the process, whether all have
-        been begun before) -> result. It works in the folder of this process.
+        been begun before) -> result. It works in the folder of this process. It may take Ctrl-C and
+        SIGTERM in the first process for all: by returning earlier, or by an exit with the status
+        that a shell gives SIGTERM.
       count: of the processes.
       cpus, gpus: of each.
 
@@ -33,6 +62,8 @@ def run_together(
     Raises:
       InputError: of a process; too small a cluster; or processes that died again and again.
       OSError: of a process.
+      SystemExit: SIGTERM came, and `call` ended by it.
+      KeyboardInterrupt: Ctrl-C or SIGTERM came, and `call` had no answer to it; or they came twice.
     """
     ray = import_ray()
     if (room := first_places(cpus, gpus)) < count:
@@ -42,19 +73,46 @@ def run_together(
             f"not for {count}: ask for fewer"
         )
     for number in range(RETRIES + 1):
-        try:
-            return _run_once(call, count, cpus, gpus, number > 0)
-        except ray.exceptions.RayTaskError as error:
-            last = error.cause or error
-            if not _is_of_a_lost_one(last):
-                raise last from None
-        except ray.exceptions.RayError as error:
-            last = error
+        with _signals_noted() as noted:
+            try:
+                return _run_once(call, count, cpus, gpus, number > 0, noted)
+            except ray.exceptions.RayTaskError as error:
+                last = error.cause or error
+                if not _is_of_a_lost_one(last):
+                    raise last from None
+            except (LostProcess, ray.exceptions.RayError) as error:
+                last = error
+            if noted:  # it died of that
+                raise KeyboardInterrupt(noted[0]) from None
         line = (str(last).strip().splitlines() or [type(last).__name__])[-1][:200]
         print(f"a process has died ({line}): all begin anew", flush=True)
     raise InputError(
         f"processes died {RETRIES + 1} times, at last so: {line}; give them more memory"
     )
+
+
+@contextmanager
+def _signals_noted() -> Iterator[list[int]]:
+    """Inside, the first Ctrl-C or SIGTERM is noted, and the next one is an exception."""
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+
+    def note(number: int, _: Any) -> None:
+        if noted:
+            raise KeyboardInterrupt(number)
+        noted.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield noted
+    except KeyboardInterrupt as stop:
+        stop.args = stop.args or tuple(noted)  # Ray puts one of its own in its place
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _is_of_a_lost_one(error: Exception) -> bool:
@@ -63,55 +121,114 @@ def _is_of_a_lost_one(error: Exception) -> bool:
     return isinstance(error, known) or type(error).__module__.startswith("jax")
 
 
-def _run_once(call: Callable, count: int, cpus: int, gpus: int, again: bool):
+def _run_once(
+    call: Callable, count: int, cpus: int, gpus: int, again: bool, noted: list[int]
+) -> Any:
     """Until all processes have ended, or one has failed."""
     ray = import_ray()
-    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+    from ray.util.scheduling_strategies import (
+        NodeAffinitySchedulingStrategy,
+        PlacementGroupSchedulingStrategy,
+    )
 
     # Room for all or none: some alone would wait for the others, and two trainings for each other.
     room = {kind: n for kind, n in (("CPU", cpus), ("GPU", gpus)) if n}
-    group, processes = ray.util.placement_group([room] * count), []
+    group, actors = ray.util.placement_group([room] * count), []
     try:
-        _wait_for(group, count)
+        _wait_for(group, count, noted)
         kind = ray.remote(
             num_cpus=cpus,
             num_gpus=gpus,
             max_restarts=0,
             scheduling_strategy=PlacementGroupSchedulingStrategy(group),
         )(_Process)
-        processes += [kind.remote() for _ in range(count)]
-        address = ray.get(processes[0].free_address.remote())
-        waiting = [
-            process.run.remote(os.getcwd(), call, address, number, again)
+        actors += (processes := [kind.remote() for _ in range(count)])
+        first = _result(processes[0].place.remote(), noted)
+        beside = NodeAffinitySchedulingStrategy(first.node, soft=False)
+        sender = ray.remote(num_cpus=0, scheduling_strategy=beside)(_Sender).remote(first.pid)
+        actors.append(sender)
+        running = [
+            process.run.remote(os.getcwd(), call, first.address, number, again)
             for number, process in enumerate(processes)
         ]
-        first = waiting[0]
-        while waiting:
-            done, waiting = ray.wait(waiting, num_returns=1)
-            ray.get(done)
-        return ray.get(first)
+        results = _results(running, sender, noted)
     finally:
-        for process in processes:
-            ray.kill(process)
+        for actor in actors:
+            ray.kill(actor)
         ray.util.remove_placement_group(group)
+    if _Terminated() not in results:
+        return results[0]
+    if noted:
+        raise SystemExit(TERMINATED)
+    raise LostProcess("it was told to end")
 
 
-def _wait_for(group, count: int) -> None:
-    ray, ready = import_ray(), [group.ready()]
-    if not ray.wait(ready, timeout=_PATIENCE)[0]:
+def _wait_for(group, count: int, noted: list[int]) -> None:
+    """Until there is room for all.
+
+    Raises:
+      KeyboardInterrupt: a signal came first.
+    """
+    ray, ready = import_ray(), group.ready()
+    if not ray.wait([ready], timeout=_PATIENCE)[0]:
         print(f"the cluster has no room for all {count} processes: waiting for it", flush=True)
-        ray.wait(ready)
+    _result(ready, noted)
+
+
+def _result(reference, noted: list[int]) -> Any:
+    """What a task returns, or KeyboardInterrupt where a signal comes first."""
+    ray = import_ray()
+    while not ray.wait([reference], timeout=_LOOK)[0]:
+        if noted:
+            raise KeyboardInterrupt(noted[0])
+    return ray.get(reference)
+
+
+def _results(running: list, sender, noted: list[int]) -> list:
+    """What processes return, in their order; a signal that comes meanwhile goes on to the first."""
+    ray, waiting, passed_on = import_ray(), list(running), False
+    while waiting:
+        done, waiting = ray.wait(waiting, num_returns=1, timeout=_LOOK)
+        ray.get(done)
+        if noted and not passed_on:
+            sender.send.remote(noted[0])
+            passed_on = True
+    return ray.get(running)
+
+
+class _Sender:
+    """Sends signals to one of the processes, from another one on its machine.
+
+    It is there from the start: a process that is started when it is needed comes late.
+    """
+
+    def __init__(self, pid: int):
+        self.pid = pid
+
+    def send(self, number: int) -> None:
+        # Ray's processes block SIGINT, lest a terminal's Ctrl-C ends them.
+        os.kill(self.pid, signal.SIGUSR1 if number == signal.SIGINT else number)
 
 
 class _Process:
     """One of them."""
 
-    def free_address(self) -> str:
-        """HOST:PORT of this machine, for the others to meet at."""
-        host = import_ray().util.get_node_ip_address()
-        with socket.socket() as free:
-            free.bind((host, 0))
-            return f"{host}:{free.getsockname()[1]}"
+    def place(self) -> _Place:
+        """Where it is, with a port that is kept for it."""
+        ray = import_ray()
+        self.held = hold_port()
+        return _Place(
+            ray.get_runtime_context().get_node_id(),
+            os.getpid(),
+            f"{ray.util.get_node_ip_address()}:{self.held.getsockname()[1]}",
+        )
 
-    def run(self, folder: str, call: Callable, address: str, number: int, again: bool):
-        return run_in(folder, call, address, number, again)
+    def run(self, folder: str, call: Callable, address: str, number: int, again: bool) -> Any:
+        """What is called returns; _Terminated where it has ended by SIGTERM in its own way."""
+        signal.signal(signal.SIGUSR1, lambda *_: _thread.interrupt_main())  # see _Sender
+        try:
+            return run_in(folder, call, address, number, again)
+        except SystemExit as stop:  # to Ray it would be a death
+            if stop.code != TERMINATED:
+                raise
+            return _Terminated()

@@ -23,8 +23,16 @@ from skyseg_tf.training.progress import Progress, Schedule, is_over
 from skyseg_tf.training.step import TrainedModel
 
 
-class Terminated(Exception):
-    """SIGTERM came; everything is saved."""
+class Told(Exception):
+    """A signal came that ends the training; everything is saved.
+
+    Attributes:
+      number: of the signal: SIGTERM, or SIGINT for Ctrl-C.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
 
 
 def fit(
@@ -36,7 +44,7 @@ def fit(
     progress: Progress,
     watchers: Sequence[keras.callbacks.Callback] = (),
     on_best: Callable[[], None] = lambda: None,
-    agree: Callable[[bool], bool] = bool,
+    agree: Callable[[int], int] = int,
     quiet: bool = False,
 ) -> Iterator[dict[str, float]]:
     """Trains epoch by epoch, leaving checkpoints and history.csv in the run.
@@ -51,7 +59,8 @@ def fit(
         averaged weights (where there are any).
       on_best: called after each epoch with the best val_iou so far, while the model holds its
         weights.
-      agree: whether something is so in any process that trains along; all ask at the same steps.
+      agree: the largest of the numbers that the processes that train along ask with; all ask at
+        the same steps.
       quiet: no progress bar.
 
     Yields:
@@ -62,21 +71,22 @@ def fit(
 
     Raises:
       InputError: the loss or a weight is no finite number; the epochs before it are kept.
-      Terminated: SIGTERM came; all is saved.
+      Told: SIGTERM or Ctrl-C came, to any of them; all is saved.
+      KeyboardInterrupt: Ctrl-C came again, before the step was done.
     """
     watching = keras.callbacks.CallbackList(watchers, model=model)
     watching.on_train_begin()
     if progress.history:
         write_history(run / "history.csv", progress.history)
-    with _divergence_told(model, run, progress, schedule), _sigterm() as terminated:
+    with _divergence_told(model, run, progress, schedule), _signals_noted() as noted:
         checkpointing = Checkpointing(
-            run / "checkpoints", schedule, progress, lambda: agree(terminated.is_set())
+            run / "checkpoints", schedule, progress, lambda: agree(max(noted, default=0))
         )
         callbacks = [checkpointing] if quiet else [checkpointing, ProgressBar(schedule, progress)]
         try:
             while not is_over(progress, schedule):
                 watching.on_epoch_begin(progress.epoch)
-                if progress.trained is None:  # else it was terminated while it validated
+                if progress.trained is None:  # else it was told to end while it validated
                     rest = batches.train(progress.epoch, progress.step)
                     progress.trained = _train_epoch(model, rest, progress.epoch, callbacks)
                 with model.averaged():
@@ -87,8 +97,8 @@ def fit(
                 checkpointing.save()
                 write_history(run / "history.csv", progress.history)
                 yield row
-                checkpointing.leave_if_terminated()
-        except Terminated:
+                checkpointing.leave_if_told()
+        except Told:
             checkpointing.save()
             raise
     watching.on_train_end()
@@ -138,18 +148,18 @@ def _validate(
 
 
 class Checkpointing(keras.callbacks.Callback):
-    """Notes the progress, saves it where it is time to, and ends the training after SIGTERM."""
+    """Notes the progress, saves it where it is time to, and ends the training after a signal."""
 
     def __init__(
         self,
         folder: Path,
         schedule: Schedule,
         progress: Progress,
-        terminated: Callable[[], bool],
+        told: Callable[[], int],
     ):
         super().__init__()
         self.folder, self.schedule, self.progress = folder, schedule, progress
-        self.terminated = terminated
+        self.told = told  # number of the signal that came, or 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Gives the metrics, which Keras has just reset, the values of the checkpoint."""
@@ -173,11 +183,11 @@ class Checkpointing(keras.callbacks.Callback):
             raise FloatingPointError(f"the loss is {logs['loss']}")
         progress.seconds = self.seconds_before + time.monotonic() - self.started
         due = every and progress.step % every == 0
-        if progress.step < self.schedule.steps and (self.terminated() or due):
+        if progress.step < self.schedule.steps and (self.told() or due):
             model = self.model  # on JAX this brings the step's state into the variables
             progress.waited = self.waited_before + model.waited
             progress.metrics = [ops.convert_to_numpy(v).tolist() for v in model.metric_parts]
-            self.leave_if_terminated()
+            self.leave_if_told()
             self.save()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -186,12 +196,12 @@ class Checkpointing(keras.callbacks.Callback):
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         """Leaves a validation, which will be run again whole."""
-        self.leave_if_terminated()
+        self.leave_if_told()
 
-    def leave_if_terminated(self) -> None:
-        """Raises Terminated after SIGTERM; `fit` saves then."""
-        if self.terminated():
-            raise Terminated
+    def leave_if_told(self) -> None:
+        """Raises Told after a signal; `fit` saves then."""
+        if number := self.told():
+            raise Told(number)
 
     def save(self) -> None:
         """Writes a checkpoint."""
@@ -240,14 +250,28 @@ def _divergence_told(
 
 
 @contextmanager
-def _sigterm() -> Iterator[threading.Event]:
-    """Inside, SIGTERM sets the event; in other threads than the first, signals are not ours."""
-    event = threading.Event()
+def _signals_noted() -> Iterator[list[int]]:
+    """Inside, SIGTERM and the first Ctrl-C are noted; in other threads than the first, none is ours.
+
+    A step is ended before the training is: half done, it could not be saved. Ctrl-C is left alone
+    where somebody has other plans for it (see runs.stopping).
+    """
+    noted: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield event
+        yield noted
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: event.set())
+
+    def note(number: int, _: Any) -> None:
+        noted.append(number)
+        if number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)  # the second one ends at once
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number, handler in before.items():
+        if number == signal.SIGTERM or handler is signal.default_int_handler:
+            signal.signal(number, note)
     try:
-        yield event
+        yield noted
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -5,36 +5,63 @@ The first one alone keeps what comes out: the others have a run folder of their 
 """
 
 import atexit
+import errno
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skyseg_tf.errors import InputError, LostProcess, in_one_line
+from skyseg_tf.errors import InputError, LostProcess, counted, in_one_line
+from skyseg_tf.runs.meeting import hold_port
+from skyseg_tf.runs.stopping import keeping_sigterm
 from skyseg_tf.training.settings import TrainConfig
 
 if TYPE_CHECKING:  # it imports Keras
     from skyseg_tf.training.job import Job
 
 _WAIT = 300  # seconds for the others to come
+_PORTS = range(1, 65536)
+_ANSWER = 10.0  # seconds for a process of this machine to answer
 # What errors say of a sum that one of the processes is not there for any more.
 _LOST = ("Gloo", "NCCL", "UNAVAILABLE", "heartbeat")
+
+
+def check_processes(config: TrainConfig) -> None:
+    """Refuses what no process could join by.
+
+    Raises:
+      InputError: --coordinator is no HOST:PORT, or --process-id is too large.
+    """
+    host, _, port = (config.coordinator or f"here:{_PORTS[0]}").rpartition(":")
+    if not (host and port.isdecimal() and int(port) in _PORTS):
+        raise InputError(
+            f"--coordinator {config.coordinator}: must be HOST:PORT of the first process, such as "
+            "10.0.0.1:5599"
+        )
+    if config.process_id >= config.num_processes:
+        raise InputError(
+            f"--process-id {config.process_id}: too large for "
+            f"{counted(config.num_processes, 'process', 'processes')}, which count from 0"
+        )
 
 
 def join(config: TrainConfig) -> None:
     """Connects this process with the others, before Keras is imported or has computed anything.
 
     Raises:
-      InputError: the others do not come, or Keras runs on another backend than JAX.
+      InputError: the others do not come, the coordinator's port is taken or none, or Keras runs on
+        another backend than JAX.
     """
     if config.coordinator is None:
         return
+    check_processes(config)
     if "keras" not in sys.modules:  # else it would change the processes that this one starts alone
         os.environ.setdefault("KERAS_BACKEND", "jax")
     try:
@@ -49,17 +76,57 @@ def join(config: TrainConfig) -> None:
     if jax.distributed.is_initialized():  # a training that goes on in the same process
         return
     try:
-        jax.distributed.initialize(
-            config.coordinator,
-            config.num_processes,
-            config.process_id,
-            initialization_timeout=_WAIT,
-        )
+        with (
+            nullcontext() if config.process_id else _coordinators_port(config.coordinator),
+            keeping_sigterm(),  # JAX's handler takes note of it, and nobody asks
+        ):
+            jax.distributed.initialize(
+                config.coordinator,
+                config.num_processes,
+                config.process_id,
+                initialization_timeout=_WAIT,
+            )
     except (RuntimeError, ValueError) as error:
         raise InputError(
             f"--coordinator {config.coordinator}: process {config.process_id} of "
             f"{config.num_processes} found no others ({in_one_line(error)}); start all of them"
         ) from None
+
+
+@contextmanager
+def _coordinators_port(coordinator: str) -> Iterator[None]:
+    """Inside, JAX may listen at the coordinator's port.
+
+    Where it is taken, JAX's process would die by a segmentation fault; and where another training's
+    coordinator listens, it would share the port, and be sent the processes of both.
+
+    Raises:
+      InputError: it is taken.
+    """
+    port = int(coordinator.rpartition(":")[2])
+    try:
+        held = hold_port(port)
+    except OSError as error:
+        raise _no_port(coordinator, error.errno) from None
+    with held:
+        if _is_answered(port):
+            raise _no_port(coordinator, errno.EADDRINUSE)
+        yield
+
+
+def _no_port(coordinator: str, reason: int) -> InputError:
+    return InputError(
+        f"--coordinator {coordinator}: the first process cannot listen there "
+        f"({os.strerror(reason)}); give all of them another port"
+    )
+
+
+def _is_answered(port: int) -> bool:
+    try:
+        socket.create_connection(("localhost", port), timeout=_ANSWER).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
@@ -111,13 +178,13 @@ def heard_once(job: "Job") -> Iterator["Job"]:
         yield job.changed(run=Path(folder, "run"), plots=Path(folder, "plots"), quiet=True)
 
 
-def any_process(config: TrainConfig, here: bool) -> bool:
-    """Whether something is so in any of the processes; all must ask at the same time."""
+def largest(config: TrainConfig, here: int) -> int:
+    """The largest of the numbers that the processes have; all must ask at the same time."""
     if config.coordinator is None:
         return here
     from jax.experimental.multihost_utils import process_allgather
 
-    return bool(np.any(process_allgather(np.array([here]))))
+    return int(np.max(process_allgather(np.array([here]))))
 
 
 @contextmanager

@@ -246,8 +246,9 @@ def _settle(config: SearchConfig, space: Sequence[Parameter]) -> TrainConfig:
 
 
 def _without_password(url: str | None) -> str | None:
-    """The URL of a database as files may show it."""
-    return url and re.sub(r"(?<=://)([^/:@]*):[^/]*@", r"\1@", url)
+    """The URL of a database as files may show it: SQLAlchemy takes a password in two places."""
+    url = url and re.sub(r"(?<=://)([^/:@]*):.*@", r"\1@", url)
+    return url and re.sub(r"(?<=[?&])password=[^&]*&?", "", url, flags=re.IGNORECASE)
 
 
 def _tell_state(trials: Trials, base: TrainConfig) -> None:

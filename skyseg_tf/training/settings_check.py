@@ -13,6 +13,7 @@ from skyseg_tf.models.imagenet import IMAGENET, check_imagenet
 from skyseg_tf.training.losses import LOSSES
 from skyseg_tf.training.optimizer import OPTIMIZERS
 from skyseg_tf.training.precision import PRECISIONS, check_precision
+from skyseg_tf.training.processes import check_processes
 from skyseg_tf.training.settings import TrainConfig
 from skyseg_tf.training.watching import TRACKERS
 
@@ -84,11 +85,7 @@ def _check_processes(config: TrainConfig) -> None:
                 "--workers needs --engine ray"
             )
         return
-    if config.process_id >= config.num_processes:
-        raise InputError(
-            f"--process-id {config.process_id}: too large for "
-            f"{counted(config.num_processes, 'process', 'processes')}, which count from 0"
-        )
+    check_processes(config)
     for name, value, needed in (
         ("--find-lr", config.find_lr, False),
         ("--seeds", config.seeds > 1, False),

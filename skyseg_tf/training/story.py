@@ -1,5 +1,6 @@
 """What `skyseg train` does: from records to a run folder and its IoU plots."""
 
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -11,6 +12,7 @@ import tensorflow as tf
 from skyseg_tf.data.integrity import DamagedRecords, naming_damage
 from skyseg_tf.errors import counted
 from skyseg_tf.runs.folder import training_in
+from skyseg_tf.runs.stopping import TERMINATED
 from skyseg_tf.training import bad_records
 from skyseg_tf.training.batches import make_batches
 from skyseg_tf.training.checkpoints import finish_generation
@@ -18,13 +20,13 @@ from skyseg_tf.training.devices import telling_device_errors, use_devices
 from skyseg_tf.training.estimates import check_step
 from skyseg_tf.training.job import Job
 from skyseg_tf.training.learning_rate import find_learning_rate
-from skyseg_tf.training.loop import Terminated, fit
+from skyseg_tf.training.loop import Told, fit
 from skyseg_tf.training.network import start_network
 from skyseg_tf.training.precision import fastest_arithmetic
 from skyseg_tf.training.processes import (
     alone,
-    any_process,
     heard_once,
+    largest,
     telling_lost_processes,
 )
 from skyseg_tf.training.progress import Schedule
@@ -130,20 +132,18 @@ def _train_one(job: Job, on_epoch: OnEpoch) -> Path:
         progress=progress,
         watchers=watchers,
         on_best=twin.save if is_first else lambda: None,
-        agree=partial(any_process, settings),
+        agree=partial(largest, settings),
         quiet=settings.quiet,
     )
     try:
         for row in epochs:
             print(_epoch_line(row, job), flush=True)
             on_epoch(row)
-    except KeyboardInterrupt:
-        if settings.coordinator is not None:  # the others cannot finish without this one
-            raise
+    except Told as told:
+        if told.number == signal.SIGTERM:
+            print(f"terminated: saved; go on with --resume {run}", flush=True)
+            raise SystemExit(TERMINATED) from None
         print("stopped: finishing with what there is (Ctrl-C again to give up)", flush=True)
-    except Terminated:
-        print(f"terminated: saved; go on with --resume {run}", flush=True)
-        raise SystemExit(143) from None  # what a shell says of a process that SIGTERM ended
 
     # -------------------------------------------------------------- result
     if is_first:
