@@ -4,9 +4,10 @@
                                      [--out FILE]
 
 The floor decodes the same photos (OpenCV, libjpeg-turbo) and writes a PNG of a mask of their size,
-one photo a core: what nobody can do without, whatever marks the sky. Ours is the whole command in
-this process, with loading the model. Photos of 12 and of 48 megapixels (a quarter as many): eight
-drawn scenes with the noise of a sensor, which take turns under other names.
+one photo a core: what nobody can do without, whatever marks the sky. Ours is the whole command, with
+loading the model. Each has a process of its own: the command's keeps what it frees (files.memory),
+the floor's is any program's. Photos of 12 and of 48 megapixels (a quarter as many): eight drawn scenes
+with the noise of a sensor, which take turns under other names.
 """
 
 import argparse
@@ -17,8 +18,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
@@ -29,6 +31,7 @@ from compare import Row, report, take_turns
 
 from skyseg_tf.console.cli import one_line_errors
 from skyseg_tf.data.drawing.scenes import draw_scene
+from skyseg_tf.files.memory import keep_freed_memory
 from skyseg_tf.images.png import write_png
 from skyseg_tf.masking.photo_jobs import predict_photos
 from skyseg_tf.masking.settings import PredictConfig
@@ -57,34 +60,48 @@ def draw_photos(folder: Path, size: tuple[int, int], count: int) -> Path:
 
 def floor(photos: list[Path]) -> None:
     """Decodes every photo, and encodes a mask as large."""
+    height, width = cv2.imread(str(photos[0])).shape[:2]
+    rows = height // 2 + (height / 20 * np.sin(np.arange(width) / 90)).astype(int)
+    mask = np.where(np.arange(height)[:, None] < rows, np.uint8(255), np.uint8(0))
 
     def one(path: Path) -> None:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-        mask = np.zeros(image.shape[:2], np.uint8)
-        rows = len(mask) // 2 + (len(mask) / 20 * np.sin(np.arange(mask.shape[1]) / 90)).astype(int)
-        mask[np.arange(len(mask))[:, None] < rows] = 255
+        cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
         write_png(io.BytesIO(), mask)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(one, photos))
 
 
+def ours(photos: list[Path], form: str) -> None:
+    """The command's work on the folder that they lie in."""
+    folder = photos[0].parent
+    out = folder.with_name("out")
+    config = PredictConfig(inputs=(str(folder),), out=str(out), format=form, quiet=True)
+    assert predict_photos(config) == 0
+    shutil.rmtree(out)
+
+
+def timed(job: Callable[[], None]) -> float:
+    """Seconds of a job."""
+    begun = time.perf_counter()
+    job()
+    return time.perf_counter() - begun
+
+
 def compare(photos: Path, megapixels: int, formats: list[str], rounds: int) -> list[Row]:
     """A row per format."""
-    files, out = sorted(photos.iterdir()), photos.with_name("out")
+    files, spawn = sorted(photos.iterdir()), get_context("spawn")
+    with (
+        ProcessPoolExecutor(1, spawn, initializer=keep_freed_memory) as command,
+        ProcessPoolExecutor(1, spawn) as program,
+    ):
 
-    def ours(form: str) -> None:
-        config = PredictConfig(inputs=(str(photos),), out=str(out), format=form, quiet=True)
-        assert predict_photos(config) == 0
+        def rate(process: ProcessPoolExecutor, job: Callable[[], None]) -> float:
+            return len(files) / process.submit(timed, job).result()
 
-    def rate(job: Callable[[], None]) -> float:
-        shutil.rmtree(out, ignore_errors=True)
-        begun = time.perf_counter()
-        job()
-        return len(files) / (time.perf_counter() - begun)
-
-    jobs = {form: partial(ours, form) for form in formats} | {"floor": partial(floor, files)}
-    rates = take_turns({name: partial(rate, job) for name, job in jobs.items()}, rounds)
+        jobs = {form: partial(rate, command, partial(ours, files, form)) for form in formats}
+        jobs["floor"] = partial(rate, program, partial(floor, files))
+        rates = take_turns(jobs, rounds)
     what, peer = f"masks of {megapixels} megapixel JPEGs", "decode and encode"
     return [
         Row(what, "photos/s", f"--format {form}", peer, rates[form], rates["floor"], WANTED)

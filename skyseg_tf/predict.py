@@ -8,6 +8,7 @@ from pathlib import Path
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.flags import check_address
 from skyseg_tf.errors import InputError
+from skyseg_tf.files.memory import keep_freed_memory
 from skyseg_tf.files.places import is_remote
 from skyseg_tf.masking.settings import OF_PHOTOS, SOFT_FORMATS, PredictConfig
 
@@ -121,9 +122,14 @@ def _predict_videos(config: PredictConfig, videos: list[str | int]) -> int:
     return predict_videos(settings, videos, runtime)
 
 
+def _predict_alone(config: PredictConfig) -> int:
+    keep_freed_memory()  # the process is this command's own
+    return predict(config)
+
+
 def main(argv: list[str] | None = None, prog: str = "python -m skyseg_tf.predict") -> None:
     """Entry point of the command."""
-    run_command(predict, PredictConfig, argv, prog)
+    run_command(_predict_alone, PredictConfig, argv, prog)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
+import platform
 import resource
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -38,3 +41,23 @@ def test_readers_of_several_threads_leave_no_limit_behind(file):
     first_ended.set()
     second.join()
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc's malloc that is told")
+def test_a_photo_gets_the_memory_of_the_one_before():
+    """A fault is a page of 4 kB that the kernel has cleared; 40 MB are ten thousand."""
+    program = """
+import resource
+from skyseg_tf.files.memory import keep_freed_memory
+{0}
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    photo = bytearray(40_000_000)
+    del photo
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    faults = [
+        int(subprocess.check_output([sys.executable, "-c", program.format(line)]))
+        for line in ("", "keep_freed_memory()")
+    ]
+    assert faults[1] < 100 < faults[0]
