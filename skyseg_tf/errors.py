@@ -16,6 +16,11 @@ _HINTS = {
 }
 
 
+_MOST = (
+    1000  # characters of a line; only a value that a damaged or hostile file holds makes it longer
+)
+
+
 class InputError(ValueError):
     """Something the user gave cannot be used.
 
@@ -24,8 +29,8 @@ class InputError(ValueError):
     """
 
     def __str__(self) -> str:
-        """The message in one line also where it quotes a name or a value that has several."""
-        return printable(super().__str__())
+        """The message in one short line, whatever the names and values are that it quotes."""
+        return _shortened(printable(super().__str__()))
 
 
 class NoFolder(InputError, OSError):
@@ -49,13 +54,18 @@ def printable(text: str) -> str:
     )
 
 
+def _shortened(line: str) -> str:
+    """Without its middle where it is too long: where it happened comes first, what to do last."""
+    return line if len(line) <= _MOST else f"{line[: _MOST // 2]} ... {line[-_MOST // 2 :]}"
+
+
 def plain_line(error: Exception) -> str:
     """What an error that is no bug says, for people: one line; of the system's own, what to do too."""
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
         hint = _HINTS.get(error.errno)
         return printable(f"{error.strerror}{where}{f'; {hint}' if hint else ''}")
-    return printable(" ".join(str(error).split()))
+    return _shortened(printable(" ".join(str(error).split())))
 
 
 def in_one_line(error: BaseException) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from skyseg_tf.errors import counted, nearest, not_among, printable
+from skyseg_tf.errors import InputError, counted, nearest, not_among, plain_line, printable
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,11 @@ def test_one_photo_is_not_called_photos():
 def test_text_of_one_line_that_any_terminal_takes():
     assert printable("a\nb\x1b[0m\udcff\u2028") == "a\\nb\\x1b[0m\\udcff\\u2028"
     assert printable("Straße 日本\u202f\u3000.png") == "Straße 日本\u202f\u3000.png"
+
+
+def test_a_value_of_thousands_of_digits_leaves_a_line_that_one_reads():
+    told = f"build.json: size was {'9' * 5000}, now 8; choose another --out"
+    for line in (str(InputError(told)), plain_line(RuntimeError(told))):
+        assert len(line) < 1100
+        assert line.startswith("build.json: size was 9")
+        assert line.endswith("9, now 8; choose another --out")

@@ -3,8 +3,8 @@
     python tools/fuzz.py SECONDS [PARSER ...] [--seed N] [--findings DIR] [--out FILE]
 
 A parser reads in a process of its own (tools/fuzz_parsers.py says which there are, and from what
-files each begins). A finding is an error that is neither InputError nor OSError or has several
-lines, a process that dies or runs out of time, or one file that takes more memory than it may. Its
+files each begins). A finding is an error that is neither InputError nor OSError or is more than
+a line, a process that dies or runs out of time, or one file that takes more memory than it may. Its
 file is kept below --findings, with what happened; of one kind the first is kept. The same seed
 gives the same files.
 """
@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this reposi
 FINDINGS = Path("build/fuzz")
 _CHILD = "--child"
 _PATIENCE = 10  # times the processor's seconds, by the clock
+_LONGEST = 2000  # characters of an error
 _MOST_DEATHS = 200  # of a parser, after which it is given up
 
 
@@ -39,6 +40,8 @@ def kind_of(error: BaseException) -> str | None:
     from skyseg_tf.errors import InputError
 
     if isinstance(error, InputError | OSError):
+        if len(str(error)) > _LONGEST:
+            return "an error of a long line"
         return None if "\n" not in str(error) else "an error of several lines"
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "skyseg_tf/" in frame.filename] or frames
