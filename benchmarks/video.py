@@ -65,7 +65,7 @@ def two_sizes(folder: Path, count: int | None) -> dict[str, Path]:
     """The sample, or a drawn clip, and the same enlarged; by what a table calls it."""
     clip = SAMPLE if SAMPLE.is_file() else draw_clip(folder / "drawn.mp4", count or 200)
     large = enlarge_clip(clip, folder / "large.mp4")
-    return {f"{clip.name}, 960x540,": clip, f"{clip.name}, 1920x1080,": large}
+    return {f"{clip.name} 960x540": clip, f"{clip.name} 1920x1080": large}
 
 
 def enlarge_clip(source: Path, path: Path, factor: int = 2) -> Path:
@@ -221,7 +221,7 @@ def compare(source: Path, name: str, args: argparse.Namespace, folder: Path) -> 
     fps = {peer: [one[peer].fps for one in rounds] for peer in rounds[0]}
     peers = {
         "plain loop": ("plain loop, same network", 1.0),
-        "one by one": ("decode and encode, then the network", 1.0),
+        "one by one": ("codecs, then network", 1.0),
         "network alone": ("network alone", 0.0),
     }
     return [

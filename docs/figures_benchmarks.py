@@ -49,7 +49,7 @@ def plot_benchmarks() -> Figure:
     """All ratios as bars from 1, to the right where we are faster, by file."""
     rows = [Row(**row) for name in BENCHMARKS for row in read(f"benchmarks/{name}")["rows"]]
     ratios = [statistics.median(row.ratios) for row in rows]
-    figure = Figure(figsize=(9, 1.2 + 0.3 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(10, 1.2 + 0.3 * len(rows)), layout="constrained")
     axes = figure.subplots()
     spread = [
         [ratio - min(row.ratios) for row, ratio in zip(rows, ratios, strict=True)],
