@@ -9,7 +9,7 @@ import statistics
 
 from figures_source import FIGURES, read, table
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from benchmarks.compare import Row
 
@@ -123,6 +123,8 @@ def plot_growth() -> Figure:
             each.set_xscale("log")
             each.spines[["top", "right"]].set_visible(False)
         column[0].set_yscale("log")
+        column[0].yaxis.set_major_formatter("{x:g}")
+        column[0].yaxis.set_minor_formatter(NullFormatter())
         column[1].set_ylim(0, 1.08 * column[1].dataLim.y1)
         column[1].set_xlabel(kind)
         ticks = sorted({x for line in lines if line["name"].startswith(kind) for x in line["x"]})
@@ -131,7 +133,7 @@ def plot_growth() -> Figure:
             ticks, [f"{tick:.2g}" if tick < 10 else f"{tick:.0f}" for tick in ticks]
         )
         column[1].xaxis.set_minor_locator(NullLocator())
-        column[0].legend(fontsize=7, frameon=False, loc="best")
+        column[0].legend(fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
     axes[0, 0].set_ylabel("seconds (dotted: in proportion)")
     axes[1, 0].set_ylabel("peak memory, MB")
     return figure
