@@ -132,3 +132,17 @@ def three_nodes(ray_cluster):
         ray_cluster.add_node(**one_processor())
     ray_cluster.wait_for_nodes()
     return ray_cluster
+
+
+@pytest.fixture(scope="session", autouse=True)
+def memory_is_given_back():
+    """`main` of predict tells malloc to keep what is freed, for the whole process: here for all tests.
+
+    Those that measure memory would then measure what malloc keeps (test_memory has it in processes
+    of their own).
+    """
+    import skyseg_tf.predict
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(skyseg_tf.predict, "keep_freed_memory", lambda: None)
+        yield
