@@ -27,6 +27,14 @@ def test_a_name_as_long_as_the_disk_allows_is_written(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_write_aside_leaves_the_file_to_who_writes_it(tmp_path):
+    """Of a file that was there and empty, ext4 writes all to the disk at once when it is closed."""
+    with write_aside(tmp_path / "x", ".tmp.keras") as aside:
+        assert not aside.exists()
+        aside.write_bytes(b"1")
+    assert list(tmp_path.iterdir()) == [tmp_path / "x"]
+
+
 def test_write_aside_leaves_nothing_behind_on_error(tmp_path):
     with pytest.raises(ZeroDivisionError), write_aside(tmp_path / "x") as aside:
         aside.write_text(f"half {1 / 0}")
@@ -35,7 +43,8 @@ def test_write_aside_leaves_nothing_behind_on_error(tmp_path):
 
 def test_what_a_killed_process_has_begun_goes_and_what_a_live_one_writes_stays(tmp_path):
     """Of four killed predictions one left a half-written mask beside the others, for good."""
-    left = [tmp_path / ".a.png.7-0.tmp", tmp_path / ".m.keras.7-1.tmp.keras"]
+    names = (".a.png.7-0.tmp", ".a.png.7-0.tmp.lock", ".m.keras.7-1.tmp.keras", ".b.7-2.tmp.lock")
+    left = [tmp_path / name for name in names]
     mine = [tmp_path / ".a.png", tmp_path / "b.7-0.tmp", tmp_path / ".a.png.7.tmp"]
     for path in (*left, *mine):
         path.touch()

@@ -493,7 +493,7 @@ def test_the_command_leaves_table_plots_and_a_line_that_trains_the_best(records,
     assert rows[0]["epochs"] == "3"
     for name in ("heat_map", "parallel_coordinates"):
         assert (folder / "plots" / f"{name}.png").stat().st_size > 5000
-    assert not list(folder.rglob("*.tmp"))
+    assert not list(folder.rglob("*.tmp*"))
     told = capsys.readouterr().out
     line = told.strip().splitlines()[-1]
     assert line == (folder / "best_command.txt").read_text().strip()

@@ -76,7 +76,7 @@ def test_run_folder_is_complete(run):
         assert (run / "plots" / f"{name}.png").stat().st_size > 5000
     assert (run.parent / "plots" / "skynet_iou_scores.png").exists()
     assert list((run / "tensorboard").iterdir())
-    assert not list(run.rglob("*.tmp"))
+    assert not list(run.rglob("*.tmp*"))
 
 
 def test_metrics_are_those_of_the_saved_model(run, records):

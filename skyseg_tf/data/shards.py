@@ -103,6 +103,7 @@ class Pass:
       stats: six numbers of rgb_stats.json; needed for "normalized".
       load: (shard, its item, dict to fill with what it was made from) -> its records.
       source_of: item of a shard -> what that dict will hold, without loading.
+      counted: whether the notes also say what the photos and masks hold.
     """
 
     title: str
@@ -112,6 +113,7 @@ class Pass:
     stats: dict | None
     load: Callable[[str, Any, dict], Records]
     source_of: Callable[[Any], dict]
+    counted: bool
 
 
 def plan_shards(infos: list[dict], config: BuildConfig) -> Shards:
@@ -172,6 +174,7 @@ def decoding(config: BuildConfig, scheme: LabelScheme, stats: dict | None, *, la
         stats=stats,
         load=partial(_load_photos, config.image_size, scheme),
         source_of=digests_of,
+        counted=True,
     )
 
 
@@ -195,7 +198,16 @@ def normalizing(config: BuildConfig, stats: dict) -> Pass:
     out = place(config.out)
     source_of = partial(_uint8_source, stats)
     load = partial(_load_uint8, out / WORK / "uint8", config, source_of)
-    return Pass("normalize", out, out / WORK / "final", "normalized", stats, load, source_of)
+    return Pass(
+        title="normalize",
+        folder=out,
+        notes=out / WORK / "final",
+        storage="normalized",
+        stats=stats,
+        load=load,
+        source_of=source_of,
+        counted=False,  # by the pass before
+    )
 
 
 def _uint8_source(stats: dict, digest: str) -> dict:
@@ -256,21 +268,20 @@ def _write_shard(
         nonlocal sums, pixels
         for name, image, mask in one.load(shard, item, source):
             encoded, seen = stored_pixels(image, one.storage)
-            sums += sum_image(seen)
-            pixels += np.bincount(mask.ravel(), minlength=256)
+            if one.counted:
+                sums += sum_image(seen)
+                pixels += np.bincount(mask.ravel(), minlength=256)
             yield encode_record(image, mask, name, one.storage, one.stats, encoded)
             tell(1)
 
     with write_aside(path) as aside:
         count = fill_file(aside, records(), path)
         written = Shard(shard, count, aside.stat().st_size, sha256_of(aside))
-    note = {
-        "shard": asdict(written),
-        "source": source,
-        "sums": asdict(sums),
-        "class_pixels": pixels[:num_classes].tolist(),
-        "ignored_pixels": int(pixels[IGNORE]),
-    }
+    note = {"shard": asdict(written), "source": source}
+    if one.counted:
+        note["sums"] = asdict(sums)
+        note["class_pixels"] = pixels[:num_classes].tolist()
+        note["ignored_pixels"] = int(pixels[IGNORE])
     with write_aside(one.notes / f"{shard}.json") as aside:
         aside.write_text(json.dumps(note))
     return note

@@ -14,7 +14,8 @@ from skyseg_tf.files.locks import lock_if_can_be
 from skyseg_tf.files.places import is_remote, place, uploaded
 
 _ASIDES: set[Path] = set()  # files that write_aside has begun
-_ASIDE = re.compile(r"\..*\.\d+-\d+\.tmp(\.\w+)?")
+_ASIDE = re.compile(r"(\..*\.\d+-\d+\.tmp)(\.\w+)?")
+_LOCK = ".lock"
 
 
 @contextmanager
@@ -39,10 +40,11 @@ def write_aside(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
     # Short, since `path` itself may have as long a name as the disk allows.
     # By chance, since processes of several containers on one disk may have the same number.
     number = secrets.randbelow(10**12)
-    aside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{number}{suffix}")
-    _ASIDES.add(aside)
+    begun = f".{path.name[:40]}.{os.getpid()}-{number}"
+    aside, mark = path.with_name(begun + suffix), path.with_name(f"{begun}.tmp{_LOCK}")
+    _ASIDES.update((aside, mark))
     try:
-        with _locked(aside):
+        with _locked(mark):
             yield aside
             os.replace(aside, path)
     except OSError as error:
@@ -51,17 +53,24 @@ def write_aside(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
             error.filename = str(path)
         raise
     finally:
-        aside.unlink(missing_ok=True)
-        _ASIDES.discard(aside)
+        for left in (aside, mark):
+            left.unlink(missing_ok=True)
+            _ASIDES.discard(left)
 
 
 @contextmanager
-def _locked(aside: Path) -> Iterator[None]:
-    """Inside, others see that somebody is at work on a file; on a disk without locks they cannot."""
-    held = lock_if_can_be(aside)
-    while held and not aside.exists():  # taken for a dead one's, in the moment before it was locked
+def _locked(mark: Path) -> Iterator[None]:
+    """Inside, others see that somebody is at work on a file; on a disk without locks they cannot.
+
+    The lock is on a file of its own: ext4 sends a file that was there, and empty, to the disk when
+    it is closed, and who removes it again, as a build its first pass, waits for that.
+
+    Reference: linux/Documentation/admin-guide/ext4.rst, auto_da_alloc.
+    """
+    held = lock_if_can_be(mark)
+    while held and not mark.exists():  # taken for a dead one's, in the moment before it was locked
         held.close()
-        held = lock_if_can_be(aside)
+        held = lock_if_can_be(mark)
     with held or nullcontext():
         yield
 
@@ -69,9 +78,12 @@ def _locked(aside: Path) -> Iterator[None]:
 def remove_left(folder: str | Path) -> None:
     """Removes what processes that were killed have begun to write in a folder, and no live one's."""
     for left in Path(folder).glob(".*"):
-        if _ASIDE.fullmatch(left.name) and (held := lock_if_can_be(left)):
-            with held, suppress(OSError):
-                left.unlink()
+        if found := _ASIDE.fullmatch(left.name):
+            mark = left.with_name(found[1] + _LOCK)
+            if held := lock_if_can_be(mark):
+                with held, suppress(OSError):
+                    left.unlink(missing_ok=True)
+                    mark.unlink(missing_ok=True)
 
 
 # A folder may hold a million files, so a process looks once at each.
