@@ -273,14 +273,82 @@ def test_processes_that_another_one_has_told_to_end_begin_anew(ray, monkeypatch,
     """A machine that is to be switched off sends SIGTERM to all that runs there."""
     answers = iter([LostProcess("it was told to end"), "run"])
 
-    def run_once(call, count, cpus, gpus, again, noted):
+    def run_once(call, count, cpus, gpus, deaths, noted):
         if isinstance(answer := next(answers), Exception):
             raise answer
-        return answer, again
+        return answer, bool(deaths.last)
 
     monkeypatch.setattr(together, "_run_once", run_once)
     assert together.run_together(None, 2, 1, 0) == ("run", True)
     assert "a process has died (it was told to end): all begin anew" in capsys.readouterr().out
+
+
+@pytest.fixture
+def dying(monkeypatch):
+    """Has each try of processes that work together find the work so far, and die."""
+
+    def set_to(*places):
+        tries = iter(places)
+
+        def run_once(call, count, cpus, gpus, deaths, noted):
+            if (place := next(tries)) == "done":
+                return "run"
+            if place is not None:
+                deaths.forget(place)
+            raise Died(f"at {place}")
+
+        monkeypatch.setattr(together, "_run_once", run_once)
+
+    return set_to
+
+
+def test_deaths_do_not_count_where_checkpoints_are_reached_between_them(ray, dying, capsys):
+    """A training of weeks may lose a machine every day."""
+    dying(*[(epoch, step) for epoch in range(20) for step in (0, 7, 7)], "done")
+    assert together.run_together(None, 2, 1, 0) == "run"
+    assert capsys.readouterr().out.count("all begin anew") == 60
+
+
+def test_deaths_at_the_same_place_are_too_many_at_last(ray, dying):
+    dying((0, 0), (1, 5), *[(1, 5)] * 5, (1, 5), "done")
+    told = r"died 6 times in a row, and came no further, at last so: at \(1, 5\); give"
+    with pytest.raises(InputError, match=told):
+        together.run_together(None, 2, 1, 0)
+
+
+def test_a_checkpoint_behind_the_last_one_is_no_progress(ray, dying):
+    """The last one may be torn: what goes on from the one before it could do so for ever."""
+    dying(*[(1, 5), (1, 0)] * 6, "done")
+    with pytest.raises(InputError, match="came no further"):
+        together.run_together(None, 2, 1, 0)
+
+
+def test_processes_that_never_begin_are_too_many_at_last(ray, dying):
+    dying((1, 5), *[None] * 7, "done")
+    with pytest.raises(InputError, match=r"died 7 times in a row.*at None"):
+        together.run_together(None, 2, 1, 0)
+
+
+def test_how_far_a_run_is_stands_in_its_newest_whole_checkpoint(tmp_path):
+    import json
+
+    import numpy as np
+
+    from skyseg_tf.runs.reached import reached
+
+    def save(name: str, **facts) -> None:
+        text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+        np.savez(tmp_path / "checkpoints" / name, facts=text, big=np.zeros(10))
+
+    assert reached(tmp_path) == (0, 0)
+    (tmp_path / "checkpoints").mkdir()
+    save("previous", epoch=2, step=5, history=[])
+    assert reached(tmp_path) == (2, 5)
+    save("last", epoch=3, step=0, history=[])
+    assert reached(tmp_path) == (3, 0)
+    for torn in (b"PK", b"", (tmp_path / "checkpoints/last.npz").read_bytes()[:-100]):
+        (tmp_path / "checkpoints/last.npz").write_bytes(torn)
+        assert reached(tmp_path) == (2, 5)
 
 
 @pytest.mark.parametrize("status", [143, 1])
