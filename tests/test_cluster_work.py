@@ -22,10 +22,11 @@ class DrawnRay:
     """A cluster whose tasks are done one after the other, where a machine is there for them."""
 
     _raylet = SimpleNamespace(Config=SimpleNamespace(initialize=lambda config: None))
+    _private = SimpleNamespace(services=SimpleNamespace(ConsolePopen=dict))
     exceptions = SimpleNamespace(RayError=Died, RayTaskError=type("RayTaskError", (Died,), {}))
 
     def __init__(self, *machines: int):
-        self.machines, self.most, self.options = machines, 0, {}
+        self.machines, self.most, self.options, self.deadly = machines, 0, {}, ()
 
     def nodes(self):
         return [{"Alive": True, "Resources": {"CPU": count}} for count in self.machines]

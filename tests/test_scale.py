@@ -357,6 +357,7 @@ def ray_that_starts(monkeypatch):
     def make(init):
         raylet = types.SimpleNamespace(Config=types.SimpleNamespace(initialize=initialize))
         ray = types.SimpleNamespace(init=init, shutdown=lambda: None, _raylet=raylet, read=read)
+        ray._private = types.SimpleNamespace(services=types.SimpleNamespace(ConsolePopen=dict))
         monkeypatch.setitem(sys.modules, "ray", ray)
         return ray
 
@@ -369,6 +370,31 @@ def test_sigterm_stays_ours_beside_a_cluster_of_our_own(ray_that_starts):
     before = signal.getsignal(signal.SIGTERM)
     with connected(None):
         assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Ray finds them by their group")
+def test_processes_of_a_cluster_of_our_own_are_in_no_group_of_ours(ray_that_starts):
+    """What ends the group would end them before what they work on is saved."""
+    started = []
+    ray = ray_that_starts(lambda **_: started.append(ray._private.services.ConsolePopen(env=None)))
+    with connected(None):
+        assert started == [{"env": None, "start_new_session": True}]
+        assert ray._private.services.ConsolePopen is dict
+    with connected("auto"):
+        assert started[1:] == [{"env": None}]
+
+
+def test_a_start_that_is_stopped_leaves_no_part_of_ray_behind(ray_that_starts):
+    """Else no other cluster could be joined by this process, such as a notebook's."""
+
+    def stop(**_):
+        raise KeyboardInterrupt
+
+    ray, ended = ray_that_starts(stop), []
+    ray.shutdown = lambda: ended.append(True)
+    with pytest.raises(KeyboardInterrupt), connected(None):
+        pass
+    assert ended
 
 
 @pytest.mark.parametrize("given", [None, "of the user"])

@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -62,14 +63,36 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
         else:
             options |= {"address": address}
         try:
-            with keeping_sigterm():  # Ray's handler ends with status 1
-                ray.init(**options)
-        except Exception as error:  # Ray's own start fails with a bare one
-            raise InputError(_why_not(address, error)) from None
-        try:
+            _begin(ray, options, address)
             yield
         finally:
             ray.shutdown()
+
+
+def _begin(ray, options: dict[str, Any], address: str | None) -> None:
+    apart = _apart_from_our_group(ray) if address is None else nullcontext()
+    try:
+        with keeping_sigterm(), apart:  # Ray's handler of it ends with status 1
+            ray.init(**options)
+    except Exception as error:  # Ray's own start fails with a bare one
+        raise InputError(_why_not(address, error)) from None
+
+
+@contextmanager
+def _apart_from_our_group(ray) -> Iterator[None]:
+    """Inside, Ray's processes begin sessions of their own.
+
+    `timeout`, a shell and a terminal that is closed send SIGTERM or SIGHUP to all processes of a
+    group: Ray's would end while this one still has them save what they have. Where the kernel does
+    not end them with this process, they stay in its group, by which Ray finds them.
+    """
+    started = ray._private.services.ConsolePopen
+    if sys.platform.startswith("linux"):
+        ray._private.services.ConsolePopen = partial(started, start_new_session=True)
+    try:
+        yield
+    finally:
+        ray._private.services.ConsolePopen = started
 
 
 @contextmanager
