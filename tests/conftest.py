@@ -137,12 +137,15 @@ def three_nodes(ray_cluster):
 @pytest.fixture(scope="session", autouse=True)
 def memory_is_given_back():
     """`main` of predict tells malloc to keep what is freed, for the whole process: here for all tests.
+    So does a task of a cluster.
 
     Those that measure memory would then measure what malloc keeps (test_memory has it in processes
     of their own).
     """
     import skyseg_tf.predict
+    from skyseg_tf.scale import photos
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(skyseg_tf.predict, "keep_freed_memory", lambda: None)
+        for module in (skyseg_tf.predict, photos):
+            patch.setattr(module, "keep_freed_memory", lambda: None)
         yield

@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import tempfile
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -40,9 +41,14 @@ class DrawnRay:
         return [], tasks
 
     def get(self, task):
+        if task in self.deadly:
+            raise Died("Task was killed:\n  out of memory")
         return task
 
     def cancel(self, task):
+        pass
+
+    def shutdown(self):
         pass
 
     def init(self, **options):
@@ -123,6 +129,91 @@ def test_a_build_on_a_cluster_without_processors_says_that_it_waits(
     assert capsys.readouterr().out.count("waiting for one") == 1
 
 
+# ------------------------------------------------------------------ tasks that kill their process
+
+
+def test_work_goes_on_beside_tasks_that_kill_their_process(ray):
+    ray.deadly = {2, 5}
+    work = ((number, None) for number in range(9))
+    done = dict(cluster.run_bounded(lambda key, _: key, work, lambda: 2))
+    assert [key for key, result in done.items() if result != key] == [2, 5]
+    assert str(done[5]) == (
+        "its process died 6 times, or its machines are gone (Task was killed: out of memory)"
+    )
+
+
+def test_work_of_which_every_task_kills_its_process_ends_soon(ray):
+    """The machines have too little memory for any of it."""
+    ray.deadly, asked = range(3, 1000), []
+    work = ((asked.append(number) or number, None) for number in range(1000))
+    with pytest.raises(InputError, match=r"^7: its process died 6 times.*like 4 others before"):
+        list(cluster.run_bounded(lambda key, _: key, work, lambda: 2))
+    assert len(asked) < 12
+
+
+@pytest.mark.parametrize(("deadly", "more"), [("c", ""), ("bc", r" \(2 shards in all\)")])
+def test_a_shard_that_kills_its_process_is_named_when_all_others_are_there(
+    ray, monkeypatch, deadly, more
+):
+    from skyseg_tf.scale import shards
+
+    ray.deadly, ray.put, began = set(deadly), lambda function: function, []
+    start = lambda shared, shard, item: began.append(shard) or shard  # noqa: E731
+    monkeypatch.setattr(shards, "task_of", lambda run, cpus: start)
+    counts = dict.fromkeys("abcdefghij", 1)
+    with pytest.raises(InputError, match=rf"^{deadly[0]}: its process died.*{more}; the other"):
+        shards.RayTasks().map(None, counts, counts, lambda count: None)
+    assert sorted(began) == sorted(counts)
+
+
+def test_a_photo_that_kills_its_process_takes_no_others_along(ray, monkeypatch, tmp_path):
+    from skyseg_tf.masking.photo_jobs import Done
+    from skyseg_tf.masking.photo_stages import Job
+    from skyseg_tf.masking.settings import PredictConfig
+    from skyseg_tf.scale import photos
+
+    jobs = [Job(f"{number}.jpg", None, str(number)) for number in range(100)]
+    sent, deadly = [], {jobs[number] for number in (3, 50, 51)}
+
+    def mask(config, part, few, begun):
+        sent.append(config)
+        if deadly & set(part):
+            raise Died("out of memory")
+        return [Done(job, 0.5) for job in part]
+
+    def task_of(run, cpus):
+        done = {photos._choose: lambda config, few: "onnxruntime", photos._mask: mask}[run]
+        return lambda *given: partial(done, *given)
+
+    monkeypatch.setattr(photos, "task_of", task_of)
+    monkeypatch.setattr(ray, "get", lambda task: task())
+    told = []
+    photos.mask_on_ray(PredictConfig(("*.jpg",)), jobs, True, told.append)
+    assert sorted(int(one.job.name) for one in told) == list(range(100))
+    failed = {one.job: one.failure for one in told if one.failure}
+    assert failed.keys() == deadly
+    assert failed[jobs[3]].startswith("3.jpg: its process died 6 times")
+    assert not any(config.inputs for config in sent)
+    assert {config.backend for config in sent} == {"onnxruntime"}
+
+
+def test_trials_go_on_where_one_kills_its_process(ray, capsys):
+    """The next task takes it up, or finds that it has died too often."""
+    from skyseg_tf.scale import trials
+    from skyseg_tf.tuning.trials import TrialRow
+
+    rows = [TrialRow(0, "finished", 0.5, {}), None, TrialRow(2, "finished", 0.7, {}), None]
+    tasks, told = iter(range(9)), []
+    ray.deadly, ray.get_task = [1], ray.get
+    ray.get = lambda task: rows[ray.get_task(task)]
+    trials._start_all(lambda: next(tasks), lambda: 1, told.append)
+    assert [row.number for row in told] == [0, 2]
+    assert "task 1 of the search: its process died 6 times" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------ which cluster
+
+
 def test_another_version_of_ray_is_told_whole(ray):
     with (
         pytest.raises(InputError, match=r"another Ray or Python runs there \(.*Ray: 2\.50\)"),
@@ -176,7 +267,7 @@ def test_masks_on_a_disk_of_another_machine_are_not_called_done(monkeypatch, tmp
 
     jobs = [Job(f"s3://b/{name}.jpg", tmp_path / f"{name}.png", name) for name in "abc"]
     done = [Done(jobs[0], 0.5), Done(jobs[1], failure="b.jpg: no photo"), Done(jobs[2], 0.5)]
-    monkeypatch.setattr(photos, "run_bounded", lambda *_: [(0, done)])
+    monkeypatch.setattr(photos, "run_bounded", lambda start, work, _: [((*work,)[0][0], done)])
     monkeypatch.setattr(photos, "task_of", lambda *_: None)
     monkeypatch.setattr(photos, "first_places", lambda cpus: 1)
     monkeypatch.setattr(photos, "_smallest", lambda: 1)

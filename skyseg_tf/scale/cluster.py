@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, TypeVar
@@ -15,11 +16,28 @@ from skyseg_tf.files.places import is_storage_error
 from skyseg_tf.runs.stopping import keeping_sigterm
 
 RETRIES = 5  # of a task whose machine or process died
+_MOST_LOST = 5  # tasks in a row that were given up; more of them would be, too
 _ANSWER = 10.0  # seconds for a cluster to answer
 _LAST_WAIT = 10.0  # seconds for tasks that were told to end
 _LOOK = 30.0  # seconds between looks for machines that have come, while tasks are at work
 _SHORT = 24  # bytes: a socket's name has at most 103 (macOS), of which Ray's parts take the rest
+AGAIN = "give them more memory or machines and run the same command again"
 Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What there is of a task that was given up.
+
+    Attributes:
+      last: what its last process died of, in Ray's words.
+    """
+
+    last: str
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"its process died {RETRIES + 1} times, or its machines are gone ({self.last})"
 
 
 def import_ray():
@@ -31,6 +49,8 @@ def import_ray():
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Else Ray warns of what it will do about the GPUs of tasks that ask for none.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Else a task that takes more memory than there is is begun anew for ever.
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))
     try:
         import ray
     except ModuleNotFoundError:
@@ -215,13 +235,14 @@ def run_bounded(
         and go.
 
     Yields:
-      (key, result), in the order in which they are done.
+      (key, result), in the order in which they are done; Lost is the result of a task whose process
+      died again and again.
 
     Raises:
-      InputError: of a task, or a task whose process died again and again.
+      InputError: of a task; or several tasks in a row were Lost, and none was done between.
       OSError: of a task.
     """
-    ray, waiting, told = import_ray(), {}, False
+    ray, waiting, told, lost = import_ray(), {}, False, 0
     work = iter(work)
     try:
         while True:
@@ -235,13 +256,16 @@ def run_bounded(
                 return
             done, _ = ray.wait(list(waiting), num_returns=1, timeout=_LOOK)
             for task in done:
-                key = waiting.pop(task)
-                yield key, _result(ray, task, key)
+                key, result = waiting.pop(task), _result(ray, task)
+                lost = lost + 1 if isinstance(result, Lost) else 0
+                if lost == _MOST_LOST:
+                    raise InputError(f"{key}: {result}, like {lost - 1} others before; {AGAIN}")
+                yield key, result
     finally:
         _cancel(ray, list(waiting))
 
 
-def _result(ray, task, key: object) -> Any:
+def _result(ray, task) -> Any:
     try:
         return ray.get(task)
     except ray.exceptions.RayTaskError as error:
@@ -249,10 +273,7 @@ def _result(ray, task, key: object) -> Any:
             raise error.cause from None
         raise
     except ray.exceptions.RayError as error:
-        raise InputError(
-            f"{key}: its process died {RETRIES + 1} times, or its machines are gone "
-            f"({in_one_line(error)}); give it more memory or machines and run the same command again"
-        ) from None
+        return Lost(in_one_line(error))
 
 
 def _cancel(ray, tasks: list) -> None:
