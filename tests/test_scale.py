@@ -302,16 +302,17 @@ def test_photos_and_masks_may_be_urls(photos, tmp_path, memory, capsys):
 def test_names_of_a_storage_do_not_lead_out_of_the_folder_of_the_masks(
     photos, tmp_path, memory, capsys
 ):
-    """To a storage `..` and `//` are letters like any others."""
+    """To a storage `..`, `//` and `s3:` are letters like any others."""
     pytest.importorskip("upath")
     photo = (photos / "0/0.png").read_bytes()
-    for name in ("a/../../../evil/x.png", "a..b.png", "/evil.png", "a/b.png"):
+    strange = ("a/../../../evil/x.png", "/evil.png", "s3:/b/x.png", "memory:/x.png", "file:/x.png")
+    for name in (*strange, "a..b.png", "a/b.png"):
         memory.pipe_file(f"/photos/{name}", photo)
     top = tmp_path / "top"
     assert predict(PredictConfig(("memory://photos",), top / "in" / "masks")) == 0
     found = sorted(path.relative_to(top).as_posix() for path in top.rglob("*.png"))
     assert found == ["in/masks/a..b.png", "in/masks/a/b.png"]
-    assert "left out: 2 names with .. or // in them" in capsys.readouterr().out
+    assert "left out: 5 names with .. or // or a URL in them" in capsys.readouterr().out
 
 
 def test_resume_leaves_out_what_is_there_and_whole(photos, tmp_path, capsys):
