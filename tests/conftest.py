@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -99,6 +100,16 @@ def photos(tmp_path) -> Path:
         write_photo(tmp_path / f"photos/{number % 2}/{number}.png", number, (48, 64))
     (tmp_path / "photos/0/torn.png").write_bytes(b"torn")
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def ray(monkeypatch):
+    """A drawn Ray with a cluster of one machine of two processors."""
+    from drawn_ray import DrawnRay
+
+    drawn = DrawnRay(2)
+    monkeypatch.setitem(sys.modules, "ray", drawn)
+    return drawn
 
 
 @pytest.fixture(scope="module")

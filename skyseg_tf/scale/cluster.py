@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from skyseg_tf.errors import InputError, in_one_line
 from skyseg_tf.files.places import is_storage_error
 from skyseg_tf.runs.stopping import keeping_sigterm
+from skyseg_tf.scale.sender import Sender, run_as
 
 RETRIES = 5  # of a task whose machine or process died
 _MOST_LOST = 5  # tasks in a row that were given up; more of them would be, too
@@ -21,6 +22,8 @@ _ANSWER = 10.0  # seconds for a cluster to answer
 _LAST_WAIT = 10.0  # seconds for tasks that were told to end
 _LOOK = 30.0  # seconds between looks for machines that have come, while tasks are at work
 _SHORT = 24  # bytes: a socket's name has at most 103 (macOS), of which Ray's parts take the rest
+# What Ray and pickle say of what is not there where it was sent to.
+_UNKNOWN = ("failed to import on the worker", "Can't get attribute", "No module named 'skyseg_tf")
 AGAIN = "give them more memory or machines and run the same command again"
 Key = TypeVar("Key")
 
@@ -212,15 +215,8 @@ def task_of(function: Callable, cpus: int, gpus: int = 0) -> Callable[..., Any]:
     Returns:
       The function's arguments -> the task's reference.
     """
-    task = import_ray().remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(run_in)
-    return partial(task.remote, os.getcwd(), function)
-
-
-def run_in(folder: str, function: Callable, *args: Any) -> Any:
-    """Calls a function in a folder, where that is there: URLs need none."""
-    if os.path.isdir(folder):
-        os.chdir(folder)
-    return function(*args)
+    task = import_ray().remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(run_as)
+    return partial(task.remote, Sender.here(), function)
 
 
 def run_bounded(
@@ -269,11 +265,24 @@ def _result(ray, task) -> Any:
     try:
         return ray.get(task)
     except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, (InputError, OSError)) or is_storage_error(error.cause):
-            raise error.cause from None
+        cause = cause_of(error)
+        if isinstance(cause, (InputError, OSError)) or is_storage_error(cause):
+            raise cause from None
         raise
     except ray.exceptions.RayError as error:
         return Lost(in_one_line(error))
+
+
+def cause_of(error: Exception) -> Exception:
+    """The error of a task that Ray tells of; an InputError where it was sent what it does not know."""
+    said = str(error)
+    if any(words in said for words in _UNKNOWN):
+        line = said.strip().splitlines()[-1][:200]
+        return InputError(
+            f"a machine of the cluster has another version of skyseg_tf, or none ({line}); install "
+            "the same on all machines"
+        )
+    return error.cause or error
 
 
 def _cancel(ray, tasks: list) -> None:

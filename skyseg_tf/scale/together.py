@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from skyseg_tf.errors import InputError, LostProcess, counted
 from skyseg_tf.runs.meeting import hold_port
 from skyseg_tf.runs.stopping import TERMINATED
-from skyseg_tf.scale.cluster import RETRIES, first_places, import_ray, run_in
+from skyseg_tf.scale.cluster import RETRIES, cause_of, first_places, import_ray
+from skyseg_tf.scale.sender import Sender, run_as
 
 _PATIENCE = 10.0  # seconds before it is said that there is no room
 _LOOK = 0.5  # seconds between looks for signals
@@ -85,7 +86,7 @@ def run_together(
             try:
                 return _run_once(call, count, cpus, gpus, deaths, noted)
             except ray.exceptions.RayTaskError as error:
-                last = error.cause or error
+                last = cause_of(error)
                 if not _is_of_a_lost_one(last):
                     raise last from None
             except (LostProcess, ray.exceptions.RayError) as error:
@@ -199,12 +200,12 @@ def _run_once(
         )(_Process)
         actors += (processes := [kind.remote() for _ in range(count)])
         first = _result(processes[0].place.remote(), noted)
-        deaths.forget(_result(processes[0].reached.remote(os.getcwd(), deaths.ask), noted))
+        deaths.forget(_result(processes[0].reached.remote(Sender.here(), deaths.ask), noted))
         beside = NodeAffinitySchedulingStrategy(first.node, soft=False)
         sender = ray.remote(num_cpus=0, scheduling_strategy=beside)(_Sender).remote(first.pid)
         actors.append(sender)
         running = [
-            process.run.remote(os.getcwd(), call, first.address, number, bool(deaths.last))
+            process.run.remote(Sender.here(), call, first.address, number, bool(deaths.last))
             for number, process in enumerate(processes)
         ]
         results = _results(running, sender, noted)
@@ -279,15 +280,15 @@ class _Process:
             f"{ray.util.get_node_ip_address()}:{self.held.getsockname()[1]}",
         )
 
-    def reached(self, folder: str, reached: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
+    def reached(self, sender: Sender, reached: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
         """How far the work is, as this machine sees it."""
-        return run_in(folder, reached)
+        return run_as(sender, reached)
 
-    def run(self, folder: str, call: Callable, address: str, number: int, again: bool) -> Any:
+    def run(self, sender: Sender, call: Callable, address: str, number: int, again: bool) -> Any:
         """What is called returns; _Terminated where it has ended by SIGTERM in its own way."""
         signal.signal(signal.SIGUSR1, lambda *_: _thread.interrupt_main())  # see _Sender
         try:
-            return run_in(folder, call, address, number, again)
+            return run_as(sender, call, address, number, again)
         except SystemExit as stop:  # to Ray it would be a death
             if stop.code != TERMINATED:
                 raise
