@@ -102,6 +102,7 @@ def train_along(
         coordinator=coordinator,
         num_processes=config.workers,
         process_id=process_id,
+        quiet=True,  # every move of a bar would be a line for the machine of the command
     )
     if again and config.run and (config.run / "config.json").exists():
         config = replace(config, resume=config.run)

@@ -135,7 +135,7 @@ from ray_cluster import start_patiently
 from skyseg_tf.scale.cluster import connected, task_of
 
 with pytest.MonkeyPatch.context() as patch:
-    start_patiently(patch, Path("."))
+    start_patiently(patch, Path.cwd())
     told = []
     signal.signal(signal.SIGTERM, lambda *_: told.append(True))
     with connected(None):

@@ -359,6 +359,7 @@ def ray_that_starts(monkeypatch):
         raylet = types.SimpleNamespace(Config=types.SimpleNamespace(initialize=initialize))
         ray = types.SimpleNamespace(init=init, shutdown=lambda: None, _raylet=raylet, read=read)
         ray._private = types.SimpleNamespace(services=types.SimpleNamespace(ConsolePopen=dict))
+        ray.cluster_resources = ray.available_resources = lambda: {"CPU": 2.0}
         monkeypatch.setitem(sys.modules, "ray", ray)
         return ray
 
@@ -383,6 +384,18 @@ def test_processes_of_a_cluster_of_our_own_are_in_no_group_of_ours(ray_that_star
         assert ray._private.services.ConsolePopen is dict
     with connected("auto"):
         assert started[1:] == [{"env": None}]
+
+
+@pytest.mark.parametrize(
+    ("there", "free", "told"), [({"CPU": 4.0}, {"CPU": 0.5}, 1), ({"CPU": 4.0}, {}, 1), ({}, {}, 0)]
+)
+def test_a_cluster_that_others_work_on_is_said_to_be_waited_for(
+    ray_that_starts, capsys, there, free, told
+):
+    ray = ray_that_starts(lambda **_: None)
+    ray.cluster_resources, ray.available_resources = lambda: there, lambda: free
+    with connected("auto"):
+        assert capsys.readouterr().out.count("at work: waiting for one") == told
 
 
 def test_a_start_that_is_stopped_leaves_no_part_of_ray_behind(ray_that_starts):

@@ -87,6 +87,7 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
             options |= {"address": address}
         try:
             _begin(ray, options, address)
+            _tell_if_full(ray)
             yield
         finally:
             ray.shutdown()
@@ -99,6 +100,12 @@ def _begin(ray, options: dict[str, Any], address: str | None) -> None:
             ray.init(**options)
     except Exception as error:  # Ray's own start fails with a bare one
         raise InputError(_why_not(address, error)) from None
+
+
+def _tell_if_full(ray) -> None:
+    """Others may be at work there, and nothing would be heard of the tasks that wait for them."""
+    if ray.cluster_resources().get("CPU", 0) >= 1 > ray.available_resources().get("CPU", 0):
+        print("all processors of the cluster are at work: waiting for one", flush=True)
 
 
 @contextmanager
