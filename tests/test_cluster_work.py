@@ -25,6 +25,15 @@ def test_work_waits_for_machines_that_are_gone_for_a_while(ray):
         cluster.first_places(1)
 
 
+@pytest.mark.parametrize(("machines", "smallest"), [((0.5, 4), 4), ((0.5,), 1), ((0, 8, 3), 3)])
+def test_photos_are_no_work_for_half_a_processor(ray, machines, smallest):
+    from skyseg_tf.scale.photos import _smallest
+
+    ray.machines = machines
+    assert _smallest() == smallest
+    assert cluster.places(smallest) == sum(count // smallest for count in machines)
+
+
 def test_machines_that_come_are_used_before_a_task_ends(ray, monkeypatch):
     """A trial may take hours."""
     answers = itertools.chain([[]] * 3, itertools.repeat(None))

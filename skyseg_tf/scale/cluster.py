@@ -87,7 +87,8 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
             options |= {"address": address}
         try:
             _begin(ray, options, address)
-            _tell_if_full(ray)
+            if address is not None:
+                _tell_if_full(ray)
             yield
         finally:
             ray.shutdown()

@@ -106,9 +106,9 @@ def _chosen(config: PredictConfig, few: bool, cpus: int) -> str:
 
 
 def _smallest() -> int:
-    """Processors of the smallest machine that has any."""
+    """Processors of the smallest machine that has one; a container may have half of one."""
     nodes = [node["Resources"] for node in import_ray().nodes() if node["Alive"]]
-    return int(min((node["CPU"] for node in nodes if node.get("CPU")), default=1))
+    return int(min((node["CPU"] for node in nodes if node.get("CPU", 0) >= 1), default=1))
 
 
 def _begun(config: PredictConfig, jobs: list[Job]) -> set[Job]:
