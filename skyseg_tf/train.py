@@ -64,6 +64,7 @@ def _meet(config: TrainConfig) -> None:
 
 
 def _train_on_ray(config: TrainConfig) -> Path:
+    from skyseg_tf.runs.reached import reached
     from skyseg_tf.scale.cluster import connected
     from skyseg_tf.scale.together import run_together
     from skyseg_tf.training.settings_check import check_flags
@@ -71,9 +72,10 @@ def _train_on_ray(config: TrainConfig) -> Path:
 
     config = with_network(config)
     check_flags(config)
+    run = config.resume or config.run
     with connected(config.address, shows_output=True):
-        call = partial(train_along, config, train_settled)
-        return run_together(call, config.workers, config.task_cpus, config.task_gpus)
+        call, far = partial(train_along, config, train_settled), partial(reached, run)
+        return run_together(call, config.workers, config.task_cpus, config.task_gpus, far)
 
 
 def train_along(
@@ -100,6 +102,7 @@ def train_along(
         coordinator=coordinator,
         num_processes=config.workers,
         process_id=process_id,
+        quiet=True,  # every move of a bar would be a line for the machine of the command
     )
     if again and config.run and (config.run / "config.json").exists():
         config = replace(config, resume=config.run)

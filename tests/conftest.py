@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -101,6 +102,16 @@ def photos(tmp_path) -> Path:
     return tmp_path / "photos"
 
 
+@pytest.fixture
+def ray(monkeypatch):
+    """A drawn Ray with a cluster of one machine of two processors."""
+    from drawn_ray import DrawnRay
+
+    drawn = DrawnRay(2)
+    monkeypatch.setitem(sys.modules, "ray", drawn)
+    return drawn
+
+
 @pytest.fixture(scope="module")
 def ray_cluster(tmp_path_factory):
     """A cluster of one node, on this machine."""
@@ -137,12 +148,15 @@ def three_nodes(ray_cluster):
 @pytest.fixture(scope="session", autouse=True)
 def memory_is_given_back():
     """`main` of predict tells malloc to keep what is freed, for the whole process: here for all tests.
+    So does a task of a cluster.
 
     Those that measure memory would then measure what malloc keeps (test_memory has it in processes
     of their own).
     """
     import skyseg_tf.predict
+    from skyseg_tf.scale import photos
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(skyseg_tf.predict, "keep_freed_memory", lambda: None)
+        for module in (skyseg_tf.predict, photos):
+            patch.setattr(module, "keep_freed_memory", lambda: None)
         yield

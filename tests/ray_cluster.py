@@ -32,14 +32,34 @@ def told_all_ports(raylet: str, folder: Path) -> str:
     return str(told)
 
 
-def one_processor() -> dict:
-    """What a node is made of. Ports are named, since Ray waits but 15 s for those of its agents."""
+def named_ports() -> dict:
+    """Of a node's agents: Ray waits but 15 s for those that it is not told of."""
     agents = ("metrics_agent", "metrics_export", "dashboard_agent_listen", "runtime_env_agent")
     free = [socket.create_server(("127.0.0.1", 0)) for _ in agents]
     ports = {f"{agent}_port": one.getsockname()[1] for agent, one in zip(agents, free, strict=True)}
     for one in free:
         one.close()
-    return {"num_cpus": 1} | ports
+    return ports
+
+
+def one_processor() -> dict:
+    """What a node is made of."""
+    return {"num_cpus": 1} | named_ports()
+
+
+def start_patiently(patch, folder: Path) -> None:
+    """Has commands start Ray of their own with this package, on a machine that may be busy."""
+    for name, value in (PATIENCE | {"PYTHONPATH": with_this_package()}).items():
+        patch.setenv(name, value)
+    from skyseg_tf.scale.cluster import import_ray
+
+    import_ray()
+    from ray._private import parameter, services
+
+    given = parameter.RayParams
+    patch.setattr(parameter, "RayParams", lambda **params: given(**params | named_ports()))
+    raylet = told_all_ports(services.RAYLET_EXECUTABLE, folder)
+    patch.setattr(services, "RAYLET_EXECUTABLE", raylet)
 
 
 @contextmanager

@@ -1,4 +1,5 @@
 import importlib
+import os
 import re
 import signal
 import subprocess
@@ -138,6 +139,46 @@ def test_what_a_library_makes_of_a_signal_keeps_its_status(capsys):
         strike_inside(SystemExit, SystemExit(1))
     assert error.value.code == 143
     assert capsys.readouterr().out == "what to do\n"
+
+
+@pytest.mark.skipif(
+    not hasattr(signal, "SIGHUP"), reason="such a system has no terminals of that kind"
+)
+@pytest.mark.parametrize("takes_sigterm", [True, False])
+def test_a_terminal_that_is_closed_lets_a_command_end_in_order(tmp_path, takes_sigterm):
+    """A training says there that it has saved, which is an error once nobody is there."""
+    import pty
+
+    program = f"""
+import fcntl, signal, sys, termios, time
+from skyseg_tf.console.cli import one_line_errors
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+told = []
+with one_line_errors("prog"):
+    if {takes_sigterm}:
+        signal.signal(signal.SIGTERM, lambda *_: told.append(True))
+    print("begun", flush=True)
+    while not told:
+        time.sleep(0.01)
+    print("saved", flush=True)
+    print("saved", file=sys.stderr, flush=True)
+    open("saved", "w").close()
+"""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    assert b"begun" in os.read(ours, 100)
+    os.close(ours)
+    assert process.wait(30) == (0 if takes_sigterm else 143)
+    assert (tmp_path / "saved").exists() == takes_sigterm
 
 
 def test_the_home_folder_is_meant_wherever_a_path_begins_with_it(monkeypatch):

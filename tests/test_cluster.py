@@ -1,6 +1,9 @@
 """A Ray cluster of three nodes, of which one dies: the results are those of one machine."""
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -11,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn_trees import add_scene, write_photo
-from ray_cluster import PATIENCE, a_node_dies, with_this_package
+from ray_cluster import a_node_dies, start_patiently, with_this_package
 from signals import strike
 from test_processes import assert_same_weights, tiny_settings, train_by_two
 from test_scale import config, content, masks
@@ -79,8 +82,7 @@ def test_everything_on_s3(tree, photos, tiny, undrawn, tmp_path, monkeypatch):
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "drawn")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        for name, value in (PATIENCE | {"PYTHONPATH": with_this_package()}).items():
-            monkeypatch.setenv(name, value)
+        start_patiently(monkeypatch, tmp_path)
         storage = place("s3://bucket").fs
         storage.mkdir("bucket")
         storage.put(str(tree), "bucket/tree", recursive=True)
@@ -121,6 +123,48 @@ def test_a_cluster_is_joined_after_one_of_our_own(ray_cluster):
         with connected(address):
             numbers = ray.remote(num_cpus=1)(Numbers).remote()
             assert ray.get(numbers.one.remote()) == 1
+
+
+def test_sigterm_to_a_whole_group_leaves_ray_to_the_command(tmp_path):
+    pytest.importorskip("ray")
+    program = """
+import signal, time
+from pathlib import Path
+import pytest
+from ray_cluster import start_patiently
+from skyseg_tf.scale.cluster import connected, task_of
+
+with pytest.MonkeyPatch.context() as patch:
+    start_patiently(patch, Path.cwd())
+    told = []
+    signal.signal(signal.SIGTERM, lambda *_: told.append(True))
+    with connected(None):
+        import ray
+
+        wait = task_of(time.sleep, 1)
+        ray.get(wait(0))
+        task = wait(3)
+        print("begun", flush=True)
+        while not told:
+            time.sleep(0.1)
+        ray.get([task, wait(1)])
+        print("saved", flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": with_this_package()},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout.readline() == "begun\n"
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.communicate(timeout=600)[0] == "saved\n"
+        assert process.returncode == 0
+    finally:
+        process.kill()
 
 
 @contextmanager

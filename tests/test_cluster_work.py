@@ -1,59 +1,16 @@
 """What is given to a Ray cluster, and when; of Ray itself a few lines do, so that this is fast."""
 
 import itertools
-import signal
 import socket
-import sys
 import tempfile
-from types import SimpleNamespace
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from signals import strike
 
-from skyseg_tf.errors import InputError, LostProcess, in_one_line
+from skyseg_tf.errors import InputError, in_one_line
 from skyseg_tf.scale import cluster, together
-
-
-class Died(Exception):
-    """Ray's word for a process that is gone."""
-
-
-class DrawnRay:
-    """A cluster whose tasks are done one after the other, where a machine is there for them."""
-
-    _raylet = SimpleNamespace(Config=SimpleNamespace(initialize=lambda config: None))
-    exceptions = SimpleNamespace(RayError=Died, RayTaskError=type("RayTaskError", (Died,), {}))
-
-    def __init__(self, *machines: int):
-        self.machines, self.most, self.options = machines, 0, {}
-
-    def nodes(self):
-        return [{"Alive": True, "Resources": {"CPU": count}} for count in self.machines]
-
-    def wait(self, tasks, num_returns, timeout=None):
-        self.most = max(self.most, len(tasks))
-        if self.machines:
-            return tasks[:1], tasks[1:]
-        assert timeout, "waits for ever, without a look for machines that come"
-        self.machines = (4,)
-        return [], tasks
-
-    def get(self, task):
-        return task
-
-    def cancel(self, task):
-        pass
-
-    def init(self, **options):
-        self.options = options
-        raise RuntimeError("Version mismatch: The cluster was started with:\n  Ray: 2.50\n")
-
-
-@pytest.fixture
-def ray(monkeypatch):
-    drawn = DrawnRay(2)
-    monkeypatch.setitem(sys.modules, "ray", drawn)
-    return drawn
+from skyseg_tf.scale.sender import Sender, run_as
 
 
 def test_work_waits_for_machines_that_are_gone_for_a_while(ray):
@@ -66,6 +23,15 @@ def test_work_waits_for_machines_that_are_gone_for_a_while(ray):
     ray.machines = ()
     with pytest.raises(InputError, match="no machine of the Ray cluster has 1 processors and 0"):
         cluster.first_places(1)
+
+
+@pytest.mark.parametrize(("machines", "smallest"), [((0.5, 4), 4), ((0.5,), 1), ((0, 8, 3), 3)])
+def test_photos_are_no_work_for_half_a_processor(ray, machines, smallest):
+    from skyseg_tf.scale.photos import _smallest
+
+    ray.machines = machines
+    assert _smallest() == smallest
+    assert cluster.places(smallest) == sum(count // smallest for count in machines)
 
 
 def test_machines_that_come_are_used_before_a_task_ends(ray, monkeypatch):
@@ -122,6 +88,49 @@ def test_a_build_on_a_cluster_without_processors_says_that_it_waits(
     assert capsys.readouterr().out.count("waiting for one") == 1
 
 
+# ------------------------------------------------------------------ which cluster
+
+
+def test_a_task_works_in_the_folder_of_its_sender(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    sender = Sender.here()
+    monkeypatch.chdir("/")
+    assert run_as(sender, Path.cwd) == tmp_path
+    assert run_as(replace(sender, folder="/nowhere"), Path.cwd) == tmp_path
+
+
+def test_a_machine_with_another_version_of_the_package_is_told():
+    """Numbers of versions are the same between releases."""
+    sender = replace(Sender.here(), machine="first", code="0")
+    with pytest.raises(InputError, match=r"another version of skyseg_tf than on first .* install"):
+        run_as(sender, pytest.fail, "it was called")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ray::run_as()\nRuntimeError: The remote function failed to import on the worker.\n"
+        "Traceback\nModuleNotFoundError: No module named 'skyseg_tf'",
+        "System error: Can't get attribute '_mask' on <module 'skyseg_tf.scale.photos'>",
+    ],
+)
+def test_a_machine_that_does_not_know_what_it_is_sent_is_told(ray, monkeypatch, said):
+    """So it is with versions that have other modules, before they can compare themselves."""
+    error = ray.exceptions.RayTaskError(said)
+    error.cause = RuntimeError(said)
+
+    def get(*_):
+        raise error
+
+    monkeypatch.setattr(ray, "get", get)
+    told = rf"another version of skyseg_tf, or none \(.*{said[-20:-1]}.*\); install the same"
+    with pytest.raises(InputError, match=told):
+        list(cluster.run_bounded(lambda key, _: key, [(1, None)], lambda: 1))
+    monkeypatch.setattr(together, "_run_once", get)
+    with pytest.raises(InputError, match=told):
+        together.run_together(None, 2, 1, 0)
+
+
 def test_another_version_of_ray_is_told_whole(ray):
     with (
         pytest.raises(InputError, match=r"another Ray or Python runs there \(.*Ray: 2\.50\)"),
@@ -175,7 +184,7 @@ def test_masks_on_a_disk_of_another_machine_are_not_called_done(monkeypatch, tmp
 
     jobs = [Job(f"s3://b/{name}.jpg", tmp_path / f"{name}.png", name) for name in "abc"]
     done = [Done(jobs[0], 0.5), Done(jobs[1], failure="b.jpg: no photo"), Done(jobs[2], 0.5)]
-    monkeypatch.setattr(photos, "run_bounded", lambda *_: [(0, done)])
+    monkeypatch.setattr(photos, "run_bounded", lambda start, work, _: [((*work,)[0][0], done)])
     monkeypatch.setattr(photos, "task_of", lambda *_: None)
     monkeypatch.setattr(photos, "first_places", lambda cpus: 1)
     monkeypatch.setattr(photos, "_smallest", lambda: 1)
@@ -219,95 +228,3 @@ def test_what_a_task_wrote_before_its_process_died_was_not_there_already(
         assert len(told) == 6
         assert sum(one.was_there for one in told) == there
         assert not any(one.failure for one in told)
-
-
-# ------------------------------------------------------------------ processes that work together
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_goes_on_to_the_first_process_once(ray, monkeypatch, number):
-    """It ends in its own time, and so do the others."""
-    noted, sent, looks = [], [], iter([None, None, number, None, None])
-
-    def wait(tasks, num_returns, timeout):
-        if came := next(looks, 0):
-            noted.append(came)
-        return (tasks[:1], tasks[1:]) if came == 0 else ([], tasks)
-
-    monkeypatch.setattr(ray, "wait", wait)
-    sender = SimpleNamespace(send=SimpleNamespace(remote=sent.append))
-    assert together._results(["run", "run"], sender, noted) == ["run", "run"]
-    assert sent == [number]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_processes_that_a_signal_has_ended_do_not_begin_anew(ray, monkeypatch, number):
-    starts = []
-
-    def run_once(*args):
-        starts.append(args)
-        strike(number)
-        raise Died("the process receives a SIGTERM")
-
-    monkeypatch.setattr(together, "_run_once", run_once)
-    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(KeyboardInterrupt) as stop:
-        together.run_together(None, 2, 1, 0)
-    assert stop.value.args == (number,)
-    assert len(starts) == 1
-    assert before == [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
-
-
-def test_the_second_signal_does_not_wait_for_the_processes(ray, monkeypatch):
-    def run_once(*args):
-        strike()
-        strike()
-        pytest.fail("it has waited")
-
-    monkeypatch.setattr(together, "_run_once", run_once)
-    with pytest.raises(KeyboardInterrupt):
-        together.run_together(None, 2, 1, 0)
-
-
-def test_processes_that_another_one_has_told_to_end_begin_anew(ray, monkeypatch, capsys):
-    """A machine that is to be switched off sends SIGTERM to all that runs there."""
-    answers = iter([LostProcess("it was told to end"), "run"])
-
-    def run_once(call, count, cpus, gpus, again, noted):
-        if isinstance(answer := next(answers), Exception):
-            raise answer
-        return answer, again
-
-    monkeypatch.setattr(together, "_run_once", run_once)
-    assert together.run_together(None, 2, 1, 0) == ("run", True)
-    assert "a process has died (it was told to end): all begin anew" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("status", [143, 1])
-def test_a_process_that_sigterm_has_ended_in_its_own_way_says_so(tmp_path, status):
-    before = signal.getsignal(signal.SIGUSR1)
-
-    def call(*_):
-        raise SystemExit(status)
-
-    try:
-        if status == 143:
-            ended = together._Process().run(str(tmp_path), call, "a:1", 0, False)
-            assert ended == together._Terminated()
-        else:  # what Ray's own handler does: nothing was saved
-            with pytest.raises(SystemExit):
-                together._Process().run(str(tmp_path), call, "a:1", 0, False)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-
-
-def test_the_port_of_the_first_process_is_kept_for_it(ray, monkeypatch):
-    """Another process could take a free one before JAX listens there."""
-    context = SimpleNamespace(get_node_id=lambda: "node")
-    monkeypatch.setattr(ray, "get_runtime_context", lambda: context, raising=False)
-    util = SimpleNamespace(get_node_ip_address=lambda: "127.0.0.1")
-    monkeypatch.setattr(ray, "util", util, raising=False)
-    process = together._Process()
-    host, _, port = process.place().address.rpartition(":")
-    with process.held, pytest.raises(OSError, match="in use"):
-        socket.create_server((host, int(port)))

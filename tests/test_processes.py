@@ -146,6 +146,7 @@ def test_who_goes_on_after_a_death_resumes_the_run(tmp_path, monkeypatch):
     first = train_along(given, lambda config: config, again=False, **asked)
     assert (first.engine, first.workers, first.num_processes, first.process_id) == ("here", 1, 3, 2)
     assert (first.run, first.resume) == (tmp_path, None)
+    assert first.quiet  # its bars would go over the network, each step a line
     assert train_along(given, lambda config: config, again=True, **asked) == first
     (tmp_path / "config.json").write_text("{}")
     again = train_along(given, lambda config: config, again=True, **asked)

@@ -302,16 +302,17 @@ def test_photos_and_masks_may_be_urls(photos, tmp_path, memory, capsys):
 def test_names_of_a_storage_do_not_lead_out_of_the_folder_of_the_masks(
     photos, tmp_path, memory, capsys
 ):
-    """To a storage `..` and `//` are letters like any others."""
+    """To a storage `..`, `//` and `s3:` are letters like any others."""
     pytest.importorskip("upath")
     photo = (photos / "0/0.png").read_bytes()
-    for name in ("a/../../../evil/x.png", "a..b.png", "/evil.png", "a/b.png"):
+    strange = ("a/../../../evil/x.png", "/evil.png", "s3:/b/x.png", "memory:/x.png", "file:/x.png")
+    for name in (*strange, "a..b.png", "a/b.png"):
         memory.pipe_file(f"/photos/{name}", photo)
     top = tmp_path / "top"
     assert predict(PredictConfig(("memory://photos",), top / "in" / "masks")) == 0
     found = sorted(path.relative_to(top).as_posix() for path in top.rglob("*.png"))
     assert found == ["in/masks/a..b.png", "in/masks/a/b.png"]
-    assert "left out: 2 names with .. or // in them" in capsys.readouterr().out
+    assert "left out: 5 names with .. or // or a URL in them" in capsys.readouterr().out
 
 
 def test_resume_leaves_out_what_is_there_and_whole(photos, tmp_path, capsys):
@@ -357,6 +358,8 @@ def ray_that_starts(monkeypatch):
     def make(init):
         raylet = types.SimpleNamespace(Config=types.SimpleNamespace(initialize=initialize))
         ray = types.SimpleNamespace(init=init, shutdown=lambda: None, _raylet=raylet, read=read)
+        ray._private = types.SimpleNamespace(services=types.SimpleNamespace(ConsolePopen=dict))
+        ray.cluster_resources = ray.available_resources = lambda: {"CPU": 2.0}
         monkeypatch.setitem(sys.modules, "ray", ray)
         return ray
 
@@ -369,6 +372,43 @@ def test_sigterm_stays_ours_beside_a_cluster_of_our_own(ray_that_starts):
     before = signal.getsignal(signal.SIGTERM)
     with connected(None):
         assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Ray finds them by their group")
+def test_processes_of_a_cluster_of_our_own_are_in_no_group_of_ours(ray_that_starts):
+    """What ends the group would end them before what they work on is saved."""
+    started = []
+    ray = ray_that_starts(lambda **_: started.append(ray._private.services.ConsolePopen(env=None)))
+    with connected(None):
+        assert started == [{"env": None, "start_new_session": True}]
+        assert ray._private.services.ConsolePopen is dict
+    with connected("auto"):
+        assert started[1:] == [{"env": None}]
+
+
+@pytest.mark.parametrize(
+    ("there", "free", "told"), [({"CPU": 4.0}, {"CPU": 0.5}, 1), ({"CPU": 4.0}, {}, 1), ({}, {}, 0)]
+)
+def test_a_cluster_that_others_work_on_is_said_to_be_waited_for(
+    ray_that_starts, capsys, there, free, told
+):
+    ray = ray_that_starts(lambda **_: None)
+    ray.cluster_resources, ray.available_resources = lambda: there, lambda: free
+    with connected("auto"):
+        assert capsys.readouterr().out.count("at work: waiting for one") == told
+
+
+def test_a_start_that_is_stopped_leaves_no_part_of_ray_behind(ray_that_starts):
+    """Else no other cluster could be joined by this process, such as a notebook's."""
+
+    def stop(**_):
+        raise KeyboardInterrupt
+
+    ray, ended = ray_that_starts(stop), []
+    ray.shutdown = lambda: ended.append(True)
+    with pytest.raises(KeyboardInterrupt), connected(None):
+        pass
+    assert ended
 
 
 @pytest.mark.parametrize("given", [None, "of the user"])

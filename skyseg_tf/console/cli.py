@@ -117,12 +117,35 @@ def _terminable() -> Iterator[None]:
         return
     signal.signal(signal.SIGTERM, terminate)
     try:
-        yield
+        with _terminal_may_be_closed():
+            yield
     except KeyboardInterrupt as stop:
         stop.args = stop.args or tuple(told)  # Ray puts one of its own in its place
         raise
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def _terminal_may_be_closed() -> Iterator[None]:
+    """Inside, a terminal that is closed is SIGTERM to whoever takes that, as a training does."""
+    closed = getattr(signal, "SIGHUP", None)  # Windows has none
+    if closed is None or signal.getsignal(closed) is not signal.SIG_DFL:  # `nohup` ignores it
+        yield
+        return
+    terminals = [stream for stream in (1, 2) if os.isatty(stream)]
+
+    def hang_up(*_) -> None:
+        signal.signal(closed, signal.SIG_IGN)  # the shell sends one more
+        for stream in terminals:  # else whatever is printed is an error, before all is saved
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(closed, hang_up)
+    try:
+        yield
+    finally:
+        signal.signal(closed, signal.SIG_DFL)
 
 
 def leave(status: int, stuck: bool = False) -> NoReturn:

@@ -43,6 +43,11 @@ def is_remote(path: str | Path) -> bool:
     return bool(found) and found[1].lower() != "file"
 
 
+def is_like_url(name: str) -> bool:
+    """Whether a name would be taken for a URL: joined to a folder, it would leave that."""
+    return bool(re.match(r"[a-z][a-z0-9+.-]+:/", name, re.IGNORECASE))
+
+
 def local_path(text: str) -> str:
     """The path that a file:// URL stands for, any other text as it is.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from skyseg_tf.data.listing import VIDEO_SUFFIXES, LeftOut, choose_photos, walk_tree
 from skyseg_tf.errors import InputError, counted, nearest
 from skyseg_tf.files.aside import check_folder
-from skyseg_tf.files.places import below, is_remote, place
+from skyseg_tf.files.places import below, is_like_url, is_remote, place
 from skyseg_tf.images import software_of
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.masking.formats import FORMATS, SOFTWARE, Table, output_name, without_outputs
@@ -219,9 +219,11 @@ def _remote_photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[st
     start = len(root.path.rstrip("/")) + 1
     names = [name[start:] for name in sorted(found)]
     # Whoever may write there chooses the names, and here such a one would lead to any folder.
-    strange = {name for name in names if ".." in Path(name).parts or Path(name).anchor}
+    strange = {
+        name for name in names if ".." in Path(name).parts or Path(name).anchor or is_like_url(name)
+    }
     if strange:
-        left_out["names with .. or // in them"] = [root / name for name in sorted(strange)]
+        left_out["names with .. or // or a URL in them"] = sorted(map(Path, strange))
     paths = [root / name for name in names if name not in strange]
     photos = _chosen([path for path in paths if out not in path.parents], left_out)
     if not photos:

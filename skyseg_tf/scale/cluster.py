@@ -3,8 +3,10 @@
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, TypeVar
@@ -12,13 +14,33 @@ from typing import Any, TypeVar
 from skyseg_tf.errors import InputError, in_one_line
 from skyseg_tf.files.places import is_storage_error
 from skyseg_tf.runs.stopping import keeping_sigterm
+from skyseg_tf.scale.sender import Sender, run_as
 
 RETRIES = 5  # of a task whose machine or process died
+_MOST_LOST = 5  # tasks in a row that were given up; more of them would be, too
 _ANSWER = 10.0  # seconds for a cluster to answer
 _LAST_WAIT = 10.0  # seconds for tasks that were told to end
 _LOOK = 30.0  # seconds between looks for machines that have come, while tasks are at work
 _SHORT = 24  # bytes: a socket's name has at most 103 (macOS), of which Ray's parts take the rest
+# What Ray and pickle say of what is not there where it was sent to.
+_UNKNOWN = ("failed to import on the worker", "Can't get attribute", "No module named 'skyseg_tf")
+AGAIN = "give them more memory or machines and run the same command again"
 Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What there is of a task that was given up.
+
+    Attributes:
+      last: what its last process died of, in Ray's words.
+    """
+
+    last: str
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"its process died {RETRIES + 1} times, or its machines are gone ({self.last})"
 
 
 def import_ray():
@@ -30,6 +52,8 @@ def import_ray():
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Else Ray warns of what it will do about the GPUs of tasks that ask for none.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Else a task that takes more memory than there is is begun anew for ever.
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))
     try:
         import ray
     except ModuleNotFoundError:
@@ -62,14 +86,44 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
         else:
             options |= {"address": address}
         try:
-            with keeping_sigterm():  # Ray's handler ends with status 1
-                ray.init(**options)
-        except Exception as error:  # Ray's own start fails with a bare one
-            raise InputError(_why_not(address, error)) from None
-        try:
+            _begin(ray, options, address)
+            if address is not None:
+                _tell_if_full(ray)
             yield
         finally:
             ray.shutdown()
+
+
+def _begin(ray, options: dict[str, Any], address: str | None) -> None:
+    apart = _apart_from_our_group(ray) if address is None else nullcontext()
+    try:
+        with keeping_sigterm(), apart:  # Ray's handler of it ends with status 1
+            ray.init(**options)
+    except Exception as error:  # Ray's own start fails with a bare one
+        raise InputError(_why_not(address, error)) from None
+
+
+def _tell_if_full(ray) -> None:
+    """Others may be at work there, and nothing would be heard of the tasks that wait for them."""
+    if ray.cluster_resources().get("CPU", 0) >= 1 > ray.available_resources().get("CPU", 0):
+        print("all processors of the cluster are at work: waiting for one", flush=True)
+
+
+@contextmanager
+def _apart_from_our_group(ray) -> Iterator[None]:
+    """Inside, Ray's processes begin sessions of their own.
+
+    `timeout`, a shell and a terminal that is closed send SIGTERM or SIGHUP to all processes of a
+    group: Ray's would end while this one still has them save what they have. Where the kernel does
+    not end them with this process, they stay in its group, by which Ray finds them.
+    """
+    started = ray._private.services.ConsolePopen
+    if sys.platform.startswith("linux"):
+        ray._private.services.ConsolePopen = partial(started, start_new_session=True)
+    try:
+        yield
+    finally:
+        ray._private.services.ConsolePopen = started
 
 
 @contextmanager
@@ -169,15 +223,8 @@ def task_of(function: Callable, cpus: int, gpus: int = 0) -> Callable[..., Any]:
     Returns:
       The function's arguments -> the task's reference.
     """
-    task = import_ray().remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(run_in)
-    return partial(task.remote, os.getcwd(), function)
-
-
-def run_in(folder: str, function: Callable, *args: Any) -> Any:
-    """Calls a function in a folder, where that is there: URLs need none."""
-    if os.path.isdir(folder):
-        os.chdir(folder)
-    return function(*args)
+    task = import_ray().remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(run_as)
+    return partial(task.remote, Sender.here(), function)
 
 
 def run_bounded(
@@ -192,13 +239,14 @@ def run_bounded(
         and go.
 
     Yields:
-      (key, result), in the order in which they are done.
+      (key, result), in the order in which they are done; Lost is the result of a task whose process
+      died again and again.
 
     Raises:
-      InputError: of a task, or a task whose process died again and again.
+      InputError: of a task; or several tasks in a row were Lost, and none was done between.
       OSError: of a task.
     """
-    ray, waiting, told = import_ray(), {}, False
+    ray, waiting, told, lost = import_ray(), {}, False, 0
     work = iter(work)
     try:
         while True:
@@ -212,24 +260,37 @@ def run_bounded(
                 return
             done, _ = ray.wait(list(waiting), num_returns=1, timeout=_LOOK)
             for task in done:
-                key = waiting.pop(task)
-                yield key, _result(ray, task, key)
+                key, result = waiting.pop(task), _result(ray, task)
+                lost = lost + 1 if isinstance(result, Lost) else 0
+                if lost == _MOST_LOST:
+                    raise InputError(f"{key}: {result}, like {lost - 1} others before; {AGAIN}")
+                yield key, result
     finally:
         _cancel(ray, list(waiting))
 
 
-def _result(ray, task, key: object) -> Any:
+def _result(ray, task) -> Any:
     try:
         return ray.get(task)
     except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, (InputError, OSError)) or is_storage_error(error.cause):
-            raise error.cause from None
+        cause = cause_of(error)
+        if isinstance(cause, (InputError, OSError)) or is_storage_error(cause):
+            raise cause from None
         raise
     except ray.exceptions.RayError as error:
-        raise InputError(
-            f"{key}: its process died {RETRIES + 1} times, or its machines are gone "
-            f"({in_one_line(error)}); give it more memory or machines and run the same command again"
-        ) from None
+        return Lost(in_one_line(error))
+
+
+def cause_of(error: Exception) -> Exception:
+    """The error of a task that Ray tells of; an InputError where it was sent what it does not know."""
+    said = str(error)
+    if any(words in said for words in _UNKNOWN):
+        line = said.strip().splitlines()[-1][:200]
+        return InputError(
+            f"a machine of the cluster has another version of skyseg_tf, or none ({line}); install "
+            "the same on all machines"
+        )
+    return error.cause or error
 
 
 def _cancel(ray, tasks: list) -> None:

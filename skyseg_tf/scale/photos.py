@@ -5,19 +5,43 @@ an actor whose machine died wait until that actor has another place, while those
 whichever process is free.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+import socket
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from skyseg_tf.errors import InputError, counted, plain_line
+from skyseg_tf.files.memory import keep_freed_memory
 from skyseg_tf.files.places import check_seen, is_remote, place
 from skyseg_tf.masking.backends import Runtime
 from skyseg_tf.masking.photo_jobs import Done, load_model, mask_photos
 from skyseg_tf.masking.photo_stages import Job
 from skyseg_tf.masking.settings import PredictConfig
-from skyseg_tf.scale.cluster import first_places, import_ray, places, run_bounded, task_of
+from skyseg_tf.scale.cluster import (
+    AGAIN,
+    Lost,
+    first_places,
+    import_ray,
+    places,
+    run_bounded,
+    task_of,
+)
 
 _CPUS = 2  # of a task, and photos that it works on at once
 _MOST = 32  # photos of a task
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The photos of a task."""
+
+    jobs: list[Job]
+
+    def __str__(self) -> str:
+        """In words."""
+        others = f" and {counted(len(self.jobs) - 1, 'photo')} after it"
+        return f"{self.jobs[0].source}{others if len(self.jobs) > 1 else ''}"
 
 
 def mask_on_ray(
@@ -26,7 +50,8 @@ def mask_on_ray(
     """An engine of masking.photo_jobs; lives inside cluster.connected.
 
     At most two tasks for each place to work are under way, so that a machine has its next photos
-    and no more.
+    and no more. Photos of a task that was given up get tasks of their own: one that kills whichever
+    process reads it takes no others along. The first process chooses the runtime of all.
 
     Args:
       config, jobs, few, tell: see photo_jobs.mask_photos.
@@ -38,23 +63,52 @@ def mask_on_ray(
     """
     cpus = min(_CPUS, _smallest())
     size = max(config.batch_size, min(_MOST, -(-len(jobs) // (4 * first_places(cpus)))))
-    parts = ((start, jobs[start : start + size]) for start in range(0, len(jobs), size))
-    task = task_of(_mask, cpus)
     begun = _begun(config, jobs) if config.resume else set()
+    # What its inputs are is in `jobs`, and they may be a million names.
+    config = replace(config, inputs=(), workers=config.workers or _CPUS)
+    config = replace(config, backend=_chosen(config, few, cpus))
+    task = task_of(_mask, cpus)
+    parts = deque(_Part(jobs[start : start + size]) for start in range(0, len(jobs), size))
 
-    def begin(start: int, part: list[Job]):
-        return task(config, part, few, [job for job in part if job in begun])
+    def begin(part: _Part, _: None):
+        return task(config, part.jobs, few, [job for job in part.jobs if job in begun])
 
-    for _, done in run_bounded(begin, parts, lambda: 2 * places(cpus)):
-        check_seen(one.job.target for one in done if one.is_written)
-        for one in done:
-            tell(one)
+    while parts:  # again where the last ones were given up, and taken apart
+        for part, done in run_bounded(begin, _taken(parts), lambda: 2 * places(cpus)):
+            if isinstance(done, Lost) and len(part.jobs) > 1:
+                parts.extendleft(_Part([job]) for job in part.jobs)
+                continue
+            if isinstance(done, Lost):
+                done = [Done(part.jobs[0], failure=f"{part}: {done}")]
+            check_seen(one.job.target for one in done if one.is_written)
+            for one in done:
+                tell(one)
+
+
+def _taken(parts: deque[_Part]) -> Iterator[tuple[_Part, None]]:
+    """What is in the queue when it is asked for."""
+    while parts:
+        yield parts.popleft(), None
+
+
+def _chosen(config: PredictConfig, few: bool, cpus: int) -> str:
+    """The runtime of all masks: were each process to try which one is the fastest, they would differ.
+
+    Raises:
+      InputError: a model that cannot be used, or each process that loaded it has died.
+    """
+    task = task_of(_choose, cpus)
+    work = [(config.model or "the packaged model", None)]
+    ((model, name),) = run_bounded(lambda *_: task(config, few), work, lambda: places(cpus))
+    if isinstance(name, Lost):
+        raise InputError(f"{model}: {name}; {AGAIN}")
+    return name
 
 
 def _smallest() -> int:
-    """Processors of the smallest machine that has any."""
+    """Processors of the smallest machine that has one; a container may have half of one."""
     nodes = [node["Resources"] for node in import_ray().nodes() if node["Alive"]]
-    return int(min((node["CPU"] for node in nodes if node.get("CPU")), default=1))
+    return int(min((node["CPU"] for node in nodes if node.get("CPU", 0) >= 1), default=1))
 
 
 def _begun(config: PredictConfig, jobs: list[Job]) -> set[Job]:
@@ -69,12 +123,30 @@ def _begun(config: PredictConfig, jobs: list[Job]) -> set[Job]:
     return {job for job in jobs if job.target.exists()}
 
 
+def _choose(config: PredictConfig, few: bool) -> str:
+    keep_freed_memory()  # the process is this command's own
+    streams = config.workers if config.batch_size == 1 else 1
+    return load_model(config, few, streams, threads=_CPUS).backend
+
+
 def _mask(config: PredictConfig, jobs: list[Job], few: bool, begun: list[Job]) -> list[Done]:
-    done, config = [], replace(config, workers=config.workers or _CPUS)
+    keep_freed_memory()
+    done = []
     mask_photos(config, jobs, few, done.append, _loaded, begun)
     return done
 
 
 @lru_cache(maxsize=1)
 def _loaded(config: PredictConfig, few: bool, streams: int) -> Runtime:
-    return load_model(config, few, streams, threads=_CPUS)
+    """The model in the runtime that was chosen for all.
+
+    Raises:
+      InputError: this machine cannot, though the one that chose could.
+    """
+    try:
+        return load_model(config, few, streams, threads=_CPUS)
+    except (InputError, ImportError) as error:
+        raise InputError(
+            f"{socket.gethostname()}: {plain_line(error)}; all masks of a command are made by one "
+            "runtime: have it on every machine, or name another by --backend"
+        ) from None

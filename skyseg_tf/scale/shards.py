@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
-from skyseg_tf.scale.cluster import import_ray, places, run_bounded, task_of
+from skyseg_tf.errors import InputError, counted
+from skyseg_tf.scale.cluster import AGAIN, Lost, import_ray, places, run_bounded, task_of
 
 
 class RayTasks:
@@ -30,7 +31,10 @@ class RayTasks:
         counts: Mapping[str, int],
         tell: Callable[[int], object],
     ) -> dict[str, Any]:
-        """See data.shards.Engine; it is told of a shard's records when all of them are done."""
+        """See data.shards.Engine; it is told of a shard's records when all of them are done.
+
+        A shard whose process dies each time is named when all others are done.
+        """
         ray = import_ray()
         task = task_of(_run, 1)
         shared = ray.put(function)
@@ -42,10 +46,14 @@ class RayTasks:
             room = 2 * places(1)
             return min(self.workers or room, room)
 
-        results = {}
+        results, lost = {}, {}
         for shard, result in run_bounded(start, items.items(), limit):
-            results[shard] = result
+            (lost if isinstance(result, Lost) else results)[shard] = result
             tell(counts[shard])
+        if lost:
+            shard, why = next(iter(lost.items()))
+            more = f" ({counted(len(lost), 'shard')} in all)" if len(lost) > 1 else ""
+            raise InputError(f"{shard}: {why}{more}; the other shards are done: {AGAIN}")
         return {shard: results[shard] for shard in items}
 
 

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from skyseg_tf.errors import InputError, LostProcess, counted
 from skyseg_tf.runs.meeting import hold_port
 from skyseg_tf.runs.stopping import TERMINATED
-from skyseg_tf.scale.cluster import RETRIES, first_places, import_ray, run_in
+from skyseg_tf.scale.cluster import RETRIES, cause_of, first_places, import_ray
+from skyseg_tf.scale.sender import Sender, run_as
 
 _PATIENCE = 10.0  # seconds before it is said that there is no room
 _LOOK = 0.5  # seconds between looks for signals
@@ -44,7 +45,11 @@ class _Place:
 
 
 def run_together(
-    call: Callable[[str, int, bool], Result], count: int, cpus: int, gpus: int
+    call: Callable[[str, int, bool], Result],
+    count: int,
+    cpus: int,
+    gpus: int,
+    reached: Callable[[], tuple[int, ...]] = tuple,
 ) -> Result:
     """Calls a function in each of some processes; lives inside cluster.connected.
 
@@ -55,12 +60,15 @@ def run_together(
         that a shell gives SIGTERM.
       count: of the processes.
       cpus, gpus: of each.
+      reached: how far the work is, the more the further; asked in the first process, in that folder
+        too, before it is called. Deaths count as long as the work comes no further.
 
     Returns:
       What the first one returned.
 
     Raises:
-      InputError: of a process; too small a cluster; or processes that died again and again.
+      InputError: of a process; too small a cluster; or processes that died again and again at the
+        same place of the work.
       OSError: of a process.
       SystemExit: SIGTERM came, and `call` ended by it.
       KeyboardInterrupt: Ctrl-C or SIGTERM came, and `call` had no answer to it; or they came twice.
@@ -72,23 +80,66 @@ def run_together(
             f"{counted(cpus, 'processor')} and {counted(gpus, 'GPU')}, "
             f"not for {count}: ask for fewer"
         )
-    for number in range(RETRIES + 1):
+    deaths = _Deaths(reached)
+    while True:
         with _signals_noted() as noted:
             try:
-                return _run_once(call, count, cpus, gpus, number > 0, noted)
+                return _run_once(call, count, cpus, gpus, deaths, noted)
             except ray.exceptions.RayTaskError as error:
-                last = error.cause or error
+                last = cause_of(error)
                 if not _is_of_a_lost_one(last):
                     raise last from None
             except (LostProcess, ray.exceptions.RayError) as error:
                 last = error
             if noted:  # it died of that
                 raise KeyboardInterrupt(noted[0]) from None
-        line = (str(last).strip().splitlines() or [type(last).__name__])[-1][:200]
-        print(f"a process has died ({line}): all begin anew", flush=True)
-    raise InputError(
-        f"processes died {RETRIES + 1} times, at last so: {line}; give them more memory"
-    )
+        deaths.add(last)
+
+
+@dataclass
+class _Deaths:
+    """How often processes have died since the work last came further.
+
+    Attributes:
+      ask: says how far it is.
+      reached: how far it was when they last began; None: they have not.
+      count: of the deaths since then.
+      last: what the last one of all said; empty: there was none.
+    """
+
+    ask: Callable[[], tuple[int, ...]]
+    reached: tuple[int, ...] | None = None
+    count: int = 0
+    last: str = ""
+
+    def forget(self, reached: tuple[int, ...]) -> None:
+        """Begins to count anew where the work is further than before.
+
+        Raises:
+          InputError: it is not, and has died too often.
+        """
+        if self.reached is None or reached > self.reached:
+            self.reached, self.count = reached, 0
+        elif self.count > RETRIES:
+            raise self._too_many()
+
+    def add(self, error: Exception) -> None:
+        """Counts a death, and says so.
+
+        Raises:
+          InputError: also what asks how far the work is has died.
+        """
+        self.count += 1
+        self.last = (str(error).strip().splitlines() or [type(error).__name__])[-1][:200]
+        if self.count > RETRIES + 1:
+            raise self._too_many()
+        print(f"a process has died ({self.last}): all begin anew", flush=True)
+
+    def _too_many(self) -> InputError:
+        return InputError(
+            f"processes died {self.count} times in a row, and came no further, at last so: "
+            f"{self.last}; give them more memory"
+        )
 
 
 @contextmanager
@@ -122,7 +173,12 @@ def _is_of_a_lost_one(error: Exception) -> bool:
 
 
 def _run_once(
-    call: Callable, count: int, cpus: int, gpus: int, again: bool, noted: list[int]
+    call: Callable,
+    count: int,
+    cpus: int,
+    gpus: int,
+    deaths: _Deaths,
+    noted: list[int],
 ) -> Any:
     """Until all processes have ended, or one has failed."""
     ray = import_ray()
@@ -144,11 +200,12 @@ def _run_once(
         )(_Process)
         actors += (processes := [kind.remote() for _ in range(count)])
         first = _result(processes[0].place.remote(), noted)
+        deaths.forget(_result(processes[0].reached.remote(Sender.here(), deaths.ask), noted))
         beside = NodeAffinitySchedulingStrategy(first.node, soft=False)
         sender = ray.remote(num_cpus=0, scheduling_strategy=beside)(_Sender).remote(first.pid)
         actors.append(sender)
         running = [
-            process.run.remote(os.getcwd(), call, first.address, number, again)
+            process.run.remote(Sender.here(), call, first.address, number, bool(deaths.last))
             for number, process in enumerate(processes)
         ]
         results = _results(running, sender, noted)
@@ -223,11 +280,15 @@ class _Process:
             f"{ray.util.get_node_ip_address()}:{self.held.getsockname()[1]}",
         )
 
-    def run(self, folder: str, call: Callable, address: str, number: int, again: bool) -> Any:
+    def reached(self, sender: Sender, reached: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
+        """How far the work is, as this machine sees it."""
+        return run_as(sender, reached)
+
+    def run(self, sender: Sender, call: Callable, address: str, number: int, again: bool) -> Any:
         """What is called returns; _Terminated where it has ended by SIGTERM in its own way."""
         signal.signal(signal.SIGUSR1, lambda *_: _thread.interrupt_main())  # see _Sender
         try:
-            return run_in(folder, call, address, number, again)
+            return run_as(sender, call, address, number, again)
         except SystemExit as stop:  # to Ray it would be a death
             if stop.code != TERMINATED:
                 raise

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
 from skyseg_tf.runs.stopping import SEARCH_STOPPED, stoppable
-from skyseg_tf.scale.cluster import first_places, places, run_bounded, task_of
+from skyseg_tf.scale.cluster import Lost, first_places, places, run_bounded, task_of
 from skyseg_tf.tuning.trials import Objective, Plan, TrialRow, Trials
 
 _FREED = 120.0  # seconds after which a file server has freed the locks of a machine that died
@@ -47,7 +47,10 @@ def _start_all(
     ended: list[TrialRow | None] = []  # None of a task that found nothing
     keys = (f"task {number} of the search" for number in itertools.count())
     work = itertools.takewhile(lambda item: None not in ended, ((key, None) for key in keys))
-    for _, row in run_bounded(lambda key, item: start(), work, limit):
+    for key, row in run_bounded(lambda key, item: start(), work, limit):
+        if isinstance(row, Lost):  # Trials counts the deaths of each trial, and gives it up
+            print(f"{key}: {row}; another one goes on", flush=True)
+            continue
         ended.append(row)
         if row:
             after_each(row)

@@ -25,6 +25,7 @@ import numpy as np
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.aside import write_aside
 from skyseg_tf.masking.backends.keras import load_network
+from skyseg_tf.runs.reached import GENERATIONS
 
 _FACTS_BYTES = 64 << 20  # the history of a hundred thousand epochs
 # What numpy and zipfile raise for files that are cut off, altered, or no .npz at all.
@@ -42,7 +43,6 @@ _DAMAGE = (
     RuntimeError,
     MemoryError,
 )
-GENERATIONS = ("newest.npz", "last.npz", "previous.npz")  # the first only amid the renaming
 
 
 def save_checkpoint(
