@@ -339,6 +339,36 @@ def test_paths_that_are_there_may_be_urls_of_this_machine(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("verb", "flags", "package", "extra"),
+    [
+        ("search", (), "optuna", "scale"),
+        ("search", ("--engine", "ray"), "ray", "scale"),
+        ("train", ("--engine", "ray", "--workers", "2"), "ray", "scale"),
+        ("export", ("--model", "skyline", "--format", "onnx"), "tf2onnx", "export"),
+        ("export", ("--model", "skyline", "--format", "litert"), "ai_edge_litert", "export"),
+    ],
+)
+def test_a_missing_extra_is_told_before_tensorflow_is_imported(
+    verb, flags, package, extra, monkeypatch, capsys
+):
+    module = importlib.import_module(f"skyseg_tf.{verb}")
+    monkeypatch.setattr(module, "import_tensorflow_quietly", lambda: pytest.fail("slow"))
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as status:
+        module.main(list(flags))
+    assert status.value.code == 2
+    assert f"pip install 'skyseg_tf[{extra}]'" in capsys.readouterr().err
+
+
+def test_a_file_named_like_a_flag_is_told_how_to_be_given(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-dash.jpg").touch()
+    with pytest.raises(SystemExit):
+        main(["predict", "-dash.jpg"])
+    assert "a file of that name is given as ./-dash.jpg" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("verb", "flags"),
     [
         ("train", ("--records", "nope")),

@@ -7,6 +7,7 @@ import ast
 import json
 import re
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from cyclopts import Group, Parameter
@@ -116,8 +117,10 @@ def default_is(words: str) -> Parameter:
     return Parameter(show_default=words)
 
 
-def check_address(engine: str, address: str | None) -> None:
-    """Refuses the address of a cluster where no cluster works: it would all be done here unnoticed.
+def check_engine(engine: str, address: str | None) -> None:
+    """Refuses a cluster without Ray, and its address where no cluster works.
+
+    With such an address it would all be done here unnoticed.
 
     Args:
       engine, address: settings of build, train, predict and search.
@@ -127,6 +130,8 @@ def check_address(engine: str, address: str | None) -> None:
     """
     if address is not None and engine != "ray":
         raise InputError(f"--address {address} is for --engine ray: add that, or leave it out")
+    if engine == "ray" and find_spec("ray") is None:
+        raise InputError("--engine ray needs Ray: pip install 'skyseg_tf[scale]'")
 
 
 def check_there(**given: Path | tuple[Path, ...] | None) -> None:
