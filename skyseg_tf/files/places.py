@@ -121,6 +121,11 @@ def _check_name(path: str) -> None:
         raise InputError(f"{printable(path)}: no name of a file; give another") from None
 
 
+def resolved(path: Path) -> Path:
+    """Where links lead to; Path.resolve fails at links in a circle, before Python 3.13."""
+    return path.resolve() if is_remote(path) else Path(os.path.realpath(path))
+
+
 def below(path: Path, root: Path) -> str:
     """The path of a file below a root that it lies in, with slashes."""
     if not is_remote(root):
