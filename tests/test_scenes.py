@@ -335,5 +335,5 @@ def test_without_locks_between_processes_one_is_asked_for(tmp_path, monkeypatch)
 
     monkeypatch.setattr(dataset, "ProcessPoolExecutor", refuse)
     with pytest.raises(InputError, match=r"no processes work together \(.*\); give --workers 1"):
-        write_scenes(tmp_path, 2, (64, 64), workers=2, progress=False)
-    write_scenes(tmp_path, 2, (64, 64), workers=1, progress=False)
+        write_scenes(tmp_path, 2, size=(64, 64), workers=2, progress=False)
+    write_scenes(tmp_path, 2, size=(64, 64), workers=1, progress=False)
