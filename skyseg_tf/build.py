@@ -2,7 +2,7 @@
 
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
-from skyseg_tf.console.flags import check_engine
+from skyseg_tf.console.flags import check_engine, check_there
 from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.errors import counted
 from skyseg_tf.files.places import place
@@ -21,6 +21,9 @@ def build(config: BuildConfig):
       InputError: bad input, or `config.out` holds something else.
     """
     check_engine(config.engine, config.address)
+    place(config.out)  # what a URL needs is missed now, not after seconds of importing TensorFlow
+    if config.engine == "threads":  # the machines of a cluster may see what this one does not
+        check_there(source=config.source)
     import_tensorflow_quietly()
     from skyseg_tf.data import building
 

@@ -138,14 +138,16 @@ def check_there(**given: Path | tuple[Path, ...] | None) -> None:
     """Refuses what is not there, before a command imports TensorFlow for seconds to find that out.
 
     Args:
-      given: flag, by its name in the settings -> its path or paths; URLs are left to those who open
-        them.
+      given: flag, by its name in the settings -> its path or paths.
 
     Raises:
-      InputError: no such file or folder.
+      InputError: no such file or folder, or a URL whose packages are not installed.
     """
     for name, value in given.items():
         for path in value if isinstance(value, tuple) else (value,):
-            if path is not None and not is_remote(path) and not place(path).expanduser().exists():
+            if path is None:
+                continue
+            there = place(path)  # a URL needs packages, and else is left to those who open it
+            if not is_remote(path) and not there.expanduser().exists():
                 flag = f"--{name.replace('_', '-')}"
                 raise InputError(f"{flag} {path}: no such file or folder; check the path")

@@ -21,9 +21,7 @@ from skyseg_tf.errors import InputError, printable
 # which nobody can list.
 _URL = re.compile(r"(?!https?:)([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)
 _FILE_URL = re.compile(r"file:(?://([^/]*))?(/.*)", re.IGNORECASE | re.DOTALL)
-_PACKAGES = {
-    "s3": "s3fs",
-    "s3a": "s3fs",
+_PACKAGES = {  # beside those of the extra
     "gs": "gcsfs",
     "gcs": "gcsfs",
     "az": "adlfs",
