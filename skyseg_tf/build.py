@@ -2,7 +2,7 @@
 
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
-from skyseg_tf.console.flags import check_address
+from skyseg_tf.console.flags import check_engine, check_there
 from skyseg_tf.data.settings import BuildConfig
 from skyseg_tf.errors import counted
 from skyseg_tf.files.places import place
@@ -20,7 +20,10 @@ def build(config: BuildConfig):
     Raises:
       InputError: bad input, or `config.out` holds something else.
     """
-    check_address(config.engine, config.address)
+    check_engine(config.engine, config.address)
+    place(config.out)  # what a URL needs is missed now, not after seconds of importing TensorFlow
+    if config.engine == "threads":  # the machines of a cluster may see what this one does not
+        check_there(source=config.source)
     import_tensorflow_quietly()
     from skyseg_tf.data import building
 

@@ -12,6 +12,10 @@ _HINTS = {
     errno.ENOTDIR: "a part of that path is a file, choose another place",
     errno.EACCES: "check its permissions or choose another place",
     errno.EROFS: "choose another place",
+    errno.ELOOP: "links lead in a circle there, mend them",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "raise the limit (ulimit -n) or give fewer workers",
+    errno.EFBIG: "this disk or `ulimit -f` takes no such file, choose another place",
     errno.ENOSPC: "free some space and run the same command again",
 }
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from skyseg_tf.console.cli import run_command
-from skyseg_tf.console.flags import check_address
+from skyseg_tf.console.flags import check_engine
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.memory import keep_freed_memory
 from skyseg_tf.files.places import is_remote
@@ -53,7 +53,7 @@ def _check(config: PredictConfig) -> None:
         )
     if config.batch_size < 1 or (config.workers or 1) < 1:
         raise InputError("--batch-size and --workers must be at least 1")
-    check_address(config.engine, config.address)
+    check_engine(config.engine, config.address)
     if config.engine == "ray" and "-" in (*config.inputs, str(config.out)):
         raise InputError("--engine ray takes files: neither stdin nor stdout")
     if config.camera is not None and config.camera < 0:  # OpenCV dies of it

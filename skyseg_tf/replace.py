@@ -8,6 +8,7 @@ from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.flags import BACKENDS, NETWORK, choices, default_is
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import ZIP_MARK
+from skyseg_tf.files.places import resolved
 
 LEAST_SKY = 0.01  # share of the photo under which there is nothing to replace
 LEAST_NEW_SKY = 0.02  # share of the other photo under which its sky would be a blur of few pixels
@@ -88,7 +89,7 @@ def _output(config: ReplaceConfig) -> Path:
     if out.is_dir():
         raise InputError(f"{out}: is a folder; give the name of a file")
     for given in (config.photo, config.sky):
-        if out.resolve() == given.resolve():
+        if resolved(out) == resolved(given):
             raise InputError(
                 f"{out}: is {given} itself and would be overwritten; give another --out"
             )

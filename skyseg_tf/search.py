@@ -4,8 +4,9 @@ from pathlib import Path
 
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
-from skyseg_tf.console.flags import check_address, check_there
+from skyseg_tf.console.flags import check_engine, check_there
 from skyseg_tf.training.settings import SearchConfig
+from skyseg_tf.tuning.storage import import_optuna
 
 
 def search(config: SearchConfig) -> Path:
@@ -22,7 +23,8 @@ def search(config: SearchConfig) -> Path:
         Optuna is not installed.
       SystemExit: stopped by Ctrl-C or SIGTERM; the same command goes on.
     """
-    check_address(config.engine, config.address)
+    check_engine(config.engine, config.address)
+    import_optuna()
     if config.engine == "here":  # the machines of a cluster may see what this one does not
         check_there(
             records=config.records, extra_records=config.extra_records, source=config.source

@@ -7,11 +7,13 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from skyseg_tf.console.cli import parse_flags, run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
-from skyseg_tf.console.flags import check_address, check_there
+from skyseg_tf.console.flags import check_engine, check_there
+from skyseg_tf.errors import InputError
 from skyseg_tf.training.settings import TrainConfig
 
 
@@ -39,7 +41,6 @@ def train_settled(
     config: TrainConfig, on_epoch: Callable[[dict[str, float]], None] | None = None
 ) -> Path:
     """`train`, with settings that are complete also where a run is resumed."""
-    check_address(config.engine, config.address)
     _meet(config)
     if config.engine == "ray":
         return _train_on_ray(config)
@@ -50,6 +51,9 @@ def train_settled(
 
 def _meet(config: TrainConfig) -> None:
     """Connects this process with those that it trains with, before anything imports Keras."""
+    check_engine(config.engine, config.address)
+    if config.coordinator and find_spec("jax") is None:
+        raise InputError("--coordinator needs JAX: pip install 'skyseg_tf[jax]'")
     if config.engine == "here":  # the machines of a cluster may see what this one does not
         check_there(
             records=config.records,

@@ -94,6 +94,17 @@ def test_no_error_names_the_temporary_file(tmp_path):
     assert told.value.filename == str(tmp_path / "a")
 
 
+@pytest.mark.parametrize(
+    "names", [(), ("photo.png", None, "ASIDE")], ids=["of a write", "of a copy"]
+)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG])
+def test_what_finds_no_room_is_the_file_that_is_written(tmp_path, number, names):
+    """A copy that fails names its source first: users looked for room on the wrong disk."""
+    with pytest.raises(OSError, match="x") as told, write_aside(tmp_path / "a") as aside:
+        raise OSError(number, "x", *(str(aside) if n == "ASIDE" else n for n in names))
+    assert told.value.filename == str(tmp_path / "a")
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="Linux's folder where none can be made")
 def test_a_folder_that_cannot_be_made_is_one_line_and_no_single_files_affair(tmp_path):
     (tmp_path / "file").write_text("")

@@ -233,7 +233,7 @@ WRONG_INPUT = [
     (("dashboard", "--port", "99999"), "--port is 99999"),
     (("replace", "gone.jpg", "--sky", "gone.jpg"), "gone.jpg); check the path"),
     (("predict", "gone.jpg"), "gone.jpg: no such file or folder; check the path"),
-    (("build", "--source", "a", "--out", "x", "--frames", "0"), "--frames is 0: give at least 1"),
+    (("build", "--source", ".", "--out", "x", "--frames", "0"), "--frames is 0: give at least 1"),
     (("build", "--out", "x", "--storage", "uint"), "did you mean uint8?"),
     (("serve", "--max-megapixels", "0"), "--max-megapixels is 0.0: give more than 0"),
     (("serve", "--max-megabytes", "1e303"), "--max-megabytes is 1e+303: give at most 700"),
@@ -380,6 +380,39 @@ def test_paths_that_are_there_may_be_urls_of_this_machine(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("verb", "flags", "package", "extra"),
+    [
+        ("search", (), "optuna", "scale"),
+        ("search", ("--engine", "ray"), "ray", "scale"),
+        ("train", ("--engine", "ray", "--workers", "2"), "ray", "scale"),
+        ("train", ("--coordinator", "here:5599", "--num-processes", "2"), "jax", "jax"),
+        ("train", ("--records", "s3://bucket/records"), "upath", "scale"),
+        ("build", ("--out", "s3://bucket/records"), "upath", "scale"),
+        ("export", ("--model", "skyline", "--format", "onnx"), "tf2onnx", "export"),
+        ("export", ("--model", "skyline", "--format", "litert"), "ai_edge_litert", "export"),
+    ],
+)
+def test_a_missing_extra_is_told_before_tensorflow_is_imported(
+    verb, flags, package, extra, monkeypatch, capsys
+):
+    module = importlib.import_module(f"skyseg_tf.{verb}")
+    monkeypatch.setattr(module, "import_tensorflow_quietly", lambda: pytest.fail("slow"))
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as status:
+        module.main(list(flags))
+    assert status.value.code == 2
+    assert f"pip install 'skyseg_tf[{extra}]'" in capsys.readouterr().err
+
+
+def test_a_file_named_like_a_flag_is_told_how_to_be_given(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-dash.jpg").touch()
+    with pytest.raises(SystemExit):
+        main(["predict", "-dash.jpg"])
+    assert "a file of that name is given as ./-dash.jpg" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("verb", "flags"),
     [
         ("train", ("--records", "nope")),
@@ -387,6 +420,7 @@ def test_paths_that_are_there_may_be_urls_of_this_machine(tmp_path):
         ("train", ("--source", "nope")),
         ("train", ("--resume", "nope")),
         ("search", ("--records", "nope")),
+        ("build", ("--out", "x", "--source", "nope")),
         ("evaluate", ("--model", "streets", "--source", "nope")),
         ("evaluate", ("--model", "streets", "--records", "nope")),
     ],

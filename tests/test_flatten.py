@@ -87,6 +87,35 @@ def test_where_links_are_refused_it_copies(tmp_path, monkeypatch):
     assert not list((tmp_path / "out").rglob("*.tmp*"))
 
 
+def test_what_another_flatten_writes_meanwhile_is_there_already(tmp_path, monkeypatch):
+    """Of two at once one ended at the first file that the other had just linked."""
+    link = os.link
+
+    def late(path, target):
+        link(path, target)
+        link(path, target)
+
+    root = trees.cityscapes(tmp_path / "tree")
+    monkeypatch.setattr(os, "link", late)
+    done = flatten_dataset(root, tmp_path / "out")
+    assert (done.linked, done.present) == (0, 8)
+
+    def other(path, target):
+        target.write_bytes(b"another")
+        link(path, target)
+
+    monkeypatch.setattr(os, "link", other)
+    with pytest.raises(InputError, match=r"is there already and differs from"):
+        flatten_dataset(root, tmp_path / "out2")
+
+
+def test_links_in_a_circle_are_no_source_and_no_place(tmp_path):
+    root = trees.flat(tmp_path / "flat")
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises((InputError, OSError), match="circle"):
+        flatten_dataset(root, tmp_path / "circle")
+
+
 def test_symbolic_links_are_followed(tmp_path):
     root = trees.flat(tmp_path / "flat")
     (root / "images/one.jpg").rename(tmp_path / "elsewhere.jpg")

@@ -117,6 +117,16 @@ def test_masks_of_an_earlier_run_are_no_photos(photos, model):
     assert len(find_jobs(config)) == 4
 
 
+def test_links_in_a_circle_and_to_nowhere(photos, model, capsys):
+    """Looking for masks among the photos, one such link ended the command with a traceback."""
+    (photos / "circle.jpg").symlink_to("circle.jpg")
+    (photos / "broken.jpg").symlink_to("nowhere.jpg")
+    assert predict(PredictConfig((str(photos),), str(photos / "masks"), model=model)) == 0
+    assert "2 broken links" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"no such file or folder; it is a link to nowhere.jpg"):
+        find_jobs(PredictConfig((str(photos / "broken.jpg"),)))
+
+
 def test_globs_and_names(photos, model):
     def names(*inputs, **options):
         jobs = find_jobs(PredictConfig(inputs, model=model, **options))

@@ -108,7 +108,15 @@ class ResourceExhaustedError(Exception):
     """By the name of TensorFlow's."""
 
 
-@pytest.mark.parametrize("error", [MemoryError(), ResourceExhaustedError("OOM when allocating")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ResourceExhaustedError("OOM when allocating"),
+        RuntimeError("can't start new thread"),
+        ImportError("libgfortran.so: failed to map segment from shared object"),
+    ],
+)
 def test_a_lack_of_memory_is_one_line(error, capsys):
     with pytest.raises(SystemExit) as stop, one_line_errors("skyseg x"):
         raise error

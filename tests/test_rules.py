@@ -22,6 +22,7 @@ NO_TENSORFLOW = (
     "files.aside",
     "files.places",
     "files.json_file",
+    "files.streams",
     "files.json_types",
     "files.templates",
     "runs.history",

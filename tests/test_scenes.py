@@ -325,3 +325,15 @@ def test_the_command_draws_and_says_where(tmp_path):
     assert done.returncode == 2
     assert "holds other scenes (--size was 64 64, now 64 96)" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_without_locks_between_processes_one_is_asked_for(tmp_path, monkeypatch):
+    """Where /dev/shm cannot be written, the line spoke of a read-only file system somewhere."""
+
+    def refuse(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(dataset, "ProcessPoolExecutor", refuse)
+    with pytest.raises(InputError, match=r"no processes work together \(.*\); give --workers 1"):
+        write_scenes(tmp_path, 2, size=(64, 64), workers=2, progress=False)
+    write_scenes(tmp_path, 2, size=(64, 64), workers=1, progress=False)

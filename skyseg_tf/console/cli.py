@@ -1,19 +1,19 @@
 """The console command: `skyseg <verb> ...` is `python -m skyseg_tf.<verb> ...`."""
 
 import importlib
-import io
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from skyseg_tf import __version__
 from skyseg_tf.errors import InputError, Stuck, not_among, plain_line
 from skyseg_tf.files.places import is_storage_error
+from skyseg_tf.files.streams import drop_output, flush_output, ready_streams, tell_error
 
 # Each verb is the module of that name; it is imported only when called for.
 GROUPS: dict[str, dict[str, str]] = {
@@ -71,14 +71,17 @@ def one_line_errors(prog: str) -> Iterator[None]:
     Args:
       prog: the name that the line begins with.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # names that it cannot encode are no error
-            stream.reconfigure(errors="backslashreplace")
+    ready_streams()
     try:
         with _terminable():
-            yield
+            try:
+                yield
+            except SystemExit:
+                flush_output()
+                raise
+            flush_output()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `skyseg ... | head` is no error
+        drop_output()  # `skyseg ... | head` is no error
     except Exception as error:
         if is_storage_error(error):  # also of those that are OSErrors, and name no place
             _refuse(
@@ -91,10 +94,10 @@ def one_line_errors(prog: str) -> Iterator[None]:
         _refuse(
             prog,
             "this machine's memory does not suffice; give smaller sizes, a smaller batch or fewer "
-            "workers",
+            "workers (or let it start more threads: ulimit -u)",
         )
     except KeyboardInterrupt as stop:
-        print(f"{prog}: stopped", file=sys.stderr)
+        tell_error(f"{prog}: stopped")
         leave(128 + (stop.args[0] if stop.args else signal.SIGINT), isinstance(stop, Stuck))
 
 
@@ -155,6 +158,7 @@ def leave(status: int, stuck: bool = False) -> NoReturn:
       status: of the process.
       stuck: whether one is known to hang; else all have two seconds to end.
     """
+    _flush_what_can_be()
     deadline = time.monotonic() + _LAST_WAIT
     for thread in threading.enumerate():
         if not stuck and not thread.daemon and thread is not threading.current_thread():
@@ -187,14 +191,29 @@ def parse_flags(config: type, argv: list[str] | None, prog: str, default: Any = 
 
 
 def _refuse(prog: str, line: str) -> NoReturn:
-    print(f"{prog}: error: {line}", file=sys.stderr)
+    tell_error(f"{prog}: error: {line}")
+    _flush_what_can_be()
     sys.exit(2)
 
 
+def _flush_what_can_be() -> None:
+    with suppress(OSError):  # another error has been told
+        flush_output()
+
+
 def _lacks_memory(error: Exception) -> bool:
-    """Whether Python, TensorFlow or OpenCV got no memory; the latter two may not be imported."""
+    """Whether Python, TensorFlow, OpenCV or the system's loader got no memory or no thread.
+
+    Those libraries may not be imported.
+    """
     names = (type(error).__name__, str(error))
-    words = ("ResourceExhaustedError", "Insufficient memory", "std::bad_alloc")
+    words = (
+        "ResourceExhaustedError",
+        "Insufficient memory",
+        "std::bad_alloc",
+        "can't start new thread",
+        "failed to map segment from shared object",
+    )
     return isinstance(error, MemoryError) or any(word in name for word in words for name in names)
 
 
@@ -218,22 +237,27 @@ def _print_overview() -> None:
 def _print_completion(shells: list[str]) -> None:
     from skyseg_tf.console.parsing import completion
 
-    with one_line_errors("skyseg"):
-        commands = {verb: (config_of(verb), text) for verb, text in VERBS.items()}
-        print(completion(" ".join(shells), commands), end="")
+    commands = {verb: (config_of(verb), text) for verb, text in VERBS.items()}
+    print(completion(" ".join(shells), commands), end="")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of `skyseg`."""
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["--version"]:
-        print(f"skyseg_tf {__version__}")
-    elif argv[:1] == ["--completion"]:
-        _print_completion(argv[1:])
-    elif argv and argv[0] in VERBS:
+    if argv and argv[0] in VERBS:
         importlib.import_module(f"skyseg_tf.{argv[0]}").main(argv[1:], f"skyseg {argv[0]}")
-    elif argv[:1] in ([], ["-h"], ["--help"]):
+    else:
+        with one_line_errors("skyseg"):
+            _without_verb(argv)
+
+
+def _without_verb(argv: list[str]) -> None:
+    if argv[:1] in ([], ["-h"], ["--help"]):
         _print_overview()
+    elif argv[0] == "--version":
+        print(f"skyseg_tf {__version__}")
+    elif argv[0] == "--completion":
+        _print_completion(argv[1:])
     else:
         kind, known = ("option", _OWN) if argv[0].startswith("-") else ("verb", VERBS)
-        _refuse("skyseg", not_among(kind, argv[0], known))
+        raise InputError(not_among(kind, argv[0], known))

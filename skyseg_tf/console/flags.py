@@ -7,6 +7,7 @@ import ast
 import json
 import re
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from cyclopts import Group, Parameter
@@ -116,8 +117,10 @@ def default_is(words: str) -> Parameter:
     return Parameter(show_default=words)
 
 
-def check_address(engine: str, address: str | None) -> None:
-    """Refuses the address of a cluster where no cluster works: it would all be done here unnoticed.
+def check_engine(engine: str, address: str | None) -> None:
+    """Refuses a cluster without Ray, and its address where no cluster works.
+
+    With such an address it would all be done here unnoticed.
 
     Args:
       engine, address: settings of build, train, predict and search.
@@ -127,20 +130,24 @@ def check_address(engine: str, address: str | None) -> None:
     """
     if address is not None and engine != "ray":
         raise InputError(f"--address {address} is for --engine ray: add that, or leave it out")
+    if engine == "ray" and find_spec("ray") is None:
+        raise InputError("--engine ray needs Ray: pip install 'skyseg_tf[scale]'")
 
 
 def check_there(**given: Path | tuple[Path, ...] | None) -> None:
     """Refuses what is not there, before a command imports TensorFlow for seconds to find that out.
 
     Args:
-      given: flag, by its name in the settings -> its path or paths; URLs are left to those who open
-        them.
+      given: flag, by its name in the settings -> its path or paths.
 
     Raises:
-      InputError: no such file or folder.
+      InputError: no such file or folder, or a URL whose packages are not installed.
     """
     for name, value in given.items():
         for path in value if isinstance(value, tuple) else (value,):
-            if path is not None and not is_remote(path) and not place(path).expanduser().exists():
+            if path is None:
+                continue
+            there = place(path)  # a URL needs packages, and else is left to those who open it
+            if not is_remote(path) and not there.expanduser().exists():
                 flag = f"--{name.replace('_', '-')}"
                 raise InputError(f"{flag} {path}: no such file or folder; check the path")

@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -150,7 +151,8 @@ def parse(config: type, argv: Sequence[str], prog: str, default: Any = None) -> 
     app, given, argv = command_app(config, prog), [], [_as_path(word) for word in argv]
     if _asks_for_help(argv):  # cyclopts would read all flags once more before it sees that
         app.asks_for_help = True
-        app.help_print([])
+        with suppress(SystemExit):  # Rich's own, of status 1, where nobody reads on
+            app.help_print([])
         sys.exit(0)
     app.config = lambda app, commands, arguments: given.extend(a for a in arguments if a.tokens)
     try:
@@ -281,6 +283,8 @@ def _in_one_line(error: CycloptsError, app: App, given: list[Argument], argv: Se
 
 
 def _unknown(word: str, flags: Collection[str]) -> str:
+    if os.path.lexists(word):
+        return f"no option {word}; a file of that name is given as ./{word}"
     name = _dashed(word.partition("=")[0])
     hint = meant_by(name, flags)
     if hint is None:  # without the dashes, in which all flags are alike

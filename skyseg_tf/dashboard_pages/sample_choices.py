@@ -18,6 +18,7 @@ from skyseg_tf.data.listing import walk_files
 from skyseg_tf.data.scan import scan_tree
 from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files import ZIP_MARK
+from skyseg_tf.files.places import resolved
 from skyseg_tf.images import read_image, read_mask
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.labels import Encoding, LabelScheme, decode_mask
@@ -102,9 +103,9 @@ def find_samples(folder: Path) -> tuple[list[Sample], list[str]]:
         if pairs:
             notes.append(f"Truth is not shown: {error}")
     found = [sample_of_pair(pair, encoding) for pair in pairs]
-    known = {Path(pair.image).resolve() for pair in pairs}
+    known = {resolved(Path(pair.image)) for pair in pairs}
     for pair in _loose_pairs(folder, 0 if pairs else 4):  # beside a dataset, or anywhere
-        if Path(pair.image).resolve() not in known:
+        if resolved(Path(pair.image)) not in known:
             found.append(sample_of_pair(pair, "labelIds"))
     return found + drawn_samples(), notes
 

@@ -25,7 +25,7 @@ from skyseg_tf.data.scan import detect_layout, find_pairs, source_root
 from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files import ZIP_MARK, read_bytes
 from skyseg_tf.files.aside import check_folder, make_folder, write_aside
-from skyseg_tf.files.places import is_remote
+from skyseg_tf.files.places import is_remote, resolved
 from skyseg_tf.labels import value_names
 
 
@@ -156,9 +156,9 @@ def _classes_json(pairs: list[Pair], layout: str) -> bytes | None:
 
 def _refuse_overlap(root: Path, folders: Iterable[Path]) -> None:
     """Raises InputError if a folder to be filled is, or by a link leads to, the source."""
-    real = root.resolve()
+    real = resolved(root)
     for folder in folders:
-        if folder.resolve().is_relative_to(real):
+        if resolved(folder).is_relative_to(real):
             raise InputError(f"{folder} lies in the source {root}; choose --out outside of it")
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file; choose another --out")
@@ -190,7 +190,7 @@ def _holds(target: Path, content: bytes, layout: str) -> bool:
 
 
 def _put(path: str, target: Path, copy: bool) -> str:
-    """Links or copies one file to a free target; returns "linked" or "copied"."""
+    """Links or copies one file to a free target; returns what was done: linked, copied, present."""
     if ZIP_MARK in path:
         content = read_bytes(path)
         with write_aside(target) as aside:
@@ -201,8 +201,9 @@ def _put(path: str, target: Path, copy: bool) -> str:
             # A link to a symbolic link would break when the link moves: link what it points to.
             os.link(os.path.realpath(path), target)
             return "linked"
-        except FileExistsError:
-            raise  # somebody else wrote it just now: nothing is ever overwritten
+        except FileExistsError:  # another flatten wrote it just now
+            _is_there(path, target)
+            return "present"
         except OSError:
             pass  # another disk, or a file system or owner that allows no links
     with write_aside(target) as aside:

@@ -14,7 +14,7 @@ import keras
 from skyseg_tf.data.records import Manifest, read_manifest
 from skyseg_tf.errors import InputError, counted, not_among
 from skyseg_tf.exporters.agreement import LIMITS, Agreement, agreement, check_agreement
-from skyseg_tf.exporters.formats import FORMATS, Format
+from skyseg_tf.exporters.formats import FORMATS, Format, check_packages
 from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.exporters.photos import DRAWN_SIZE, Photos
 from skyseg_tf.exporters.settings import ExportConfig
@@ -109,10 +109,7 @@ def _check(config: ExportConfig) -> Format:
             f"exports are made by Keras' TensorFlow backend, this is {keras.backend.backend()}: run "
             "the same command with KERAS_BACKEND=tensorflow, model.keras serves both"
         )
-    if missing := form.missing():
-        raise InputError(
-            f"{config.format} needs {', '.join(missing)}: `pip install 'skyseg_tf[export]'`"
-        )
+    check_packages(config.format)
     if config.image_size:
         check_picture_size("--image-size", config.image_size)
     for name in ("photos", "calibration_photos"):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skyseg_tf.console.dependencies import Lazy
+from skyseg_tf.errors import InputError
 from skyseg_tf.masking.backends import Runtime
 from skyseg_tf.masking.runtime import load_runtime
 
@@ -42,10 +43,6 @@ class Format:
     packages: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     folder_holds: str = ""
-
-    def missing(self) -> list[str]:
-        """The packages that are not installed."""
-        return [name for name in self.packages if find_spec(name) is None]
 
 
 def _in_onnxruntime(path: Path) -> Runtime:
@@ -92,3 +89,16 @@ FORMATS: dict[str, Format] = {
         packages=_ONNX,
     ),
 }
+
+
+def check_packages(name: str) -> None:
+    """Refuses a format that cannot be written here.
+
+    Args:
+      name: a key of FORMATS.
+
+    Raises:
+      InputError: it names the packages that are not installed.
+    """
+    if missing := [package for package in FORMATS[name].packages if find_spec(package) is None]:
+        raise InputError(f"{name} needs {', '.join(missing)}: pip install 'skyseg_tf[export]'")

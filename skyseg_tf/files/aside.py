@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and the folders they lie in."""
 
+import errno
 import os
 import re
 import secrets
@@ -16,6 +17,7 @@ from skyseg_tf.files.places import is_remote, place, uploaded
 _ASIDES: set[Path] = set()  # files that write_aside has begun
 _ASIDE = re.compile(r"(\..*\.\d+-\d+\.tmp)(\.\w+)?")
 _LOCK = ".lock"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -49,7 +51,9 @@ def write_aside(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
             os.replace(aside, path)
     except OSError as error:
         # A write to a full disk does not say where, and of the temporary file nobody has heard.
-        if str(error.filename) == str(aside) or (is_of_disk(error) and not error.filename):
+        unnamed = not error.filename and (is_of_disk(error) or error.errno == errno.EFBIG)
+        copied = error.errno in _NO_ROOM and str(error.filename2) == str(aside)  # names the source
+        if unnamed or copied or str(error.filename) == str(aside):
             error.filename = str(path)
         raise
     finally:

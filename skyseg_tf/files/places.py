@@ -21,9 +21,7 @@ from skyseg_tf.errors import InputError, printable
 # which nobody can list.
 _URL = re.compile(r"(?!https?:)([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)
 _FILE_URL = re.compile(r"file:(?://([^/]*))?(/.*)", re.IGNORECASE | re.DOTALL)
-_PACKAGES = {
-    "s3": "s3fs",
-    "s3a": "s3fs",
+_PACKAGES = {  # beside those of the extra
     "gs": "gcsfs",
     "gcs": "gcsfs",
     "az": "adlfs",
@@ -124,6 +122,11 @@ def _check_name(path: str) -> None:
         os.fsencode(path)
     except UnicodeEncodeError:
         raise InputError(f"{printable(path)}: no name of a file; give another") from None
+
+
+def resolved(path: Path) -> Path:
+    """Where links lead to; Path.resolve fails at links in a circle, before Python 3.13."""
+    return path.resolve() if is_remote(path) else Path(os.path.realpath(path))
 
 
 def below(path: Path, root: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from skyseg_tf.data.listing import VIDEO_SUFFIXES, LeftOut, choose_photos, walk_tree
 from skyseg_tf.errors import InputError, counted, nearest
 from skyseg_tf.files.aside import check_folder
-from skyseg_tf.files.places import below, is_like_url, is_remote, place
+from skyseg_tf.files.places import below, is_like_url, is_remote, place, resolved
 from skyseg_tf.images import software_of
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.masking.formats import FORMATS, SOFTWARE, Table, output_name, without_outputs
@@ -98,11 +98,11 @@ def _check_file(out: Path, kind: str, photos: int) -> None:
 
 def _refuse_clashes(jobs: Sequence[Job], kind: str) -> None:
     taken: dict[Path, str] = {}
-    sources = {place(job.source).resolve() for job in jobs}
+    sources = {resolved(place(job.source)) for job in jobs}
     folders = {source.parent for source in sources}
     named_as_mask = not FORMATS[kind].name.startswith("{stem}.")
     for job in jobs:
-        target = job.target.resolve()
+        target = resolved(job.target)
         if job.target in taken:
             raise InputError(
                 f"{taken[job.target]} and {job.source} would both be written as {job.target}: "
@@ -173,8 +173,9 @@ def _photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[str, Path
 def _photos_of_folder(folder: Path, out: Path, left_out: LeftOut) -> Iterator[tuple[str, Path]]:
     """`_photos` of a folder and those in it."""
     found = sorted(walk_tree(folder))
-    if folder.resolve() in out.resolve().parents:  # masks of an earlier run are no photos
-        found = [path for path in found if not path.resolve().is_relative_to(out.resolve())]
+    masks = resolved(out)
+    if resolved(folder) in masks.parents:  # masks of an earlier run are no photos
+        found = [path for path in found if not resolved(path).is_relative_to(masks)]
     photos = _chosen(found, left_out)
     if not photos:
         only = f", only {count_left_out(left_out)}" if left_out else ""
@@ -197,6 +198,8 @@ def _matching_photos(pattern: str, left_out: LeftOut) -> Iterator[tuple[str, Pat
 
 def _near(path: Path) -> str:
     """What to do about a path that is not there."""
+    if path.is_symlink():
+        return f"it is a link to {os.readlink(path)}, mend that"
     beside = os.listdir(path.parent) if path.parent.is_dir() else ()
     near = nearest(path.name, beside)
     return f"did you mean {path.with_name(near)}?" if near else "check the path"

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from skyseg_tf.data.listing import LeftOut
 from skyseg_tf.errors import InputError, counted, plain_line, printable
+from skyseg_tf.files.streams import binary_output
 from skyseg_tf.images import Photo
 from skyseg_tf.masking.formats import (
     FORMATS,
@@ -287,16 +288,16 @@ def _write(prediction: Prediction, kind: str, target: Path | None) -> None:
     if target is not None:
         FORMATS[kind].write(prediction, target)
         return
-    sys.stdout.buffer.write(encode_prediction(kind, prediction, "stdout.png")[1])
-    sys.stdout.buffer.flush()
+    binary_output().write(encode_prediction(kind, prediction, "stdout.png")[1])
+    binary_output().flush()
 
 
 def _write_table(text: str, target: Path | None) -> None:
     if target is not None:
         write_text(target, text)
         return
-    sys.stdout.buffer.write(encode_text(text))
-    sys.stdout.buffer.flush()
+    binary_output().write(encode_text(text))
+    binary_output().flush()
 
 
 # --- words ---

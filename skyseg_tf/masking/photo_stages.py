@@ -1,6 +1,5 @@
 """Photos on their way through a network: read ahead, computed, and finished behind it."""
 
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from skyseg_tf.files import is_of_disk, read_stream
+from skyseg_tf.files.streams import binary_input
 from skyseg_tf.images import Photo, decode_photo, read_photo
 from skyseg_tf.masking.prediction import infer
 from skyseg_tf.masking.runtime import Runtime
@@ -156,6 +156,6 @@ def _try(step: Callable[[_Item], None], item: _Item) -> _Item:
 
 def _read(item: _Item) -> None:
     if item.job.source == STREAM:
-        item.photo = decode_photo(read_stream(sys.stdin.buffer, "stdin"), "stdin")
+        item.photo = decode_photo(read_stream(binary_input(), "stdin"), "stdin")
     else:
         item.photo = read_photo(item.job.source)

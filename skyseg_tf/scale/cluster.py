@@ -11,6 +11,7 @@ from functools import partial
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, TypeVar
 
+from skyseg_tf.console.flags import check_engine
 from skyseg_tf.errors import InputError, in_one_line
 from skyseg_tf.files.places import is_storage_error
 from skyseg_tf.runs.stopping import keeping_sigterm
@@ -54,10 +55,9 @@ def import_ray():
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # Else a task that takes more memory than there is is begun anew for ever.
     os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise InputError("--engine ray needs Ray: pip install 'skyseg_tf[scale]'") from None
+    check_engine("ray", None)
+    import ray
+
     return ray
 
 

@@ -64,11 +64,9 @@ def join(config: TrainConfig) -> None:
     check_processes(config)
     if "keras" not in sys.modules:  # else it would change the processes that this one starts alone
         os.environ.setdefault("KERAS_BACKEND", "jax")
-    try:
-        import jax
-        import keras
-    except ModuleNotFoundError:
-        raise InputError("--coordinator needs JAX: pip install 'skyseg_tf[jax]'") from None
+    import jax
+    import keras
+
     if keras.backend.backend() != "jax":
         raise InputError(
             f"--coordinator: Keras runs on {keras.backend.backend()}; set KERAS_BACKEND=jax"

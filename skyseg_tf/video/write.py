@@ -1,7 +1,6 @@
 """Frames into video files, to standard output, or into PNG files."""
 
 import io
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.aside import make_folder
+from skyseg_tf.files.streams import binary_output
 from skyseg_tf.images import write_image
 from skyseg_tf.masking.formats import SOFTWARE
 from skyseg_tf.video.encoders import BEYOND_BLACK, BEYOND_WHITE, H264_MASK, Encoder, find_encoder
@@ -209,7 +209,7 @@ def _grey_as_luma(frame: av.VideoFrame, size: tuple[int, int], luma: np.ndarray)
 
 def _open_output(target: Path | str, container: str) -> av.container.OutputContainer:
     if target == "-":
-        return av.open(sys.stdout.buffer, "w", format=container)
+        return av.open(binary_output(), "w", format=container)
     options = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}
     return av.open(str(target), "w", format=container, container_options=options)
 

@@ -102,8 +102,7 @@ def _write_all(jobs: list[tuple], workers: int, bar: tqdm) -> None:
             _write_scene(*job)
             bar.update()
         return
-    # Spawned, since a fork of a process with TensorFlow's threads may hang.
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with _pool(workers) as pool:
         try:
             for done in as_completed([pool.submit(_write_scene, *job) for job in jobs]):
                 done.result()
@@ -117,6 +116,16 @@ def _write_all(jobs: list[tuple], workers: int, bar: tqdm) -> None:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    try:
+        # Spawned, since a fork of a process with TensorFlow's threads may hang.
+        return ProcessPoolExecutor(workers, get_context("spawn"))
+    except (OSError, ImportError, NotImplementedError) as error:  # no /dev/shm for their locks
+        raise InputError(
+            f"this system lets no processes work together ({error}); give --workers 1"
+        ) from None
 
 
 def _check(out, count, size, seed, splits, sequence_frames, workers) -> None:
