@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cyclopts import Group, Parameter
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, flag_of
 from skyseg_tf.files.places import is_remote, place
 
 DATA = Parameter(group=Group("data", sort_key=1))
@@ -142,5 +142,5 @@ def check_there(**given: Path | tuple[Path, ...] | None) -> None:
     for name, value in given.items():
         for path in value if isinstance(value, tuple) else (value,):
             if path is not None and not is_remote(path) and not place(path).expanduser().exists():
-                flag = f"--{name.replace('_', '-')}"
+                flag = flag_of(name)
                 raise InputError(f"{flag} {path}: no such file or folder; check the path")

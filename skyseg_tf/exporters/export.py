@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 
 from skyseg_tf.data.records import Manifest, read_manifest
-from skyseg_tf.errors import InputError, counted, not_among
+from skyseg_tf.errors import InputError, counted, flag_of, not_among
 from skyseg_tf.exporters.agreement import LIMITS, Agreement, agreement, check_agreement
 from skyseg_tf.exporters.formats import FORMATS, Format
 from skyseg_tf.exporters.job import ExportJob
@@ -117,7 +117,7 @@ def _check(config: ExportConfig) -> Format:
         check_picture_size("--image-size", config.image_size)
     for name in ("photos", "calibration_photos"):
         if getattr(config, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} must be at least 1")
+            raise InputError(f"{flag_of(name)} must be at least 1")
     _check_source(config.model)
     return form
 

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from skyseg_tf.data.records import read_manifest
-from skyseg_tf.errors import InputError, counted
+from skyseg_tf.errors import InputError, counted, flag_of
 from skyseg_tf.runs.folder import (
     RunData,
     environment,
@@ -68,7 +68,7 @@ def resumed(given: TrainConfig, start: TrainConfig) -> TrainConfig:
         if (value := getattr(given, f.name)) != getattr(start, f.name)
     }
     changed = [
-        f"--{name.replace('_', '-')}"
+        flag_of(name)
         for name, value in set_here.items()
         if name not in (*_FREE_ON_RESUME, *_WHO) and value != getattr(stored, name)
     ]
