@@ -147,7 +147,7 @@ def train_ours(
 def our_probs(run: Path, photos: list) -> np.ndarray:
     """(N, H, W, C) of the run's saved network, which takes raw RGB."""
     from skyseg_tf.exporters.saved_model import load_saved_model
-    from skyseg_tf.runs.folder import predictor
+    from skyseg_tf.runs.model_file import predictor
 
     predict = predictor(load_saved_model(run))
     return np.concatenate([predict(photo.image[None]) for photo in photos])

@@ -92,6 +92,7 @@ FLOORS = (
     (
         "training",
         "scoring.story",
+        "scoring.protocol",
         "scoring.scored_model",
         "exporters",
         "video",
