@@ -14,7 +14,7 @@ from skyseg_tf.training.losses import LOSSES
 from skyseg_tf.training.optimizer import OPTIMIZERS
 from skyseg_tf.training.precision import PRECISIONS, check_precision
 from skyseg_tf.training.processes import check_processes
-from skyseg_tf.training.settings import TrainConfig
+from skyseg_tf.training.settings import ENGINES, EXTRA_CLASSES, ON_BAD_RECORD, TrainConfig
 from skyseg_tf.training.watching import TRACKERS
 
 _AT_LEAST = {
@@ -63,10 +63,10 @@ def check_flags(config: TrainConfig) -> None:
         ("loss", config.loss, (None, *LOSSES)),
         ("augment", config.augment, (None, *AUGMENTATIONS)),
         ("precision", config.precision, ("auto", *PRECISIONS)),
-        ("extra classes", config.extra_classes, ("all", "known")),
+        ("extra classes", config.extra_classes, EXTRA_CLASSES),
         ("track", config.track, (None, *TRACKERS)),
-        ("on bad record", config.on_bad_record, ("stop", "skip")),
-        ("engine", config.engine, ("here", "ray")),
+        ("on bad record", config.on_bad_record, ON_BAD_RECORD),
+        ("engine", config.engine, ENGINES),
     ):
         if value not in known:
             raise InputError(not_among(name, value, filter(None, known)))
