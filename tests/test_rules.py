@@ -42,6 +42,7 @@ NO_TENSORFLOW = (
     "scoring.plots_scores",
     "tuning.plots",
     "console.cli",
+    "console.command",
     "console.parsing",
     "console.flags",
     "server.port",

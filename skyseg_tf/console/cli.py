@@ -193,7 +193,7 @@ def _print_overview() -> None:
 
 
 def _print_completion(shells: list[str]) -> None:
-    from skyseg_tf.console.parsing import completion
+    from skyseg_tf.console.command import completion
 
     with one_line_errors("skyseg"):
         commands = {verb: (config_of(verb), text) for verb, text in VERBS.items()}
