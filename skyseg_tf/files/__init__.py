@@ -48,10 +48,8 @@ def read_bytes(path: str | Path, limit: int = MAX_FILE_BYTES) -> bytes:
         _check_size(there, size or 0, limit)
         if size == 0:  # of which a storage has no part
             return b""
-        if size is None:
-            return there.fs.cat_file(there.path)
         # Not told where it ends, s3fs asks for the size once more: a third request for each file.
-        return there.fs.cat_file(there.path, start=0, end=size)
+        return there.fs.cat_file(there.path, start=None if size is None else 0, end=size)
     path = str(path)
     if ZIP_MARK not in path:
         check_file(path, limit)
