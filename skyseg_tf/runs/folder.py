@@ -1,4 +1,4 @@
-"""The run folder: what a training leaves behind, and the way back from it to a network.
+"""The run folder: what a training leaves behind, and how it is read again.
 
 environment.json   versions, git commit, machine
 dataset.json       what the records were: classes, size, statistics (see RunData)

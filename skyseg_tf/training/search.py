@@ -194,7 +194,7 @@ def _tell_all(run: Path, tell: Callable[[dict[str, float]], None]) -> None:
 
 
 def _defaults(config: SearchConfig, space: Sequence[Parameter]) -> dict:
-    """Sampler and pruner.
+    """Sampler and pruner, those given or those that suit the space.
 
     Raises:
       InputError: a searched setting has its own flag too, or a setting is of no use here.
