@@ -18,9 +18,9 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,8 +34,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 from compare import Peer, Row, report
-from keras import layers
-from networks import count_gmacs
+from runtimes_sides import (
+    Side,
+    keras_side,
+    litert_side,
+    onnx_sides,
+    openvino_sides,
+    peak_side,
+    torch_sides,
+    torch_weights,
+)
 
 from skyseg_tf.build import BuildConfig, build
 from skyseg_tf.console.cli import one_line_errors
@@ -43,7 +51,6 @@ from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.pipeline import make_dataset
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import denormalize
-from skyseg_tf.errors import InputError
 from skyseg_tf.exporters.agreement import agreement
 from skyseg_tf.exporters.formats import FORMATS
 from skyseg_tf.exporters.job import ExportJob
@@ -51,34 +58,31 @@ from skyseg_tf.images import resize_image
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking.runtime import ModelFacts
 from skyseg_tf.models import build_model
-from skyseg_tf.runs.folder import make_saved_model
+from skyseg_tf.runs.model_file import make_saved_model
 
 ROUNDS = 5
-TARGET_RATIO, TARGET_AGREEMENT = 6.0, 0.995
-PEAK_SIDE = 2048  # of the matrices whose product shows what the cores can do
 SCRIPT = Path(__file__).with_name("torch_peer.py")
-
-
-@dataclass
-class Side:
-    """A way to run the network.
-
-    Attributes:
-      name: as printed.
-      measure: seconds -> milliseconds of as many inferences as fit.
-      probs: (N, H, W, C) of all photos.
-      times: all measurements.
-      rounds: the median of each round.
-    """
-
-    name: str
-    measure: Callable[[float], list[float]]
-    probs: np.ndarray
-    times: list[float] = field(default_factory=list)
-    rounds: list[float] = field(default_factory=list)
+TARGET_RATIO, TARGET_AGREEMENT = 6.0, 0.995
 
 
 # --- the network and its photos ---
+
+
+def runs_by_network(runs: list[Path]) -> dict[str, tuple[Path, Path | None]]:
+    """Network -> its run and the records of that; None where it names none, as a packaged run does."""
+    found = {}
+    for run in runs:
+        settings = json.loads((run / "config.json").read_text())
+        records = settings.get("records")
+        found[settings["model"]] = run, Path(records) if records else None
+    return found
+
+
+def draw_records(records: Path) -> None:
+    """Draws scenes, and builds records of them."""
+    tree = records.with_name("tree")
+    write_scenes(tree, 64, size=(256, 512), seed=1)
+    build(BuildConfig(out=records, source=tree, image_size=(128, 256), storage="uint8", quiet=True))
 
 
 def settled(name: str, records: Path, seconds: float) -> keras.Model:
@@ -107,169 +111,6 @@ def read_photos(records: Path, split: str, count: int) -> list[np.ndarray]:
     return [denormalize(image[0].numpy(), stats) for image, _ in pairs]
 
 
-def torch_weights(model: keras.Model) -> dict[str, np.ndarray]:
-    """The weights under the published names, as models.load_torch_weights reads them."""
-    body = next(layer for layer in model.layers if isinstance(layer, keras.Model))
-    rescaling = next(layer for layer in model.layers if isinstance(layer, layers.Rescaling))
-    std = 1 / np.array(rescaling.scale, np.float32)
-    state = {"classes": model.output_shape[-1], "std": std}
-    state["mean"] = -np.array(rescaling.offset, np.float32) * std
-    for layer in (layer for layer in body.layers if layer.weights):
-        if isinstance(layer, layers.BatchNormalization):
-            state[f"{layer.name}.weight"], state[f"{layer.name}.bias"] = layer.gamma, layer.beta
-            state[f"{layer.name}.running_mean"] = layer.moving_mean
-            state[f"{layer.name}.running_var"] = layer.moving_variance
-        elif isinstance(layer, layers.DepthwiseConv2D):
-            kernel = np.asarray(layer.kernel).transpose(2, 3, 0, 1)  # (h, w, C, m) -> (C, m, h, w)
-            state[f"{layer.name}.weight"] = kernel.reshape(-1, 1, *kernel.shape[2:])
-        elif isinstance(layer, layers.Conv2D | layers.Conv2DTranspose):
-            state[f"{layer.name}.weight"] = np.asarray(layer.kernel).transpose(3, 2, 0, 1)
-            if layer.use_bias:
-                state[f"{layer.name}.bias"] = layer.bias
-    return {name: np.asarray(array) for name, array in state.items()}
-
-
-# --- the rows ---
-
-
-def row(name: str, infer: Callable, photos: np.ndarray) -> Side:
-    """A runtime of this process; `infer` maps (1, H, W, 3) uint8 to probabilities."""
-
-    def measure(seconds: float) -> list[float]:
-        infer(photos[:1])  # the threads of the row before are put to sleep, these wake up
-        times, end = [], time.perf_counter() + seconds
-        while not times or time.perf_counter() < end:
-            start = time.perf_counter()
-            infer(photos[:1])
-            times.append((time.perf_counter() - start) * 1e3)
-        return times
-
-    return Side(name, measure, np.concatenate([np.array(infer(photo[None])) for photo in photos]))
-
-
-def keras_row(model: keras.Model, photos: np.ndarray) -> Side:
-    """tf.function for this one size."""
-    spec = tf.TensorSpec((1, *photos.shape[1:]), tf.uint8)
-    graph = tf.function(
-        lambda rgb: model(tf.cast(rgb, tf.float32), training=False), input_signature=[spec]
-    )
-    return row("Keras (tf.function)", lambda rgb: graph(tf.constant(rgb)).numpy(), photos)
-
-
-def onnx_rows(write: Callable, photos: np.ndarray, threads: int) -> list[Side]:
-    """ONNX Runtime on the CPU."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads, 3
-    rows = []
-    for precision in ("f32", "int8"):
-        session = ort.InferenceSession(
-            str(write("onnx", precision)), options, providers=["CPUExecutionProvider"]
-        )
-        rows.append(
-            row(
-                f"ONNX Runtime {precision}",
-                lambda rgb, session=session: session.run(None, {"rgb": rgb})[0],
-                photos,
-            )
-        )
-    return rows
-
-
-def openvino_rows(write: Callable, photos: np.ndarray, threads: int) -> list[Side]:
-    """OpenVINO for latency; the last row has one frame per thread under way."""
-    import openvino as ov
-
-    core, rows = ov.Core(), []
-
-    def compiled(path: Path, hint: str, **settings):
-        settings |= {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": hint}
-        return core.compile_model(core.read_model(path), "CPU", settings)
-
-    exact, small = write("openvino", "f32"), write("openvino", "int8")
-    for name, path, hint in (
-        ("f32", exact, "f32"),
-        ("bf16", exact, "bf16"),
-        ("int8", small, "f32"),
-    ):
-        request = compiled(path, hint, PERFORMANCE_HINT="LATENCY").create_infer_request()
-        rows.append(
-            row(
-                f"OpenVINO {name}",
-                lambda rgb, request=request: request.infer(
-                    {0: rgb}, share_inputs=True, share_outputs=True
-                )[0],
-                photos,
-            )
-        )
-    streams = compiled(small, "f32", PERFORMANCE_HINT="THROUGHPUT", NUM_STREAMS=threads)
-    queue = ov.AsyncInferQueue(streams, threads)
-
-    def measure(seconds: float) -> list[float]:
-        times, end = [], time.perf_counter() + seconds
-        while not times or time.perf_counter() < end:
-            start = time.perf_counter()
-            for _ in range(4 * threads):
-                queue.start_async({0: photos[:1]}, share_inputs=True)
-            queue.wait_all()
-            times.append((time.perf_counter() - start) * 1e3 / (4 * threads))
-        return times
-
-    rows.append(Side(f"OpenVINO int8, {threads} streams", measure, rows[-1].probs))
-    return rows
-
-
-def litert_row(write: Callable, photos: np.ndarray, threads: int) -> Side:
-    """LiteRT, integers throughout."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(write("litert", "int8")), num_threads=threads)
-    interpreter.allocate_tensors()
-    (entry,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
-    scale, zero = answer["quantization"]
-
-    def infer(rgb: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(entry["index"], rgb)
-        interpreter.invoke()
-        return (interpreter.get_tensor(answer["index"]).astype(np.float32) - zero) * scale
-
-    return row("LiteRT int8", infer, photos)
-
-
-def torch_rows(peer: Peer, folder: Path) -> list[Side]:
-    """PyTorch in a process of its own, which sleeps while the others are measured."""
-    rows = []
-    for mode in ("eager", "eager, channels last", "compiled", "compiled, bfloat16"):
-
-        def measure(seconds: float, mode=mode) -> list[float]:
-            return json.loads(peer.ask(mode, seconds))
-
-        try:
-            measure(0)
-        except InputError as error:  # torch.compile wants a C++ compiler
-            print(f"  {error}: left out", flush=True)
-            break
-        rows.append(Side(f"PyTorch {mode}", measure, np.load(folder / f"{mode}.npy")))
-    return rows
-
-
-def peak_side(model: keras.Model, size: tuple[int, int]) -> Side:
-    """The network's multiplications and additions, as fast as a matrix product does them."""
-    share = count_gmacs(model, size) * 1e9 / PEAK_SIDE**3
-    matrix = np.ones((PEAK_SIDE, PEAK_SIDE), np.float32)
-
-    def measure(seconds: float) -> list[float]:
-        times, end = [], time.perf_counter() + seconds
-        while not times or time.perf_counter() < end:
-            start = time.perf_counter()
-            matrix @ matrix
-            times.append((time.perf_counter() - start) * 1e3 * share)
-        return times
-
-    return Side("peak of the cores", measure, np.empty(0))
-
-
 # --- the measurement ---
 
 
@@ -291,30 +132,35 @@ def compare(
             FORMATS[form].write(ExportJob(model, facts, precision, path, calibration))
             return path
 
-        rows = [keras_row(model, photos), *onnx_rows(write, photos, threads)]
-        rows += [*openvino_rows(write, photos, threads), litert_row(write, photos, threads)]
+        sides = [keras_side(model, photos), *onnx_sides(write, photos, threads)]
+        sides += [*openvino_sides(write, photos, threads), litert_side(write, photos, threads)]
         if arguments.torch_python:
             given = folder / "weights.npz", folder / "photos.npy"
             np.savez(given[0], **torch_weights(model))
             np.save(given[1], photos)
             peer = Peer(arguments.torch_python, SCRIPT, name, *given, folder, threads)
-            rows += torch_rows(stack.enter_context(peer), folder)
+            sides += torch_sides(stack.enter_context(peer), folder)
         peak = peak_side(model, size)
-        for _ in range(ROUNDS):
-            for each in (*rows, peak):
-                time.sleep(0.2)  # idle threads of the row before spin for a while
-                times = each.measure(arguments.seconds / ROUNDS)
-                each.times += times
-                each.rounds.append(statistics.median(times))
-    wanted = rows[0].probs
+        measure_by_turns([*sides, peak], arguments.seconds)
+    wanted = sides[0].probs
     results = [
-        {"network": name, "size": list(size), "row": each.name}
-        | {"ms": statistics.median(each.times), "runs": len(each.times)}
-        | asdict(agreement([(wanted, each.probs)]))
-        for each in rows
+        {"network": name, "size": list(size), "row": side.name}
+        | {"ms": statistics.median(side.times), "runs": len(side.times)}
+        | asdict(agreement([(wanted, side.probs)]))
+        for side in sides
     ]
     print_table(name, size, results)
-    return list(comparisons(name, size, [*rows, peak], results))
+    return list(comparisons(name, size, [*sides, peak], results))
+
+
+def measure_by_turns(sides: list[Side], seconds: float) -> None:
+    """Fills the times of all sides, each of which gets so many seconds in all."""
+    for _ in range(ROUNDS):
+        for side in sides:
+            time.sleep(0.2)  # idle threads of the side before spin for a while
+            times = side.measure(seconds / ROUNDS)
+            side.times += times
+            side.rounds.append(statistics.median(times))
 
 
 def stands_for_us(result: dict) -> bool:
@@ -376,23 +222,13 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
     if not arguments.torch_python:
         print("no --torch-python: PyTorch's rows are left out")
-    runs = {}
-    for run in arguments.run:
-        settings = json.loads((run / "config.json").read_text())
-        told = settings.get("records")  # a packaged run has none
-        runs[settings["model"]] = run, Path(told) if told else None
+    runs = runs_by_network(arguments.run)
     results = []
     with TemporaryDirectory() as folder:
         drawn = Path(folder) / "records"
         names = [arguments.only] if arguments.only else ["bisenetv2", arguments.model]
         if not all(arguments.records or runs.get(name, (None, None))[1] for name in names):
-            tree = Path(folder) / "tree"
-            write_scenes(tree, 64, size=(256, 512), seed=1)
-            build(
-                BuildConfig(
-                    out=drawn, source=tree, image_size=(128, 256), storage="uint8", quiet=True
-                )
-            )
+            draw_records(drawn)
         for name in names:
             run, records = runs.get(name, (None, None))
             records = arguments.records or records or drawn

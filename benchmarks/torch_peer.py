@@ -20,8 +20,6 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "references"))
 import torch_networks
 
-MODES = ("eager", "eager, channels last", "compiled", "compiled, bfloat16")
-
 
 class BiSeNetV2(torch_networks.BiSeNetV2):
     """The published network without its training heads."""

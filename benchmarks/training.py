@@ -46,6 +46,7 @@ from skyseg_tf.data.photos import photos_of_pairs, photos_of_records
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import mean_and_std
 from skyseg_tf.data.scan import find_pairs
+from skyseg_tf.errors import InputError
 from skyseg_tf.labels import get_scheme
 from skyseg_tf.masking.views import resize_probs
 from skyseg_tf.scoring import metrics
@@ -147,7 +148,7 @@ def train_ours(
 def our_probs(run: Path, photos: list) -> np.ndarray:
     """(N, H, W, C) of the run's saved network, which takes raw RGB."""
     from skyseg_tf.exporters.saved_model import load_saved_model
-    from skyseg_tf.runs.folder import predictor
+    from skyseg_tf.runs.model_file import predictor
 
     predict = predictor(load_saved_model(run))
     return np.concatenate([predict(photo.image[None]) for photo in photos])
@@ -163,8 +164,8 @@ def score(probs: np.ndarray, photos: list, truths: dict[str, np.ndarray]) -> dic
     return {"sky": float(metrics.iou(matrix)[SKY]), "mean": metrics.mean_iou(matrix)}
 
 
-def main() -> None:
-    """Prints a row per training, then mean and spread of each side."""
+def read_flags() -> argparse.Namespace:
+    """What is typed; `sides` has those that take part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tree", type=Path)
     parser.add_argument(
@@ -179,57 +180,75 @@ def main() -> None:
     parser.add_argument("--fine-size", type=int, nargs=2, default=(288, 384))
     parser.add_argument("--work", type=Path, default=Path("runs/training_benchmark"))
     args = parser.parse_args()
-    sides = [args.only] if args.only else ["ours", "peer"]
-    if "peer" in sides and not args.torch_python:
+    args.sides = [args.only] if args.only else ["ours", "peer"]
+    if "peer" in args.sides and not args.torch_python:
         parser.error("--torch-python: name a Python that has PyTorch, or give --only ours")
+    return args
+
+
+def run_ours(
+    args: argparse.Namespace, seed: int, photos: Path, fine: Path, val: list
+) -> tuple[np.ndarray, dict]:
+    """Probabilities of the val photos by a network that is trained here; epochs and minutes."""
+    begun, run = time.perf_counter(), args.work / f"ours_{seed}"
+    epochs = train_ours(photos, fine, args.epochs, args.scenes, seed, run, args.minutes)
+    minutes = (time.perf_counter() - begun) / 60
+    if minutes > args.minutes:
+        raise InputError(f"{minutes:.1f} minutes: give fewer --epochs")
+    return our_probs(run, val), {"epochs": epochs, "minutes": minutes}
+
+
+def run_peer(
+    args: argparse.Namespace, seed: int, photos: Path, val: list
+) -> tuple[np.ndarray, dict]:
+    """The same by PyTorch's network, which tells no epochs."""
+    begun, out = time.perf_counter(), args.work / f"peer_{seed}.npy"
+    train, stats = list(photos_of_records(photos, "train")), read_manifest(photos).rgb_stats
+    probs = train_peer(
+        args.torch_python, train, val, mean_and_std(stats), SCHEME.num_logits, args.minutes, seed, out
+    )  # fmt: skip
+    return probs, {"epochs": "-", "minutes": (time.perf_counter() - begun) / 60}
+
+
+def tell_spread(side: str, rows: list[dict]) -> None:
+    """Prints mean and standard deviation over the seeds."""
+    told = [
+        f"{name} IoU {statistics.mean(row[name] for row in rows):.4f} +- "
+        f"{statistics.stdev(row[name] for row in rows):.4f}"
+        for name in ("sky", "mean")
+    ]
+    print(f"{side}: {', '.join(told)} over {len(rows)} seeds")
+
+
+def main() -> None:
+    """Prints a row per training, then mean and spread of each side."""
+    args = read_flags()
     args.work.mkdir(parents=True, exist_ok=True)
     photos = prepare(args.tree, tuple(args.size), args.work)
-    fine = prepare(args.tree, tuple(args.fine_size), args.work) if "ours" in sides else photos
+    fine = prepare(args.tree, tuple(args.fine_size), args.work) if "ours" in args.sides else photos
     val = list(photos_of_records(photos, "val"))
     pairs = find_pairs(args.tree, splits=["val"])
-    truths = {
-        photo.name: photo.truth
-        for photo in photos_of_pairs(pairs, guess_mask_encoding(pairs), SCHEME)
-    }
+    labeled = photos_of_pairs(pairs, guess_mask_encoding(pairs), SCHEME)
+    truths = {photo.name: photo.truth for photo in labeled}
     names = f"{'epochs':>8}{'minutes':>9}{'sky IoU':>9}{'mean IoU':>10}"
     print(f"{'':<10}{'seed':>5}{names}", flush=True)
-    rows = {side: [] for side in sides}
+    rows = {side: [] for side in args.sides}
     for seed in args.seeds:
-        for side in sides:
+        for side in args.sides:
             kept = args.work / f"{side}_{seed}.json"
             if not kept.exists():
-                begun = time.perf_counter()
                 if side == "ours":
-                    run = args.work / f"ours_{seed}"
-                    epochs = train_ours(
-                        photos, fine, args.epochs, args.scenes, seed, run, args.minutes
-                    )
-                    minutes = (time.perf_counter() - begun) / 60
-                    if minutes > args.minutes:
-                        parser.error(f"{minutes:.1f} minutes: give fewer --epochs")
-                    probs = our_probs(run, val)
+                    probs, told = run_ours(args, seed, photos, fine, val)
                 else:
-                    train = list(photos_of_records(photos, "train"))
-                    stats = mean_and_std(read_manifest(photos).rgb_stats)
-                    probs = train_peer(
-                        args.torch_python, train, val, stats, SCHEME.num_logits, args.minutes, seed,
-                        args.work / f"peer_{seed}.npy",
-                    )  # fmt: skip
-                    minutes, epochs = (time.perf_counter() - begun) / 60, "-"
-                row = {"epochs": epochs, "minutes": minutes} | score(probs, val, truths)
-                kept.write_text(json.dumps(row))
+                    probs, told = run_peer(args, seed, photos, val)
+                kept.write_text(json.dumps(told | score(probs, val, truths)))
             row = json.loads(kept.read_text())
             rows[side].append(row)
             print(f"{side:<10}{seed:>5}{row['epochs']:>8}{row['minutes']:>9.1f}"
                   f"{row['sky']:>9.4f}{row['mean']:>10.4f}", flush=True)  # fmt: skip
     for side, results in rows.items():
         if len(results) > 1:
-            text = ", ".join(
-                f"{name} IoU {statistics.mean(row[name] for row in results):.4f} +- "
-                f"{statistics.stdev(row[name] for row in results):.4f}"
-                for name in ("sky", "mean")
-            )
-            print(f"{side}: {text} over {len(results)} seeds")
+            tell_spread(side, results)
 
 
 if __name__ == "__main__":

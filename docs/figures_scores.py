@@ -39,7 +39,7 @@ def paper(name: str) -> str:
 
 
 def networks() -> str:
-    """What each network costs."""
+    """What each network costs and has learned, in short."""
     facts, learned = read("networks")["networks"], read("idd")
     rows = [
         (

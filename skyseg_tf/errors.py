@@ -18,11 +18,8 @@ _HINTS = {
     errno.EFBIG: "this disk or `ulimit -f` takes no such file, choose another place",
     errno.ENOSPC: "free some space and run the same command again",
 }
-
-
-_MOST = (
-    1000  # characters of a line; only a value that a damaged or hostile file holds makes it longer
-)
+# Characters of a line; only a value that a damaged or hostile file holds makes it longer.
+_MOST = 1000
 
 
 class InputError(ValueError):
@@ -43,6 +40,13 @@ class NoFolder(InputError, OSError):
 
 class LostProcess(InputError):
     """Another process that this one worked together with has ended before its time."""
+
+
+class Stuck(KeyboardInterrupt):
+    """Told to end by Ctrl-C or SIGTERM while a thread hangs in a library.
+
+    Nothing that this thread works on may be closed, and the process must not wait for it.
+    """
 
 
 def printable(text: str) -> str:
@@ -88,11 +92,9 @@ def counted(count: int, one: str, more: str = "") -> str:
     return f"{count:,} {one if count == 1 else more or f'{one}s'}"
 
 
-class Stuck(KeyboardInterrupt):
-    """Told to end by Ctrl-C or SIGTERM while a thread hangs in a library.
-
-    Nothing that this thread works on may be closed, and the process must not wait for it.
-    """
+def flag_of(setting: str, value: object = None) -> str:
+    """What is typed for a setting: --batch-size for batch_size, --no-refine where that is False."""
+    return f"--{'no-' if value is False else ''}{setting.replace('_', '-')}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

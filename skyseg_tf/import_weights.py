@@ -50,7 +50,7 @@ def import_weights(config: ImportWeightsConfig) -> None:
     from skyseg_tf.models import build_model, load_torch_weights, parse_model_options
     from skyseg_tf.models.mmsegmentation import settings_of
     from skyseg_tf.models.state_dicts import read_state
-    from skyseg_tf.runs.folder import save_keras
+    from skyseg_tf.runs.model_file import save_keras
 
     parse_model_options(config.model, config.model_options)  # before a large file is read
     state = read_state(config.file)

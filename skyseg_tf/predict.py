@@ -7,7 +7,7 @@ from pathlib import Path
 
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.flags import check_engine
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, flag_of
 from skyseg_tf.files.memory import keep_freed_memory
 from skyseg_tf.files.places import is_remote
 from skyseg_tf.masking.settings import OF_PHOTOS, SOFT_FORMATS, PredictConfig
@@ -71,8 +71,7 @@ def _refuse_ignored(config: PredictConfig, of_videos: bool) -> None:
     for name in names:
         value = getattr(settings, name)
         if value != getattr(default, name):
-            flag = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
-            raise InputError(f"{flag} is for {kind}: leave it out")
+            raise InputError(f"{flag_of(name, value)} is for {kind}: leave it out")
 
 
 def find_videos(config: PredictConfig) -> list[str | int]:

@@ -17,7 +17,8 @@ from skyseg_tf.masking import runtime
 from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.models import MODELS, Network
 from skyseg_tf.runs import packaged
-from skyseg_tf.runs.folder import RunData, make_saved_model, read_config, save_model, write_json
+from skyseg_tf.runs.folder import RunData, read_config, write_json
+from skyseg_tf.runs.model_file import make_saved_model, save_model
 from skyseg_tf.training.settings import TrainConfig
 from tools.box import BoxConfig, box, halve_keras, halve_onnx
 

@@ -2,6 +2,7 @@ import io
 import json
 import resource
 import zipfile
+from dataclasses import asdict
 
 import keras
 import numpy as np
@@ -18,6 +19,7 @@ from skyseg_tf.training.checkpoints import (
     save_checkpoint,
     save_generation,
 )
+from skyseg_tf.training.progress import Progress, load_progress
 
 BATCH = np.ones((1, 8, 8, 3), np.float32), {"logits": np.ones((1, 8, 8, 1), np.float32)}
 
@@ -216,6 +218,14 @@ def test_facts_keep_floats_exactly(pair, tmp_path):
     read = load_checkpoint(tmp_path / "c.npz", pair[1])["values"]
     assert np.array_equal(np.array(read, np.float32), values)
     assert json.dumps(read) == json.dumps(values.tolist())
+
+
+def test_facts_of_another_kind_are_told_in_a_line(pair, tmp_path):
+    facts = asdict(Progress("records"))
+    for name, value in (("metrics", 5), ("metrics", None), ("epoch", "3"), ("history", [[]])):
+        save_checkpoint(tmp_path / "last.npz", pair[0], facts | {name: value})
+        with pytest.raises(InputError, match=f"damaged: {name} is "):
+            load_progress(tmp_path, pair[1], "records")
 
 
 def test_another_network_is_refused(pair, tmp_path):

@@ -356,7 +356,7 @@ def test_settings_are_flags_alone_but_python_may_give_them_in_their_order(verb):
     from dataclasses import fields
 
     from skyseg_tf.console.cli import config_of
-    from skyseg_tf.console.parsing import command_app
+    from skyseg_tf.console.command import command_app
 
     config = config_of(verb)
     names = [field.name for field in fields(config)]

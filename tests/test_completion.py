@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from skyseg_tf.console.cli import VERBS, config_of, main, parse_flags
-from skyseg_tf.console.parsing import command_app, completion, flags_of
+from skyseg_tf.console.command import command_app, completion, flags_of
 
 
 @pytest.fixture(scope="module")

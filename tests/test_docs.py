@@ -19,9 +19,9 @@ import pytest
 
 import skyseg_tf
 from skyseg_tf.console.cli import VERBS, config_of
+from skyseg_tf.console.command import command_app, flags_of
 from skyseg_tf.console.flags import model_suffixes as suffixes_in_helps
 from skyseg_tf.console.flags import packaged_models as packaged_in_helps
-from skyseg_tf.console.parsing import command_app, flags_of
 from skyseg_tf.data.drawing.dataset import write_scenes
 from skyseg_tf.data.drawing.scenes import draw_scene
 from skyseg_tf.data.examples import STORAGES

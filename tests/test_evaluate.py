@@ -28,9 +28,10 @@ from skyseg_tf.runs.folder import RunData, write_json
 from skyseg_tf.scoring import story
 from skyseg_tf.scoring.comparison import compare_evaluations
 from skyseg_tf.scoring.evaluation import score_image
+from skyseg_tf.scoring.protocol import evaluation_name
 from skyseg_tf.scoring.report import write_report
 from skyseg_tf.scoring.results import keep_worst
-from skyseg_tf.scoring.story import evaluation_name
+from skyseg_tf.scoring.scored_model import scored_model
 
 
 def make_run(folder, scheme, records=None, seed=0, frames=None):
@@ -482,3 +483,19 @@ def test_the_table_of_classes():
     assert rows["mean"] == ["mean", "0.9867"]
     lines = class_table(np.zeros((2, 2), np.int64), get_scheme("sky")).splitlines()
     assert [line.split()[-1] for line in lines[1:]] == ["0.00%", "0.00%", "-"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", {"model": ["skynet"]}),
+        ("config.json", {"model": "skynet", "image_size": "large"}),
+        ("metrics.json", {"iou": 5}),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named(tmp_path, name, content):
+    """Of a run of version 0.1, which has no dataset.json, these files tell the rest."""
+    run = make_run(tmp_path / "run", "sky")
+    write_json(run / name, content)
+    with pytest.raises(InputError, match=f"{name}: damaged: "):
+        scored_model(EvaluateConfig(model=str(run)))

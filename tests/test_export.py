@@ -36,7 +36,7 @@ from skyseg_tf.labels import SCHEMES, parse_scheme
 from skyseg_tf.masking.runtime import ModelFacts, class_ids, load_runtime, sha256_of
 from skyseg_tf.models import MODELS, blocks
 from skyseg_tf.models.skyline import relu6
-from skyseg_tf.runs.folder import make_saved_model, save_model
+from skyseg_tf.runs.model_file import make_saved_model, save_model
 
 STATS = dict(
     zip(("R_MEAN", "G_MEAN", "B_MEAN", "R_STD", "G_STD", "B_STD"),

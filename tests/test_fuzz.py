@@ -19,7 +19,8 @@ TOOLS = Path(__file__).parents[1] / "tools"
 WRONG = """
 import os, sys, time
 sys.path.insert(0, {tools!r})
-import fuzz, fuzz_parsers
+import fuzz, fuzzing
+from fuzzing.parser import InputError, Parser
 def read(path):
     kind = path.read_bytes()[0]
     if kind < 16:
@@ -29,8 +30,8 @@ def read(path):
     if kind % 4 == 2:
         raise OSError("one\\nmore")
     if kind % 4 == 3:
-        raise fuzz_parsers.InputError("as it should be")
-fuzz_parsers.PARSERS["wrong"] = fuzz_parsers.Parser(
+        raise InputError("as it should be")
+fuzzing.PARSERS["wrong"] = Parser(
     "all that is wrong", lambda folder: {{"a": b"abcd"}}, read, (lambda content, rng: rng.randbytes(4),)
 )
 fuzz.__file__ = __file__
@@ -41,9 +42,9 @@ sys.exit(fuzz.main())
 @pytest.fixture
 def mutations(monkeypatch):
     monkeypatch.syspath_prepend(str(TOOLS))
-    import fuzz_mutations
+    from fuzzing import mutations
 
-    return fuzz_mutations
+    return mutations
 
 
 def test_changed_chunks_members_and_values_are_read_past_their_checksums(mutations):

@@ -78,7 +78,7 @@ def test_equal_to_cityscapes_scripts(kind, tmp_path, monkeypatch):
     )
     ids = [trainId2label[i].id for i in range(19)]
     assert np.array_equal(np.array(theirs["confMatrix"])[np.ix_(ids, ids)], ours.total.matrix)
-    scores = ours.as_dict()
+    scores = ours.scores
     compare(scores["iou"], theirs["classScores"])
     compare(scores["iiou"], theirs["classInstScores"])
     compare(scores["category_iou"], theirs["categoryScores"])
@@ -134,12 +134,12 @@ def test_false_sky_in_photos_without_sky():
     dirty = score_image("dirty", truth, pred, pred * 1.0, scheme)
     unlabeled = score_image("unlabeled", np.full_like(truth, 255), pred, pred * 1.0, scheme)
     evaluation = Evaluation([clean, dirty, unlabeled, *sky_images(3)], scheme, "test")
-    without = evaluation.as_dict()["sky"]["photos_without_sky"]
+    without = evaluation.scores["sky"]["photos_without_sky"]
     assert without["images"] == 2
     assert without["false_sky_share"] == pytest.approx(45 / 600)
     assert without["worst_share"] == pytest.approx(45 / 300)
     assert without["images_above_1_percent"] == 1
-    assert evaluation.as_dict()["sky"]["image_iou"]["images"] == 3
+    assert evaluation.scores["sky"]["image_iou"]["images"] == 3
 
 
 def test_sky_of_a_scheme_with_more_classes():
@@ -148,7 +148,7 @@ def test_sky_of_a_scheme_with_more_classes():
     truth, pred = rng.integers(0, 19, (2, 30, 40)).astype(np.uint8)
     truth[:12], pred[:14], truth[20:22] = 10, 10, 255
     prob = rng.random((30, 40))
-    many = Evaluation([score_image("a", truth, pred, prob, SCHEME)], SCHEME, "test").as_dict()
+    many = Evaluation([score_image("a", truth, pred, prob, SCHEME)], SCHEME, "test").scores
 
     def sky_only(mask):
         return np.where(mask == 255, 255, mask == 10).astype(np.uint8)
@@ -156,7 +156,7 @@ def test_sky_of_a_scheme_with_more_classes():
     two = Evaluation(
         [score_image("a", sky_only(truth), sky_only(pred), prob, SCHEMES["sky"])],
         SCHEMES["sky"], "test",
-    ).as_dict()  # fmt: skip
+    ).scores  # fmt: skip
     assert repr(many["sky"]) == repr(two["sky"])  # NaN equals NaN so
     assert two["sky"]["iou"] == two["iou"]["sky"] == many["iou"]["sky"]
 
@@ -165,7 +165,7 @@ def test_streets11_has_no_sky_and_no_categories():
     mask = np.random.default_rng(0).integers(0, 11, (20, 20)).astype(np.uint8)
     scores = Evaluation(
         [score_image("a", mask, mask, None, SCHEMES["streets11"])], SCHEMES["streets11"], "test"
-    ).as_dict()
+    ).scores
     assert "sky" not in scores
     assert "category_iou" not in scores
     assert scores["mean_iou"] == 1
@@ -181,7 +181,7 @@ def test_bootstrap_is_that_of_a_loop_over_photos():
         drawn = [images[i] for i in range(12) for _ in range(draw[i])]
         values.append(metrics.mean_iou(sum(image.matrix for image in drawn)))
     np.testing.assert_allclose(found["mean_iou"], np.percentile(values, [2.5, 97.5]), rtol=1e-12)
-    scores = evaluation.as_dict()
+    scores = evaluation.scores
     for (low, high), value in (
         (found["mean_iou"], scores["mean_iou"]),
         (found["iou"]["sky"], scores["iou"]["sky"]),

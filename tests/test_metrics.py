@@ -59,6 +59,8 @@ def test_nothing_labeled_gives_nan_not_an_error():
 def test_wrong_input_is_refused():
     with pytest.raises(ValueError, match="differ in shape"):
         metrics.confusion_matrix(np.zeros((2, 2)), np.zeros((2, 3)), 2)
+    with pytest.raises(ValueError, match="class id -1 with 2 classes"):
+        metrics.confusion_matrix(np.array([0, 1]), np.array([0, -1]), 2)
     with pytest.raises(ValueError, match="another scheme"):
         metrics.confusion_matrix(np.array([3]), np.array([0]), 2)
 

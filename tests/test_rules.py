@@ -43,6 +43,7 @@ NO_TENSORFLOW = (
     "scoring.plots_scores",
     "tuning.plots",
     "console.cli",
+    "console.command",
     "console.parsing",
     "console.flags",
     "server.port",
@@ -93,6 +94,7 @@ FLOORS = (
     (
         "training",
         "scoring.story",
+        "scoring.protocol",
         "scoring.scored_model",
         "exporters",
         "video",

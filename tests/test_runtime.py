@@ -156,7 +156,7 @@ def test_a_fixed_file_takes_its_size_alone_and_any_batch(tmp_path, backend):
 def test_keras_takes_sizes_that_differ_in_one_side(tmp_path):
     """For these two, a graph that leaves the height alone open pads dilated convolutions wrongly."""
     from skyseg_tf.models import build_model
-    from skyseg_tf.runs.folder import make_saved_model, save_model
+    from skyseg_tf.runs.model_file import make_saved_model, save_model
 
     stats = {f"{c}_MEAN": 90.0 for c in "RGB"} | {f"{c}_STD": 60.0 for c in "RGB"}
     network = build_model("u2netp", 1)

@@ -8,7 +8,7 @@ from signals import strike
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.runs.folder import write_json
-from skyseg_tf.runs.history import write_history
+from skyseg_tf.runs.history import write_rows
 from skyseg_tf.training.seeds import summarize, table, train_seeds
 from skyseg_tf.training.settings import TrainConfig
 
@@ -70,7 +70,7 @@ def test_a_seed_that_patience_has_ended_is_done(tmp_path):
         trained.append((settings.seed, settings.epochs))
         settings.run.mkdir(parents=True, exist_ok=True)
         write_json(settings.run / "config.json", settings)
-        write_history(settings.run / "history.csv", [row | {"epoch": i} for i in (1, 2)])
+        write_rows(settings.run / "history.csv", [row | {"epoch": i} for i in (1, 2)])
         scores = {"protocol": "val", "mean_iou": 0.5, "iou": {}}
         (settings.run / "metrics.json").write_text(json.dumps(scores))
 

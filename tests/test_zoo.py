@@ -14,8 +14,9 @@ from skyseg_tf.errors import InputError
 from skyseg_tf.files import sha256_of
 from skyseg_tf.labels import SCHEMES
 from skyseg_tf.masking.runtime import load_runtime
-from skyseg_tf.runs.folder import RunData, save_model, write_json
-from skyseg_tf.runs.history import write_history
+from skyseg_tf.runs.folder import RunData, write_json
+from skyseg_tf.runs.history import write_rows
+from skyseg_tf.runs.model_file import save_model
 from skyseg_tf.train import TrainConfig
 from tools import zoo as zoo_page
 from tools.zoo import ZooConfig, zoo
@@ -49,7 +50,7 @@ def make_run(folder, iou, protocol, epochs=3, **settings):
         | {"seconds": 2.0}
         for i in range(epochs)
     ]
-    write_history(folder / "history.csv", rows)
+    write_rows(folder / "history.csv", rows)
     return folder
 
 

@@ -2,7 +2,7 @@
 
     python tools/fuzz.py SECONDS [PARSER ...] [--seed N] [--findings DIR] [--out FILE]
 
-A parser reads in a process of its own (tools/fuzz_parsers.py says which there are, and from what
+A parser reads in a process of its own (tools/fuzzing/ says which there are, and from what
 files each begins). A finding is an error that is neither InputError nor OSError or is more than
 a line, a process that dies or runs out of time, or one file that takes more memory than it may. Its
 file is kept below --findings, with what happened; of one kind the first is kept. The same seed
@@ -51,7 +51,7 @@ def kind_of(error: BaseException) -> str | None:
 
 def read_many(name: str, first: int, seed: int, seconds: float, folder: Path) -> None:
     """Reads changed files, and says on stdout what happened: one JSON object a line."""
-    from fuzz_parsers import PARSERS
+    from fuzzing import PARSERS
 
     parser = PARSERS[name]
     seeds = parser.seeds(folder)
@@ -155,7 +155,7 @@ def main() -> int:
         name, first, seed, seconds, folder = sys.argv[2:]
         read_many(name, int(first), int(seed), float(seconds), Path(folder))
         return 0
-    from fuzz_parsers import PARSERS
+    from fuzzing import PARSERS
 
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     flags.add_argument("seconds", type=float, help="for each parser")

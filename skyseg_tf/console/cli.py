@@ -235,7 +235,7 @@ def _print_overview() -> None:
 
 
 def _print_completion(shells: list[str]) -> None:
-    from skyseg_tf.console.parsing import completion
+    from skyseg_tf.console.command import completion
 
     commands = {verb: (config_of(verb), text) for verb, text in VERBS.items()}
     print(completion(" ".join(shells), commands), end="")

@@ -12,9 +12,10 @@ from skyseg_tf.dashboard_pages.model_choices import stamp_of
 from skyseg_tf.data.clips import clip_frames
 from skyseg_tf.data.drawing.dataset import scene_seed
 from skyseg_tf.data.drawing.scenes import FPS, draw_scene
-from skyseg_tf.data.encodings import claimed_encoding, guess_mask_encoding
+from skyseg_tf.data.encodings import guess_mask_encoding
 from skyseg_tf.data.layouts import Pair
 from skyseg_tf.data.listing import walk_files
+from skyseg_tf.data.mask_values import claimed_encoding
 from skyseg_tf.data.scan import scan_tree
 from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files import ZIP_MARK

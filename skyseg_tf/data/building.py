@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from skyseg_tf.data.encodings import claimed_encoding
 from skyseg_tf.data.estimates import check_room
 from skyseg_tf.data.examples import STORAGES
 from skyseg_tf.data.identity import identity_of, kept_records, locked, source_sha256
@@ -23,6 +22,7 @@ from skyseg_tf.data.manifest import (
     tuples_again,
     write_manifest,
 )
+from skyseg_tf.data.mask_values import claimed_encoding
 from skyseg_tf.data.rgb_stats import RgbSums, read_rgb_stats, rgb_stats, write_rgb_stats
 from skyseg_tf.data.scan import detect_layout, source_root
 from skyseg_tf.data.settings import BuildConfig

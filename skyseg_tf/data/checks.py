@@ -13,8 +13,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from skyseg_tf.data.check_report import PROBLEMS, Problem, Report
-from skyseg_tf.data.encodings import claimed_encoding, evenly, guess_mask_encoding
+from skyseg_tf.data.encodings import guess_mask_encoding
 from skyseg_tf.data.layouts import Pair
+from skyseg_tf.data.mask_values import claimed_encoding, evenly
 from skyseg_tf.data.pair_facts import PairFacts, read_heads, read_pair
 from skyseg_tf.data.scan import Scan, scan_tree, source_root
 from skyseg_tf.errors import InputError, counted

@@ -1,17 +1,12 @@
 """Finds out how a dataset's masks store classes, by their names and by the values in them."""
 
-import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from skyseg_tf.data.layouts import LAYOUTS, MASK_KINDS, Pair
+from skyseg_tf.data.layouts import LAYOUTS, Pair
+from skyseg_tf.data.mask_values import belied_by, claimed_encoding, evenly, read_values, some_of
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.places import is_remote, place
 from skyseg_tf.images import palette_colors, read_mask
@@ -23,78 +18,9 @@ from skyseg_tf.labels import (
     guess_encoding,
     is_color,
     read_classes,
-    single_channel,
     value_names,
     values_of,
 )
-
-DUMMY_VALUES = {0, 1, 2, 3}  # unlabeled, ego vehicle, rectification border, out of roi
-
-
-def claimed_encoding(mask_path: str) -> str | None:
-    """The encoding that a mask's file name claims, or None."""
-    match = re.search(r"_(?:gtFine_(\w+)|(label(?:Train)?Ids))\.\w+$", mask_path)
-    return MASK_KINDS.get(match[1] or match[2]) if match else None
-
-
-def belied_by(mask_path: str, values: set[int] | None) -> str | None:
-    """How the values in a mask belie its file name, in words; None if they do not.
-
-    Args:
-      mask_path: its path.
-      values: the values in it, or None for a color mask.
-    """
-    if claimed_encoding(mask_path) != "labelIds" or not values or IGNORE not in values:
-        return None
-    if values <= {0, 128, IGNORE}:
-        return f"holds only {_some(values)}, as if it were overwritten by a sky mask"
-    # Label ids have no 255, and what train ids make it of is a part of nearly every photo.
-    if max(values - {IGNORE}) <= max(values_of("trainIds") - {IGNORE}):
-        return f"holds {_some(values)}, which are train ids"
-    return None
-
-
-def is_dummy(mask_path: str, values: set[int] | None) -> bool:
-    """Whether a mask of Cityscapes' secret test split is the placeholder that is published.
-
-    Args:
-      mask_path: its path.
-      values: the values in it, or None for a color mask.
-    """
-    kind = claimed_encoding(mask_path)
-    return kind == "labelIds" and values is not None and values <= DUMMY_VALUES
-
-
-def evenly(items: list, count: int) -> list:
-    """At most `count` of the items, evenly spaced over the list."""
-    picks = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[pick] for pick in picks]
-
-
-def mask_values(mask: np.ndarray) -> set[int] | None:
-    """The values in an (H, W) mask, None for a color mask (H, W, 3).
-
-    A black picture of three channels may be either, and gives the empty set.
-    """
-    if mask.ndim == 3 and not mask.any():
-        return set()
-    mask = single_channel(mask)
-    if mask.ndim == 3:
-        return None
-    return set(np.flatnonzero(cv2.calcHist([mask], [0], None, [256], [0, 256])).tolist())
-
-
-def read_values(paths: list[str]) -> dict[str, set[int] | None]:
-    """Path -> values in that mask; unreadable masks are left to whoever needs their pixels."""
-
-    def values(path: str) -> tuple[str, set[int] | None] | None:
-        try:
-            return path, mask_values(read_mask(path))
-        except (InputError, OSError):
-            return None
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return dict(filter(None, pool.map(values, paths)))
 
 
 def classes_file(mask: str, layout: str) -> Path | None:
@@ -258,7 +184,7 @@ def _agreed(
     guess = guess_encoding(None if colored else values)
     if claimed == "labelIds" and guess not in (None, "labelIds") and not is_color(guess):
         raise InputError(
-            f"{plain[0]}: named labelIds, but the values of all masks read ({_some(values)}) are "
+            f"{plain[0]}: named labelIds, but the values of all masks read ({some_of(values)}) are "
             f"those of {describe_encoding(guess)}; name their encoding, or get the originals again "
             "if they were overwritten"
         )
@@ -275,7 +201,7 @@ def _agreed(
             default=next(iter(seen)),
         )
         raise InputError(
-            f"{strangest} and the other masks hold the values {_some(values or {0})}, which tell no "
+            f"{strangest} and the other masks hold the values {some_of(values or {0})}, which tell no "
             f"encoding ({', '.join(ENCODINGS)}); {_advice(values)}"
         )
     return guess
@@ -311,7 +237,7 @@ def _refuse_strangers(seen: dict[str, set[int] | None], claimed: Encoding) -> No
             continue
         strange = (values or set()) - values_of(claimed)
         if strange or (values is None) != is_color(claimed):
-            what = f"the values {_some(strange)}" if strange else "another number of channels"
+            what = f"the values {some_of(strange)}" if strange else "another number of channels"
             raise InputError(
                 f"{path}: by its name, classes.json or scheme it holds {describe_encoding(claimed)}, but "
                 f"it has {what}; mend the mask or name its encoding"
@@ -321,8 +247,3 @@ def _refuse_strangers(seen: dict[str, set[int] | None], claimed: Encoding) -> No
                 f"{path}: named labelIds, but it {belied}; name its encoding, or get the original "
                 "again if it was overwritten"
             )
-
-
-def _some(values: Iterable[int]) -> str:
-    values = sorted(values)
-    return ", ".join(map(str, values[:12])) + (" ..." if len(values) > 12 else "")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyseg_tf.data.encodings import belied_by, claimed_encoding, is_dummy, mask_values
 from skyseg_tf.data.layouts import Pair
+from skyseg_tf.data.mask_values import belied_by, claimed_encoding, is_dummy, mask_values
 from skyseg_tf.errors import InputError, counted
 from skyseg_tf.files import ZIP_MARK, read_bytes
 from skyseg_tf.files.places import is_remote

@@ -98,17 +98,11 @@ def make_dataset(
     folders = [Path(records), *map(Path, extra)]
     source = open_split(folders, split, digests=digests, left_out=left_out)
     manifest = source.manifest
-    batches = _batch_count(source, batch_size, drop_remainder, f"{records}: split '{split}'")
-    order = np.random.default_rng([seed, epoch])
-    # Of a share the places come first, alone: most records are some other process' to read.
-    stream = _serialized if share.count == 1 else _places
-    dataset = _shuffled(source, order, 4 * batch_size, stream) if shuffle else stream(source)
+    count = _batch_count(source, batch_size, drop_remainder, f"{records}: split '{split}'")
     # An epoch whose records were damaged meanwhile is shorter: its last batch is left then.
-    skip_batches = min(skip_batches, batches - 1)
-    # Skipping before decoding costs reading alone.
-    dataset = dataset.enumerate().skip(skip_batches * batch_size)
-    if share.count > 1:
-        dataset = _own(dataset.take((batches - skip_batches) * batch_size), share, batch_size)
+    batches = range(min(skip_batches, count - 1), count)
+    order = np.random.default_rng([seed, epoch])
+    dataset = _numbered(source, order if shuffle else None, batches, batch_size, share)
     augment_seed, mix_seed = (int(number) for number in order.integers(2**31, size=2))
 
     as_stored = augment is None and mix is None and manifest.storage == "normalized"
@@ -125,8 +119,34 @@ def make_dataset(
     dataset = dataset.map(prepare, num_parallel_calls=cores, deterministic=True)
     dataset = dataset.batch(batch_size // share.count, drop_remainder=drop_remainder)
     if not as_stored:  # normalized last: until then a picture is a quarter of the bytes
-        dataset = dataset.enumerate(skip_batches).map(finish, cores, deterministic=True)
-    return source.naming_damage(_finished(dataset, batches - skip_batches))
+        dataset = dataset.enumerate(batches.start).map(finish, cores, deterministic=True)
+    return source.naming_damage(_finished(dataset, len(batches)))
+
+
+def _numbered(
+    source: OpenSplit,
+    order: np.random.Generator | None,
+    batches: range,
+    batch_size: int,
+    share: Share,
+) -> tf.data.Dataset:
+    """(number in the epoch, serialized) of the records of some batches, of a share their part.
+
+    Args:
+      source: the records.
+      order: what they are shuffled by; None: they come as they lie.
+      batches: numbers of the batches, the last of which is the epoch's last.
+      batch_size: of the whole batch.
+      share: see make_dataset.
+    """
+    # Of a share the places come first, alone: most records are some other process' to read.
+    stream = _serialized if share.count == 1 else _places
+    dataset = _shuffled(source, order, 4 * batch_size, stream) if order else stream(source)
+    # Skipping before decoding costs reading alone.
+    dataset = dataset.enumerate().skip(batches.start * batch_size)
+    if share.count == 1:
+        return dataset
+    return _own(dataset.take(len(batches) * batch_size), share, batch_size)
 
 
 def _preparing(

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from skyseg_tf.data.encodings import claimed_encoding, evenly, is_dummy, read_values
 from skyseg_tf.data.layouts import LAYOUTS, SPLIT_NAMES, Layout, Pair
 from skyseg_tf.data.listing import is_junk
+from skyseg_tf.data.mask_values import claimed_encoding, evenly, is_dummy, read_values
 from skyseg_tf.data.matching import find_files, has_folder, match_masks
 from skyseg_tf.errors import InputError, not_among
 from skyseg_tf.files.places import is_remote, place

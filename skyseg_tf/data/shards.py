@@ -36,8 +36,6 @@ from skyseg_tf.labels import IGNORE, LabelScheme
 SHARD_BYTES = 100_000_000
 WORK = ".build"
 Shards = dict[str, list[dict]]  # file name: dicts of `extract_cityscape_data_info`
-
-
 Records = Iterator[tuple[str, np.ndarray, np.ndarray]]  # name, image and mask of each
 
 
@@ -235,54 +233,75 @@ def _load_uint8(
 
 
 def write_shards(
-    one: Pass, items: Mapping[str, Any], shards: Shards, num_classes: int, *, engine: Engine, quiet
+    pass_: Pass,
+    items: Mapping[str, Any],
+    shards: Shards,
+    num_classes: int,
+    *,
+    engine: Engine,
+    quiet: bool,
 ) -> dict[str, dict]:
-    """Writes all shards that are not there yet, or from another source; returns each one's note."""
+    """Writes all shards that are not there yet, or from another source.
+
+    Args:
+      pass_: what is done to each record.
+      items: shard -> what the pass needs beside its name.
+      shards: the plan.
+      num_classes: of the masks.
+      engine: who does it.
+      quiet: no progress bar.
+
+    Returns:
+      shard -> its note: the manifest's entry, what it was made from, and sums over its records.
+
+    Raises:
+      InputError: a record cannot be made, or other machines write where this one does not see it.
+    """
     counts = {shard: len(members) for shard, members in shards.items()}
     total = sum(counts.values())
-    with tqdm(total=total, desc=one.title, unit="img", disable=quiet, leave=False) as bar:
-        notes = engine.map(partial(_write_if_new, one, num_classes), items, counts, bar.update)
-    check_seen(one.folder / shard for shard in notes)
+    with tqdm(total=total, desc=pass_.title, unit="img", disable=quiet, leave=False) as bar:
+        notes = engine.map(partial(_write_if_new, pass_, num_classes), items, counts, bar.update)
+    check_seen(pass_.folder / shard for shard in notes)
     return notes
 
 
 def _write_if_new(
-    one: Pass, num_classes: int, shard: str, item: Any, tell: Callable[[int], object]
+    pass_: Pass, num_classes: int, shard: str, item: Any, tell: Callable[[int], object]
 ) -> dict:
     """The note of a shard that is there from this source, or is written now."""
-    note = _note_of(one.notes / f"{shard}.json", one.folder / shard)
-    if note and note.get("source") == one.source_of(item):
+    note = _note_of(pass_.notes / f"{shard}.json", pass_.folder / shard)
+    if note and note.get("source") == pass_.source_of(item):
         tell(note["shard"]["count"])
         return note
-    return _write_shard(one, shard, item, num_classes, tell)
+    return _write_shard(pass_, shard, item, num_classes, tell)
 
 
 def _write_shard(
-    one: Pass, shard: str, item: Any, num_classes: int, tell: Callable[[int], object]
+    pass_: Pass, shard: str, item: Any, num_classes: int, tell: Callable[[int], object]
 ) -> dict:
     """Writes a shard, then its note."""
-    path = one.folder / shard
+    path = pass_.folder / shard
     sums, pixels, source = RgbSums(), np.zeros(256, np.int64), {}
 
     def records() -> Iterator[bytes]:
         nonlocal sums, pixels
-        for name, image, mask in one.load(shard, item, source):
-            encoded, seen = stored_pixels(image, one.storage)
-            if one.counted:
+        for name, image, mask in pass_.load(shard, item, source):
+            encoded, seen = stored_pixels(image, pass_.storage)
+            if pass_.counted:
                 sums += sum_image(seen)
                 pixels += np.bincount(mask.ravel(), minlength=256)
-            yield encode_record(image, mask, name, one.storage, one.stats, encoded)
+            yield encode_record(image, mask, name, pass_.storage, pass_.stats, encoded)
             tell(1)
 
     with write_aside(path) as aside:
         count = fill_file(aside, records(), path)
         written = Shard(shard, count, aside.stat().st_size, sha256_of(aside))
     note = {"shard": asdict(written), "source": source}
-    if one.counted:
+    if pass_.counted:
         note["sums"] = asdict(sums)
         note["class_pixels"] = pixels[:num_classes].tolist()
         note["ignored_pixels"] = int(pixels[IGNORE])
-    with write_aside(one.notes / f"{shard}.json") as aside:
+    with write_aside(pass_.notes / f"{shard}.json") as aside:
         aside.write_text(json.dumps(note))
     return note
 

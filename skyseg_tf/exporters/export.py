@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 
 from skyseg_tf.data.records import Manifest, read_manifest
-from skyseg_tf.errors import InputError, counted, not_among
+from skyseg_tf.errors import InputError, counted, flag_of, not_among
 from skyseg_tf.exporters.agreement import LIMITS, Agreement, agreement, check_agreement
 from skyseg_tf.exporters.formats import FORMATS, Format, check_packages
 from skyseg_tf.exporters.job import ExportJob
@@ -24,7 +24,7 @@ from skyseg_tf.files.room import check_memory, check_picture_size, largest_size
 from skyseg_tf.masking.model_facts import ModelFacts
 from skyseg_tf.masking.runtime import Runtime, load_runtime, model_suffixes
 from skyseg_tf.models import MODELS, check_size
-from skyseg_tf.runs.folder import read_json, read_run_data
+from skyseg_tf.runs.folder import network_of, read_json, read_run_data
 from skyseg_tf.runs.model_folders import exports_of, run_of
 
 _LOCK = ".lock"
@@ -47,7 +47,7 @@ def export(config: ExportConfig) -> Agreement:
     settings = read_json(run / "config.json") if run else {}
     records, manifest = _records(config, settings, runtime)
     data = (run and read_run_data(run)) or manifest
-    size = _size(config, form, runtime, settings.get("model"), data and data.image_size)
+    size = _size(config, form, runtime, run and network_of(run), data and data.image_size)
     photos = Photos(runtime, size, records, manifest)
     name = run.resolve().name if run else runtime.name
     facts = replace(runtime.facts, name=name, working_size=size)
@@ -114,7 +114,7 @@ def _check(config: ExportConfig) -> Format:
         check_picture_size("--image-size", config.image_size)
     for name in ("photos", "calibration_photos"):
         if getattr(config, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} must be at least 1")
+            raise InputError(f"{flag_of(name)} must be at least 1")
     _check_source(config.model)
     return form
 

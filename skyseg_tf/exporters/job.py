@@ -15,7 +15,7 @@ class ExportJob:
     """One export.
 
     Attributes:
-      model: float32 RGB 0-255 -> probabilities, as runs.folder.make_saved_model makes it.
+      model: float32 RGB 0-255 -> probabilities, as runs.model_file.make_saved_model makes it.
       facts: to be written into the file; its working_size, where there is one, is the file's.
       precision: "f32", "f16" or "int8".
       path: the file or folder to write; others may come beside it, named after it.

@@ -49,7 +49,7 @@ def read_bytes(path: str | Path, limit: int = MAX_FILE_BYTES) -> bytes:
         if size == 0:  # of which a storage has no part
             return b""
         # Not told where it ends, s3fs asks for the size once more: a third request for each file.
-        return there.fs.cat_file(there.path, start=size and 0, end=size)
+        return there.fs.cat_file(there.path, start=None if size is None else 0, end=size)
     path = str(path)
     if ZIP_MARK not in path:
         check_file(path, limit)
@@ -130,9 +130,9 @@ def open_archive(path: str | Path, limit: int | None = None) -> zipfile.ZipFile:
         if _directory_bytes(path) > _MAX_DIRECTORY_BYTES:
             raise InputError(f"{path}: too many members; split the archive or unpack it")
         archive = zipfile.ZipFile(path)
-    except (*_ZIP_ERRORS, NotImplementedError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except (*_ZIP_ERRORS, NotImplementedError, ValueError):
         raise InputError(f"{path}: damaged or unfinished archive; download it again") from None
     if limit is not None:
         _check_size(path, sum(member.file_size for member in archive.infolist()), limit)

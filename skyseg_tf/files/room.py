@@ -124,10 +124,10 @@ def amount(count: float) -> str:
 
 
 def largest_size(size: tuple[int, int], share: float, divisor: int = 1) -> str:
-    """ "HEIGHT WIDTH" of about the same aspect with a share of the pixels, as flags take it.
+    """A size of about the same aspect with a share of the pixels, as flags take it: "256 512".
 
     Args:
-      size: too large.
+      size: (height, width), too large.
       share: of its pixels, 0-1.
       divisor: of both sides.
     """

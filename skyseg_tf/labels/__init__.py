@@ -10,6 +10,7 @@ from skyseg_tf.labels.cityscapes import (
     IGNORE,
     LABEL_ID,
     Label,
+    label_ids_from_color,
 )
 from skyseg_tf.labels.encodings import (
     ENCODINGS,
@@ -21,7 +22,6 @@ from skyseg_tf.labels.encodings import (
     describe_encoding,
     guess_encoding,
     is_color,
-    label_ids_from_color,
     single_channel,
     stored_values,
     value_names,

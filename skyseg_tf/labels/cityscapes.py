@@ -6,6 +6,10 @@ CVPR 2016, and the label table of cityscapesScripts (helpers/labels.py).
 
 from typing import NamedTuple
 
+import numpy as np
+
+from skyseg_tf.errors import InputError, counted
+
 IGNORE = 255
 UNKNOWN = 254  # marks, inside the lookup tables, values that the encoding does not define
 
@@ -57,7 +61,41 @@ CITYSCAPES_LABELS = (
     Label("motorcycle", 32, 17, "vehicle", True, (0, 0, 230)),
     Label("bicycle", 33, 18, "vehicle", True, (119, 11, 32)),
 )
-
-
 LABEL_ID = {label.name: label.id for label in CITYSCAPES_LABELS}
 BY_NAME = {label.name: label for label in CITYSCAPES_LABELS}
+# By red << 16 | green << 8 | blue. Of labels that share a color the last one stays: an evaluated one,
+# else the first of the table.
+_ID_OF_COLOR = {
+    (label.color[0] << 16) | (label.color[1] << 8) | label.color[2]: label.id
+    for label in sorted(CITYSCAPES_LABELS, key=lambda label: label.train_id == IGNORE)[::-1]
+}
+
+
+def label_ids_from_color(rgb: np.ndarray, where: str) -> np.ndarray:
+    """Inverts the Cityscapes palette: (H, W, 3) uint8 -> (H, W) uint8 labelIds.
+
+    Args:
+      rgb: the mask. Several labels share a color: black is unlabeled, of pole and polegroup the
+        evaluated one is meant.
+      where: the file's name, for the error message.
+
+    Raises:
+      InputError: not three channels, or a color of no class.
+    """
+    if rgb.ndim != 3 or rgb.shape[-1] != 3:
+        raise InputError(
+            f"{where}: a color mask needs 3 channels, this one has shape {rgb.shape}; name its "
+            "encoding"
+        )
+    packed = (
+        (rgb[..., 0].astype(np.int32) << 16) | (rgb[..., 1].astype(np.int32) << 8) | rgb[..., 2]
+    )
+    colors = np.array(sorted(_ID_OF_COLOR), np.int32)
+    index = np.clip(np.searchsorted(colors, packed), 0, len(colors) - 1)
+    unknown = colors[index] != packed
+    if unknown.any():
+        raise InputError(
+            f"{where}: color {tuple(rgb[unknown][0].tolist())} is no Cityscapes class "
+            f"({counted(int(unknown.sum()), 'pixel')}); give the labelIds file instead"
+        )
+    return np.array([_ID_OF_COLOR[color] for color in colors.tolist()], np.uint8)[index]

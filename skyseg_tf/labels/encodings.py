@@ -7,7 +7,13 @@ from functools import cache
 import numpy as np
 
 from skyseg_tf.errors import InputError, counted, not_among
-from skyseg_tf.labels.cityscapes import CITYSCAPES_LABELS, IGNORE, LABEL_ID, UNKNOWN
+from skyseg_tf.labels.cityscapes import (
+    CITYSCAPES_LABELS,
+    IGNORE,
+    LABEL_ID,
+    UNKNOWN,
+    label_ids_from_color,
+)
 from skyseg_tf.labels.schemes import SCHEMES, LabelScheme
 from skyseg_tf.labels.words import meant, normal
 
@@ -86,7 +92,7 @@ ENCODINGS: dict[str, StoredLabels] = {
         "Cityscapes colors; sky is (70, 130, 180)",
         _LABEL_IDS,
         is_color=True,
-        to_values=lambda stored, where: label_ids_from_color(stored, where),
+        to_values=label_ids_from_color,
     ),
     "binary255": StoredLabels(
         "0 and 255; 255 is sky",
@@ -150,7 +156,8 @@ def class_id_table(encoding: Encoding, scheme: LabelScheme) -> np.ndarray:
       scheme: the wanted classes.
 
     Returns:
-      (256,) uint8: class id, or 255 for ignored, or 254 for values the encoding lacks.
+      (256,) uint8, not to be written to: class id, 255 for ignored, 254 for values the encoding
+      lacks.
 
     Raises:
       InputError: the scheme divides what the masks do not, as all schemes but sky divide the "not
@@ -185,6 +192,7 @@ def class_id_table(encoding: Encoding, scheme: LabelScheme) -> np.ndarray:
                 "their values beside the masks' folder"
             )
         table[value] = ids.pop()
+    table.flags.writeable = False  # it is cached: all callers share it
     return table
 
 
@@ -261,36 +269,6 @@ def decode_mask(
             f"masks are read as {describe_encoding(encoding)}: mend the mask or name its encoding"
         )
     return mask
-
-
-def label_ids_from_color(rgb: np.ndarray, where: str) -> np.ndarray:
-    """Inverts the Cityscapes palette: (H, W, 3) uint8 -> (H, W) uint8 labelIds.
-
-    Raises:
-      InputError: not three channels, or a color of no class.
-    """
-    if rgb.ndim != 3 or rgb.shape[-1] != 3:
-        raise InputError(
-            f"{where}: a color mask needs 3 channels, this one has shape {rgb.shape}; name its "
-            "encoding"
-        )
-    packed = (
-        (rgb[..., 0].astype(np.int32) << 16) | (rgb[..., 1].astype(np.int32) << 8) | rgb[..., 2]
-    )
-    # Several labels share a color (black, pole and polegroup): the evaluated one comes first.
-    ids = {}
-    for label in sorted(CITYSCAPES_LABELS, key=lambda label: label.train_id == IGNORE):
-        red, green, blue = label.color
-        ids.setdefault((red << 16) | (green << 8) | blue, label.id)
-    colors = np.array(sorted(ids), np.int32)
-    index = np.clip(np.searchsorted(colors, packed), 0, len(colors) - 1)
-    unknown = colors[index] != packed
-    if unknown.any():
-        raise InputError(
-            f"{where}: color {tuple(rgb[unknown][0].tolist())} is no Cityscapes class "
-            f"({counted(int(unknown.sum()), 'pixel')}); give the labelIds file instead"
-        )
-    return np.array([ids[color] for color in colors.tolist()], np.uint8)[index]
 
 
 def guess_encoding(values: set[int] | None) -> str | None:

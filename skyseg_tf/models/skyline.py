@@ -12,6 +12,7 @@ import keras
 from keras import layers
 
 from skyseg_tf.models import blocks
+from skyseg_tf.models.efficientnet import blocks_of
 
 STEM = 16
 STAGES = ((1, 24), (2, 48), (2, 96), (2, 160))  # residual blocks, channels; strides 4 to 32
@@ -175,19 +176,11 @@ def skyline_lite0(num_classes: int, size: tuple[int | None, int | None]) -> kera
     """
     image = keras.Input((*size, 3), name="image")
     x = relu6(same_conv_bn(image, LITE0_STEM, 3, "encoder._conv_stem", "encoder._bn0", stride=2))
-    skips, block = [], 0
-    for stage, (repeats, kernel, stride, filters) in enumerate(LITE0_STAGES):
-        for index in range(repeats):
-            x = inverted_residual(
-                x,
-                filters,
-                kernel,
-                stride if index == 0 else 1,
-                6 if stage else 1,
-                f"encoder._blocks.{block}",
-            )
-            block += 1
-        if stage in LITE0_SKIPS:
+    skips = []
+    for b in blocks_of(LITE0_STAGES):
+        name = f"encoder._blocks.{b.number}"
+        x = inverted_residual(x, b.filters, b.kernel, b.stride, b.expand, name)
+        if b.is_last and b.stage in LITE0_SKIPS:
             skips.append(x)  # (B, H/2, W/2, 16), 24, 40, (B, H/16, W/16, 112)
     logits = decode([*skips, x], image, num_classes)
     return keras.Model(image, {"logits": logits}, name="skyline_lite0")

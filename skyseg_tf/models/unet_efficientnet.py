@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from skyseg_tf.models import blocks
+from skyseg_tf.models.efficientnet import blocks_of
 
 # repeats, kernel, stride, channels out; the first stage does not expand, the others sixfold
 STAGES = (
@@ -82,20 +83,11 @@ def encoder(image):
     """EfficientNet-B2 without its top: five maps of strides 2, 4, 8, 16, 32."""
     x = silu(encoder_conv_bn(image, 32, 3, "encoder.conv_stem", "encoder.bn1", stride=2))
     features = [x]  # (B, H/2, W/2, 32)
-    total, done = sum(repeats for repeats, *_ in STAGES), 0
-    for stage, (repeats, kernel, stride, filters) in enumerate(STAGES):
-        for index in range(repeats):
-            x = inverted_bottleneck(
-                x,
-                filters,
-                kernel,
-                stride if index == 0 else 1,
-                6 if stage else 1,
-                f"encoder.blocks.{stage}.{index}",
-                DROP_PATH * done / total,
-            )
-            done += 1
-        if stage in SKIPS:
+    total = sum(repeats for repeats, *_ in STAGES)
+    for b in blocks_of(STAGES):
+        name, drop = f"encoder.blocks.{b.stage}.{b.index}", DROP_PATH * b.number / total
+        x = inverted_bottleneck(x, b.filters, b.kernel, b.stride, b.expand, name, drop)
+        if b.is_last and b.stage in SKIPS:
             features.append(x)  # (B, H/4, W/4, 24), (B, H/8, W/8, 48), (B, H/16, W/16, 120)
     return [*features, x]  # (B, H/32, W/32, 352)
 

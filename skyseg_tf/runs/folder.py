@@ -1,4 +1,4 @@
-"""The run folder: what a training leaves behind, and the way back from it to a network.
+"""The run folder: what a training leaves behind, and how it is read again.
 
 environment.json   versions, git commit, machine
 dataset.json       what the records were: classes, size, statistics (see RunData)
@@ -12,10 +12,11 @@ metrics.json       scores with their protocol; written last, it makes a run a fi
 """
 
 import json
+import math
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -23,10 +24,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import keras
-import numpy as np
 
 from skyseg_tf.data.records import MANIFEST, Manifest
-from skyseg_tf.data.rgb_stats import mean_and_std
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.aside import make_folder, remove_left, write_aside
 from skyseg_tf.files.json_file import read_object
@@ -39,22 +38,23 @@ _PACKAGES = ("skyseg_tf", "tensorflow", "keras", "numpy", "jax", "opencv-python-
 
 def write_json(path: str | Path, content: Any) -> None:
     """Writes a dict or dataclass as JSON, whole or not at all; NaN becomes null."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, LabelScheme):
-            value = value.as_dict()
-        if is_dataclass(value):
-            value = {field.name: getattr(value, field.name) for field in fields(value)}
-        if isinstance(value, dict):
-            return {str(key): plain(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [plain(item) for item in value]
-        if isinstance(value, float) and not np.isfinite(value):
-            return None
-        return str(value) if isinstance(value, Path) else value
-
     with write_aside(path) as aside:
-        aside.write_text(json.dumps(plain(content), indent=2) + "\n")
+        aside.write_text(json.dumps(_plain(content), indent=2) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, LabelScheme):
+        value = value.as_dict()
+    if is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -179,6 +179,28 @@ def read_run_data(run: str | Path) -> RunData | None:
     return None
 
 
+def network_of(run: str | Path) -> str | None:
+    """The name of a run's network; None where its config.json tells none.
+
+    Raises:
+      InputError: damaged.
+    """
+    path = Path(run) / "config.json"
+    return typed(read_json(path).get("model"), str | None, path, "model")
+
+
+def scored_classes(run: str | Path) -> tuple[str, ...]:
+    """The names of the classes that a run was scored by; empty where its metrics.json tells none.
+
+    Raises:
+      InputError: damaged.
+    """
+    path = Path(run) / "metrics.json"
+    return tuple(
+        typed(read_json(path).get("iou"), dict[str, float | None] | None, path, "iou") or ()
+    )
+
+
 def environment(seed: int) -> dict[str, Any]:
     """What decides about a result beside its settings: versions, commit, backend, machine."""
     versions = {}
@@ -228,63 +250,3 @@ def training_in(run: Path) -> Iterator[None]:
         for folder in (run, run / "checkpoints", run / "plots"):
             remove_left(folder)
         yield
-
-
-# --- the model that other commands use ---
-
-
-def make_saved_model(network: keras.Model, stats: dict[str, float]) -> keras.Model:
-    """Wraps a network so that nobody downstream needs the statistics.
-
-    Args:
-      network: of models.build_model; its auxiliary outputs are left out.
-      stats: six numbers of rgb_stats.json.
-
-    Returns:
-      A float32 model that shares the network's weights: RGB on 0-255, uint8 or float, (B, H, W, 3)
-      -> probabilities (B, H, W, C): sigmoid for C = 1, else softmax.
-    """
-    mean, std = mean_and_std(stats)
-    body = keras.Model(network.inputs, network.output["logits"], name=network.name)
-    pixels = keras.Input(network.input_shape[1:], name="rgb", dtype="float32")
-    scale = keras.layers.Rescaling((1 / std).tolist(), (-mean / std).tolist(), dtype="float32")
-    logits = body(scale(pixels))
-    final = "sigmoid" if logits.shape[-1] == 1 else "softmax"
-    probs = keras.layers.Activation(final, dtype="float32", name="probabilities")(logits)
-    return keras.Model(pixels, probs, name=f"{network.name}_from_rgb")
-
-
-def predictor(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """A saved model as a function of arrays of any size that it takes.
-
-    For each pair of sizes `predict_on_batch` traces a graph that leaves open what differs, such as
-    (B, None, 192, 3), and there TensorFlow 2.21 folds wrong paddings into dilated convolutions:
-    U2-Net failed at 160x192 after 128x192. Here all that the model leaves open is open at once.
-
-    Args:
-      model: of make_saved_model, or loaded from its file.
-
-    Returns:
-      A function from RGB on 0-255, (B, H, W, 3) or clips, to its probabilities, float32.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return model.predict_on_batch
-    import tensorflow as tf
-
-    (shape,) = (entry.shape for entry in model.inputs)
-    traced = tf.function(
-        lambda pixels: model(pixels, training=False),
-        input_signature=[tf.TensorSpec((None, *shape[1:]), tf.float32)],
-    )
-    return lambda pixels: traced(np.asarray(pixels, np.float32)).numpy()
-
-
-def save_keras(path: str | Path, model: keras.Model) -> None:
-    """Writes a .keras file, whole or not at all."""
-    with write_aside(path, ".tmp.keras") as aside:  # Keras insists on the suffix
-        model.save(aside)
-
-
-def save_model(path: str | Path, network: keras.Model, stats: dict[str, float]) -> None:
-    """Writes model.keras: see `make_saved_model`, `save_keras`."""
-    save_keras(path, make_saved_model(network, stats))

@@ -1,4 +1,4 @@
-"""The history of a training: history.csv in its run folder, one line per epoch."""
+"""Tables of a run as CSV, above all history.csv: the history of a training, one line per epoch."""
 
 import csv
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from skyseg_tf.files.aside import write_aside
 _COLUMNS = {"epoch", "loss", "val_loss", "iou", "val_iou"}
 
 
-def write_history(path: str | Path, history: Sequence[dict]) -> None:
-    """Writes rows of equal keys as CSV, whole or not at all."""
+def write_rows(path: str | Path, rows: Sequence[dict]) -> None:
+    """Writes one row or more, all of the same keys, as CSV: whole or not at all."""
     with write_aside(path) as aside, open(aside, "w", newline="") as file:
-        writer = csv.DictWriter(file, history[0])
+        writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
-        writer.writerows(history)
+        writer.writerows(rows)
 
 
 def read_history(run: Path) -> dict[str, list[float]]:

@@ -5,7 +5,7 @@ machines see it. One whose machine dies is begun anew on another: shards have na
 their own, whoever writes them, so it costs time alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
@@ -24,13 +24,7 @@ class RayTasks:
     def __init__(self, workers: int | None = None):
         self.workers = workers
 
-    def map(
-        self,
-        function: Callable[[str, Any, Callable[[int], object]], Any],
-        items: Mapping[str, Any],
-        counts: Mapping[str, int],
-        tell: Callable[[int], object],
-    ) -> dict[str, Any]:
+    def map(self, function, items, counts, tell):
         """See data.shards.Engine; it is told of a shard's records when all of them are done.
 
         A shard whose process dies each time is named when all others are done.

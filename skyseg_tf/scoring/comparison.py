@@ -12,7 +12,7 @@ from skyseg_tf.runs.model_folders import evaluations_of
 # among them: `truth` is a hash of the labels themselves, wherever they lie.
 COMPARED = ("classes", "photos", "truth", "protocol", "scored_at", "views", "void", "decision")
 
-_SCORES = {
+_TYPES = {  # of what a metrics.json says
     "protocol": str,
     "mean_iou": float | None,
     "iou": dict[str, float | None],
@@ -60,7 +60,7 @@ def read_scores(path: str | Path) -> dict:
     for name in ("protocol", "mean_iou", "iou"):
         if name not in scores:
             raise InputError(f"{path}: no {name} in it; evaluate or train the run again")
-    types = {name: _SCORES[name] for name in scores.keys() & _SCORES.keys()}
+    types = {name: _TYPES[name] for name in scores.keys() & _TYPES.keys()}
     scores |= {name: typed(scores[name], kind, path, name) for name, kind in types.items()}
     if scores.get("sky"):
         typed(scores["sky"].get("boundary_f"), dict[str, float | None] | None, path, "boundary_f")

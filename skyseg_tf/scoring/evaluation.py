@@ -5,6 +5,7 @@ Sums over photos give the scores, and their spread tells how they vary.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -126,7 +127,7 @@ class Evaluation:
         text = f"mean IoU {metrics.mean_iou(matrix):.4f}"
         if self.scheme.sky is None:
             return text
-        sky = self._sky(self.scheme.sky)
+        sky = self.scores["sky"]
         edges = ", ".join(f"{f:.3f} at {limit} px" for limit, f in sky["boundary_f"].items())
         return (
             f"{text}, sky IoU {sky['iou']:.4f}, boundary F {edges}, "
@@ -147,7 +148,8 @@ class Evaluation:
             ]
         )
 
-    def as_dict(self) -> dict:
+    @cached_property
+    def scores(self) -> dict:
         """What the metrics.json of an evaluation holds, but for its confidence intervals."""
         matrix, scheme = self.total.matrix, self.scheme
         boundary = self.total.boundary[BOUNDARY_TOLERANCES.index(BOUNDARY_TOLERANCE)]
@@ -192,12 +194,6 @@ class Evaluation:
     def _sky(self, sky: int) -> dict:
         pair = one_against_rest(self.total.matrix, sky)
         hit = float(pair[1, 1])
-        # Of a photo in which nothing is labeled nobody knows whether it shows sky.
-        known = [image.matrix for image in self.images if image.matrix.any()]
-        without = [m for m in known if not m[sky].any()]
-        shares = [m[:, sky].sum() / m.sum() for m in without]
-        counted = sum(int(m.sum()) for m in without)
-        false = sum(int(m[:, sky].sum()) for m in without)
         return {
             "iou": float(metrics.iou(pair)[1]),
             "dice": float(metrics.dice(pair)[1]),
@@ -212,12 +208,7 @@ class Evaluation:
                 for width, counts in zip(TRIMAP_WIDTHS, self.total.trimap, strict=True)
             },
             "image_iou": _spread(self.image_sky_iou()),
-            "photos_without_sky": {
-                "images": len(without),
-                "false_sky_share": false / counted if counted else float("nan"),
-                "worst_share": float(max(shares, default=float("nan"))),
-                "images_above_1_percent": sum(share > 0.01 for share in map(float, shares)),
-            },
+            "photos_without_sky": self._without_sky(sky),
             "calibration_error": metrics.calibration_error(self.total.calibration),
             "calibration": {
                 key: column.tolist()
@@ -229,41 +220,54 @@ class Evaluation:
             },
         }
 
+    def _without_sky(self, sky: int) -> dict:
+        """How much sky is seen in photos that have none."""
+        # Of a photo in which nothing is labeled nobody knows whether it shows sky.
+        known = [image.matrix for image in self.images if image.matrix.any()]
+        without = [m for m in known if not m[sky].any()]
+        shares = [float(m[:, sky].sum() / m.sum()) for m in without]
+        labeled = sum(int(m.sum()) for m in without)
+        false = sum(int(m[:, sky].sum()) for m in without)
+        return {
+            "images": len(without),
+            "false_sky_share": false / labeled if labeled else float("nan"),
+            "worst_share": max(shares, default=float("nan")),
+            "images_above_1_percent": sum(share > 0.01 for share in shares),
+        }
+
     def class_rows(self, intervals: dict | None = None) -> list[dict]:
-        """One row per class, then one per category, for per_class.csv."""
-        scores, matrix = self.as_dict(), self.total.matrix
-        rows = []
+        """One row per class, then one per category, for per_class.csv.
+
+        Args:
+          intervals: see `confidence_intervals`; None: their columns stay empty.
+        """
+        scores, rows = self.scores, []
         bounds = (intervals or {}).get("iou", {})
         for i, name in enumerate(self.scheme.class_names):
             low, high = bounds.get(name, ("", ""))
-            rows.append(
-                {
-                    "kind": "class",
-                    "name": name,
-                    "iou": scores["iou"][name],
-                    "iou_low": low,
-                    "iou_high": high,
-                    "dice": scores["dice"][name],
-                    "iiou": scores.get("iiou", {}).get(name, ""),
-                    "true_pixels": int(matrix[i].sum()),
-                    "predicted_pixels": int(matrix[:, i].sum()),
-                    "protocol": self.protocol,
-                }
-            )
+            columns = {"iou": scores["iou"][name], "iou_low": low, "iou_high": high}
+            columns |= {"dice": scores["dice"][name], "iiou": scores.get("iiou", {}).get(name, "")}
+            rows.append(self._row("class", name, [i], columns))
         for name, ids in self.scheme.categories.items():
-            rows.append(
-                dict.fromkeys(rows[0], "")
-                | {
-                    "kind": "category",
-                    "name": name,
-                    "iou": scores["category_iou"][name],
-                    "iiou": scores.get("category_iiou", {}).get(name, ""),
-                    "true_pixels": int(matrix[ids].sum()),
-                    "predicted_pixels": int(matrix[:, ids].sum()),
-                    "protocol": self.protocol,
-                }
-            )
+            iiou = scores.get("category_iiou", {}).get(name, "")
+            columns = {"iou": scores["category_iou"][name], "iiou": iiou}
+            rows.append(self._row("category", name, ids, columns))
         return rows
+
+    def _row(self, kind: str, name: str, ids: list[int], columns: dict) -> dict:
+        """A row of `class_rows`; columns that are not given stay empty."""
+        matrix = self.total.matrix
+        empty = dict.fromkeys(("iou", "iou_low", "iou_high", "dice", "iiou"), "")
+        return (
+            {"kind": kind, "name": name}
+            | empty
+            | columns
+            | {
+                "true_pixels": int(matrix[ids].sum()),
+                "predicted_pixels": int(matrix[:, ids].sum()),
+                "protocol": self.protocol,
+            }
+        )
 
     def image_rows(self) -> list[dict]:
         """One row per photo, for per_image.csv."""

@@ -27,18 +27,20 @@ def confusion_matrix(truth: np.ndarray, pred: np.ndarray, num_classes: int) -> n
       (C, C) int64; rows are truth, columns prediction.
 
     Raises:
-      ValueError: shapes differ, or a counted id is not below num_classes.
+      ValueError: shapes differ, or a counted id is negative or not below num_classes.
     """
     truth, pred = np.asarray(truth), np.asarray(pred)
     if truth.shape != pred.shape:
         raise ValueError(f"truth {truth.shape} and prediction {pred.shape} differ in shape")
     keep = truth != IGNORE
     truth, pred = truth[keep].astype(np.int64), pred[keep].astype(np.int64)
-    if truth.size and max(truth.max(), pred.max()) >= num_classes:
-        raise ValueError(
-            f"class id {max(truth.max(), pred.max())} with {num_classes} classes: "
-            "truth and prediction are of another scheme"
-        )
+    for ids in (truth, pred):
+        if ids.size and not 0 <= ids.min() <= ids.max() < num_classes:
+            strange = ids.min() if ids.min() < 0 else ids.max()
+            raise ValueError(
+                f"class id {strange} with {num_classes} classes: truth and prediction are of "
+                "another scheme"
+            )
     counts = np.bincount(truth * num_classes + pred, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)
 

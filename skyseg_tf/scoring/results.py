@@ -20,7 +20,7 @@ from skyseg_tf.errors import counted
 from skyseg_tf.images import resize_image, resize_mask
 from skyseg_tf.labels import LabelScheme
 from skyseg_tf.runs.folder import write_json
-from skyseg_tf.runs.history import write_history
+from skyseg_tf.runs.history import write_rows
 from skyseg_tf.scoring import plots, plots_scores
 from skyseg_tf.scoring.evaluation import RANKED_SHARE, Evaluation, ImageScores
 from skyseg_tf.scoring.metrics import iou, mean_iou
@@ -118,11 +118,11 @@ def write_results(
       facts: network, input_size, protocol_facts and what else metrics.json shall say.
       intervals: of the scores, see `confidence_intervals`.
     """
-    scores = evaluation.as_dict() | facts
+    scores = evaluation.scores | facts
     if intervals:
         scores["confidence_intervals"] = intervals
-    write_history(folder / "per_class.csv", evaluation.class_rows(intervals))
-    write_history(folder / "per_image.csv", evaluation.image_rows())
+    write_rows(folder / "per_class.csv", evaluation.class_rows(intervals))
+    write_rows(folder / "per_image.csv", evaluation.image_rows())
     for name, figure in _figures(evaluation, scores, worst):
         plots.save_figure(figure, folder / "plots" / f"{name}.png")
     write_json(folder / "metrics.json", scores)  # last: a folder without it is unfinished

@@ -5,14 +5,13 @@ from pathlib import Path
 
 from skyseg_tf.data.records import read_manifest
 from skyseg_tf.errors import InputError, counted, not_among
+from skyseg_tf.files.json_types import typed
 from skyseg_tf.labels import SCHEMES, Encoding, LabelScheme, encoding_of_scheme
 from skyseg_tf.masking.runtime import Runtime, load_runtime
 from skyseg_tf.models import MODELS
-from skyseg_tf.runs.folder import read_json, read_run_data
+from skyseg_tf.runs.folder import network_of, read_json, read_run_data, scored_classes
 from skyseg_tf.runs.model_folders import run_of
-from skyseg_tf.scoring.settings import EvaluateConfig
-
-PROTOCOLS = ("photo", "records")
+from skyseg_tf.scoring.settings import PROTOCOLS, EvaluateConfig
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,14 @@ def scored_model(config: EvaluateConfig, few: bool = False) -> ScoredModel:
     else:
         runtime = load_runtime(run or config.model, config.backend or ("keras" if run else None))
     settings = read_json(run / "config.json") if run else {}
-    network = settings.get("model") or runtime.name
+    network = (run and network_of(run)) or runtime.name
     records = config.records or settings.get("records")
     data = read_manifest(config.records) if config.records else run and read_run_data(run)
     scheme = data.scheme if data else _scheme_of(run, runtime)
     _check_classes(config.model, run, runtime, scheme, records)
     size = config.image_size
     if protocol == "records":
-        known = data.image_size if data else settings.get("image_size")
+        known = data.image_size if data else _told_size(run)
         size = _first_size(config.model, size, known, runtime.working_size)
     divisor = runtime.facts.divisor
     if runtime.network is not None:  # a run's own file takes what its network takes, no more
@@ -115,9 +114,17 @@ def _first_size(model: str, *sizes: tuple[int, int] | None) -> tuple[int, int]:
     raise InputError(f"{model}: the size of its records is not known; give it by --image-size")
 
 
+def _told_size(run: Path | None) -> tuple[int, int] | None:
+    """The size that a run's settings name; None where they leave it to the records."""
+    if run is None:
+        return None
+    path = run / "config.json"
+    return typed(read_json(path).get("image_size"), tuple[int, int] | None, path, "image_size")
+
+
 def _scheme_of(run: Path | None, runtime: Runtime) -> LabelScheme | None:
     """The model's own; a run without its dataset.json tells no more than the names it scored."""
     if run is None:
         return runtime.scheme
-    names = tuple(read_json(run / "metrics.json").get("iou", ()))
+    names = scored_classes(run)
     return next((scheme for scheme in SCHEMES.values() if scheme.class_names == names), None)

@@ -18,6 +18,8 @@ from skyseg_tf.console.flags import (
     default_is,
 )
 
+PROTOCOLS = ("photo", "records")
+
 
 @dataclass(frozen=True)
 class EvaluateConfig:
@@ -34,7 +36,7 @@ class EvaluateConfig:
     protocol: Annotated[
         str | None,
         DATA,
-        Parameter(choices=("photo", "records")),
+        Parameter(choices=PROTOCOLS),
         default_is("photo with --source, else records"),
     ] = None
     """What is scored. photo: exactly the masks that `skyseg predict` writes. records: what training

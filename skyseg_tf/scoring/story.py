@@ -1,9 +1,6 @@
 """What `skyseg evaluate` does: the scores of what `skyseg predict` writes, or of a model on its records.
 
-Two protocols. `photo`: each photo of a dataset tree goes the way of `skyseg predict` (see
-masking.prediction) with its defaults, and the ids that it would write are scored at the label's own
-size. `records`: as training scores itself, squashed to the records' size and never refined; the
-records themselves, or with a dataset tree its photos, enlarged to the labels' size again.
+By which protocol is said in protocol.py.
 """
 
 import hashlib
@@ -34,9 +31,15 @@ from skyseg_tf.runs.model_folders import evaluations_of
 from skyseg_tf.scoring.comparison import compare_evaluations, read_scores
 from skyseg_tf.scoring.evaluation import Evaluation, ImageScores, score_image
 from skyseg_tf.scoring.intervals import confidence_intervals, intervals_in_words
+from skyseg_tf.scoring.protocol import (
+    describe_protocol,
+    evaluation_name,
+    is_refined,
+    protocol_facts,
+)
 from skyseg_tf.scoring.report import write_report
 from skyseg_tf.scoring.results import WorstPhoto, keep_worst, write_results
-from skyseg_tf.scoring.scored_model import ScoredModel, protocol_of, scored_model
+from skyseg_tf.scoring.scored_model import ScoredModel, scored_model
 from skyseg_tf.scoring.scores import class_table
 from skyseg_tf.scoring.settings import EvaluateConfig
 from skyseg_tf.scoring.submission import check_submission, write_submission
@@ -90,7 +93,7 @@ def evaluate(config: EvaluateConfig) -> Path:
         print(f"{config.submission}: {counted(count, 'prediction')} as labelIds", flush=True)
     if not scored.images:
         return config.submission
-    protocol = _protocol(config, facts, views, len(scored.images), scored.truth)
+    protocol = protocol_facts(config, facts, views, len(scored.images), scored.truth)
     evaluation = Evaluation(scored.images, facts.scheme, describe_protocol(protocol))
     told = _settings(config, facts, protocol)
     intervals = confidence_intervals(evaluation, config.bootstrap) if config.bootstrap else None
@@ -102,27 +105,6 @@ def evaluate(config: EvaluateConfig) -> Path:
         print(intervals_in_words(intervals, facts.scheme))
     print(f"{evaluation.protocol}\nlook at {folder / 'report.html'}")
     return folder
-
-
-def evaluation_name(config: EvaluateConfig) -> str:
-    """The default name: data, split, and every option that changes the figures."""
-    parts = [data.resolve().name for data in (config.source, config.records) if data]
-    parts.append(config.split)
-    if config.source:
-        parts += filter(None, (config.layout, config.encoding))
-    if config.image_size:
-        parts.append("{}x{}".format(*config.image_size))
-    if config.multi_scale != (1.0,):
-        parts.append("scales" + "-".join(f"{scale:g}" for scale in config.multi_scale))
-    if config.window:
-        parts.append("window{}x{}".format(*config.window))
-        if config.overlap != EvaluateConfig.overlap:
-            parts.append(f"overlap{config.overlap:g}")
-    parts += ["flip"] * config.flip
-    parts += filter(None, [config.backend])
-    if config.source and protocol_of(config) == "records":
-        return "_".join([*parts, "records"])
-    return "_".join(parts + ["unrefined"] * (config.source is not None and not config.refine))
 
 
 def _check(config: EvaluateConfig) -> None:
@@ -269,7 +251,7 @@ def _score(
     images, worst, truth = [], [], hashlib.sha256()
     for photo in photos:
         prediction = predict_image(
-            facts.runtime, photo.image, views, refined=_is_refined(config, facts)
+            facts.runtime, photo.image, views, refined=is_refined(config, facts)
         )
         pred = prediction.ids
         if config.submission:
@@ -285,34 +267,7 @@ def _score(
     return _Scored(images, worst, truth.hexdigest()[:12])
 
 
-def _is_refined(config: EvaluateConfig, facts: ScoredModel) -> bool:
-    return config.refine and facts.protocol == "photo"
-
-
 # --- the results ---
-
-
-def _protocol(config, facts: ScoredModel, views: Views, count: int, truth: str) -> dict:
-    """What figures must share to be comparable; `data` is for people, `truth` decides."""
-    refined = _is_refined(config, facts)
-    if config.source:
-        place = config.source.resolve().name
-        how = "refined along the photo's edges" if refined else "resized bilinearly"
-        scored_at = f"each label's own size (probabilities {how})"
-    else:
-        height, width = facts.size
-        place, scored_at = facts.records.name, f"the records' size, {height}x{width}"
-    return {
-        "data": f"{config.split} split of {place}",
-        "photos": count,
-        "truth": truth,
-        "classes": facts.scheme.name,
-        "protocol": facts.protocol,
-        "scored_at": scored_at,
-        "views": views.describe(),
-        "void": "ignored",
-        "decision": facts.scheme.decision(facts.runtime.threshold, refined=refined),
-    }
 
 
 def _settings(config: EvaluateConfig, facts: ScoredModel, protocol: dict) -> dict:
@@ -328,12 +283,3 @@ def _settings(config: EvaluateConfig, facts: ScoredModel, protocol: dict) -> dic
         "settings": {k: v for k, v in vars(config).items() if k != "compare"}
         | _data_of(vars(config)),
     }
-
-
-def describe_protocol(facts: dict) -> str:
-    """A protocol in one line."""
-    return (
-        f"{facts['data']}, {counted(facts['photos'], 'photo')} (truth {facts['truth']}), classes "
-        f"{facts['classes']}, {facts['protocol']} protocol, scored at {facts['scored_at']}, "
-        f"{facts['views']}, void {facts['void']}, {facts['decision']}"
-    )

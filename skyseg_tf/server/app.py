@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from skyseg_tf import __version__
-from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.errors import InputError, flag_of, not_among
 from skyseg_tf.files import MAX_FILE_BYTES
 from skyseg_tf.files.templates import render_html
 from skyseg_tf.masking.formats import FORMATS
@@ -231,7 +231,7 @@ def serve(config: ServeConfig) -> None:
     for name in ("workers", "threads", "max_megabytes", "max_megapixels", "upload_seconds"):
         value = getattr(config, name)
         if value is not None and not value > 0:
-            raise InputError(f"--{name.replace('_', '-')} is {value}: give more than 0")
+            raise InputError(f"{flag_of(name)} is {value}: give more than 0")
     if config.max_megabytes * 1e6 > MAX_FILE_BYTES:
         raise InputError(
             f"--max-megabytes is {config.max_megabytes:g}: give at most {MAX_FILE_BYTES / 1e6:g}; larger "

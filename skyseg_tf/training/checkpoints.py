@@ -159,7 +159,8 @@ def load_initial_weights(run: str | Path, model: keras.Model) -> list[str]:
             f"{path}: no run, .npz or .keras; of a published checkpoint `skyseg import_weights` "
             "makes one"
         )
-    names, arrays = (_of_network if path.suffix == ".keras" else _of_checkpoint)(path, model)
+    is_network = path.suffix == ".keras"
+    names, arrays = _of_network(path) if is_network else _of_checkpoint(path, model)
     return copy_weights(arrays, names, model, path)
 
 
@@ -199,7 +200,7 @@ def copy_weights(
     return [v.path for v, fit in zip(variables, fits, strict=False) if not fit]
 
 
-def _of_network(path: Path, model: keras.Model) -> tuple[list[str], list[np.ndarray]]:
+def _of_network(path: Path) -> tuple[list[str], list[np.ndarray]]:
     """Names and values of the variables in a .keras file."""
     variables = load_network(path).variables
     return [v.name for v in variables], [keras.ops.convert_to_numpy(v) for v in variables]

@@ -5,7 +5,7 @@ import math
 import keras
 
 from skyseg_tf.files.room import check_memory, free_memory, largest_size
-from skyseg_tf.models import MODELS, build_model, parse_model_options
+from skyseg_tf.models import build_model
 from skyseg_tf.training.job import Job
 from skyseg_tf.training.precision import has_gpu
 
@@ -43,13 +43,8 @@ def check_step(job: Job) -> None:
 
 def _numbers_per_photo(job: Job) -> int:
     """Of all outputs of the network's layers, for one photo or clip of the records' size."""
-    settings, manifest = job.settings, job.manifest
-    options = parse_model_options(settings.model, settings.model_options)
-    if MODELS[settings.model].sequence:
-        options |= {"frames": manifest.frames}
-    network = build_model(
-        settings.model, job.scheme.num_logits, size=manifest.image_size, **options
-    )
+    size, options = job.manifest.image_size, job.network_options
+    network = build_model(job.settings.model, job.scheme.num_logits, size=size, **options)
     outputs = [tensor for layer in network.layers for tensor in keras.tree.flatten(layer.output)]
     return sum(math.prod(tensor.shape[1:]) for tensor in outputs)
 

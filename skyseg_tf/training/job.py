@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skyseg_tf.data.records import Manifest
 from skyseg_tf.labels import LabelScheme
-from skyseg_tf.models import MODELS, Recipe
+from skyseg_tf.models import MODELS, Recipe, parse_model_options
 from skyseg_tf.models.imagenet import IMAGENET
 from skyseg_tf.training.bad_records import Skipped
 from skyseg_tf.training.settings import TrainConfig
@@ -49,6 +49,14 @@ class Job:
             given["loss"] = (self.settings.loss, self.settings.loss)
         changes = {name: value for name, value in given.items() if value is not None}
         return replace(MODELS[self.settings.model].recipe, **changes)
+
+    @property
+    def network_options(self) -> dict:
+        """Options of the network: those given, and how many frames a sequence model sees."""
+        options = parse_model_options(self.settings.model, self.settings.model_options)
+        if MODELS[self.settings.model].sequence:
+            options["frames"] = self.manifest.frames
+        return options
 
     @property
     def start(self) -> str:

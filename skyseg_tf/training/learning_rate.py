@@ -7,6 +7,7 @@ for the slope, which is a line through a decade of rates.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain, islice, repeat
 from pathlib import Path
 
 import keras
@@ -97,16 +98,13 @@ def find_rate(model: keras.Model, batches: Iterable, schedule: RisingRate) -> Ra
       schedule: the rising rate.
     """
     losses: list[float] = []
-    while len(losses) < schedule.steps:
-        for images, masks in batches:
-            model.reset_metrics()  # the loss of this batch alone
-            losses.append(model.train_on_batch(images, masks, return_dict=True)["loss"])
-            smooth = smoothed(losses)
-            if len(losses) == schedule.steps or not smooth[-1] < _EXPLODED * smooth.min():
-                return rate_curve(
-                    np.array([float(schedule(i)) for i in range(len(losses))]), losses
-                )
-    raise AssertionError("unreachable: the schedule has at least one step")
+    for images, masks in islice(chain.from_iterable(repeat(batches)), schedule.steps):
+        model.reset_metrics()  # the loss of this batch alone
+        losses.append(model.train_on_batch(images, masks, return_dict=True)["loss"])
+        smooth = smoothed(losses)
+        if not smooth[-1] < _EXPLODED * smooth.min():  # NaN is not either
+            break
+    return rate_curve(np.array([float(schedule(i)) for i in range(len(losses))]), losses)
 
 
 def smoothed(losses: Iterable[float]) -> np.ndarray:

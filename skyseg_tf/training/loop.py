@@ -15,7 +15,7 @@ from keras import ops
 from tqdm import tqdm
 
 from skyseg_tf.errors import InputError
-from skyseg_tf.runs.history import write_history
+from skyseg_tf.runs.history import write_rows
 from skyseg_tf.training.batches import Batches
 from skyseg_tf.training.checkpoints import save_checkpoint, save_generation
 from skyseg_tf.training.devices import whole_batches
@@ -77,7 +77,7 @@ def fit(
     watching = keras.callbacks.CallbackList(watchers, model=model)
     watching.on_train_begin()
     if progress.history:
-        write_history(run / "history.csv", progress.history)
+        write_rows(run / "history.csv", progress.history)
     with _divergence_told(model, run, progress, schedule), _signals_noted() as noted:
         checkpointing = Checkpointing(
             run / "checkpoints", schedule, progress, lambda: agree(max(noted, default=0))
@@ -95,7 +95,7 @@ def fit(
                     progress.finish_epoch(row)
                     watching.on_epoch_end(progress.epoch - 1, row)
                 checkpointing.save()
-                write_history(run / "history.csv", progress.history)
+                write_rows(run / "history.csv", progress.history)
                 yield row
                 checkpointing.leave_if_told()
         except Told:

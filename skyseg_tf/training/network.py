@@ -3,7 +3,7 @@
 import keras
 
 from skyseg_tf.data.rgb_stats import mean_and_std
-from skyseg_tf.models import MODELS, build_model, parse_model_options
+from skyseg_tf.models import MODELS, build_model
 from skyseg_tf.models.imagenet import load_imagenet
 from skyseg_tf.runs.packaged import packaged_run
 from skyseg_tf.training.batches import class_pixels
@@ -46,12 +46,11 @@ def start_network(
 
 def build_network(job: Job, precision: str) -> keras.Model:
     """The network with fresh weights, computing in `precision`."""
-    settings, manifest = job.settings, job.manifest
+    model, options = job.settings.model, job.network_options
     keras.config.set_dtype_policy(precision)  # layers take the one that holds when they are made
-    options = parse_model_options(settings.model, settings.model_options)
-    if MODELS[settings.model].sequence:  # the others need not know the size, and then take any
-        options |= {"size": manifest.image_size, "frames": manifest.frames}
-    return build_model(settings.model, job.scheme.num_logits, **options)
+    if MODELS[model].sequence:  # the others need not know the size, and then take any
+        options["size"] = job.manifest.image_size
+    return build_model(model, job.scheme.num_logits, **options)
 
 
 def _set_start_weights(job: Job, network: keras.Model) -> None:

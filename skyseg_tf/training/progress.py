@@ -82,16 +82,17 @@ def load_progress(folder: Path, model: TrainedModel, data: str) -> Progress:
     hints = get_type_hints(Progress)
     for name in hints.keys() - facts.keys():
         raise InputError(f"{folder}: a checkpoint without {name}; train again, in another --run")
-    if facts["data"] != data:
+    progress = Progress(
+        **{name: typed(facts[name], kind, folder, name) for name, kind in hints.items()}
+    )
+    if progress.data != data:
         raise InputError(f"{folder}: the records have changed since; train again, in another --run")
-    if len(facts["metrics"]) not in (0, len(model.metric_parts)):
+    if len(progress.metrics) not in (0, len(model.metric_parts)):
         raise InputError(
             f"{folder}: stopped within an epoch by another version of this program; go on with that "
             "one, or train again, in another --run"
         )
-    return Progress(
-        **{name: typed(facts[name], kind, folder, name) for name, kind in hints.items()}
-    )
+    return progress
 
 
 def is_over(progress: Progress, schedule: Schedule) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from skyseg_tf.data.records import read_manifest
-from skyseg_tf.errors import InputError, counted
+from skyseg_tf.errors import InputError, counted, flag_of
 from skyseg_tf.runs.folder import (
     RunData,
     environment,
@@ -62,22 +62,23 @@ def resumed(given: TrainConfig, start: TrainConfig) -> TrainConfig:
         check_flags(stored)
     except InputError as error:
         raise InputError(f"{run / 'config.json'}: {error}; restore it or train again") from None
+    may_change = (*_FREE_ON_RESUME, *_WHO)
     set_here = {
         f.name: value
         for f in fields(given)
         if (value := getattr(given, f.name)) != getattr(start, f.name)
     }
     changed = [
-        f"--{name.replace('_', '-')}"
+        flag_of(name)
         for name, value in set_here.items()
-        if name not in (*_FREE_ON_RESUME, *_WHO) and value != getattr(stored, name)
+        if name not in may_change and value != getattr(stored, name)
     ]
     if changed:
         raise InputError(
             f"{run}: goes on as it began, without {', '.join(changed)}; "
             f"for other settings start another run, with --init {run}"
         )
-    free = {n: value for n, value in set_here.items() if n in (*_FREE_ON_RESUME, *_WHO)}
+    free = {name: value for name, value in set_here.items() if name in may_change}
     return replace(stored, **free | {"resume": run, "quiet": given.quiet})
 
 

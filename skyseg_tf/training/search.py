@@ -17,14 +17,14 @@ import math
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 import keras
 
-from skyseg_tf.errors import InputError, counted
+from skyseg_tf.errors import InputError, counted, flag_of
 from skyseg_tf.files.aside import check_folder, write_aside
 from skyseg_tf.files.json_types import typed
 from skyseg_tf.models import MODELS
@@ -194,7 +194,7 @@ def _tell_all(run: Path, tell: Callable[[dict[str, float]], None]) -> None:
 
 
 def _defaults(config: SearchConfig, space: Sequence[Parameter]) -> dict:
-    """Sampler and pruner.
+    """Sampler and pruner, those given or those that suit the space.
 
     Raises:
       InputError: a searched setting has its own flag too, or a setting is of no use here.
@@ -202,8 +202,9 @@ def _defaults(config: SearchConfig, space: Sequence[Parameter]) -> dict:
     for parameter in space:
         name = parameter.name
         if name in SEARCHABLE and getattr(config, name) != getattr(SearchConfig, name):
-            flag = f"--{parameter.name.replace('_', '-')}"
-            raise InputError(f"{flag} is given and searched over: leave it out of one of both")
+            raise InputError(
+                f"{flag_of(name)} is given and searched over: leave it out of one of both"
+            )
     if config.trials < 1:
         raise InputError(f"--trials is {config.trials}: at least 1, please")
     listed = all(parameter.kind == "listed" for parameter in space)
@@ -223,7 +224,7 @@ def _settle(config: SearchConfig, space: Sequence[Parameter]) -> TrainConfig:
     if path.exists():
         stored = read_config(config.run, SearchConfig)
         changed = [
-            f"--{f.name.replace('_', '-')}"
+            flag_of(f.name)
             for f in fields(SearchConfig)
             if f.name not in _MAY_CHANGE and getattr(stored, f.name) != getattr(kept, f.name)
         ]
@@ -264,12 +265,10 @@ def command_line(config: TrainConfig) -> str:
     """The `skyseg train` line that gives these settings, quoted for a shell."""
     words = ["skyseg", "train"]
     for field in fields(TrainConfig):
-        value, flag = getattr(config, field.name), f"--{field.name.replace('_', '-')}"
-        default = field.default if field.default is not MISSING else field.default_factory()
-        if value == default:
+        value = getattr(config, field.name)
+        if value == getattr(TrainConfig, field.name):
             continue
-        if isinstance(value, bool):
-            words.append(flag if value else flag.replace("--", "--no-", 1))
-        else:
-            words += [flag, *map(str, value if isinstance(value, tuple) else (value,))]
+        words.append(flag_of(field.name, value))
+        if not isinstance(value, bool):
+            words += map(str, value if isinstance(value, tuple) else (value,))
     return shlex.join(words)

@@ -27,6 +27,10 @@ from skyseg_tf.console.flags import (
     or_file,
 )
 
+EXTRA_CLASSES = ("all", "known")
+ON_BAD_RECORD = ("stop", "skip")
+ENGINES = ("here", "ray")
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -42,10 +46,10 @@ class TrainingSettings:
     extra_records: Annotated[tuple[Path, ...], DATA] = ()
     """More folders of records to learn from as well, such as drawn scenes beside photos. Only their
     train splits are used."""
-    extra_classes: Annotated[str, DATA, Parameter(choices=("all", "known"))] = "all"
+    extra_classes: Annotated[str, DATA, Parameter(choices=EXTRA_CLASSES)] = "all"
     """Which classes are learned from --extra-records. all: every class; known: only classes that
     the train split of --records shows too, while pixels of other classes are ignored."""
-    on_bad_record: Annotated[str, DATA, Parameter(choices=("stop", "skip"))] = "stop"
+    on_bad_record: Annotated[str, DATA, Parameter(choices=ON_BAD_RECORD)] = "stop"
     """What to do about damaged records: stop and name the first one, or skip them all and count
     them."""
     source: Annotated[Path | None, DATA] = None
@@ -173,7 +177,7 @@ class TrainConfig(TrainingSettings):
     """Number of processes that train together."""
     process_id: Annotated[int, SCALE] = 0
     """Number of this process, counted from 0; only process 0 writes the run."""
-    engine: Annotated[str, SCALE, Parameter(choices=("here", "ray"))] = "here"
+    engine: Annotated[str, SCALE, Parameter(choices=ENGINES)] = "here"
     """Where to train. ray: a Ray cluster starts --workers processes, and starts them again from the
     last checkpoint if one dies."""
     workers: Annotated[int, SCALE] = 1
@@ -226,7 +230,7 @@ class SearchConfig(TrainingSettings):
     """Where the results of the trials are kept. Several machines may not share a SQLite file on a
     network disk: give journal, for a log file in --run, or the URL of a database as Optuna takes it
     (postgresql://..., mysql://...)."""
-    engine: Annotated[str, SCALE, Parameter(choices=("here", "ray"))] = "here"
+    engine: Annotated[str, SCALE, Parameter(choices=ENGINES)] = "here"
     """Where the trials run. ray: on a Ray cluster, as many at a time as it has room for."""
     task_cpus: Annotated[int, SCALE] = 1
     """CPU cores of each trial on the Ray cluster."""

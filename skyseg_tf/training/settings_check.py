@@ -6,7 +6,7 @@ from pathlib import Path
 from skyseg_tf.data.augment.presets import AUGMENTATIONS
 from skyseg_tf.data.augment.settings import Classes
 from skyseg_tf.data.records import Manifest
-from skyseg_tf.errors import InputError, counted, not_among
+from skyseg_tf.errors import InputError, counted, flag_of, not_among
 from skyseg_tf.labels import get_scheme
 from skyseg_tf.models import MODELS, check_size, parse_model_options
 from skyseg_tf.models.imagenet import IMAGENET, check_imagenet
@@ -14,7 +14,7 @@ from skyseg_tf.training.losses import LOSSES
 from skyseg_tf.training.optimizer import OPTIMIZERS
 from skyseg_tf.training.precision import PRECISIONS, check_precision
 from skyseg_tf.training.processes import check_processes
-from skyseg_tf.training.settings import TrainConfig
+from skyseg_tf.training.settings import ENGINES, EXTRA_CLASSES, ON_BAD_RECORD, TrainConfig
 from skyseg_tf.training.watching import TRACKERS
 
 _AT_LEAST = {
@@ -55,7 +55,7 @@ def check_flags(config: TrainConfig) -> None:
     for name, minimum in _AT_LEAST.items():
         value = getattr(config, name)
         if value is not None and not minimum <= value < math.inf:  # nan is neither
-            raise InputError(f"--{name.replace('_', '-')} is {value}: at least {minimum}, please")
+            raise InputError(f"{flag_of(name)} is {value}: at least {minimum}, please")
     if not 0 <= config.ema < 1:
         raise InputError(f"--ema is {config.ema}: a decay from 0 to below 1, such as 0.999")
     for name, value, known in (
@@ -63,10 +63,10 @@ def check_flags(config: TrainConfig) -> None:
         ("loss", config.loss, (None, *LOSSES)),
         ("augment", config.augment, (None, *AUGMENTATIONS)),
         ("precision", config.precision, ("auto", *PRECISIONS)),
-        ("extra classes", config.extra_classes, ("all", "known")),
+        ("extra classes", config.extra_classes, EXTRA_CLASSES),
         ("track", config.track, (None, *TRACKERS)),
-        ("on bad record", config.on_bad_record, ("stop", "skip")),
-        ("engine", config.engine, ("here", "ray")),
+        ("on bad record", config.on_bad_record, ON_BAD_RECORD),
+        ("engine", config.engine, ENGINES),
     ):
         if value not in known:
             raise InputError(not_among(name, value, filter(None, known)))

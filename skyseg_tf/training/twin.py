@@ -5,7 +5,7 @@ import numpy as np
 
 from skyseg_tf.errors import InputError
 from skyseg_tf.masking.backends.keras import load_network
-from skyseg_tf.runs.folder import make_saved_model, save_model
+from skyseg_tf.runs.model_file import make_saved_model, save_model
 from skyseg_tf.scoring.scores import predict_masks
 from skyseg_tf.training.checkpoints import load_checkpoint
 from skyseg_tf.training.job import Job

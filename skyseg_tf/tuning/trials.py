@@ -149,16 +149,16 @@ class Trials:
         """Works on one trial, new or left half way; see `run`. None: nothing is left to start."""
         if not (found := self._next_trial()):
             return None
-        trial, lock = found
-        with lock:
+        trial, held = found
+        with held:
             self._work(trial, objective)
         return next(row for row in self.rows() if row.number == trial.number)
 
     def is_left(self, row: TrialRow) -> bool:
         """Whether a trial was left half way, with no process at work on it now."""
-        if row.state != "running" or not (lock := self._lock(row.number)):
+        if row.state != "running" or not (held := self._lock(row.number)):
             return False
-        lock.close()
+        held.close()
         return True
 
     def rows(self) -> list[TrialRow]:
@@ -174,12 +174,12 @@ class Trials:
         states = self.optuna.trial.TrialState
         with exclusive(self.folder, self.storage):
             for left in self.study.get_trials(deepcopy=False, states=(states.RUNNING,)):
-                if lock := self._lock(left.number):
+                if held := self._lock(left.number):
                     self.study.sampler = self._sampler(left.number)
                     trial = self.optuna.trial.Trial(self.study, left._trial_id)
                     if self._has_started(trial):
-                        return trial, lock
-                    lock.close()
+                        return trial, held
+                    held.close()
             while True:
                 trials = self.study.get_trials(deepcopy=False)
                 if all(trial.state != states.WAITING for trial in trials) and (
@@ -243,7 +243,6 @@ class Trials:
         """Runs a trial and stores how it ended."""
         params = {p.name: p.setting(trial.params[p.name]) for p in self.plan.space}
         state, score, reason = self.optuna.trial.TrialState, None, ""
-
         with exclusive(self.folder, self.storage):
             reported = set(self._stored(trial).intermediate_values)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skyseg_tf.data.listing import VIDEO_SUFFIXES
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, flag_of
 from skyseg_tf.files.aside import check_folder
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 from skyseg_tf.masking.formats import SOFTWARE
@@ -53,7 +53,7 @@ def check_settings(config: VideoConfig) -> None:
         value = getattr(config, name)
         if value is not None and (value < low or (high is not None and value > high)):
             allowed = f"{low} to {high}" if high is not None else f"at least {low}"
-            raise InputError(f"--{name.replace('_', '-')} {value}: give {allowed}")
+            raise InputError(f"{flag_of(name)} {value}: give {allowed}")
 
 
 def find_target(

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from skyseg_tf.data.drawing.estimates import check_list, check_room
 from skyseg_tf.data.drawing.scenes import FPS, SMALLEST, check_conditions, draw_scene
 from skyseg_tf.data.scan import recognise_layout
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, flag_of
 from skyseg_tf.files.aside import check_folder, write_aside
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.room import check_picture_size
@@ -209,7 +209,7 @@ def _typed(value: object) -> str:
 
 def _flag(setting: str) -> str:
     """A setting in scenes.json as it is typed; two of them are no flags."""
-    return setting if setting in ("drawing", "splits") else f"--{setting.replace('_', '-')}"
+    return setting if setting in ("drawing", "splits") else flag_of(setting)
 
 
 def _paths(out: Path, split: str, index: int, frames: int):

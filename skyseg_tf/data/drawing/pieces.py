@@ -131,15 +131,15 @@ def chest(room, wall, a, wide, look, rng, high=None, deep=None) -> None:
     if high < 1.2:
         for _ in range(int(rng.integers(0, 4))):
             x, size = a + rng.uniform(0.1, wide - 0.2), rng.uniform(0.05, 0.14)
-            group.box(
-                (x, x + size),
-                (high, high + rng.uniform(0.08, 0.35)),
-                (0.1, 0.1 + size),
-                tone(rng),
-            )
+            _thing(group, x, size, high, rng.uniform(0.08, 0.35), rng)
         if rng.random() < 0.3:
             _stand(group, a + wide / 2, high, 0.2, 0.35, room, rng)
     group.done((a, a + wide), (0, deep))
+
+
+def _thing(group, x, size, y, tall, rng) -> None:
+    """What stands on a piece, of any color."""
+    group.box((x, x + size), (y, y + tall), (0.1, 0.1 + size), tone(rng))
 
 
 def _stand(group, a, y, n, tall, room, rng) -> None:
@@ -214,12 +214,7 @@ def units(room, wall, a, wide, look, rng) -> None:
     group.box((a, a + wide), (0.87, 0.92), (0, 0.64), rng.uniform(0.1, 0.9) * np.ones(3))
     for _ in range(int(rng.integers(1, 6))):
         x, size = a + rng.uniform(0.1, wide - 0.3), rng.uniform(0.06, 0.25)
-        group.box(
-            (x, x + size),
-            (0.92, 0.92 + rng.uniform(0.1, 0.35)),
-            (0.1, 0.1 + size),
-            tone(rng),
-        )
+        _thing(group, x, size, 0.92, rng.uniform(0.1, 0.35), rng)
     if rng.random() < 0.75:
         group.box((a, a + wide), (1.45, 2.15), (0, 0.35), color, fronts(color, columns, 1, style))
     group.done((a, a + wide), (0, 0.64))

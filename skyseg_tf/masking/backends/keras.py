@@ -50,9 +50,9 @@ def _check_archive(path: Path) -> None:
             raise InputError(f"{path}: no {missing[0]} in it, so no .keras file; train again")
         try:
             json.loads(read_member(archive, "config.json", _MAX_CONFIG))
-        except (ValueError, RecursionError) as error:
-            if isinstance(error, InputError):
-                raise
+        except InputError:
+            raise
+        except (ValueError, RecursionError):
             raise InputError(f"{path}: its config.json is damaged; train again") from None
 
 
@@ -69,14 +69,14 @@ def _import_keras(threads: int | None):
 
 
 def _keras_runtime(path: Path, network, facts: ModelFacts) -> Runtime:
-    from skyseg_tf.runs.folder import predictor
+    from skyseg_tf.runs.model_file import predictor
 
     return Runtime("keras", path, facts, predictor(network), network=network)
 
 
 def _facts_of_run(path: Path, network) -> ModelFacts:
     """What model.keras and the files beside it tell."""
-    from skyseg_tf.runs.folder import read_json, read_run_data
+    from skyseg_tf.runs.folder import read_run_data, scored_classes
 
     _check_network(path, network)
     run, channels, shape = path.parent, network.output_shape[-1], network.input_shape
@@ -84,8 +84,7 @@ def _facts_of_run(path: Path, network) -> ModelFacts:
     if data and data.scheme.num_logits == channels:
         scheme = data.scheme
     else:
-        scored = tuple(read_json(run / "metrics.json").get("iou", ()))
-        scheme = _scheme_of_channels(path, channels, scored)
+        scheme = _scheme_of_channels(path, channels, scored_classes(run))
     facts = ModelFacts(
         run.resolve().name if (run / "config.json").is_file() else path.stem,
         scheme,
