@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cyclopts import Group, Parameter
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, missing_hint
 from skyseg_tf.files.places import is_remote, place
 
 DATA = Parameter(group=Group("data", sort_key=1))
@@ -143,4 +143,4 @@ def check_there(**given: Path | tuple[Path, ...] | None) -> None:
         for path in value if isinstance(value, tuple) else (value,):
             if path is not None and not is_remote(path) and not place(path).expanduser().exists():
                 flag = f"--{name.replace('_', '-')}"
-                raise InputError(f"{flag} {path}: no such file or folder; check the path")
+                raise InputError(f"{flag} {path}: no such file or folder; {missing_hint(path)}")
