@@ -1,9 +1,11 @@
 """The one exception for bad input, and the one way to speak of numbers and of unknown names."""
 
 import errno
+import os
 import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 _HINTS = {
     errno.ENOENT: "check the path",
@@ -72,6 +74,8 @@ def plain_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
         hint = _HINTS.get(error.errno)
+        if error.errno == errno.ENOENT and isinstance(error.filename, str):
+            hint = missing_hint(error.filename)
         return printable(f"{error.strerror}{where}{f'; {hint}' if hint else ''}")
     return _shortened(printable(" ".join(str(error).split())))
 
@@ -104,6 +108,27 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if not found and len(name) > 2:
         found = [one for one in by_lower if one.startswith(name.lower())]
     return by_lower[found[0]] if found else None
+
+
+def missing_hint(path: str | Path) -> str:
+    """What to do about a path that is not there.
+
+    Returns:
+      "did you mean ...?" with a path that is there, where one part of the path is a slip of the
+      keyboard; where a link points, where it is one; else "check the path".
+    """
+    path = Path(path)
+    if path.is_symlink():
+        return f"it is a link to {os.readlink(path)}, mend that"
+    for part in (path, *path.parents):  # the first one whose folder is there has the slip
+        try:
+            beside = os.listdir(part.parent)
+        except OSError:
+            continue
+        near = nearest(part.name, beside)
+        meant = part.parent / near / path.relative_to(part) if near else path
+        return f"did you mean {meant}?" if meant.exists() else "check the path"
+    return "check the path"
 
 
 def not_among(what: str, name: object, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.flags import check_engine
-from skyseg_tf.errors import InputError, flag_of
+from skyseg_tf.errors import InputError, flag_of, missing_hint
 from skyseg_tf.files.memory import keep_freed_memory
 from skyseg_tf.files.places import is_remote
 from skyseg_tf.masking.settings import OF_PHOTOS, SOFT_FORMATS, PredictConfig
@@ -96,9 +96,8 @@ def find_videos(config: PredictConfig) -> list[str | int]:
         found = [text] if is_there else sorted(glob.glob(text, recursive=True))
         if not found:
             what = "videos are read here or from streams; copy it to this machine"
-            raise InputError(
-                f"{text}: {what if is_remote(text) else 'no such file; check the path'}"
-            )
+            missing = f"no such file; {missing_hint(text)}"
+            raise InputError(f"{text}: {what if is_remote(text) else missing}")
         videos += found
     return videos
 

@@ -22,7 +22,7 @@ class ScenesConfig:
     out: Path
     """Folder for the scenes: leftImg8bit/, gtFine/ and scenes.json."""
     count: int
-    """Number of scenes; 80 % are for train, 20 % for val."""
+    """Number of scenes; about 80 % are for train, the others for val."""
     size: tuple[int, int] = (1024, 2048)
     """Height and width in pixels, at least 64 each."""
     seed: int = 0

@@ -398,6 +398,8 @@ def test_history_is_read_or_refused(tmp_path):
     assert list(best.x) == [2.0]
     assert list(best.y) == [0.9]
     assert 0.5 < figure.layout.xaxis.range[0] < 1  # no epoch 0
+    first = {column: values[:1] for column, values in history.items()}
+    assert figures.curves_figure({"run": first}, "loss").layout.xaxis.range[1] < 2  # no epoch 2 yet
     (run / "history.csv").write_text("epoch,loss\n1,much\n")
     with pytest.raises(InputError, match="damaged"):
         read_history(run)

@@ -1,6 +1,16 @@
+from pathlib import Path
+
 import pytest
 
-from skyseg_tf.errors import InputError, counted, nearest, not_among, plain_line, printable
+from skyseg_tf.errors import (
+    InputError,
+    counted,
+    missing_hint,
+    nearest,
+    not_among,
+    plain_line,
+    printable,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +33,31 @@ def test_the_message_names_all_and_the_one_that_was_meant():
         "no loss 'focl': there are ohem, focal; did you mean focal?"
     )
     assert not_among("loss", "zzz", ["ohem", "focal"]) == "no loss 'zzz': there are ohem, focal"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("cityscpes", "cityscapes"),
+        ("cityscpes/train", "cityscapes/train"),
+        ("cityscapes/trian", "cityscapes/train"),
+        ("cityscpes/trian", None),
+        ("zebra", None),
+        ("../zebra", None),
+        ("s3://bucket/photos", None),
+    ],
+)
+def test_a_path_that_is_not_there_is_compared_with_its_neighbours(
+    tmp_path, monkeypatch, typed, meant
+):
+    (tmp_path / "cityscapes" / "train").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    told = f"did you mean {meant}?" if meant else "check the path"
+    assert missing_hint(typed) == told
+    if meant:
+        with pytest.raises(FileNotFoundError) as error:
+            Path(typed).read_bytes()
+        assert plain_line(error.value).endswith(f"({typed}); {told}")
 
 
 def test_one_photo_is_not_called_photos():

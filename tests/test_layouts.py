@@ -525,6 +525,9 @@ def test_source_root(tmp_path, monkeypatch):
     monkeypatch.setenv(SOURCE_VARIABLE, str(tmp_path / "gone"))
     with pytest.raises(InputError, match=r"gone \(from CITYSCAPES_DATASET\) does not exist"):
         source_root()
+    (tmp_path / "cityscapes").mkdir()
+    with pytest.raises(InputError, match=r"does not exist; did you mean .*/cityscapes\?"):
+        source_root(tmp_path / "cityscpes")
     monkeypatch.delenv(SOURCE_VARIABLE)
     with pytest.raises(InputError, match="--source DIR or set CITYSCAPES_DATASET"):
         source_root()
@@ -537,8 +540,27 @@ def test_a_folder_near_the_dataset_says_where_it_is(tmp_path):
     trees.flat(tmp_path / "sky")
     with pytest.raises(InputError, match=r"did you mean .*sky"):
         find_pairs(tmp_path)
-    with pytest.raises(InputError, match="did you mean"):
-        find_pairs(tmp_path / "sky" / "images")
+    (tmp_path / "sky" / "notes").mkdir()
+    with pytest.raises(InputError, match="the folder is empty"):
+        find_pairs(tmp_path / "sky" / "notes")
+
+
+@pytest.mark.parametrize("half", ["images", "masks"])
+def test_half_of_a_dataset_names_the_folder_as_it_was_typed(tmp_path, monkeypatch, half):
+    trees.flat(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"only half of one; .*: --source \.$"):
+        find_pairs(half)
+    monkeypatch.chdir(tmp_path / half)
+    with pytest.raises(InputError, match=f": --source {re.escape(str(tmp_path))}$"):
+        find_pairs(".")
+
+
+def test_photos_beside_masks_of_other_photos_are_half_of_nothing(tmp_path):
+    trees.write_photo(tmp_path / "photos" / "a.jpg", 0)
+    trees.write_mask(tmp_path / "masks" / "b.png", (0, 255))
+    with pytest.raises(InputError, match="photos alone, and no masks of them"):
+        find_pairs(tmp_path / "photos")
 
 
 def test_other_bad_requests(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cyclopts import Group, Parameter
 
-from skyseg_tf.errors import InputError, flag_of
+from skyseg_tf.errors import InputError, flag_of, missing_hint
 from skyseg_tf.files.places import is_remote, place
 
 DATA = Parameter(group=Group("data", sort_key=1))
@@ -150,4 +150,4 @@ def check_there(**given: Path | tuple[Path, ...] | None) -> None:
             there = place(path)  # a URL needs packages, and else is left to those who open it
             if not is_remote(path) and not there.expanduser().exists():
                 flag = flag_of(name)
-                raise InputError(f"{flag} {path}: no such file or folder; check the path")
+                raise InputError(f"{flag} {path}: no such file or folder; {missing_hint(path)}")

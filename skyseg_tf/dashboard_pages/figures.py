@@ -166,7 +166,7 @@ def curves_figure(histories: dict[str, dict[str, list[float]]], key: str) -> go.
     )
     limits = [0, 1] if key == "iou" else None
     last = max(history["epoch"][-1] for history in histories.values())
-    figure.update_xaxes(title="epoch", range=[0.8, max(last, 2) + 0.2], automargin=True)
+    figure.update_xaxes(title="epoch", range=[0.8, last + 0.2], automargin=True)
     figure.update_xaxes(tick0=1, dtick=1 + int(last - 1) // 12)
     figure.update_yaxes(title=None, rangemode="tozero", automargin=True, range=limits)
     return figure

@@ -13,7 +13,7 @@ from typing import Any
 
 from skyseg_tf.data.examples import STORAGES, RecordSpec
 from skyseg_tf.data.rgb_stats import check_rgb_stats
-from skyseg_tf.errors import InputError, counted
+from skyseg_tf.errors import InputError, counted, missing_hint
 from skyseg_tf.files import MAX_PIXELS
 from skyseg_tf.files.aside import write_aside
 from skyseg_tf.files.json_file import read_object
@@ -116,6 +116,8 @@ def read_manifest(folder: str | Path, *, shards_are_there: bool = True) -> Manif
     path = place(folder) / MANIFEST
     if path.parent.is_file():
         raise InputError(f"{folder}: is a file; give the folder of `skyseg build` it lies in")
+    if not path.parent.exists():
+        raise InputError(f"{folder}: no such folder of records; {missing_hint(str(folder))}")
     if not path.is_file():
         raise InputError(
             f"{folder}: no dataset.json there: not a folder of `skyseg build`, or its build has not "

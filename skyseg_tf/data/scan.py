@@ -10,7 +10,7 @@ from skyseg_tf.data.layouts import LAYOUTS, SPLIT_NAMES, Layout, Pair
 from skyseg_tf.data.listing import is_junk
 from skyseg_tf.data.mask_values import claimed_encoding, evenly, is_dummy, read_values
 from skyseg_tf.data.matching import find_files, has_folder, match_masks
-from skyseg_tf.errors import InputError, not_among
+from skyseg_tf.errors import InputError, missing_hint, not_among
 from skyseg_tf.files.places import is_remote, place
 from skyseg_tf.images.decoders import IMAGE_SUFFIXES
 
@@ -55,7 +55,7 @@ def source_root(path: str | Path | None = None) -> Path:
         said = "" if path else f" (from {SOURCE_VARIABLE})"
         what = "is a file; give the folder it lies in"
         if not root.exists():
-            what = "does not exist; check the path"
+            what = f"does not exist; {missing_hint(str(root))}"
         raise InputError(f"source {root}{said} {what}")
     return root
 
@@ -112,9 +112,10 @@ def _what_is_wrong_with(root: Path) -> str:
     """What a folder without a layout lacks, as far as it can be told, and what to do about it."""
     entries = sorted(entry.name for entry in root.iterdir() if not is_junk(entry.name))
     folders = [entry for entry in entries[:200] if (root / entry).is_dir()]
-    near = [*(root / entry for entry in folders), root.resolve().parent]
-    if meant := next(filter(recognise_layout, near), None):
+    if meant := next(filter(recognise_layout, (root / entry for entry in folders)), None):
         return f"; did you mean {meant}?"
+    if whole := _dataset_around(root):
+        return f", only half of one; give the folder that holds both: --source {whole}"
     if half := _half_a_layout(root):
         return half
     if any(entry.lower().endswith(IMAGE_SUFFIXES) for entry in entries):
@@ -129,6 +130,17 @@ def _what_is_wrong_with(root: Path) -> str:
         f": {found}; give the folder that holds images/ and masks/, or leftImg8bit/ and gtFine/ "
         f"(other ways: {_PAGE})"
     )
+
+
+def _dataset_around(root: Path) -> Path | None:
+    """The dataset whose folder of photos or of masks this is; None if it is of none with pairs."""
+    name = root.resolve().name
+    above = (
+        root.parent if root.name == name else root.resolve().parent
+    )  # as it was typed, or of "."
+    layout = LAYOUTS.get(recognise_layout(above) or "")
+    is_half = layout and name in (*layout.image_folders, *layout.mask_folders)
+    return above if is_half and _has_pairs(above, layout) else None
 
 
 def _half_a_layout(root: Path) -> str | None:

@@ -182,10 +182,9 @@ def _records(
             )
         return None, None
     if not is_there:
-        raise InputError(
-            f"{config.model}: its records ({given or 'it names none'}) are not there; give the "
-            "photos to compare on with --records DIR"
-        )
+        what = "int8 takes its ranges from photos, and this model names no records"
+        what = f"its records ({given}) are not there" if given else what
+        raise InputError(f"{config.model}: {what}; give some, of its classes, by --records DIR")
     manifest = read_manifest(given)
     if tuple(manifest.class_names) != keras_runtime.class_names:
         raise InputError(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from skyseg_tf.errors import InputError, counted, not_among
+from skyseg_tf.errors import InputError, counted, missing_hint, not_among
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.labels.cityscapes import BY_NAME, UNKNOWN
 from skyseg_tf.labels.encodings import Encoding
@@ -230,7 +230,7 @@ def _read_table(path: str | Path) -> dict:
     try:
         content = read_object(path, _TABLE)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file of classes; check the path") from None
+        raise InputError(f"{path}: no such file of classes; {missing_hint(path)}") from None
     if not content:
         raise InputError(f"{path}: not a table but empty; {_TABLE}")
     return content

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from skyseg_tf.data.listing import VIDEO_SUFFIXES, LeftOut, choose_photos, walk_tree
-from skyseg_tf.errors import InputError, counted, nearest
+from skyseg_tf.errors import InputError, counted, missing_hint
 from skyseg_tf.files.aside import check_folder
 from skyseg_tf.files.places import below, is_like_url, is_remote, place, resolved
 from skyseg_tf.images import software_of
@@ -166,7 +166,7 @@ def _photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[str, Path
     elif glob.has_magic(text):
         yield from _matching_photos(text, left_out)
     else:
-        what = "download it first" if "://" in text else _near(path)
+        what = "download it first" if "://" in text else missing_hint(path)
         raise InputError(f"{text}: no such file or folder; {what}")
 
 
@@ -194,15 +194,6 @@ def _matching_photos(pattern: str, left_out: LeftOut) -> Iterator[tuple[str, Pat
         where = "" if all(signs) else f" below {folder}"
         raise InputError(f"{pattern}: no photo matches{where}; check the pattern")
     yield from ((str(photo), photo.relative_to(folder)) for photo in photos)
-
-
-def _near(path: Path) -> str:
-    """What to do about a path that is not there."""
-    if path.is_symlink():
-        return f"it is a link to {os.readlink(path)}, mend that"
-    beside = os.listdir(path.parent) if path.parent.is_dir() else ()
-    near = nearest(path.name, beside)
-    return f"did you mean {path.with_name(near)}?" if near else "check the path"
 
 
 def _remote_photos(text: str, out: Path, left_out: LeftOut) -> Iterator[tuple[str, Path]]:

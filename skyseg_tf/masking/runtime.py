@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skyseg_tf.errors import InputError, nearest, not_among
+from skyseg_tf.errors import InputError, missing_hint, nearest, not_among
 from skyseg_tf.files import sha256_of
 from skyseg_tf.labels import class_ids
 from skyseg_tf.masking.backends import BACKENDS, Runtime
@@ -187,8 +187,8 @@ def _model_files(model: str | Path | None) -> dict[str, Path]:
         names = read_packaged()["models"]
         known = f"; packaged are: {', '.join(names)}" if names else ""
         near = nearest(str(model), names)
-        meant = f"; did you mean {near}?" if near else ""
-        raise InputError(f"{path}: no such run folder or model file{known}{meant}")
+        meant = f"did you mean {near}?" if near else missing_hint(path)
+        raise InputError(f"{path}: no such run folder or model file{known}; {meant}")
     files = {name: path for name, backend in BACKENDS.items() if path.suffix in backend.suffixes}
     if not files:
         raise InputError(f"{path}: no model; give {', '.join(model_suffixes())} or a run folder")

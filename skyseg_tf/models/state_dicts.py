@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, missing_hint
 from skyseg_tf.files import check_file, open_archive, read_member
 from skyseg_tf.files.memory import EXTRA_BYTES, bounded_memory
 
@@ -38,7 +38,7 @@ def read_state(file: str | Path) -> Mapping[str, np.ndarray]:
     """
     path = Path(file)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
+        raise InputError(f"{path}: no such file; {missing_hint(path)}")
     if path.suffix not in _SUFFIXES:
         raise InputError(f"{path}: not a checkpoint; give a .safetensors, .npz, .pth or .pt file")
     check_file(path, _MAX_BYTES)

@@ -26,7 +26,7 @@ from typing import Any, get_type_hints
 import keras
 
 from skyseg_tf.data.records import MANIFEST, Manifest
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, missing_hint
 from skyseg_tf.files.aside import make_folder, remove_left, write_aside
 from skyseg_tf.files.json_file import read_object
 from skyseg_tf.files.json_types import typed
@@ -101,6 +101,8 @@ def read_config(run: str | Path, config: type) -> Any:
       InputError: no run there, a damaged one, or the settings of another version.
     """
     path = Path(run) / "config.json"
+    if not path.parent.exists():
+        raise InputError(f"{run}: no such run folder; {missing_hint(run)}")
     if not path.is_file():
         raise InputError(f"{run}: no run (config.json is missing); give a folder of `skyseg train`")
     values = read_settings(run, config)

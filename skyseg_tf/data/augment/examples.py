@@ -40,6 +40,7 @@ def effect_examples(
     classes: Classes,
     *,
     others: tuple[np.ndarray, np.ndarray],
+    of_each_preset: int = 4,
     seed: int = 0,
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Every effect alone, then presets as a whole, for plots.plot_augmentations.
@@ -49,6 +50,7 @@ def effect_examples(
       mask: (H, W) uint8.
       classes: of the masks; those that are None leave their effects out.
       others: images (N, H, W, 3) and masks (N, H, W) whose skies are mixed in.
+      of_each_preset: how many draws of every preset.
       seed: of all draws.
 
     Returns:
@@ -71,7 +73,7 @@ def effect_examples(
         mixed = mix_skies(*pair, np.random.default_rng((seed, number)), **options)
         panels.append((f"sky of another photo {number + 1}", mixed[0, 0], labels))
     for preset, first in _PRESETS.items():
-        for number in range(4):
+        for number in range(of_each_preset):
             add(f"preset {preset} {number + 1}", AUGMENTATIONS[preset], first + number)
     return panels
 
