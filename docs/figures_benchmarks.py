@@ -56,7 +56,7 @@ def plot_benchmarks() -> Figure:
         [max(row.ratios) - ratio for row, ratio in zip(rows, ratios, strict=True)],
     ]
     reached = [ratio >= (row.wanted or 1) for row, ratio in zip(rows, ratios, strict=True)]
-    colors = ["#2e7d32" if is_reached else "#b0651d" for is_reached in reached]
+    colors = ["#2c7fb8" if is_reached else "#d95f0e" for is_reached in reached]
     places = range(len(rows))
     lengths = [ratio - 1 for ratio in ratios]
     axes.barh(places, lengths, left=1, xerr=spread, color=colors, ecolor="#333333")
@@ -77,7 +77,7 @@ def plot_benchmarks() -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel(
         "times as fast as the peer (log scale), median; line: smallest and largest round\n"
-        "green: the aim is reached, or the peer where there is none",
+        "blue: the aim is reached, or the peer where there is none; orange: not",
         x=1,
         ha="right",
     )

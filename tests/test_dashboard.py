@@ -28,6 +28,7 @@ from streamlit.testing.v1 import AppTest
 from skyseg_tf import dashboard
 from skyseg_tf.dashboard_pages import (
     figures,
+    inspect_photo,
     model_choices,
     run_facts,
     sample_choices,
@@ -233,6 +234,15 @@ def test_photos_beside_a_tree_are_found(tmp_path, tree):
     assert {*found} == {f"{pair.split}/{pair.name}" for pair in find_pairs(tree)} | {"mine"}
     assert not notes
     assert samples[len(found) - 1].pair.mask is None
+
+
+def test_photos_of_one_name_are_all_offered(tmp_path):
+    """Cameras write IMG_1.JPG beside IMG_1.HEIC, and begin anew in the next folder."""
+    for name in ("100/IMG_1.jpg", "100/IMG_1.png", "101/IMG_1.jpg", "101/IMG_2.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(blue_photo()).save(tmp_path / name)
+    labels = [sample.label for sample in sample_choices.find_samples(tmp_path)[0] if sample.pair]
+    assert labels == ["100/IMG_1.jpg", "100/IMG_1.png", "101/IMG_1.jpg", "IMG_2"]
 
 
 def test_a_damaged_mask_does_not_hide_its_photo(tmp_path, tree):
@@ -485,6 +495,40 @@ def test_two_models_side_by_side(folders):
     ]  # fmt: skip
 
 
+def test_two_models_of_other_colors_have_a_key_each(folders, monkeypatch):
+    """CamVid's sky is grey: one key for both would name the wrong color."""
+    shown = []
+    monkeypatch.setattr(session, "swatches", shown.append)
+    blue_model(folders.models / "city.onnx", scheme="cityscapes19", long_side=192)
+    blue_model(folders.models / "camvid.onnx", scheme="camvid11", long_side=192)
+    app = run_page("inspect_photo", folders)
+    pick_model(app, "city")
+    assert list(shown[-1]) == ["Truth and prediction", "Difference"]
+    pick_model(app, "camvid", "second_model")
+    assert not app.exception
+    keys = [f"Prediction of models_display/{name}.onnx" for name in ("city", "camvid")]
+    assert list(shown[-1]) == ["Truth", *keys, "Difference"]
+    for key, name in zip(keys, ("cityscapes19", "camvid11"), strict=True):
+        classes = SCHEMES[name]
+        marks = set(zip(classes.colors, classes.class_names, strict=True))
+        assert set(shown[-1][key]) <= marks
+
+
+def test_a_photo_without_truth_stands_beside_its_prediction(folders, tmp_path, monkeypatch):
+    rows = []
+    beside = inspect_photo._beside
+    monkeypatch.setattr(
+        inspect_photo, "_beside", lambda parts: [rows.append(len(parts)), beside(parts)]
+    )
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(blue_photo()).save(tmp_path / "photos" / "mine.png")
+    app = run_page("inspect_photo", replace(folders, data=tmp_path / "photos"))
+    pick_model(app, "blue")
+    assert not app.exception
+    assert "No truth" in messages(app.info)
+    assert rows[-3:] == [1, 2, 1]  # scores; photo and prediction; probabilities
+
+
 def test_a_sequence_model_gets_its_frames(folders, tree):
     clip_model(folders.models / "clip.onnx", 2)
     app = run_page("inspect_photo", folders)
@@ -633,6 +677,16 @@ def test_pages_say_what_to_do_when_there_is_nothing(tmp_path):
     st.cache_data.clear()
     app = run_page("worst_photos", folders)
     assert "skyseg evaluate --model" in messages(app.code)
+    blue_model(make_run(tmp_path / "runs" / "with_model") / "model.onnx")
+    (tmp_path / "runs" / "with_model" / "exports").mkdir()
+    (tmp_path / "runs" / "with_model" / "model.onnx").rename(
+        tmp_path / "runs" / "with_model" / "exports" / "model_f32.onnx"
+    )
+    time.sleep(0.01)
+    make_run(tmp_path / "runs" / "the_last_one")
+    st.cache_data.clear()
+    app = run_page("worst_photos", folders)
+    assert messages(app.code).endswith("runs/with_model")  # the others have nothing to evaluate
 
 
 def test_pages_of_runs(folders, tree):
@@ -668,6 +722,11 @@ def test_the_edge_toggle_of_an_upload_decides(folders, monkeypatch):
     app.toggle(key="upload_refined").set_value(False).run()
     assert not app.exception
     assert asked == [True, False]
+
+
+@pytest.mark.parametrize(("last", "step"), [(1, 1), (12, 1), (13, 2), (64, 10), (500, 50)])
+def test_ticks_of_epochs_are_round_numbers(last, step):
+    assert figures._tick_step(last) == step
 
 
 def test_scores_of_other_kinds_have_other_names(folders):
@@ -709,7 +768,8 @@ def test_a_training_shows_by_itself(folders):
 
 
 def test_worst_photos_show_their_prediction(folders, tree, monkeypatch):
-    shown = []
+    shown, keys = [], []
+    monkeypatch.setattr(session, "swatches", keys.append)
     monkeypatch.setattr(session, "picture", lambda image: shown.append(image))
     names = [pair.name for pair in find_pairs(tree, splits=["train"])][:2]
     run = make_run(folders.runs / "one")
@@ -722,9 +782,14 @@ def test_worst_photos_show_their_prediction(folders, tree, monkeypatch):
     app = run_page("worst_photos", folders)
     assert not app.exception
     assert not app.warning
+    assert not keys  # the tint of the sky needs none
     assert "Each photo is followed by the same with what the run predicts" in messages(app.caption)
     assert len(shown) == 2 + 4  # each photo, and beside it what the model says
     tinted = [(image == SKY_TINT).all(-1).any() for image in shown]
+    blue_model(run / "exports" / "model_f32.onnx", scheme="camvid11", long_side=192)
+    st.cache_data.clear()
+    assert not run_page("worst_photos", folders).exception
+    assert [name for _, name in keys[0]["Prediction"]] == list(SCHEMES["camvid11"].class_names)
     assert any(tinted[3::2])
     assert not any(tinted[:2] + tinted[2::2])
 

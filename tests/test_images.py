@@ -156,7 +156,8 @@ def test_bars_tell_classes_without_an_iou_from_those_that_are_not_labeled():
     scheme = SCHEMES["idd7"]
     values = np.array([0.9, 0.0, np.nan, 0.5, 0.4, 0.3, np.nan])
     figure = plot_iou_scores(values, 0.42, scheme, "a network", "how it was measured")
-    (below,) = (text.get_text() for text in figure.texts)
+    title, below = (text.get_text() for text in figure.texts)
+    assert title == "a network: mean IoU 0.420"
     assert below == "how it was measured\nneither labeled nor predicted: living things, sky"
     shown = {label.get_text() for label in figure.axes[0].get_yticklabels()}
     assert shown == set(scheme.class_names) - {"living things", "sky"}

@@ -86,6 +86,7 @@ FLOORS = (
         "scoring.metrics",
         "scoring.instances",
         "scoring.plots",
+        "scoring.plots_frame",
         "scoring.plots_scores",
     ),
     ("data", "models"),

@@ -61,7 +61,7 @@ def test_curves_are_drawn_in_place_in_a_notebook_and_nowhere_else(monkeypatch, c
 
     monkeypatch.setattr(IPython.display, "display", display)
     history = [ROW]
-    curves = LiveCurves("a network", history)
+    curves = LiveCurves("a network", history, "sky IoU")
     for shell in (None, object()):  # plain Python, IPython in a terminal
         monkeypatch.setattr(IPython, "get_ipython", lambda shell=shell: shell)
         curves.on_epoch_end(0, ROW)

@@ -51,6 +51,8 @@ PICTURES = (  # name, page, width of the window, theme, most of its height; a ph
 )
 _FIGURES_FIT = """() => [...document.querySelectorAll('.js-plotly-plot')].every(
     figure => Math.abs(figure.offsetHeight - figure.parentElement.offsetHeight) < 2)"""
+# The browser loads the code of some elements when it first meets one, and draws grey bars meanwhile.
+_ALL_THERE = "!document.querySelector('[data-testid=stSkeleton]')"
 _START_SECONDS = 120
 _DRAW_MS = 120_000
 
@@ -99,6 +101,7 @@ def wait_until_drawn(page) -> None:
         timeout=_DRAW_MS,
     )
     page.wait_for_timeout(1500)
+    page.wait_for_function(_ALL_THERE, timeout=_DRAW_MS)
     page.wait_for_function(_FIGURES_FIT, timeout=_DRAW_MS)
 
 

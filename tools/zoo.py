@@ -21,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the package of this repository, not another's
 
 from skyseg_tf.console.cli import run_command
-from skyseg_tf.dashboard_pages.run_facts import Group, ScoredRun, group_scores
+from skyseg_tf.dashboard_pages.run_facts import Group, ScoredRun, group_scores, trains_for_sky
 from skyseg_tf.errors import InputError
 from skyseg_tf.files import sha256_of
 from skyseg_tf.files.aside import write_aside
@@ -231,8 +231,9 @@ def _curves(run: Path, pictures: Path) -> str:
     columns = read_history(run)
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     path = pictures / f"{_name(run)}.png"
-    save_figure(plot_learning_curves(rows, _name(run)), path)
-    what = "loss and IoU of train and val by epoch"
+    measure = "sky IoU" if trains_for_sky(run) else "mean IoU"
+    save_figure(plot_learning_curves(rows, _name(run), measure), path)
+    what = f"loss and {measure} of train and val by epoch"
     return f"![{_name(run)}: {what}]({path.relative_to(pictures.parent).as_posix()})"
 
 

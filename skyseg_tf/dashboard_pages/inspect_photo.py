@@ -111,13 +111,7 @@ def _draw(sides: list[_Side]) -> None:
         st.info(session.shown(note))
     _clip(sides)
     _beside([partial(_figures_of, side) for side in sides])
-    photo = partial(session.picture, sides[0].loaded.image, "Photo")
-    _beside([photo, partial(_truth, sides[0])])
-    if len(sides) == 1:
-        _beside([partial(_prediction, sides[0]), partial(_difference, sides[0])])
-    else:
-        _beside([partial(_prediction, side) for side in sides])
-        _beside([partial(_difference, side) for side in sides])
+    _pictures(sides)
     session.swatches(_legends(sides))
     st.subheader("Probability under the mouse")
     _beside([partial(_probability, side, named=len(sides) > 1) for side in sides])
@@ -127,6 +121,24 @@ def _draw(sides: list[_Side]) -> None:
         f"Point at the photo, or tap it. The stronger the tint, the more probable{line * has_line}."
     )
     _iou_table(sides)
+
+
+def _pictures(sides: list[_Side]) -> None:
+    """Photo, truth, predictions and differences, as far as there is a truth."""
+    photo = partial(session.picture, sides[0].loaded.image, "Photo")
+    predictions = [partial(_prediction, side) for side in sides]
+    known = [side for side in sides if side.loaded.truth is not None]
+    if not known:
+        st.info("No truth for this photo, so no difference and no IoU.", icon=":material/info:")
+        _beside([photo, *predictions])
+        return
+    _beside([photo, partial(_truth, known[0])])
+    differences = [partial(_difference, side) for side in known]
+    if len(sides) == 1:
+        _beside(predictions + differences)
+    else:
+        _beside(predictions)
+        _beside(differences)
 
 
 def _beside(parts: list[Callable[[], None]]) -> None:
@@ -173,11 +185,7 @@ def _figure(value: float) -> str:
 
 
 def _truth(side: _Side) -> None:
-    truth = side.loaded.truth
-    if truth is None:
-        st.info("No truth for this photo, so no difference and no IoU.", icon=":material/info:")
-        return
-    session.picture(colorize(truth, side.scheme.palette), "Truth", lossless=True)
+    session.picture(colorize(side.loaded.truth, side.scheme.palette), "Truth", lossless=True)
 
 
 def _prediction(side: _Side) -> None:
@@ -186,35 +194,60 @@ def _prediction(side: _Side) -> None:
 
 
 def _difference(side: _Side) -> None:
-    if side.loaded.truth is None:
-        return
     picture = plots.difference(side.loaded.truth, side.ids, side.scheme)
     session.picture(picture, f"Difference, {side.choice.label}", lossless=True)
 
 
 def _legends(sides: list[_Side]) -> dict[str, list[tuple[tuple[int, int, int], str]]]:
-    """What the colors of truth, prediction and difference mean."""
-    truth, predicted, differences = {}, {}, {}
-    for side in sides:
-        names, colors = side.runtime.class_names, side.runtime.colors
-        marks = dict(zip(names, colors, strict=True))
-        if side.loaded.truth is not None:
-            seen = set(np.unique(side.loaded.truth).tolist())
-            truth |= {names[i]: marks[names[i]] for i in sorted(seen - {IGNORE})}
-            truth |= {"ignored": (0, 0, 0)} if IGNORE in seen else {}
-            differences |= {text: color for color, text in plots.difference_marks(side.scheme)}
-        if side.scheme.shows_sky_alone:
-            predicted["sky"] = SKY_TINT
-        else:
-            predicted |= {names[i]: marks[names[i]] for i in np.unique(side.ids)}
-    legends = {"Truth": truth, "Prediction": predicted, "Difference": differences}
-    if truth and not all(side.scheme.shows_sky_alone for side in sides):
-        legends = {"Truth and prediction": truth | predicted, "Difference": differences}
+    """What the colors of truth, predictions and differences mean.
+
+    Two models may have other colors for one name, as CamVid's sky is grey: then each has its own.
+    """
+    known = [side for side in sides if side.loaded.truth is not None]
+    truth = _truth_marks(known[0]) if known else {}
+    marks = [_prediction_marks(side) for side in sides]
+    one_key = len({tuple(_prediction_colors(side).items()) for side in sides}) == 1
+    predicted = {
+        f"Prediction of {side.choice.label}": part for side, part in zip(sides, marks, strict=True)
+    }
+    if one_key:
+        predicted = {"Prediction": {name: color for part in marks for name, color in part.items()}}
+    if truth and one_key and not sides[0].scheme.shows_sky_alone:
+        legends = {"Truth and prediction": truth | predicted["Prediction"]}
+    else:
+        legends = {"Truth": truth, **predicted}
+    legends["Difference"] = {
+        text: color for side in known for color, text in plots.difference_marks(side.scheme)
+    }
     return {
         title: [(color, text) for text, color in marks.items()]
         for title, marks in legends.items()
         if marks
     }
+
+
+def _truth_marks(side: _Side) -> dict[str, tuple[int, int, int]]:
+    """Color by name of the classes that the truth has."""
+    names, colors = side.runtime.class_names, side.runtime.colors
+    seen = set(np.unique(side.loaded.truth).tolist())
+    marks = {names[i]: colors[i] for i in sorted(seen - {IGNORE})}
+    return marks | ({"ignored": (0, 0, 0)} if IGNORE in seen else {})
+
+
+def _prediction_colors(side: _Side) -> dict[str, tuple[int, int, int]]:
+    """Color by name of what a model's predictions show."""
+    if side.scheme.shows_sky_alone:
+        return {"sky": SKY_TINT}
+    return dict(zip(side.runtime.class_names, map(tuple, side.runtime.colors), strict=True))
+
+
+def _prediction_marks(side: _Side) -> dict[str, tuple[int, int, int]]:
+    """Those of `_prediction_colors` that are in the photo's prediction."""
+    colors = _prediction_colors(side)
+    if side.scheme.shows_sky_alone:
+        return colors
+    names = list(colors)
+    return {names[i]: colors[names[i]] for i in np.unique(side.ids)}
 
 
 def _probability(side: _Side, named: bool) -> None:

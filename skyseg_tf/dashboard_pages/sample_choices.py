@@ -3,6 +3,7 @@
 Nothing here knows Streamlit or imports TensorFlow, but for photos that only records hold.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def sample_of_pair(pair: Pair, encoding: Encoding | None) -> Sample:
 
 def _loose_pairs(folder: Path, depth: int) -> list[Pair]:
     """Photos at most `depth` folders down, with the gtFine masks of their names."""
-    photos, masks = {}, {}
+    photos, masks = [], {}
     for path in walk_files(folder, depth):
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
@@ -129,8 +130,14 @@ def _loose_pairs(folder: Path, depth: int) -> list[Pair]:
         elif (
             not _MASK_FOLDERS & set(path.relative_to(folder).parts) and "_gtFine_" not in path.name
         ):
-            photos[path.stem.removesuffix("_leftImg8bit")] = str(path)
-    return [Pair(photos[name], masks.get(name), "", "", name) for name in sorted(photos)]
+            photos.append(path)
+    names = [path.stem.removesuffix("_leftImg8bit") for path in photos]
+    known, pairs = Counter(names), []
+    for path, name in zip(photos, names, strict=True):
+        # A camera writes IMG_1.JPG beside IMG_1.HEIC, and begins anew in its next folder.
+        label = name if known[name] == 1 else path.relative_to(folder).as_posix()
+        pairs.append(Pair(str(path), masks.get(name), "", "", label))
+    return sorted(pairs, key=lambda pair: pair.name)
 
 
 def load_sample(sample: Sample, scheme: LabelScheme | None, frames: int = 1) -> LoadedSample:

@@ -32,8 +32,10 @@ def show() -> None:
             session.no_runs(folder, "evaluate it to see where it fails")
             return
         st.info("No run has been evaluated yet. This scores one photo by photo:")
-        run = session.shown(next(iter(all_runs.values())))
-        st.code(f"skyseg evaluate --model {run}", language="sh")
+        models = {model.source for model in session.models()}
+        with_model = [path for path in all_runs.values() if str(path) in models]
+        run = (with_model or list(all_runs.values()))[0]  # one that can be evaluated, if any
+        st.code(f"skyseg evaluate --model {session.shown(run)}", language="sh")
         return
     left, right = st.columns(2)
     with left:
@@ -65,6 +67,9 @@ def _sheet(run: Path, evaluation: str) -> None:
         if sheet.is_file():
             st.image(str(sheet), width="stretch")
     model = _model_of(run) if found else None
+    if model and not (runtime := session.runtime_of(model)).scheme.shows_sky_alone:
+        colors = zip(runtime.colors, runtime.class_names, strict=True)
+        session.swatches({"Prediction": list(colors)})
     refined = refines(run, evaluation)
     for start in range(0, len(photos), _COLUMNS):
         columns = st.columns(_COLUMNS)

@@ -1,19 +1,26 @@
 """Pictures of a training and of its result, readable by someone who has not seen the code."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.patches
-import matplotlib.ticker
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 from skyseg_tf.files.aside import write_aside
 from skyseg_tf.images import SKY_TINT, colorize, draw_overlay
 from skyseg_tf.labels import IGNORE, LabelScheme
+from skyseg_tf.scoring.plots_frame import GRID, framed, plain
 
-_GRID = {"axis": "y", "alpha": 0.25, "linewidth": 0.8}
+TRAIN, VAL = "#2c7fb8", "#d95f0e"
+
+_LONG_NAME = 28  # letters of a class's name in one line
+_ROWS = ((40, 0.36), (10**9, 0.22))  # most bars, and inches of each
+_CELLS = ((20, 0.52, 10), (40, 0.32, 7), (10**9, 0.17, 7))  # most classes, inches, font size
+_MARKED = 60  # epochs up to which each is a dot; more of them are a thick line
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
@@ -22,9 +29,9 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         figure.savefig(aside, format="png", dpi=110, metadata={"Software": None})
 
 
-def _plain(axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
+def _two_lines(name: str) -> str:
+    """A name that leaves room for what is drawn beside it."""
+    return "\n".join(textwrap.wrap(name, _LONG_NAME, max_lines=2, placeholder=" …"))
 
 
 def plot_iou_scores(
@@ -34,60 +41,64 @@ def plot_iou_scores(
 
     Args:
       values: (C,) IoU in 0-1; NaN for a class that is neither labeled nor predicted, which is named below.
-      mean: mean IoU.
+      mean: mean IoU; NaN where no class has one.
       scheme: names and colors.
       title: network and dataset.
       subtitle: the protocol.
     """
     order = [i for i in np.argsort(-np.nan_to_num(values, nan=-1.0)) if not np.isnan(values[i])]
     absent = [scheme.class_names[i] for i in range(len(values)) if np.isnan(values[i])]
-    figure = Figure(figsize=(9, 1.7 + 0.36 * len(order)), layout="constrained")
+    row_height = next(height for most, height in _ROWS if len(order) <= most)
+    figure = Figure(figsize=(9, 1.1 + row_height * max(len(order), 1)), layout="constrained")
     axes = figure.subplots()
-    names = [scheme.class_names[i] for i in order]
     colors = [np.array(scheme.colors[i]) / 255 for i in order]
-    axes.barh(names, values[order], color=colors, edgecolor="#333333", linewidth=0.6)
+    rows = range(len(order))
+    axes.barh(rows, values[order], color=colors, edgecolor="#333333", linewidth=0.6)
+    axes.set_yticks(rows, [_two_lines(scheme.class_names[i]) for i in order])
     for row, i in enumerate(order):  # in a column of their own, where no bar and no line is
         axes.text(1.015, row, f"{values[i]:.3f}", va="center")
     outline = [withStroke(linewidth=2.8, foreground="white")]  # some classes are as red as the line
     axes.axvline(mean, color="#c0392b", linestyle="--", linewidth=1.2, path_effects=outline)
     axes.set_xlim(0, 1)
     axes.set_xticks(np.linspace(0, 1, 6))
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(order), 1) - 0.4, -0.6)
     axes.set_xlabel("intersection over union (IoU); dashed: the mean")
-    note = f"\nneither labeled nor predicted: {', '.join(absent)}" if absent else ""
-    axes.set_title(f"{title}: mean IoU {mean:.3f}", loc="left", fontsize=13, fontweight="bold")
-    figure.text(0.995, 0.005, subtitle + note, ha="right", va="bottom", fontsize=8, color="#555555")
-    below = 0.16 * (2 + (subtitle + note).count("\n")) / figure.get_figheight()
-    figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
     axes.grid(axis="x", alpha=0.25)
-    _plain(axes)
+    plain(axes)
+    note = f"\nneither labeled nor predicted: {', '.join(absent)}" if absent else ""
+    told = "none" if np.isnan(mean) else f"{mean:.3f}"
+    framed(figure, f"{title}: mean IoU {told}", subtitle + note)
     return figure
 
 
-def plot_learning_curves(history: Sequence[dict[str, float]], title: str) -> Figure:
+def plot_learning_curves(history: Sequence[dict[str, float]], title: str, measure: str) -> Figure:
     """Loss and IoU by epoch, train and val.
 
     Args:
       history: one dict per epoch with epoch, loss, iou, val_loss, val_iou.
       title: what was trained.
+      measure: of which classes the IoU is: "sky IoU" or "mean IoU".
     """
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
     epochs = [row["epoch"] for row in history]
+    form = "o-" if len(epochs) <= _MARKED else "-"
     for axes, key, name in zip(
-        figure.subplots(1, 2), ("loss", "iou"), ("loss", "IoU"), strict=True
+        figure.subplots(1, 2), ("loss", "iou"), ("loss", measure), strict=True
     ):
-        axes.plot(epochs, [row[key] for row in history], "o-", color="#2c7fb8", label="train", ms=4)
-        axes.plot(
-            epochs, [row[f"val_{key}"] for row in history], "o-", color="#d95f0e", label="val", ms=4
-        )
+        for column, color, label in ((key, TRAIN, "train"), (f"val_{key}", VAL, "val")):
+            axes.plot(
+                epochs, [row[column] for row in history], form, color=color, label=label, ms=4
+            )
         axes.set_xlabel("epoch")
         axes.set_title(name, loc="left")
-        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-        axes.grid(**_GRID)
+        edge = max(0.5, 0.03 * (epochs[-1] - epochs[0]))  # a half where there is one epoch
+        axes.set_xlim(epochs[0] - edge, epochs[-1] + edge)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(axis="y", **GRID)
         axes.legend(frameon=False)
-        _plain(axes)
+        plain(axes)
         axes.set_ylim(0, 1.0 if key == "iou" else None)
-    figure.suptitle(title, fontweight="bold")
+    framed(figure, title)
     return figure
 
 
@@ -103,32 +114,38 @@ def plot_confusion_matrix(
       subtitle: the protocol.
     """
     used = np.flatnonzero(matrix.sum(0) + matrix.sum(1))
-    names = [scheme.class_names[i] for i in used]
+    used = used if len(used) else np.arange(len(matrix))
+    names = [_two_lines(scheme.class_names[i]) for i in used]
     counts = matrix[np.ix_(used, used)].astype(float)
     share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    side = 2.6 + 0.52 * len(used)
-    figure = Figure(figsize=(max(side + 1, 6.5 * bool(subtitle)), side), layout="constrained")
+    cell, points = next(form for most, *form in _CELLS if len(used) <= most)
+    side = 2.4 + cell * len(used)
+    figure = Figure(figsize=(max(side + 1, 6.5), side), layout="constrained")
     axes = figure.subplots()
-    if subtitle:
-        figure.text(0.99, 0.005, subtitle, ha="right", va="bottom", fontsize=7, color="#555555")
-        below = 0.14 * (2 + subtitle.count("\n")) / side
-        figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
-    for row, column in np.ndindex(share.shape):
-        if share[row, column] >= 0.5:
-            color = "white" if share[row, column] > 55 else "#222222"
-            axes.text(
-                column, row, f"{share[row, column]:.0f}", ha="center", va="center", color=color
-            )
-    axes.set_xticks(range(len(used)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(used)), names)
+    picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    if len(used) > _CELLS[-2][0]:  # ten thousand figures would take minutes, and nobody reads them
+        figure.colorbar(picture, ax=axes, shrink=0.5, label="% of each true class")
+    else:
+        _percents(axes, share, points)
+    axes.set_xticks(range(len(used)), names, rotation=45, ha="right", fontsize=points)
+    axes.set_yticks(range(len(used)), names, fontsize=points)
     axes.set_xlabel("predicted")
     axes.set_ylabel("truth")
-    axes.set_title(f"{title}\n% of each true class", loc="left", fontsize=11)
+    axes.set_title("% of each true class", loc="left", fontsize=11)
+    framed(figure, title, subtitle)
     return figure
 
 
-_RIGHT, _FALSE, _MISSED = (88, 160, 96), (214, 60, 60), (240, 170, 40)
+def _percents(axes, share: np.ndarray, points: float) -> None:
+    """Writes the shares that are not next to nothing into their cells."""
+    for row, column in np.argwhere(share >= 0.5):
+        color = "white" if share[row, column] > 55 else "#222222"
+        text = f"{share[row, column]:.0f}"
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=points)
+
+
+# Told apart by eyes that do not tell red from green, too: right and false lie side by side.
+_RIGHT, _FALSE, _MISSED = (86, 150, 200), (214, 60, 60), (245, 200, 60)
 
 
 def prediction_pictures(
@@ -156,8 +173,8 @@ def difference(truth: np.ndarray, pred: np.ndarray, scheme: LabelScheme) -> np.n
       scheme: the classes.
 
     Returns:
-      (H, W, 3) uint8: dark where right, black where ignored; of sky alone red is false, orange
-      missed and green right sky, of several classes every error is red.
+      (H, W, 3) uint8: dark where right, black where ignored; of sky alone red is false, yellow
+      missed and blue right sky, of several classes every error is red.
     """
     picture = np.full((*truth.shape, 3), 45, np.uint8)
     for color, _, is_there in _marks(scheme):
@@ -236,7 +253,19 @@ def _legend(figure: Figure, scheme: LabelScheme, truths: Sequence, preds: Sequen
         patch(color=np.array(color) / 255, label=f"difference: {name}")
         for color, name in difference_marks(scheme)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=7, frameon=False, fontsize=9)
+    columns = _legend_columns([len(handle.get_label()) for handle in handles])
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9
+    )
+
+
+def _legend_columns(letters: Sequence[int]) -> int:
+    """So many columns, seven at most, that entries of such lengths are no wider than the sheet."""
+    for columns in range(7, 1, -1):
+        parts = [part for part in np.array_split(letters, columns) if len(part)]
+        if sum(max(part) + 6 for part in parts) <= 175:
+            return columns
+    return 1
 
 
 def plot_augmentations(

@@ -5,29 +5,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from skyseg_tf.errors import counted
+from skyseg_tf.scoring.plots_frame import GRID, framed, plain
 
 _BLUE, _ORANGE, _GREY = "#2c7fb8", "#d95f0e", "#888888"
 
 
-def _framed(figure: Figure, title: str, subtitle: str) -> None:
-    """Title above, protocol below, the axes between them."""
-    figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-    figure.text(0.99, 0.01, wrapped(subtitle), ha="right", va="bottom", fontsize=7, color="#555")
-    figure.get_layout_engine().set(rect=(0, 0.07, 1, 0.93))
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_axisbelow(True)
-        axes.grid(alpha=0.25, linewidth=0.8)
-
-
-def wrapped(text: str, width: int = 130) -> str:
-    """Breaks a text into lines of at most about `width` characters."""
-    lines = [""]
-    for word in text.split():
-        if len(lines[-1]) + len(word) > width:
-            lines.append("")
-        lines[-1] += f" {word}" if lines[-1] else word
-    return "\n".join(lines)
+def _panels() -> tuple[Figure, np.ndarray]:
+    """Two axes beside each other."""
+    figure = Figure(figsize=(10, 4.1), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for each in axes:
+        plain(each)
+        each.grid(**GRID)
+    return figure, axes
 
 
 def plot_reliability(counts: np.ndarray, error: float, title: str, subtitle: str) -> Figure:
@@ -44,8 +34,7 @@ def plot_reliability(counts: np.ndarray, error: float, title: str, subtitle: str
     """
     pixels, probs, of_class = counts.T
     used = pixels > 0
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
-    curve, share = figure.subplots(1, 2)
+    figure, (curve, share) = _panels()
     curve.plot([0, 1], [0, 1], "--", color=_GREY, linewidth=1, label="as often as it says")
     curve.plot(
         (probs[used] / pixels[used]),
@@ -53,6 +42,7 @@ def plot_reliability(counts: np.ndarray, error: float, title: str, subtitle: str
         "o-",
         color=_BLUE,
         ms=4,
+        clip_on=False,  # a network that is sure has its points in the corners
         label="this network",
     )
     curve.set(
@@ -66,7 +56,7 @@ def plot_reliability(counts: np.ndarray, error: float, title: str, subtitle: str
     share.set_yscale("log")
     share.set(xlim=(0, 1), xlabel="predicted probability of sky", ylabel="share of pixels (log)")
     share.set_title("how often each probability is said", loc="left", fontsize=11)
-    _framed(figure, f"{title}: calibration", subtitle)
+    framed(figure, f"{title}: calibration", subtitle)
     return figure
 
 
@@ -84,8 +74,7 @@ def plot_image_iou(
     """
     values = np.sort(values[~np.isnan(values)])
     median = np.median(values)
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
-    counts, ordered = figure.subplots(1, 2)
+    figure, (counts, ordered) = _panels()
     counts.hist(values, np.linspace(0, 1, bins + 1), color=_BLUE, edgecolor="white")
     counts.set(xlim=(0, 1), xlabel=f"{what} of a photo", ylabel="photos")
     counts.yaxis.get_major_locator().set_params(integer=True)
@@ -95,9 +84,9 @@ def plot_image_iou(
     ordered.set_ylabel("share of photos at or below")
     ordered.yaxis.set_major_formatter(PercentFormatter(1))
     for axes in (counts, ordered):
-        axes.axvline(median, color=_ORANGE, linestyle="--", label=f"median {median:.3f}")
-    counts.legend(frameon=False, loc="upper left")
-    _framed(figure, f"{title}: {what} by photo ({counted(len(values), 'photo')})", subtitle)
+        axes.axvline(median, color=_ORANGE, linestyle="--")
+    counts.set_title(f"dashed: the median, {median:.3f}", loc="left", fontsize=11)
+    framed(figure, f"{title}: {what} by photo ({counted(len(values), 'photo')})", subtitle)
     return figure
 
 
@@ -117,20 +106,21 @@ def plot_outline(
       title: network and dataset.
       subtitle: the protocol.
     """
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
-    outline, band = figure.subplots(1, 2)
+    figure, (outline, band) = _panels()
     bars = outline.bar(list(boundary_f), list(boundary_f.values()), color=_BLUE, width=0.6)
     outline.bar_label(bars, fmt="%.3f", padding=2)
     outline.set(ylim=(0, 1.08), xlabel="tolerance in pixels", ylabel="boundary F")
     outline.set_title("outline of the sky found", loc="left", fontsize=11)
     band.plot(list(trimap_iou), list(trimap_iou.values()), "o-", color=_BLUE, label="in the band")
     for width, value in trimap_iou.items():
+        above = 7 if not 0 <= iou - value < 0.1 else -16  # not across the dashed line
         band.annotate(
-            f"{value:.3f}", (width, value), (0, 7), textcoords="offset points", ha="center"
+            f"{value:.3f}", (width, value), (0, above), textcoords="offset points", ha="center"
         )
+    band.margins(x=0.08)
     band.axhline(iou, color=_ORANGE, linestyle="--", label=f"whole photos: {iou:.3f}")
     band.set(ylim=(0, 1.08), xlabel="half width of the band in pixels", ylabel="sky IoU")
     band.set_title("sky IoU near its true outline (trimap)", loc="left", fontsize=11)
     band.legend(frameon=False, loc="lower right")
-    _framed(figure, f"{title}: edges of the sky", subtitle)
+    framed(figure, f"{title}: edges of the sky", subtitle)
     return figure

@@ -24,6 +24,7 @@ from skyseg_tf.runs.history import write_rows
 from skyseg_tf.scoring import plots, plots_scores
 from skyseg_tf.scoring.evaluation import RANKED_SHARE, Evaluation, ImageScores
 from skyseg_tf.scoring.metrics import iou, mean_iou
+from skyseg_tf.scoring.plots_frame import wrapped
 
 THUMBNAIL_WIDTH = 400
 _TALLEST = 4  # times as high as wide; what is higher is squeezed
@@ -134,10 +135,10 @@ def _figures(
     """(file name, figure) of every plot."""
     scheme, protocol = evaluation.scheme, evaluation.protocol
     title = f"{scores['network']} on {scores['protocol_facts']['data']}"
-    ious, wide = np.array(list(scores["iou"].values())), plots_scores.wrapped(protocol, 110)
-    yield "iou_scores", plots.plot_iou_scores(ious, scores["mean_iou"], scheme, title, wide)
-    matrix, narrow = evaluation.total.matrix, plots_scores.wrapped(protocol, 80)
-    yield "confusion_matrix", plots.plot_confusion_matrix(matrix, scheme, title, narrow)
+    ious = np.array(list(scores["iou"].values()))
+    yield "iou_scores", plots.plot_iou_scores(ious, scores["mean_iou"], scheme, title, protocol)
+    matrix = evaluation.total.matrix
+    yield "confusion_matrix", plots.plot_confusion_matrix(matrix, scheme, title, protocol)
     what, values = "mean IoU", evaluation.image_iou()
     if sky := scores.get("sky"):
         of_sky = evaluation.image_sky_iou()
@@ -151,7 +152,8 @@ def _figures(
         yield "image_iou", plots_scores.plot_image_iou(values, what, title, protocol)
     if worst:
         by = "sky IoU" if sky else "mean IoU"
-        heading = f"The {counted(len(worst), 'worst photo')} by {by}\n{wide}"
+        heading = f"The {counted(len(worst), 'worst photo')} by {by}: {title}"
+        heading += f"\n{wrapped(protocol, 12, 12, 'bold')}"
         pictures = [[getattr(row, key) for row in worst] for key in ("photo", "truth", "pred")]
         captions = [row.caption for row in worst]
         yield "worst", plots.plot_predictions(*pictures, scheme, heading, captions)

@@ -74,6 +74,11 @@ class Job:
         """For plots."""
         return f"{self.settings.model}, {self.scheme.name}"
 
+    @property
+    def measure(self) -> str:
+        """What the IoU of the history is, of which the best epoch is kept."""
+        return "sky IoU" if self.scheme.is_binary else "mean IoU"
+
     def changed(self, **settings) -> "Job":
         """The same with other settings."""
         return replace(self, settings=replace(self.settings, **settings))

@@ -56,7 +56,7 @@ def _write_plots(
         ),
     }
     if history:
-        curves = plots.plot_learning_curves(history, job.title)
+        curves = plots.plot_learning_curves(history, job.title, job.measure)
         figures[folder / "learning_curves.png"] = curves
     photos, images, masks = pick_photos(batches.val, job.manifest, 6)
     figures[folder / "predictions.png"] = plots.plot_predictions(

@@ -122,7 +122,7 @@ def _train_one(job: Job, on_epoch: OnEpoch) -> Path:
     is_first = settings.process_id == 0
     watchers = make_watchers(job, batches, twin.masks) if is_first else []
     progress = begin_or_go_on(job, model, schedule)
-    watchers.append(LiveCurves(job.title, progress.history))
+    watchers.append(LiveCurves(job.title, progress.history, job.measure))
 
     epochs = fit(
         model,

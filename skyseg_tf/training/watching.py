@@ -104,15 +104,16 @@ class Board(keras.callbacks.Callback):
 class LiveCurves(keras.callbacks.Callback):
     """Learning curves in the cell of a notebook, drawn anew after each epoch; nothing elsewhere."""
 
-    def __init__(self, title: str, history: Sequence[dict[str, float]]):
+    def __init__(self, title: str, history: Sequence[dict[str, float]], measure: str):
         """Watches a history.
 
         Args:
           title: what is trained.
           history: the training's own, which gets a row before each epoch's end is told.
+          measure: what its IoU is, see plots.plot_learning_curves.
         """
         super().__init__()
-        self.title, self.history, self.shown = title, history, None
+        self.title, self.history, self.measure, self.shown = title, history, measure, None
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Puts the curves with this epoch in place of those without."""
@@ -123,7 +124,7 @@ class LiveCurves(keras.callbacks.Callback):
         from IPython.display import display
 
         content = io.BytesIO()
-        figure = plots.plot_learning_curves(self.history, self.title)
+        figure = plots.plot_learning_curves(self.history, self.title, self.measure)
         figure.savefig(content, format="png", dpi=75)
         picture = Picture(content.getvalue())
         if self.shown is None:

@@ -11,6 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from skyseg_tf.scoring.plots_frame import framed
 from skyseg_tf.tuning.space import Parameter
 from skyseg_tf.tuning.trials import TrialRow
 
@@ -111,7 +112,7 @@ def plot_heat_map(
     axes.set_xlabel(across.name.replace("_", " "))
     axes.set_ylabel(down.name.replace("_", " "))
     figure.colorbar(picture, ax=axes, label="mean IoU on val")
-    _framed(figure, f"{title}: red is the best; grey: none trained to the end", subtitle)
+    framed(figure, f"{title}: red is the best; grey: none trained to the end", subtitle)
     return figure
 
 
@@ -165,7 +166,7 @@ def plot_parallel_coordinates(
     axes.set_xticks(xs, [*names, "mean IoU on val"], fontweight="bold")
     axes.tick_params(length=0, pad=8)
     axes.spines[:].set_visible(False)
-    _framed(figure, f"{title}: red is the best; dashed: not trained to the end", subtitle)
+    framed(figure, f"{title}: red is the best; dashed: not trained to the end", subtitle)
     return figure
 
 
@@ -196,9 +197,3 @@ def _ticks(axes, x: float, ys: Sequence[float], labels: Sequence[str]) -> None:
     for y, label in zip(ys, labels, strict=True):
         axes.plot([x - 0.02, x + 0.02], [y, y], color="#333333", linewidth=1, zorder=4)
         axes.text(x + 0.035, y, label, va="center", fontsize=9, zorder=5, bbox=_LABEL)
-
-
-def _framed(figure: Figure, title: str, subtitle: str) -> None:
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    figure.text(0.99, 0.01, subtitle, ha="right", va="bottom", fontsize=7, color="#555555")
-    figure.get_layout_engine().set(rect=(0, 0.05, 1, 0.95))
