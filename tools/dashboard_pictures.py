@@ -51,8 +51,9 @@ PICTURES = (  # name, page, width of the window, theme, most of its height; a ph
 )
 _FIGURES_FIT = """() => [...document.querySelectorAll('.js-plotly-plot')].every(
     figure => Math.abs(figure.offsetHeight - figure.parentElement.offsetHeight) < 2)"""
-# The browser loads the code of some elements when it first meets one, and draws grey bars meanwhile.
-_ALL_THERE = "!document.querySelector('[data-testid=stSkeleton]')"
+# The browser loads the code of some elements when it first meets one, and draws grey bars meanwhile;
+# what the running script has not come to again is faded.
+_ALL_THERE = """!document.querySelector('[data-testid=stSkeleton], [data-stale="true"]')"""
 _START_SECONDS = 120
 _DRAW_MS = 120_000
 
@@ -111,6 +112,7 @@ def picture_of(page, width: int, most: int) -> bytes:
     page.set_viewport_size({"width": width, "height": min(whole, most)})
     page.wait_for_timeout(1500)
     page.wait_for_function(_FIGURES_FIT, timeout=_DRAW_MS)
+    page.wait_for_function(_ALL_THERE, timeout=_DRAW_MS)
     return page.screenshot()
 
 
