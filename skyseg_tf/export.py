@@ -2,7 +2,6 @@
 
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
-from skyseg_tf.exporters.formats import FORMATS, check_packages
 from skyseg_tf.exporters.settings import ExportConfig
 
 
@@ -19,6 +18,8 @@ def export(config: ExportConfig):
       InputError: a setting, the model or its records cannot be used, or the export differs too
         much. Nothing has been written then, and an older export stays.
     """
+    from skyseg_tf.exporters.formats import FORMATS, check_packages
+
     if config.format in FORMATS:  # the story asks, too, after seconds of importing TensorFlow
         check_packages(config.format)
     import_tensorflow_quietly()

@@ -1,5 +1,6 @@
 """Of Ray a few lines, so that what is given to a cluster, and when, is tested fast."""
 
+from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 
 
@@ -10,6 +11,7 @@ class Died(Exception):
 class DrawnRay:
     """A cluster whose tasks are done one after the other, where a machine is there for them."""
 
+    __spec__ = ModuleSpec("ray", None)
     _raylet = SimpleNamespace(Config=SimpleNamespace(initialize=lambda config: None))
     _private = SimpleNamespace(services=SimpleNamespace(ConsolePopen=dict))
     exceptions = SimpleNamespace(RayError=Died, RayTaskError=type("RayTaskError", (Died,), {}))

@@ -557,7 +557,8 @@ def test_a_video_that_breaks_off_is_told_even_to_who_wants_quiet(tmp_path, capsy
 
 
 def test_names_of_videos_that_no_terminal_takes(tmp_path, capsys):
-    whole, broken, gone = (tmp_path / f"{name}\x1b[2J\n\udcff.mp4" for name in "abc")
+    names = ("a", "b", "nothing like them")
+    whole, broken, gone = (tmp_path / f"{name}\x1b[2J\n\udcff.mp4" for name in names)
     write_clip(whole, 3)
     broken.write_text("no video")
     sources = [str(whole), str(broken), str(gone)]
@@ -568,7 +569,7 @@ def test_names_of_videos_that_no_terminal_takes(tmp_path, capsys):
     lines = err.splitlines()
     assert [line.count(name) for line in lines] == [1, 1]
     assert lines[0].startswith(f"skyseg predict: not done: {tmp_path}/b{name}: not a readable")
-    assert "c" + name in lines[1]
+    assert names[2] + name in lines[1]
 
 
 def test_two_videos_for_one_output_are_named_with_what_to_do(tmp_path, capsys):

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import types
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
@@ -358,6 +359,7 @@ def ray_that_starts(monkeypatch):
     def make(init):
         raylet = types.SimpleNamespace(Config=types.SimpleNamespace(initialize=initialize))
         ray = types.SimpleNamespace(init=init, shutdown=lambda: None, _raylet=raylet, read=read)
+        ray.__spec__ = ModuleSpec("ray", None)
         ray._private = types.SimpleNamespace(services=types.SimpleNamespace(ConsolePopen=dict))
         ray.cluster_resources = ray.available_resources = lambda: {"CPU": 2.0}
         monkeypatch.setitem(sys.modules, "ray", ray)
