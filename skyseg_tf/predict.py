@@ -28,6 +28,7 @@ def predict(config: PredictConfig) -> int:
     _check(config)
     videos = find_videos(config)
     _refuse_ignored(config, of_videos=bool(videos))
+    check_engine(config.engine, config.address)
     if videos:
         if config.out and is_remote(config.out):
             raise InputError("--out: videos are written to this machine, no URL; copy them there")
@@ -53,7 +54,6 @@ def _check(config: PredictConfig) -> None:
         )
     if config.batch_size < 1 or (config.workers or 1) < 1:
         raise InputError("--batch-size and --workers must be at least 1")
-    check_engine(config.engine, config.address)
     if config.engine == "ray" and "-" in (*config.inputs, str(config.out)):
         raise InputError("--engine ray takes files: neither stdin nor stdout")
     if config.camera is not None and config.camera < 0:  # OpenCV dies of it

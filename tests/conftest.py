@@ -5,6 +5,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -100,6 +101,13 @@ def photos(tmp_path) -> Path:
         write_photo(tmp_path / f"photos/{number % 2}/{number}.png", number, (48, 64))
     (tmp_path / "photos/0/torn.png").write_bytes(b"torn")
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def reaches_urls(monkeypatch):
+    """Places on storages are known here, whichever packages are installed; nothing is reached."""
+    upath = SimpleNamespace(UPath=lambda url: SimpleNamespace(fs=None))
+    monkeypatch.setitem(sys.modules, "upath", upath)
 
 
 @pytest.fixture

@@ -372,6 +372,7 @@ def test_python_m_does_the_same():
     assert done.stdout == f"skyseg_tf {__version__}\n"
 
 
+@pytest.mark.usefixtures("reaches_urls")
 def test_paths_that_are_there_may_be_urls_of_this_machine(tmp_path):
     """Of Python's callers; of the commands' flags, parsing has made paths already."""
     check_there(records=Path(tmp_path.as_uri()), extra_records=(Path("s3://bucket/x"),))

@@ -153,7 +153,7 @@ def test_who_goes_on_after_a_death_resumes_the_run(tmp_path, monkeypatch):
     assert (again.run, again.resume) == (tmp_path, tmp_path)
 
 
-def test_a_run_that_goes_on_along_a_cluster_has_its_own_settings(tmp_path, monkeypatch):
+def test_a_run_that_goes_on_along_a_cluster_has_its_own_settings(tmp_path, monkeypatch, ray):
     """Flags that are as the defaults are given all the same, and records need not be named again."""
     from skyseg_tf.runs.folder import write_json
     from skyseg_tf.scale import cluster, together
@@ -163,16 +163,16 @@ def test_a_run_that_goes_on_along_a_cluster_has_its_own_settings(tmp_path, monke
     sent = []
     monkeypatch.setattr(cluster, "connected", lambda *_, **__: nullcontext())
     monkeypatch.setattr(together, "run_together", lambda call, *_: sent.append(call.args[0]))
-    ray = ["--resume", str(tmp_path), "--engine", "ray", "--workers", "2"]
+    flags = ["--resume", str(tmp_path), "--engine", "ray", "--workers", "2"]
     for epochs in ([], ["--epochs", str(TrainConfig.epochs)]):
         with pytest.raises(SystemExit) as ended:
-            main([*ray, *epochs])
+            main([*flags, *epochs])
         assert ended.value.code == 0
     first, second = sent
     assert (first.records, first.model, first.workers) == (Path("r"), "skynet", 2)
     assert (first.epochs, second.epochs) == (10, TrainConfig.epochs)
     with pytest.raises(SystemExit):
-        main([*ray, "--batch-size", str(TrainConfig.batch_size + 1)])
+        main([*flags, "--batch-size", str(TrainConfig.batch_size + 1)])
     assert len(sent) == 2
 
 

@@ -122,6 +122,7 @@ def test_a_run_stands_alone_when_its_records_are_gone(run, records, tree, tmp_pa
         read_run_data(alone)
 
 
+@pytest.mark.usefixtures("reaches_urls")
 def test_errors_pass_where_copies_of_extra_records_are_whole(records, tmp_path, monkeypatch):
     """They were looked for at their URL, as a folder, and told to be missing."""
     given = TrainConfig(
