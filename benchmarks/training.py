@@ -1,14 +1,15 @@
 """An hour of training, ours beside PyTorch's: one network, the same photos, cores and minutes.
 
     python benchmarks/training.py TREE --torch-python PATH [--minutes 60] [--seeds 0 1 2]
-                                  [--epochs N M] [--scenes N] [--work FOLDER] [--only ours]
+                                  [--scheme NAME] [--epochs N M] [--scenes N] [--work FOLDER]
+                                  [--only ours] [--out FILE]
 
-TREE is a labeled dataset that `skyseg check` understands (CamVid), classes cityscapes19. U-Net with
+TREE is a labeled dataset that `skyseg check` understands (CamVid, IDD-lite). U-Net with
 EfficientNet-B2 from random weights: by `skyseg train` with the recipe below, and by
 segmentation_models.pytorch (benchmarks/torch_training.py, by a Python that has it) at --size. Ours
-trains N epochs at --size, then M at --fine-size or as many of them as --minutes still hold. It also
-takes --scenes drawn scenes, since the photos are few, opens the crowns that CamVid labels as blobs,
-and draws bare trees and pale walls before the photos' skies; its minutes count the drawing.
+trains N epochs at --size, then M at --fine-size or as many of them as --minutes still hold. Where
+photos are few it also takes --scenes drawn scenes, opens the crowns that CamVid labels as blobs, and
+draws bare trees and pale walls before the photos' skies; its minutes count the drawing.
 Decoding the photos is counted for neither. A training of ours that takes longer than --minutes is
 refused: give N that leaves time on the machine at hand. Each training runs alone; both keep the
 weights that did best on the val split.
@@ -47,27 +48,26 @@ from skyseg_tf.data.records import read_manifest
 from skyseg_tf.data.rgb_stats import mean_and_std
 from skyseg_tf.data.scan import find_pairs
 from skyseg_tf.errors import InputError
-from skyseg_tf.labels import get_scheme
+from skyseg_tf.labels import LabelScheme, get_scheme
 from skyseg_tf.masking.views import resize_probs
+from skyseg_tf.runs.folder import write_json
 from skyseg_tf.scoring import metrics
 from tools.starting import skyseg
 
-SCHEME = get_scheme("cityscapes19")
-SKY = SCHEME.class_names.index("sky")
 RECIPE = [
     "--model", "unet_efficientnet_b2", "--loss", "ce_dice", "--augment", "geometric",
-    "--extra-classes", "known", "--open-crowns", "--precision", "mixed_bfloat16",
+    "--precision", "mixed_bfloat16",
 ]  # fmt: skip
+SIDES = {"ours": "skyseg train", "peer": "segmentation_models.pytorch"}
+WITH_SCENES = ["--extra-classes", "known", "--open-crowns"]
 COARSE = ["--learning-rate", "2e-3", "--ema", "0.998"]
 FINE = ["--learning-rate", "5e-4", "--ema", "0.99"]
 
 
-def prepare(tree: Path, size: tuple[int, int], work: Path) -> Path:
+def prepare(tree: Path, scheme: str, size: tuple[int, int], work: Path) -> Path:
     """Records of the photos."""
     records = work / f"photos_{size[0]}x{size[1]}"
-    build(
-        BuildConfig(source=tree, out=records, scheme=SCHEME.name, image_size=size, storage="uint8")
-    )
+    build(BuildConfig(source=tree, out=records, scheme=scheme, image_size=size, storage="uint8"))
     return records
 
 
@@ -95,7 +95,8 @@ def still_fitting(coarse: Path, spent: float, minutes: float, growth: float) -> 
 
 def train_stage(photos: Path, scenes: int, drawing: int, run: Path, *flags) -> None:
     """Draws scenes of the photos' size, by the seed ``drawing``, and trains on both."""
-    size = read_manifest(photos).image_size
+    manifest = read_manifest(photos)
+    size = manifest.image_size
     with tempfile.TemporaryDirectory(dir=run.parent) as aside:
         mixed = []
         if scenes:
@@ -103,10 +104,10 @@ def train_stage(photos: Path, scenes: int, drawing: int, run: Path, *flags) -> N
             # Four of five are for training.
             call("scenes", "--out", tree, "--count", scenes * 5 // 4, "--size", *size,
                  "--seed", drawing, "--conditions", "cityscapes")  # fmt: skip
-            call("build", "--source", tree, "--out", records, "--scheme", SCHEME.name,
+            call("build", "--source", tree, "--out", records, "--scheme", manifest.scheme.name,
                  "--image-size", *size, "--storage", "uint8",
                  "--rgb-stats", photos / "rgb_stats.json")  # fmt: skip
-            mixed = ["--extra-records", records]
+            mixed = ["--extra-records", records, *WITH_SCENES]
         call("train", "--records", photos, *mixed, *RECIPE, *flags,
              "--run", run, "--plots", run / "plots", "--quiet")  # fmt: skip
 
@@ -154,14 +155,17 @@ def our_probs(run: Path, photos: list) -> np.ndarray:
     return np.concatenate([predict(photo.image[None]) for photo in photos])
 
 
-def score(probs: np.ndarray, photos: list, truths: dict[str, np.ndarray]) -> dict:
+def score(
+    probs: np.ndarray, photos: list, truths: dict[str, np.ndarray], scheme: LabelScheme
+) -> dict:
     """Sky IoU and mean IoU at the labels' own size."""
-    matrix = np.zeros((SCHEME.num_classes, SCHEME.num_classes), np.int64)
+    matrix = np.zeros((scheme.num_classes, scheme.num_classes), np.int64)
     for photo, one in zip(photos, probs, strict=True):
         truth = truths[photo.name]
         pred = resize_probs(one.astype(np.float32), truth.shape).argmax(-1)
-        matrix += metrics.confusion_matrix(truth, pred, SCHEME.num_classes)
-    return {"sky": float(metrics.iou(matrix)[SKY]), "mean": metrics.mean_iou(matrix)}
+        matrix += metrics.confusion_matrix(truth, pred, scheme.num_classes)
+    sky = metrics.iou(matrix)[scheme.class_names.index("sky")]
+    return {"sky_iou": float(sky), "mean_iou": metrics.mean_iou(matrix)}
 
 
 def read_flags() -> argparse.Namespace:
@@ -171,16 +175,18 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument(
         "--torch-python", type=torch_python, help="a Python with what torch_training.py needs"
     )
-    parser.add_argument("--only", choices=("ours", "peer"))
+    parser.add_argument("--only", choices=SIDES)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--epochs", type=int, nargs=2, default=(24, 2), metavar=("N", "M"))
     parser.add_argument("--scenes", type=int, default=360)
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
+    parser.add_argument("--scheme", default="cityscapes19")
     parser.add_argument("--size", type=int, nargs=2, default=(192, 256))
     parser.add_argument("--fine-size", type=int, nargs=2, default=(288, 384))
     parser.add_argument("--work", type=Path, default=Path("runs/training_benchmark"))
+    parser.add_argument("--out", type=Path, help="JSON that will hold the rows")
     args = parser.parse_args()
-    args.sides = [args.only] if args.only else ["ours", "peer"]
+    args.sides = [args.only] if args.only else list(SIDES)
     if "peer" in args.sides and not args.torch_python:
         parser.error("--torch-python: name a Python that has PyTorch, or give --only ours")
     return args
@@ -203,19 +209,20 @@ def run_peer(
 ) -> tuple[np.ndarray, dict]:
     """The same by PyTorch's network, which tells no epochs."""
     begun, out = time.perf_counter(), args.work / f"peer_{seed}.npy"
-    train, stats = list(photos_of_records(photos, "train")), read_manifest(photos).rgb_stats
+    train, manifest = list(photos_of_records(photos, "train")), read_manifest(photos)
+    stats, classes = mean_and_std(manifest.rgb_stats), manifest.scheme.num_logits
     probs = train_peer(
-        args.torch_python, train, val, mean_and_std(stats), SCHEME.num_logits, args.minutes, seed, out
+        args.torch_python, train, val, stats, classes, args.minutes, seed, out
     )  # fmt: skip
-    return probs, {"epochs": "-", "minutes": (time.perf_counter() - begun) / 60}
+    return probs, {"epochs": None, "minutes": (time.perf_counter() - begun) / 60}
 
 
 def tell_spread(side: str, rows: list[dict]) -> None:
     """Prints mean and standard deviation over the seeds."""
     told = [
-        f"{name} IoU {statistics.mean(row[name] for row in rows):.4f} +- "
-        f"{statistics.stdev(row[name] for row in rows):.4f}"
-        for name in ("sky", "mean")
+        f"{name} {statistics.mean(row[key] for row in rows):.4f} +- "
+        f"{statistics.stdev(row[key] for row in rows):.4f}"
+        for name, key in (("sky IoU", "sky_iou"), ("mean IoU", "mean_iou"))
     ]
     print(f"{side}: {', '.join(told)} over {len(rows)} seeds")
 
@@ -224,11 +231,11 @@ def main() -> None:
     """Prints a row per training, then mean and spread of each side."""
     args = read_flags()
     args.work.mkdir(parents=True, exist_ok=True)
-    photos = prepare(args.tree, tuple(args.size), args.work)
-    fine = prepare(args.tree, tuple(args.fine_size), args.work) if "ours" in args.sides else photos
-    val = list(photos_of_records(photos, "val"))
+    sizes = [args.size, args.fine_size] if "ours" in args.sides else [args.size]
+    photos, *fine = [prepare(args.tree, args.scheme, tuple(size), args.work) for size in sizes]
+    val, scheme = list(photos_of_records(photos, "val")), get_scheme(args.scheme)
     pairs = find_pairs(args.tree, splits=["val"])
-    labeled = photos_of_pairs(pairs, guess_mask_encoding(pairs), SCHEME)
+    labeled = photos_of_pairs(pairs, guess_mask_encoding(pairs), scheme)
     truths = {photo.name: photo.truth for photo in labeled}
     names = f"{'epochs':>8}{'minutes':>9}{'sky IoU':>9}{'mean IoU':>10}"
     print(f"{'':<10}{'seed':>5}{names}", flush=True)
@@ -238,17 +245,19 @@ def main() -> None:
             kept = args.work / f"{side}_{seed}.json"
             if not kept.exists():
                 if side == "ours":
-                    probs, told = run_ours(args, seed, photos, fine, val)
+                    probs, told = run_ours(args, seed, photos, *fine, val)
                 else:
                     probs, told = run_peer(args, seed, photos, val)
-                kept.write_text(json.dumps(told | score(probs, val, truths)))
-            row = json.loads(kept.read_text())
+                kept.write_text(json.dumps(told | score(probs, val, truths, scheme)))
+            row = {"seed": seed} | json.loads(kept.read_text())
             rows[side].append(row)
-            print(f"{side:<10}{seed:>5}{row['epochs']:>8}{row['minutes']:>9.1f}"
-                  f"{row['sky']:>9.4f}{row['mean']:>10.4f}", flush=True)  # fmt: skip
+            print(f"{side:<10}{seed:>5}{row['epochs'] or '-':>8}{row['minutes']:>9.1f}"
+                  f"{row['sky_iou']:>9.4f}{row['mean_iou']:>10.4f}", flush=True)  # fmt: skip
     for side, results in rows.items():
         if len(results) > 1:
             tell_spread(side, results)
+    if args.out:
+        write_json(args.out, {SIDES[side]: results for side, results in rows.items()})
 
 
 if __name__ == "__main__":
