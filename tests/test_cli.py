@@ -260,7 +260,10 @@ WRONG_INPUT = [
     (("replace", "a.jpg", "--sky", "b.jpg", "--strength", "nan"), "--strength takes FLOAT, not"),
     (("train", "--model", "u2net-p"), "did you mean u2netp?"),
     (("search", "--sampler", "tp"), "did you mean tpe?"),
-    (("evaluate", "--run", "skyline", "--name", "../b"), "give the name of a folder, without a path"),
+    (
+        ("evaluate", "--run", "skyline", "--name", "../b"),
+        "give the name of a folder, without a path",
+    ),
     (("train", "--records", ".", "--source", "."), "not both"),
     (("train", "--run", "s3://b/run"), "--run s3://b/run: takes a path of this machine, no URL"),
     (

@@ -362,6 +362,7 @@ def ray_that_starts(monkeypatch):
         ray.__spec__ = ModuleSpec("ray", None)
         ray._private = types.SimpleNamespace(services=types.SimpleNamespace(ConsolePopen=dict))
         ray.cluster_resources = ray.available_resources = lambda: {"CPU": 2.0}
+        ray.get_runtime_context = lambda: types.SimpleNamespace(gcs_address="127.0.0.1:1")
         monkeypatch.setitem(sys.modules, "ray", ray)
         return ray
 
