@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from skyseg_tf.errors import InputError, in_one_line
+from skyseg_tf.files import places
 from skyseg_tf.scale import cluster, head, together
 from skyseg_tf.scale.sender import Sender, run_as
 
@@ -218,6 +219,18 @@ def test_sockets_of_a_cluster_of_its_own_have_names_short_enough(
     assert len(f"{ray.options['_temp_dir']}/{session}") <= 103
 
 
+def test_files_that_a_network_disk_shows_late_are_waited_for(monkeypatch, tmp_path):
+    """Its client remembers for a while that a name was not there."""
+    monkeypatch.setattr(places, "_LOOK", 0.01)
+    paths = [tmp_path / name for name in "abc"]
+    looks, exists = iter(range(100)), Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: next(looks) > 20 and exists(path))
+    for path in paths:
+        path.touch()
+    places.check_seen(paths)
+    assert 20 < next(looks) < 30
+
+
 def test_masks_on_a_disk_of_another_machine_are_not_called_done(monkeypatch, tmp_path):
     """A folder that is there on all machines need not be the same one."""
     from skyseg_tf.masking.photo_jobs import Done
@@ -231,6 +244,8 @@ def test_masks_on_a_disk_of_another_machine_are_not_called_done(monkeypatch, tmp
     monkeypatch.setattr(photos, "task_of", lambda *_: None)
     monkeypatch.setattr(photos, "first_places", lambda cpus: 1)
     monkeypatch.setattr(photos, "_smallest", lambda: 1)
+    monkeypatch.setattr(places, "_LATE", 0.0)
+    monkeypatch.setattr(places, "_LOOK", 0.01)
     jobs[0].target.touch()
     told = []
     with pytest.raises(InputError, match=r"c\.png: written, but not here.*or a URL, by --out"):
