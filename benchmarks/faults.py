@@ -2,7 +2,8 @@
 
     python benchmarks/faults.py [--tries 20] [--only build train ...] [--out FILE]
 
-It may be stopped at any time: the same command goes on with the figures in FILE.
+It may be stopped at any time: the same command goes on with the figures in FILE. To try a command
+anew, take its rows out of FILE: those that are full are left as they are.
 
 Each command runs undisturbed first; then its process group gets SIGKILLs, half of them before or
 after its renamings (os.replace, os.rename), spread over all that it makes, half at random moments

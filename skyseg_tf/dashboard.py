@@ -9,13 +9,13 @@ safe settings, for both ways.
 
 import sys
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from skyseg_tf.console.cli import parse_flags, run_command
+from skyseg_tf.console.dependencies import check_installed
 from skyseg_tf.console.flags import default_is
 from skyseg_tf.dashboard_pages.folders import Folders
 from skyseg_tf.errors import InputError
@@ -97,10 +97,7 @@ def dashboard(config: DashboardConfig) -> None:
     Raises:
       InputError: Streamlit is missing, a folder is a file, or the address cannot be had.
     """
-    if missing := [name for name in ("streamlit", "plotly") if not find_spec(name)]:
-        raise InputError(
-            f"the dashboard needs {' and '.join(missing)}: pip install 'skyseg_tf[dashboard]'"
-        )
+    check_installed("the dashboard", "streamlit", "plotly", install="'skyseg_tf[dashboard]'")
     for flag in ("runs", "models", "data"):
         if (given := getattr(config.folders, flag)).is_file():
             raise InputError(f"--{flag} {given}: is a file; give a folder")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from skyseg_tf.console.cli import run_command
-from skyseg_tf.console.dependencies import import_tensorflow_quietly
+from skyseg_tf.console.dependencies import check_installed, import_tensorflow_quietly
 from skyseg_tf.console.flags import MODELS, NETWORK, RESULT, choices, default_is
 from skyseg_tf.errors import InputError
 
@@ -46,6 +46,8 @@ def import_weights(config: ImportWeightsConfig) -> None:
     """
     if config.out.suffix != ".keras":
         raise InputError(f"{config.out}: the name of the network must end in .keras")
+    if config.file.suffix in (".pth", ".pt"):  # its reader asks, too, after seconds of importing
+        check_installed(f"{config.file}", "torch", install="torch, or save the weights as .npz")
     import_tensorflow_quietly()
     from skyseg_tf.models import build_model, load_torch_weights, parse_model_options
     from skyseg_tf.models.mmsegmentation import settings_of

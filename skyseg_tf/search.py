@@ -5,8 +5,9 @@ from pathlib import Path
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
 from skyseg_tf.console.flags import check_engine, check_there
+from skyseg_tf.training.packages import check_packages
 from skyseg_tf.training.settings import SearchConfig
-from skyseg_tf.tuning.storage import import_optuna
+from skyseg_tf.tuning.storage import check_storage
 
 
 def search(config: SearchConfig) -> Path:
@@ -24,11 +25,12 @@ def search(config: SearchConfig) -> Path:
       SystemExit: stopped by Ctrl-C or SIGTERM; the same command goes on.
     """
     check_engine(config.engine, config.address)
-    import_optuna()
     if config.engine == "here":  # the machines of a cluster may see what this one does not
         check_there(
             records=config.records, extra_records=config.extra_records, source=config.source
         )
+    check_packages(config)
+    check_storage(config.storage)
     import_tensorflow_quietly()
     from skyseg_tf.training import search as story
 

@@ -5,7 +5,11 @@ curl -F image=@photo.jpg 'localhost:8000/mask?format=mask' -o mask.png
 """
 
 from skyseg_tf.console.cli import leave, run_command
+from skyseg_tf.console.dependencies import check_installed
 from skyseg_tf.server.settings import ServeConfig
+
+# Without the third, FastAPI starts and refuses each photo that a form sends.
+_PACKAGES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
 
 def serve(config: ServeConfig) -> None:
@@ -15,8 +19,9 @@ def serve(config: ServeConfig) -> None:
       config: see ServeConfig.
 
     Raises:
-      InputError: no such model, an address that is taken, limits below 1, or FastAPI is missing.
+      InputError: no such model, an address that is taken, limits below 1, or a package is missing.
     """
+    check_installed("the server", *_PACKAGES, install="'skyseg_tf[serve]'")
     from skyseg_tf.server.app import serve
 
     serve(config)

@@ -7,13 +7,12 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 from skyseg_tf.console.cli import parse_flags, run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
 from skyseg_tf.console.flags import check_engine, check_there
-from skyseg_tf.errors import InputError
+from skyseg_tf.training.packages import check_packages
 from skyseg_tf.training.settings import TrainConfig
 
 
@@ -52,8 +51,7 @@ def train_settled(
 def _meet(config: TrainConfig) -> None:
     """Connects this process with those that it trains with, before anything imports Keras."""
     check_engine(config.engine, config.address)
-    if config.coordinator and find_spec("jax") is None:
-        raise InputError("--coordinator needs JAX: pip install 'skyseg_tf[jax]'")
+    check_packages(config)
     if config.engine == "here":  # the machines of a cluster may see what this one does not
         check_there(
             records=config.records,

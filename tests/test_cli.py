@@ -13,8 +13,9 @@ import pytest
 from drawn_trees import flat
 from signals import strike
 
-from skyseg_tf import __version__
+from skyseg_tf import __version__, serve
 from skyseg_tf.console.cli import VERBS, main, one_line_errors, parse_flags, run_command
+from skyseg_tf.console.dependencies import import_tensorflow_quietly
 from skyseg_tf.console.flags import check_there
 from skyseg_tf.errors import InputError
 from skyseg_tf.runs.stopping import stoppable
@@ -259,7 +260,10 @@ WRONG_INPUT = [
     (("replace", "a.jpg", "--sky", "b.jpg", "--strength", "nan"), "--strength takes FLOAT, not"),
     (("train", "--model", "u2net-p"), "did you mean u2netp?"),
     (("search", "--sampler", "tp"), "did you mean tpe?"),
-    (("evaluate", "--run", "a", "--name", "../b"), "give the name of a folder, without a path"),
+    (
+        ("evaluate", "--run", "skyline", "--name", "../b"),
+        "give the name of a folder, without a path",
+    ),
     (("train", "--records", ".", "--source", "."), "not both"),
     (("train", "--run", "s3://b/run"), "--run s3://b/run: takes a path of this machine, no URL"),
     (
@@ -381,28 +385,71 @@ def test_paths_that_are_there_may_be_urls_of_this_machine(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("verb", "flags", "package", "extra"),
+    ("verb", "flags", "package", "install"),
     [
-        ("search", (), "optuna", "scale"),
-        ("search", ("--engine", "ray"), "ray", "scale"),
-        ("train", ("--engine", "ray", "--workers", "2"), "ray", "scale"),
-        ("train", ("--coordinator", "here:5599", "--num-processes", "2"), "jax", "jax"),
-        ("train", ("--records", "s3://bucket/records"), "upath", "scale"),
-        ("build", ("--out", "s3://bucket/records"), "upath", "scale"),
-        ("export", ("--model", "skyline", "--format", "onnx"), "tf2onnx", "export"),
-        ("export", ("--model", "skyline", "--format", "litert"), "ai_edge_litert", "export"),
+        ("search", (), "optuna", "'skyseg_tf[scale]'"),
+        ("search", ("--engine", "ray"), "ray", "'skyseg_tf[scale]'"),
+        ("train", ("--engine", "ray", "--workers", "2"), "ray", "'skyseg_tf[scale]'"),
+        (
+            "train",
+            ("--coordinator", "here:5599", "--num-processes", "2"),
+            "jax",
+            "'skyseg_tf[jax]'",
+        ),
+        ("train", ("--engine", "ray", "--workers", "2"), "jax", "'skyseg_tf[jax]'"),
+        ("train", ("--track", "wandb"), "wandb", "wandb"),
+        ("search", ("--track", "mlflow"), "mlflow", "mlflow"),
+        ("search", ("--storage", "postgresql://host/name"), "sqlalchemy", "sqlalchemy"),
+        ("evaluate", ("--model", "skyline", "--backend", "openvino"), "openvino", "openvino"),
+        ("evaluate", ("--model", "m.tflite"), "ai_edge_litert", "ai-edge-litert"),
+        ("import_weights", ("m.pth", "--model", "u2net", "--out", "m.keras"), "torch", "torch"),
+        ("train", ("--records", "s3://bucket/records"), "upath", "'skyseg_tf[scale]'"),
+        ("build", ("--out", "s3://bucket/records"), "upath", "'skyseg_tf[scale]'"),
+        ("export", ("--model", "skyline", "--format", "onnx"), "tf2onnx", "'skyseg_tf[export]'"),
+        (
+            "export",
+            ("--model", "skyline", "--format", "litert"),
+            "ai_edge_litert",
+            "'skyseg_tf[export]'",
+        ),
     ],
 )
-def test_a_missing_extra_is_told_before_tensorflow_is_imported(
-    verb, flags, package, extra, monkeypatch, capsys
+def test_a_missing_package_is_told_before_tensorflow_is_imported(
+    verb, flags, package, install, monkeypatch, capsys, tmp_path
 ):
     module = importlib.import_module(f"skyseg_tf.{verb}")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.tflite").touch()
     monkeypatch.setattr(module, "import_tensorflow_quietly", lambda: pytest.fail("slow"))
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SystemExit) as status:
         module.main(list(flags))
     assert status.value.code == 2
-    assert f"pip install 'skyseg_tf[{extra}]'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"pip install {install}" in said
+    assert said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["m.tflite"]
+
+
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "python_multipart", "prometheus_client"])
+def test_a_server_without_one_of_its_packages_says_what_to_install(package, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit):
+        serve.main([])
+    assert f"needs {package}: pip install 'skyseg_tf[serve]'" in capsys.readouterr().err
+
+
+def test_a_backend_of_keras_that_is_not_installed_says_what_to_install(monkeypatch):
+    """Keras itself would end with a traceback."""
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setitem(sys.modules, "jax", None)
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    with pytest.raises(
+        InputError, match=r"KERAS_BACKEND=jax needs jax: pip install 'skyseg_tf\[jax"
+    ):
+        import_tensorflow_quietly()
 
 
 def test_a_file_named_like_a_flag_is_told_how_to_be_given(tmp_path, monkeypatch, capsys):

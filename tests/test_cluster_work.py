@@ -3,13 +3,15 @@
 import itertools
 import socket
 import tempfile
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from skyseg_tf.errors import InputError, in_one_line
-from skyseg_tf.scale import cluster, together
+from skyseg_tf.files import places
+from skyseg_tf.scale import cluster, head, together
 from skyseg_tf.scale.sender import Sender, run_as
 
 
@@ -161,6 +163,48 @@ def test_an_address_where_no_cluster_is_is_refused_at_once(ray, address, message
     assert not ray.options  # it was not asked
 
 
+def test_a_command_ends_in_one_line_where_the_first_machine_of_the_cluster_is_gone(
+    monkeypatch, capsys
+):
+    """Ray's calls do not return then; after a minute it ends the process in its own words."""
+    left = threading.Event()
+
+    def leave(status, stuck):
+        assert (status, stuck) == (2, True)
+        left.set()
+
+    monkeypatch.setattr(head, "leave", leave)
+    monkeypatch.setattr(head, "_LOOK", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with head.watching_head(address):
+            assert not left.wait(0.2)
+            server.close()
+            assert left.wait(10)
+    said = capsys.readouterr().err
+    assert said.startswith(
+        f"skyseg: error: {address}: the first machine of the Ray cluster is gone"
+    )
+    assert "give the same command again" in said
+    assert said.count("\n") == 1
+
+
+def test_a_head_that_misses_a_look_is_not_gone(monkeypatch):
+    answers = [OSError, None] * 20
+    done = threading.Event()
+
+    def call(address):
+        if not answers:
+            done.set()
+        elif answer := answers.pop():
+            raise answer
+
+    monkeypatch.setattr(head, "call_head", call)
+    monkeypatch.setattr(head, "_LOOK", 0)
+    monkeypatch.setattr(head, "leave", lambda *_, **__: pytest.fail("it is there"))
+    head._watch("a:1", done)
+
+
 @pytest.mark.parametrize("folder", ["short", "private/var/folders/zz/zyxvpxvq6csfxvn_n0000000000"])
 def test_sockets_of_a_cluster_of_its_own_have_names_short_enough(
     ray, monkeypatch, tmp_path, folder
@@ -173,6 +217,18 @@ def test_sockets_of_a_cluster_of_its_own_have_names_short_enough(
         pass
     session = "session_2026-11-30_12-00-00_000000_1234567/sockets/plasma_store.1"
     assert len(f"{ray.options['_temp_dir']}/{session}") <= 103
+
+
+def test_files_that_a_network_disk_shows_late_are_waited_for(monkeypatch, tmp_path):
+    """Its client remembers for a while that a name was not there."""
+    monkeypatch.setattr(places, "_LOOK", 0.01)
+    paths = [tmp_path / name for name in "abc"]
+    looks, exists = iter(range(100)), Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: next(looks) > 20 and exists(path))
+    for path in paths:
+        path.touch()
+    places.check_seen(paths)
+    assert 20 < next(looks) < 30
 
 
 def test_masks_on_a_disk_of_another_machine_are_not_called_done(monkeypatch, tmp_path):
@@ -188,6 +244,8 @@ def test_masks_on_a_disk_of_another_machine_are_not_called_done(monkeypatch, tmp
     monkeypatch.setattr(photos, "task_of", lambda *_: None)
     monkeypatch.setattr(photos, "first_places", lambda cpus: 1)
     monkeypatch.setattr(photos, "_smallest", lambda: 1)
+    monkeypatch.setattr(places, "_LATE", 0.0)
+    monkeypatch.setattr(places, "_LOOK", 0.01)
     jobs[0].target.touch()
     told = []
     with pytest.raises(InputError, match=r"c\.png: written, but not here.*or a URL, by --out"):

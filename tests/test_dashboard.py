@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import sys
 import time
 import tomllib
 from dataclasses import replace
@@ -825,7 +826,7 @@ def test_the_script_itself(folders, monkeypatch):
 
 
 def test_without_streamlit_one_line_says_what_to_install(monkeypatch, capsys):
-    monkeypatch.setattr(dashboard, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "streamlit", None)
     with pytest.raises(SystemExit) as stop:
         dashboard.main([], "skyseg dashboard")
     assert stop.value.code == 2

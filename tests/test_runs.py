@@ -1,6 +1,7 @@
 """Run folders that are damaged, moved, half written or in use."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.files import locks
 from skyseg_tf.masking.runtime import load_runtime
 from skyseg_tf.runs.folder import read_config, read_json, read_run_data, training_in, write_json
 from skyseg_tf.training.settings import SearchConfig, TrainConfig
@@ -118,6 +120,40 @@ def test_one_training_at_a_time_and_what_a_killed_one_left_goes(tmp_path):
     with training_in(run):
         pass
     assert subprocess.run([sys.executable, "-c", code, run / ".training"]).returncode == 0
+
+
+def test_a_training_that_is_refused_leaves_neither_lock_nor_folder(tmp_path):
+    for run in (tmp_path / "runs" / "sky", tmp_path / "runs"):
+        refused = pytest.raises(InputError, match=r"^no$")
+        with refused, training_in(run):
+            assert [path.name for path in run.iterdir()] == [".training"]
+            raise InputError("no")
+        assert not list(tmp_path.iterdir())
+    (tmp_path / "config.json").touch()
+    with training_in(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_lock_whose_file_is_removed_in_the_moment_before_is_taken_on_the_new_one(
+    tmp_path, monkeypatch
+):
+    """Else two trainings would each have a lock of their own."""
+    path, flock = tmp_path / "lock", locks.fcntl.flock
+
+    def late(file, how):
+        if not others:
+            path.unlink()  # as who has held it until now does
+            others.append(open(path, "a"))  # noqa: SIM115
+            flock(others[0], how)
+        return flock(file, how)
+
+    others = []
+    monkeypatch.setattr(locks.fcntl, "flock", late)
+    assert locks.lock(path) is None
+    others[0].close()
+    with locks.lock(path) as held:
+        assert os.path.samestat(os.stat(path), os.fstat(held.fileno()))
 
 
 def test_a_run_without_a_finished_epoch_says_how_to_go_on(tmp_path):

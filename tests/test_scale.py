@@ -220,6 +220,28 @@ def test_what_began_elsewhere_goes_on(tree, tmp_path, memory):
     assert content("memory://records") == content(tmp_path / "here")
 
 
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_build_does_not_trust_what_a_storage_lists(tree, tmp_path, memory, monkeypatch, dies):
+    """It may show for minutes what there was before, also to who goes on with a build."""
+    pytest.importorskip("upath")
+
+    class Dying(ElsewhereEngine):
+        def map(self, function, items, counts, tell):
+            super().map(function, dict(list(items.items())[:5]), counts, tell)
+            raise KeyboardInterrupt
+
+    building.build(config(tree, tmp_path / "here"))
+    with monkeypatch.context() as late:
+        late.setattr(type(memory), "ls", lambda *_, **__: [])
+        if dies:
+            with pytest.raises(KeyboardInterrupt):
+                building.build(config(tree, "memory://records"), Dying())
+        building.build(config(tree, "memory://records"), ElsewhereEngine())
+    building.build(config(tree, "memory://records"))  # keeps them, and tidies up
+    assert content("memory://records") == content(tmp_path / "here")
+    assert not [name for name in memory.find("/records") if "/." in name]
+
+
 def test_one_machine_imports_nothing_of_it(tree, tmp_path):
     code = (
         "import sys; from pathlib import Path; from skyseg_tf.build import build, BuildConfig; "
@@ -362,6 +384,7 @@ def ray_that_starts(monkeypatch):
         ray.__spec__ = ModuleSpec("ray", None)
         ray._private = types.SimpleNamespace(services=types.SimpleNamespace(ConsolePopen=dict))
         ray.cluster_resources = ray.available_resources = lambda: {"CPU": 2.0}
+        ray.get_runtime_context = lambda: types.SimpleNamespace(gcs_address="127.0.0.1:1")
         monkeypatch.setitem(sys.modules, "ray", ray)
         return ray
 

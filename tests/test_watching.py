@@ -107,6 +107,12 @@ def test_board_shows_curves_matrix_and_pictures(evaluated, tmp_path):
     assert "confusion matrix" in last
 
 
+def test_tensorboard_has_no_folder_before_the_first_epoch(tmp_path):
+    """A training may be refused until then."""
+    Board(tmp_path / "tensorboard", get_scheme("sky"), *[np.zeros(1)] * 3)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
 def test_a_tracker_that_is_not_installed_is_named(monkeypatch, name):
     monkeypatch.setitem(__import__("sys").modules, name, None)

@@ -11,8 +11,11 @@ import shutil
 import sys
 import tempfile
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
+
+from skyseg_tf.errors import InputError
 
 _TELEMETRY_OFF = {
     "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime: a device id and a database of events
@@ -22,6 +25,21 @@ _TELEMETRY_OFF = {
     "WANDB_ERROR_REPORTING": "false",
     "DO_NOT_TRACK": "1",  # https://consoledonottrack.com
 }
+
+
+def check_installed(what: str, *modules: str, install: str) -> None:
+    """Refuses what needs packages that are not there; nothing is imported.
+
+    Args:
+      what: needs them, as the user knows it: a flag, or "the server".
+      modules: as they are imported.
+      install: what pip is to install, quoted for a shell.
+
+    Raises:
+      InputError: it names those that are missing, and the command that gets them.
+    """
+    if missing := [module for module in modules if find_spec(module) is None]:
+        raise InputError(f"{what} needs {' and '.join(missing)}: pip install {install}")
 
 
 class Lazy:
@@ -89,9 +107,14 @@ def import_tensorflow_quietly() -> None:
 
     The process's stderr is closed for that time; errors still raise. What imports TensorFlow or
     Keras calls this first.
+
+    Raises:
+      InputError: KERAS_BACKEND names a package that is not installed, which Keras would import.
     """
     if "tensorflow" in sys.modules:
         return
+    if os.environ.get("KERAS_BACKEND") == "jax":
+        check_installed("KERAS_BACKEND=jax", "jax", install="'skyseg_tf[jax]'")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -7,11 +7,11 @@ import ast
 import json
 import re
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 from cyclopts import Group, Parameter
 
+from skyseg_tf.console.dependencies import check_installed
 from skyseg_tf.errors import InputError, flag_of, missing_hint
 from skyseg_tf.files.places import is_remote, place
 
@@ -40,7 +40,7 @@ PRUNERS = ("tuning/trials.py", "PRUNERS")
 SAMPLERS = ("tuning/trials.py", "SAMPLERS")
 SCHEMES = ("labels/schemes.py", "SCHEMES")
 STORAGES = ("data/examples.py", "STORAGES")
-TRACKERS = ("training/watching.py", "TRACKERS")
+TRACKERS = ("training/packages.py", "TRACKERS")
 
 
 @cache
@@ -130,8 +130,8 @@ def check_engine(engine: str, address: str | None) -> None:
     """
     if address is not None and engine != "ray":
         raise InputError(f"--address {address} is for --engine ray: add that, or leave it out")
-    if engine == "ray" and find_spec("ray") is None:
-        raise InputError("--engine ray needs Ray: pip install 'skyseg_tf[scale]'")
+    if engine == "ray":
+        check_installed("--engine ray", "ray", install="'skyseg_tf[scale]'")
 
 
 def check_there(**given: Path | tuple[Path, ...] | None) -> None:

@@ -7,12 +7,10 @@ written, so that names are there for `--help`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skyseg_tf.console.dependencies import Lazy
-from skyseg_tf.errors import InputError
+from skyseg_tf.console.dependencies import Lazy, check_installed
 from skyseg_tf.masking.backends import Runtime
 from skyseg_tf.masking.runtime import load_runtime
 
@@ -100,5 +98,4 @@ def check_packages(name: str) -> None:
     Raises:
       InputError: it names the packages that are not installed.
     """
-    if missing := [package for package in FORMATS[name].packages if find_spec(package) is None]:
-        raise InputError(f"{name} needs {', '.join(missing)}: pip install 'skyseg_tf[export]'")
+    check_installed(f"--format {name}", *FORMATS[name].packages, install="'skyseg_tf[export]'")

@@ -71,11 +71,7 @@ def _locked(mark: Path) -> Iterator[None]:
 
     Reference: linux/Documentation/admin-guide/ext4.rst, auto_da_alloc.
     """
-    held = lock_if_can_be(mark)
-    while held and not mark.exists():  # taken for a dead one's, in the moment before it was locked
-        held.close()
-        held = lock_if_can_be(mark)
-    with held or nullcontext():
+    with lock_if_can_be(mark) or nullcontext():
         yield
 
 

@@ -3,6 +3,7 @@
 They are flock's: of all processes on one machine, or on a network file system that keeps them.
 """
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
@@ -19,7 +20,7 @@ def lock(path: str | Path, *, wait: bool = False) -> TextIO | None:
     """Takes a lock that lasts until the file is closed.
 
     Args:
-      path: its file, made if absent and never removed; the folder must be there.
+      path: its file, made if absent; the folder must be there. Whoever has the lock may remove it.
       wait: until it is free.
 
     Returns:
@@ -32,7 +33,18 @@ def lock(path: str | Path, *, wait: bool = False) -> TextIO | None:
     except BlockingIOError:
         file.close()
         return None
+    if fcntl and not _is_there(file, path):  # removed since it was opened: others lock a new one
+        file.close()
+        return lock(path, wait=wait)
     return file
+
+
+def _is_there(file: TextIO, path: str | Path) -> bool:
+    """Whether an open file still has this name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def lock_if_can_be(path: str | Path) -> TextIO | None:

@@ -10,8 +10,9 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -27,6 +28,7 @@ _PACKAGES = {  # beside those of the extra
     "az": "adlfs",
     "abfs": "adlfs",
 }
+_LATE, _LOOK = 90.0, 0.5  # seconds until a file of another machine is here, and between looks
 _STORAGES = {"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure"}
 
 
@@ -63,20 +65,29 @@ def local_path(text: str) -> str:
 
 
 def check_seen(paths: Iterable[Path]) -> None:
-    """Refuses files that other machines have written into a folder of their own.
+    """Waits for files of other machines to be seen here, and refuses those of a folder of their own.
+
+    A client of a network disk remembers for up to a minute which names were not there.
 
     Args:
       paths: that they say they have written; URLs are seen by all.
 
     Raises:
-      InputError: one is not there.
+      InputError: one does not come.
+
+    Reference: nfs(5), acdirmax.
     """
+    end = time.monotonic() + _LATE
     for path in paths:
-        if not is_remote(path) and not path.exists():
-            raise InputError(
-                f"{path}: written, but not here: the machines do not share that folder; give one "
-                "that they do, or a URL, by --out"
-            )
+        while not is_remote(path) and not path.exists():
+            if time.monotonic() > end:
+                raise InputError(
+                    f"{path}: written, but not here after {_LATE:.0f} s: the machines do not share "
+                    "that folder; give one that they do, or a URL, by --out"
+                )
+            with suppress(OSError):  # has most clients ask the server
+                os.listdir(path.parent)
+            time.sleep(_LOOK)
 
 
 def place(path: str | Path) -> Path:

@@ -91,6 +91,18 @@ def load_runtime(
     return loaded
 
 
+def check_runtime(model: str | Path | None, backend: str | None) -> None:
+    """Refuses what `load_runtime` would before it loads anything.
+
+    Args:
+      model, backend: see load_runtime.
+
+    Raises:
+      InputError: no such model or backend, or the backend is not installed.
+    """
+    _choose(model, backend, quick=False)
+
+
 def _choose(model: str | Path | None, backend: str | None, quick: bool) -> tuple[str, Path]:
     """The backend, the preferred or quickest one that can if none is named, and its file."""
     if backend is not None and backend not in BACKENDS:
@@ -102,13 +114,13 @@ def _choose(model: str | Path | None, backend: str | None, quick: bool) -> tuple
             install = BACKENDS[next(iter(files))].install
             raise InputError(f"{_shown(model)}: needs {' or '.join(files)}: `{install}`")
         backend = min(ready, key=lambda name: BACKENDS[name].start_rank) if quick else ready[0]
+    elif not installed(backend):
+        raise InputError(f"{backend} is not installed: `{BACKENDS[backend].install}`")
     elif backend not in files:
         raise InputError(
             f"{_shown(model)}: {backend} cannot run it, but {', '.join(files)} can; "
             "`skyseg export` makes files for the others"
         )
-    elif not installed(backend):
-        raise InputError(f"{backend} is not installed: `{BACKENDS[backend].install}`")
     return backend, files[backend]
 
 

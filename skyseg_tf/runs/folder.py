@@ -17,7 +17,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -237,18 +237,28 @@ def training_in(run: Path) -> Iterator[None]:
     """Inside, this process alone trains in a run; what a killed one left half written is removed.
 
     Args:
-      run: folder; made if absent.
+      run: folder; made if absent, and gone again where nothing was written into it.
 
     Raises:
       InputError: another training is at work in it.
     """
+    made = [folder for folder in (run, *run.parents) if not folder.exists()]
     make_folder(run)
     held = lock(run / ".training")
     if held is None:
         raise InputError(
             f"{run}: another training is at work there; wait for its end, or choose another --run"
         )
-    with held:
-        for folder in (run, run / "checkpoints", run / "plots"):
-            remove_left(folder)
-        yield
+    try:
+        with held:
+            try:
+                for folder in (run, run / "checkpoints", run / "plots"):
+                    remove_left(folder)
+                yield
+            finally:
+                with suppress(OSError):
+                    (run / ".training").unlink()
+    finally:
+        for folder in made:  # of a training that was refused, whose folders are empty
+            with suppress(OSError):
+                folder.rmdir()

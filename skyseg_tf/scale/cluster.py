@@ -2,10 +2,9 @@
 
 import os
 import secrets
-import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from tempfile import TemporaryDirectory, gettempdir
@@ -15,11 +14,11 @@ from skyseg_tf.console.flags import check_engine
 from skyseg_tf.errors import InputError, in_one_line
 from skyseg_tf.files.places import is_storage_error
 from skyseg_tf.runs.stopping import keeping_sigterm
+from skyseg_tf.scale.head import call_head, watching_head
 from skyseg_tf.scale.sender import Sender, run_as
 
 RETRIES = 5  # of a task whose machine or process died
 _MOST_LOST = 5  # tasks in a row that were given up; more of them would be, too
-_ANSWER = 10.0  # seconds for a cluster to answer
 _LAST_WAIT = 10.0  # seconds for tasks that were told to end
 _LOOK = 30.0  # seconds between looks for machines that have come, while tasks are at work
 _SHORT = 24  # bytes: a socket's name has at most 103 (macOS), of which Ray's parts take the rest
@@ -77,21 +76,36 @@ def connected(address: str | None, *, shows_output: bool = False) -> Iterator[No
     if address is not None:
         _check_answers(address)
     options = {"log_to_driver": shows_output, "logging_level": "ERROR"}
+    with _joined(ray, address, options) if address else _of_its_own(ray, options):
+        yield
+
+
+@contextmanager
+def _of_its_own(ray, options: dict[str, Any]) -> Iterator[None]:
+    """A cluster of this machine, started for the block."""
     with (
         TemporaryDirectory(prefix="ray-", dir=_short(), ignore_cleanup_errors=True) as folder,
-        _key_of_its_own(ray) if address is None else nullcontext(),
+        _key_of_its_own(ray),
     ):
-        if address is None:
-            options |= {"address": "local", "include_dashboard": False, "_temp_dir": folder}
-        else:
-            options |= {"address": address}
+        options |= {"address": "local", "include_dashboard": False, "_temp_dir": folder}
         try:
-            _begin(ray, options, address)
-            if address is not None:
-                _tell_if_full(ray)
+            _begin(ray, options, None)
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _joined(ray, address: str, options: dict[str, Any]) -> Iterator[None]:
+    """One that runs."""
+    with ExitStack() as stack:
+        stack.callback(ray.shutdown)
+        _begin(ray, options | {"address": address}, address)
+        if not address.startswith("ray://"):  # that knows itself when it is cut off
+            stack.enter_context(watching_head(ray.get_runtime_context().gcs_address))
+            stack.callback(ray.shutdown)  # watched as well; the one above has nothing to do then
+        _tell_if_full(ray)
+        yield
 
 
 def _begin(ray, options: dict[str, Any], address: str | None) -> None:
@@ -167,7 +181,7 @@ def _check_answers(address: str) -> None:
     if not (host and port.isdecimal()):
         raise InputError(f"--address {address}: must be HOST:PORT of a Ray cluster, or auto")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
+        call_head(address)
     except (OSError, OverflowError) as error:
         raise InputError(_why_not(address, error)) from None
 

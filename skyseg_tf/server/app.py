@@ -9,6 +9,12 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import uvicorn
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.exceptions import HTTPException
+
 from skyseg_tf import __version__
 from skyseg_tf.errors import InputError, flag_of, not_among
 from skyseg_tf.files import MAX_FILE_BYTES
@@ -16,26 +22,13 @@ from skyseg_tf.files.templates import render_html
 from skyseg_tf.masking.formats import FORMATS
 from skyseg_tf.masking.prediction import check_threshold
 from skyseg_tf.masking.runtime import Runtime, load_runtime
+from skyseg_tf.server.answers import JSON_EXAMPLE, content_type
+from skyseg_tf.server.connections import PunctualConnection
+from skyseg_tf.server.metrics import ServeMetrics
+from skyseg_tf.server.photo_queue import PhotoQueue
 from skyseg_tf.server.port import listen
+from skyseg_tf.server.requests import Refusal, check_parameters, error_answer
 from skyseg_tf.server.settings import ServeConfig
-
-try:
-    import uvicorn
-    from fastapi import FastAPI, Query, Request
-    from fastapi.exceptions import RequestValidationError
-    from fastapi.responses import HTMLResponse, PlainTextResponse, Response
-    from starlette.exceptions import HTTPException
-
-    from skyseg_tf.server.answers import JSON_EXAMPLE, content_type
-    from skyseg_tf.server.connections import PunctualConnection
-    from skyseg_tf.server.metrics import ServeMetrics
-    from skyseg_tf.server.photo_queue import PhotoQueue
-    from skyseg_tf.server.requests import Refusal, check_parameters, error_answer
-except ModuleNotFoundError:
-    raise InputError(
-        "the server needs FastAPI and prometheus_client: pip install 'skyseg_tf[serve]'"
-    ) from None
-
 
 _PAGE, _DOCS = (Path(__file__).with_name(name) for name in ("page.html", "docs.html"))
 _PATHS = ("/", "/mask", "/health", "/metrics", "/openapi.json", "/docs")

@@ -39,7 +39,7 @@ from skyseg_tf.training.settle import with_network
 from skyseg_tf.training.story import train
 from skyseg_tf.tuning.report import write_report, write_table
 from skyseg_tf.tuning.space import Parameter, parse_space
-from skyseg_tf.tuning.storage import check_storage, exclusive, import_optuna
+from skyseg_tf.tuning.storage import check_storage, exclusive
 from skyseg_tf.tuning.trials import Plan, TrialRow, Trials, trial_folder
 
 # Scores must be comparable, so the data is the same for all trials.
@@ -97,7 +97,7 @@ def search(
         Optuna is not installed.
       SystemExit: stopped by Ctrl-C or SIGTERM; the same command goes on.
     """
-    import_optuna()
+    check_storage(config.storage)
     space = parse_space(config.space, TrainConfig, SEARCHABLE, OPTIONS)
     folder = config.run or Path("runs/search")
     config = replace(config, run=folder, **_defaults(config, space))
@@ -105,7 +105,6 @@ def search(
     check_folder(folder)
     if any(folder.glob("*.keras")) or (folder / "history.csv").exists():
         raise InputError(f"{folder}: holds a run; choose another --run")
-    check_storage(config.storage)
     with exclusive(folder):
         base = _settle(config, space)
     trials = Trials(folder, plan, config.storage)

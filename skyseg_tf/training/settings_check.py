@@ -12,10 +12,10 @@ from skyseg_tf.models import MODELS, check_size, parse_model_options
 from skyseg_tf.models.imagenet import IMAGENET, check_imagenet
 from skyseg_tf.training.losses import LOSSES
 from skyseg_tf.training.optimizer import OPTIMIZERS
+from skyseg_tf.training.packages import TRACKERS
 from skyseg_tf.training.precision import PRECISIONS, check_precision
 from skyseg_tf.training.processes import check_processes
 from skyseg_tf.training.settings import ENGINES, EXTRA_CLASSES, ON_BAD_RECORD, TrainConfig
-from skyseg_tf.training.watching import TRACKERS
 
 _AT_LEAST = {
     "epochs": 1,

@@ -7,11 +7,13 @@ from skyseg_tf.data.copies import local_records
 from skyseg_tf.errors import InputError
 from skyseg_tf.files.aside import check_folder
 from skyseg_tf.labels import LabelScheme
+from skyseg_tf.models.imagenet import IMAGENET, check_imagenet_packages
 from skyseg_tf.runs.folder import read_settings
 from skyseg_tf.runs.packaged import packaged_run
 from skyseg_tf.training import bad_records
 from skyseg_tf.training.batches import make_batches
 from skyseg_tf.training.job import Job
+from skyseg_tf.training.packages import check_packages
 from skyseg_tf.training.records import find_records
 from skyseg_tf.training.settings import TrainConfig
 from skyseg_tf.training.settings_check import augment_of, check_flags, check_settings
@@ -33,6 +35,9 @@ def settle(config: TrainConfig) -> Job:
     """
     config = with_network(config)
     check_flags(config)  # first, for building records may take long
+    check_packages(config)
+    if str(config.init) == IMAGENET and not config.resume:
+        check_imagenet_packages(config.model)
     records, manifest = find_records(config)
     extra = tuple(local_records(one, config.data, config.quiet) for one in config.extra_records)
     config = replace(config, extra_records=extra)

@@ -118,7 +118,7 @@ def _train_one(job: Job, on_epoch: OnEpoch) -> Path:
 
     # ------------------------------------------------------------ training
     schedule = Schedule(settings.epochs, steps, settings.checkpoint_steps, settings.patience)
-    # Watchers refuse a tracker that is not there: before we write.
+    # A tracker may refuse, for want of a key: before we write.
     is_first = settings.process_id == 0
     watchers = make_watchers(job, batches, twin.masks) if is_first else []
     progress = begin_or_go_on(job, model, schedule)

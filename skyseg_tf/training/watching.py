@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,7 @@ from skyseg_tf.scoring import plots
 from skyseg_tf.scoring.scores import predict_masks
 from skyseg_tf.training.batches import Batches, pick_photos
 from skyseg_tf.training.job import Job
-
-TRACKERS = ("wandb", "mlflow")
+from skyseg_tf.training.packages import TRACKERS
 
 
 def make_watchers(
@@ -69,10 +69,15 @@ class Board(keras.callbacks.Callback):
           predict: what the model that is trained makes of images, as scores.predict_masks.
         """
         super().__init__()
-        self.writer = tf.summary.create_file_writer(str(folder))
+        self.folder = folder
         self.scheme = scheme
         self.photos, self.images, self.masks = photos, images, masks
         self.predict = predict
+
+    @cached_property
+    def writer(self) -> tf.summary.SummaryWriter:
+        """It makes the folder, which a training that is refused must not leave."""
+        return tf.summary.create_file_writer(str(self.folder))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Writes an epoch; its row of the history is `logs`."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from skyseg_tf.console.dependencies import check_installed
 from skyseg_tf.errors import InputError, in_one_line
 from skyseg_tf.files.aside import make_folder
 from skyseg_tf.files.locks import lock
@@ -25,12 +26,9 @@ def import_optuna():
     Raises:
       InputError: it is not installed.
     """
-    try:
-        import optuna
-    except ModuleNotFoundError:
-        raise InputError(
-            "a search needs Optuna: pip install 'skyseg_tf[scale]' (or optuna)"
-        ) from None
+    check_installed("a search", "optuna", install="'skyseg_tf[scale]' (or optuna)")
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 
@@ -76,7 +74,7 @@ def study_name(folder: Path, storage: str | None) -> str:
 
 
 def check_storage(storage: str | None) -> None:
-    """Refuses a database that does not answer, before a search has written anything.
+    """Refuses a database that does not answer, before a search has written or imported anything.
 
     Args:
       storage: see `open_storage`.
@@ -84,6 +82,7 @@ def check_storage(storage: str | None) -> None:
     Raises:
       InputError: what is wrong with it, or Optuna is not installed.
     """
+    import_optuna()
     if storage not in (None, JOURNAL):
         _open_database(storage)
 
