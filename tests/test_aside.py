@@ -11,7 +11,13 @@ import pytest
 
 from skyseg_tf.errors import InputError, NoFolder
 from skyseg_tf.files import is_of_disk, locks
-from skyseg_tf.files.aside import check_folder, make_folder, remove_left, write_aside
+from skyseg_tf.files.aside import (
+    check_folder,
+    discard_asides,
+    make_folder,
+    remove_left,
+    write_aside,
+)
 
 
 def test_a_name_as_long_as_the_disk_allows_is_written(tmp_path):
@@ -33,6 +39,24 @@ def test_write_aside_leaves_the_file_to_who_writes_it(tmp_path):
         assert not aside.exists()
         aside.write_bytes(b"1")
     assert list(tmp_path.iterdir()) == [tmp_path / "x"]
+
+
+def test_folders_above_a_file_are_made(tmp_path):
+    with write_aside(tmp_path / "new" / "deep" / "x") as aside:
+        aside.write_bytes(b"1")
+    assert (tmp_path / "new" / "deep" / "x").read_bytes() == b"1"
+
+
+def test_what_was_begun_is_discarded_and_never_gets_its_name(tmp_path):
+    def write() -> None:
+        with write_aside(tmp_path / "x") as aside:
+            aside.write_bytes(b"half")
+            discard_asides()
+
+    with pytest.raises(FileNotFoundError) as told:
+        write()
+    assert told.value.filename == str(tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_write_aside_leaves_nothing_behind_on_error(tmp_path):
@@ -103,6 +127,14 @@ def test_what_finds_no_room_is_the_file_that_is_written(tmp_path, number, names)
     with pytest.raises(OSError, match="x") as told, write_aside(tmp_path / "a") as aside:
         raise OSError(number, "x", *(str(aside) if n == "ASIDE" else n for n in names))
     assert told.value.filename == str(tmp_path / "a")
+
+
+@pytest.mark.parametrize(("number", "names"), [(errno.EIO, ("photo.png",)), (errno.ECONNRESET, ())])
+def test_errors_of_something_else_keep_their_name(tmp_path, number, names):
+    """A photo that cannot be read is no fault of the file that is made of it."""
+    with pytest.raises(OSError, match="x") as told, write_aside(tmp_path / "a"):
+        raise OSError(number, "x", *names)
+    assert told.value.filename == (names[0] if names else None)
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="Linux's folder where none can be made")

@@ -151,6 +151,42 @@ def test_scales_are_those_given(scene):
             assert (mask.numpy() == IGNORE).mean() == pytest.approx(ignored, abs=0.03)
 
 
+def test_an_enlarged_picture_fills_the_frame_wherever_it_lies():
+    settings = Augmentation(scales=Range(2.0, 2.0), angle=Range(0.0, 0.0))
+    image, mask = np.zeros((64, 96, 3), np.float32), np.arange(96, dtype=np.uint8)
+    image[..., 0] = np.arange(64)[:, None]
+    scene = tf.constant(image), tf.constant(np.tile(mask, (64, 1)))
+    made = stream(scene, make_augment(settings), 60)
+    assert max((mask == IGNORE).mean() for _, mask in made) < 0.03
+    tops, lefts = (
+        np.array(ends) for ends in zip(*((i[0, 0, 0], m[0, 2]) for i, m in made), strict=True)
+    )
+    for starts, room in ((tops, 32), (lefts, 48)):  # of 64 rows and 96 columns half are seen
+        assert starts.min() < 0.15 * room
+        assert starts.max() > 0.85 * room
+
+
+def test_tints_lie_around_grey():
+    grey = tf.fill((16, 16, 3), 100.0), tf.zeros((16, 16), tf.uint8)
+    made = stream(grey, make_augment(Augmentation(tint=Range(0.1, 0.1))), 60)
+    gains = np.array([image[0, 0] for image, _ in made]) / 100 - 1
+    assert np.abs(gains).max() <= 0.1 + 0.006  # rounded to bytes
+    assert (gains.min(0) < -0.07).all()
+    assert (gains.max(0) > 0.07).all()
+
+
+def test_skies_of_clips_are_mixed_as_those_of_photos(scene):
+    images = tf.stack([scene[0], scene[0][:, ::-1], 255 - scene[0]])
+    masks = tf.stack([scene[1], scene[1][:, ::-1], scene[1]])
+    mix = make_mix(Augmentation(mix_skies=1.0), 1)
+    photos, same = mix(images, masks, tf.constant([3, 4]))
+    assert not np.array_equal(photos, images)
+    assert np.array_equal(same, masks)
+    clips, _ = mix(tf.stack([images, images], 1), masks, tf.constant([3, 4]))
+    assert np.array_equal(clips[:, 0], photos)
+    assert np.array_equal(clips[:, 1], photos)
+
+
 def test_frames_of_a_clip_are_treated_alike(scene):
     image, mask = scene
     clips = stream((tf.stack([image, image, image]), mask), make_augment(QUIET, SKY), 3)

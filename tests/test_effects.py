@@ -134,8 +134,7 @@ def test_sensor_noise_is_normal_and_grows_with_the_light():
         assert (np.abs(noisy) < 2 * noisy.std()).mean() == pytest.approx(0.954, abs=0.02)
         for other in (noisy[:, 1:, 1:], noisy[..., ::-1], noisy[::-1]):
             cut = noisy[:, : other.shape[1], : other.shape[2]]
-            if other.shape[3] == 3 and np.shares_memory(other, noisy) and other is not noisy:
-                assert abs(np.corrcoef(cut[..., 0].ravel(), other[..., 0].ravel())[0, 1]) < 0.02
+            assert abs(np.corrcoef(cut[..., 0].ravel(), other[..., 0].ravel())[0, 1]) < 0.02
     assert spread[255.0] == pytest.approx(9, rel=0.02)
     assert spread[0.0] == pytest.approx(3, rel=0.02)
 

@@ -14,12 +14,13 @@ from PIL import ExifTags, Image, ImageOps
 
 from skyseg_tf.images import SKY_TINT, UNTURNED, decode_photo, software_of, turn, write_image
 from skyseg_tf.images.metadata import PhotoMetadata
-from skyseg_tf.labels import SCHEMES
-from skyseg_tf.masking.coco import encode_rle
+from skyseg_tf.labels import SCHEMES, parse_scheme
+from skyseg_tf.masking.coco import coco_image, encode_rle, render_coco
 from skyseg_tf.masking.formats import (
     FORMATS,
     SOFTWARE,
     Table,
+    default_format,
     encode_prediction,
     in_words,
     output_name,
@@ -178,6 +179,13 @@ def test_the_horizon_is_a_line_that_towers_do_not_bend():
     assert line["left"] == pytest.approx(0.4, abs=0.01)
     assert line["right"] == pytest.approx(0.55, abs=0.01)
     assert horizon_line(np.zeros((20, 20), bool)) is None
+    # Down a slope of 45 degrees each column's sky ends half a pixel under the column's centre.
+    y, x = np.mgrid[:20, :20]
+    assert horizon_line(y <= x) == {"left": 0.025, "right": 1.025}
+    few = np.zeros((20, 20), bool)
+    few[:5, 3:5] = True
+    assert horizon_line(few) == {"left": 0.25, "right": 0.25}
+    assert horizon_line(few[:, :4]) is None  # of one column there is no line
 
 
 def test_many_classes_each_have_their_color(tmp_path):
@@ -196,6 +204,26 @@ def test_many_classes_each_have_their_color(tmp_path):
     assert found == list(names.values()) == list(scheme.class_names)
     assert min(names) == 1  # as COCO counts
     assert all(one["area"] == 1 for one in coco["annotations"])
+
+
+def test_annotations_of_several_photos_count_on_and_name_their_photo():
+    ids = np.zeros((4, 6), np.uint8)
+    ids[:2], ids[2:, :3] = 10, 2
+    given = Prediction(np.zeros((4, 6, 3), np.uint8), ids, None, SCHEMES["cityscapes19"], "m")
+    sky = replace(given, ids=np.full((4, 6), 10, np.uint8))
+    photos = [coco_image(name, one) for name, one in (("a", given), ("b", sky))]
+    coco = json.loads(render_coco(photos))
+    assert [(one["id"], one["file_name"]) for one in coco["images"]] == [(1, "a"), (2, "b")]
+    found = [
+        (one["id"], one["image_id"], one["category_id"], one["area"], one["bbox"])
+        for one in coco["annotations"]
+    ]
+    assert found == [
+        (1, 1, 1, 6, [3, 2, 3, 2]),
+        (2, 1, 3, 6, [0, 2, 3, 2]),
+        (3, 1, 11, 12, [0, 0, 6, 2]),
+        (4, 2, 11, 24, [0, 0, 6, 4]),
+    ]
 
 
 def decode_rle(rle):
@@ -263,6 +291,7 @@ def test_arrays_and_figures_are_upright(orientation, tmp_path):
     mask = decode_rle(coco["annotations"][0]["segmentation"])
     assert np.array_equal(mask, given.is_sky)
     assert coco["annotations"][0]["bbox"] == [30, 0, 60, 20]
+    assert coco["annotations"][0]["area"] == 60 * 20
     assert coco["images"][0] == {"id": 1, "file_name": "street.JPG", "height": 60, "width": 90}
 
 
@@ -330,6 +359,14 @@ def test_what_a_format_says_of_several_classes():
     )
     for kind in ("color", "labelids", "mask"):
         assert in_words(kind, sky) == FORMATS[kind].about
+
+
+def test_what_is_written_where_nobody_says():
+    rows = [{"name": "sky"}, {"name": "rest", "labels": ["road"]}]
+    sky_first = parse_scheme({"classes": rows}, "x")
+    without = parse_scheme({"classes": [{"name": "leaf"}, {"name": "pest"}]}, "x")
+    schemes = SCHEMES["sky"], sky_first, SCHEMES["cityscapes19"], without
+    assert [default_format(scheme) for scheme in schemes] == ["mask", "mask", "color", "color"]
 
 
 @pytest.mark.parametrize("kind", FORMATS)

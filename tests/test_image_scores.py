@@ -142,6 +142,37 @@ def test_false_sky_in_photos_without_sky():
     assert evaluation.scores["sky"]["image_iou"]["images"] == 3
 
 
+def test_figures_of_a_photo_by_hand():
+    truth, pred = np.zeros((2, 4, 5), np.uint8)
+    truth[:2], truth[0, 0], pred[:3] = 1, 255, 1  # of 19 pixels 9 are sky, and 5 more are called so
+    image = score_image("a", truth, pred, pred * 0.8 + 0.1, SCHEMES["sky"])
+    evaluation = Evaluation([image], SCHEMES["sky"], "test")
+    (row,) = evaluation.image_rows()
+    assert (row["name"], row["pixels"]) == ("a", 19)
+    wanted = {
+        "pixel_accuracy": 14 / 19,
+        "sky_iou": 9 / 14,
+        "mean_iou": (9 / 14 + 5 / 10) / 2,
+        "sky_share": 9 / 19,
+        "predicted_sky_share": 14 / 19,
+        "calibration_error": (0.9 * 14 - 9 + 0.1 * 5) / 19,
+        "boundary_f_2px": 1,
+    }
+    assert {key: row[key] for key in wanted} == pytest.approx(wanted)
+    sky = evaluation.scores["sky"]
+    found = [sky[key] for key in ("iou", "dice", "precision", "recall")]
+    assert found == pytest.approx([9 / 14, 18 / 23, 9 / 14, 1])
+
+
+def test_a_class_that_no_photo_shows_has_no_interval():
+    mask = np.zeros((6, 6), np.uint8)
+    image = score_image("a", mask, mask, np.zeros((6, 6)), SCHEME)
+    evaluation = Evaluation([image] * 3, SCHEME, "test")
+    found = confidence_intervals(evaluation, 20)
+    assert found["iou"]["road"] == [1, 1]
+    assert np.isnan(found["iou"]["car"]).tolist() == [True, True]
+
+
 def test_sky_of_a_scheme_with_more_classes():
     """Sky scores of 19 classes are those of the same masks as sky and not sky."""
     rng = np.random.default_rng(0)

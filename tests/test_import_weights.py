@@ -42,7 +42,8 @@ def test_a_checkpoint_becomes_a_network_to_start_from(state, tmp_path, suffix):
     kernel = state["conv1.0.weight"].transpose(2, 3, 1, 0)
     assert np.array_equal(model.get_layer("conv1.0").kernel, kernel)
     fresh = build_model("skynet", 19)
-    assert all("outputConv" in path for path in load_initial_weights(tmp_path / "m.keras", fresh))
+    kept = load_initial_weights(tmp_path / "m.keras", fresh)
+    assert ["outputConv" in path for path in kept] == [True, True]
     assert np.array_equal(fresh.get_layer("conv1.0").kernel, kernel)
 
 

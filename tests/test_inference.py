@@ -70,6 +70,32 @@ def test_scales_are_averaged_at_the_wanted_size():
     np.testing.assert_allclose(probs, np.mean(each, 0), atol=1e-5)
 
 
+def test_sizes_of_views():
+    views = Views((16, 32), scales=(0.2, 1.0, 1.6), divisor=8)
+    views.check()
+    assert views.sizes() == [(8, 8), (16, 32), (24, 48)]  # never less than one multiple
+    assert views.mean_size((20, 900)) == (20, 48)
+    assert Views((16, 32)).mean_size((20, 900)) == (16, 32)
+    assert Views(flip=True).at((8, 9)) == Views((8, 9), flip=True)
+    assert views.at((8, 9)) == views
+    windows = Views((40, 60), window=(16, 20), overlap=0.25, flip=True)
+    told = "single scale, windows of 16x20 with 25 % overlap, mirrored too"
+    assert windows.describe() == told
+
+
+def test_windows_as_large_as_the_view_are_one():
+    shown = []
+
+    def network(pixels):
+        shown.append(pixels.shape[1:3])
+        return by_pixel(pixels)
+
+    views = Views((40, 60), scales=(0.5, 1.0), window=(40, 60))
+    views.check()
+    predict_probs(network, photo(), views, (40, 60))
+    assert shown == [(20, 30), (40, 60)]  # what is smaller than a window is seen whole
+
+
 @pytest.mark.parametrize(("window", "overlap"), [((16, 20), 1 / 3), ((40, 25), 0), ((7, 60), 0.5)])
 def test_windows_cover_the_photo(window, overlap):
     image = photo()
@@ -109,6 +135,12 @@ def test_clips_are_shown_whole():
     ("views", "message"),
     [
         (Views((40, 60), scales=(1, -0.5)), "--multi-scale 1 -0.5: give one or more above 0"),
+        (Views((40, 60), scales=(0, 1)), "--multi-scale 0 1: give one or more above 0"),
+        (Views((40, 60), scales=()), "--multi-scale : give one or more above 0"),
+        (Views((40, 60), overlap=-0.1), "--overlap is -0.1"),
+        (Views((0, 60)), "--image-size 0 60: the network takes multiples of 1 above 0"),
+        (Views((42, 60), divisor=4), "--image-size 42 60: the network takes multiples of 4"),
+        (Views((40, 60), window=(40, 61)), "--window 40 61 is larger than the view of 40 x 60"),
         (Views((40, 60), overlap=1.0), "--overlap is 1.0"),
         (Views((40, 62), divisor=4), "--image-size 40 62: the network takes multiples of 4"),
         (Views((40, 60), window=(48, 60)), "--window 48 60 is larger than the view of 40 x 60"),

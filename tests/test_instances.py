@@ -34,7 +34,7 @@ def test_what_is_countable():
 
 def test_counts_of_known_instances():
     """Two cars, of 4 and 2 pixels; a group of cars and a caravan count for nothing."""
-    instances = np.array([[26000, 26000, 26001, 26], [26000, 26000, 26001, 29000]])
+    instances = np.array([[26000, 26000, 26999, 26], [26000, 26000, 26999, 29000]])
     car, truck, person = 13, 14, 11
     pred = np.array([[car, truck, person, car], [car, car, car, car]], np.uint8)
     by_class, by_category = instance_counts(instances, pred, SCHEMES["cityscapes19"])

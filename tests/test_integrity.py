@@ -268,6 +268,10 @@ def test_a_manifest_in_another_charset_or_of_absurd_size(tmp_path, monkeypatch):
         ("scheme", {"classes": [{"name": 5, "labels": 3, "color": "x"}] * 2}),
         ("scheme", {"name": "a", "classes": [{"name": "sky", "labels": ["sky"], "color": [1]}]}),
         ("image_depth", 4),
+        ("mask_depth", 3),
+        ("image_dtype", "float16"),
+        ("layout", None),
+        ("source_sha256", 5),
         ("rgb_stats", None),
         ("rgb_stats", {"R_MEAN": float("nan")}),
         ("splits", []),
@@ -295,6 +299,28 @@ def test_files_outside_the_folder_are_refused(folder, file):
     with pytest.raises(
         InputError, match=r"'train': shard 0: 'file' is .* the name of a file in this"
     ):
+        rec.read_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("count", 0), ("bytes", 0), ("bytes", 2.0), ("sha256", "0" * 63), ("sha256", "0" * 65),
+     ("sha256", "g" * 64), ("sha256", "A" * 64), ("sha256", "0" * 64 + "\n"), ("sha256", None)],
+)  # fmt: skip
+def test_facts_of_a_file_that_cannot_be(folder, field, value):
+    raw = json.loads((folder / rec.MANIFEST).read_text())
+    raw["splits"]["val"]["shards"][0][field] = value
+    manifest_with(folder, **raw)
+    message = rf"split 'val': shard 0: '{field}' is .*build the records again"
+    with pytest.raises(InputError, match=message):
+        rec.read_manifest(folder)
+
+
+def test_one_file_of_two_splits_is_refused(folder):
+    raw = json.loads((folder / rec.MANIFEST).read_text())
+    raw["splits"]["copy"] = raw["splits"]["val"]
+    manifest_with(folder, **raw)
+    with pytest.raises(InputError, match="names one file of records twice"):
         rec.read_manifest(folder)
 
 

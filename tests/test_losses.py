@@ -45,6 +45,13 @@ def test_cross_entropy_against_numpy(either):
     assert float(losses.cross_entropy(*either)) == pytest.approx(wanted, rel=1e-5)
 
 
+def test_one_labeled_pixel_is_a_mean():
+    mask = np.full((1, 4, 4), 255, np.uint8)
+    mask[0, 1, 2] = 1
+    loss = losses.cross_entropy(mask, np.zeros((1, 4, 4, 1), np.float32))
+    assert float(loss) == pytest.approx(np.log(2))
+
+
 def test_the_gradient_of_cross_entropy_is_probability_less_truth():
     import tensorflow as tf
 
@@ -124,6 +131,9 @@ def test_class_weights_and_weighted_cross_entropy(either):
     assert (weights * share).sum() == pytest.approx(1)
     assert np.argmax(weights) == np.argmin(counts)
     assert losses.class_weights([5, 0])[1] == 0
+    # Of shares of 3/4 and 1/4 the weights are as 1 / ln 1.77 to 1 / ln 1.27.
+    first, second = losses.class_weights([3, 1])
+    assert second / first == pytest.approx(2.38887, rel=1e-5)
     pixel_weights = weights[mask[mask != 255]]
     wanted = (pixel_losses(mask, logits) * pixel_weights).sum() / pixel_weights.sum()
     result = float(losses.weighted_cross_entropy(weights)(mask, logits))
@@ -138,14 +148,15 @@ def test_dice_against_numpy(batch):
     assert float(losses.dice_loss(mask, logits)) == pytest.approx(wanted, rel=1e-5)
 
 
-def test_dice_of_classes_is_the_mean_over_those_in_the_batch():
+@pytest.mark.parametrize(("channels", "present"), [(3, (0, 2)), (2, (0, 1)), (2, (1,))])
+def test_dice_of_classes_is_the_mean_over_those_in_the_batch(channels, present):
     rng = np.random.default_rng(3)
-    mask = rng.choice([0, 2, 255], (2, 5, 7)).astype(np.uint8)  # no pixel of class 1
-    logits = rng.normal(size=(2, 5, 7, 3)).astype(np.float32)
+    mask = rng.choice([*present, 255], (2, 5, 7)).astype(np.uint8)
+    logits = rng.normal(size=(2, 5, 7, channels)).astype(np.float32)
     keep = mask != 255
     probs = np.exp(logits[keep]) / np.exp(logits[keep]).sum(-1, keepdims=True)
     shares = []
-    for class_id in (0, 2):
+    for class_id in present:
         truth, given = mask[keep] == class_id, probs[:, class_id]
         shares.append((2 * given[truth].sum() + 1) / (truth.sum() + given.sum() + 1))
     assert float(losses.dice_loss(mask, logits)) == pytest.approx(1 - np.mean(shares), rel=1e-5)

@@ -45,6 +45,16 @@ def test_scores_of_a_known_matrix():
     np.testing.assert_allclose(metrics.dice(matrix), [12 / 15, 6 / 9, np.nan])
     assert metrics.mean_iou(matrix) == pytest.approx((6 / 9 + 3 / 6) / 2)
     assert metrics.pixel_accuracy(matrix) == pytest.approx(9 / 12)
+    # One pixel is enough for a score.
+    np.testing.assert_array_equal(metrics.iou(np.array([[1, 0], [0, 0]])), [1, np.nan])
+
+
+def test_classes_that_no_pixel_has_keep_their_rows():
+    truth = np.array([0, 0, 255, 1], np.uint8)
+    matrix = metrics.confusion_matrix(truth, np.array([0, 1, 9, 1]), 7)
+    assert matrix.shape == (7, 7)
+    assert matrix[:2, :2].tolist() == [[1, 1], [0, 1]]
+    assert matrix.sum() == 3
 
 
 def test_nothing_labeled_gives_nan_not_an_error():
@@ -61,8 +71,11 @@ def test_wrong_input_is_refused():
         metrics.confusion_matrix(np.zeros((2, 2)), np.zeros((2, 3)), 2)
     with pytest.raises(ValueError, match="class id -1 with 2 classes"):
         metrics.confusion_matrix(np.array([0, 1]), np.array([0, -1]), 2)
-    with pytest.raises(ValueError, match="another scheme"):
-        metrics.confusion_matrix(np.array([3]), np.array([0]), 2)
+    for ids in ([0, 2], [1, 2]):  # the first id that is none: it would count for another class
+        with pytest.raises(ValueError, match=r"class id 2 with 2 classes.*another scheme"):
+            metrics.confusion_matrix(np.array(ids), np.array([0, 0]), 2)
+        with pytest.raises(ValueError, match=r"class id 2 with 2 classes.*another scheme"):
+            metrics.confusion_matrix(np.array([0, 0]), np.array(ids), 2)
 
 
 def test_boundary_f():
@@ -75,6 +88,9 @@ def test_boundary_f():
         assert score == (1.0 if n <= 2 else 0.0)
     none = np.zeros_like(truth)
     assert metrics.boundary_f(metrics.boundary_counts(truth, none)) == 0.0
+    # 3 of 4 predicted pixels lie near the truth, 6 of 12 true ones near the prediction.
+    assert metrics.boundary_f(np.array([3, 4, 6, 12])) == pytest.approx(2 / (4 / 3 + 2))
+    assert metrics.boundary_f(np.array([0, 4, 0, 0])) == 0.0
 
 
 def test_boundary_does_not_count_the_edge_of_ignored_pixels():
@@ -137,10 +153,10 @@ def test_trimap_equals_a_loop():
     no_sky = np.zeros_like(truth)
     assert metrics.trimap_matrices(no_sky, pred, 1, (2, 5)).sum() == 0
     straight = np.repeat([[1], [0]], 10, axis=0).repeat(6, axis=1).astype(np.uint8)
-    for width, matrix in zip(
-        (2, 5), metrics.trimap_matrices(straight, straight, 1, (2, 5)), strict=True
-    ):
-        assert np.array_equal(matrix, np.eye(2) * 6 * width)  # as many rows on either side
+    rows = {0.5: 1, 2: 2, 2.5: 3, 5: 5}  # on either side, whose centres are 0.5, 1.5 ... away
+    bands = metrics.trimap_matrices(straight, straight, 1, tuple(rows))
+    for count, matrix in zip(rows.values(), bands, strict=True):
+        assert np.array_equal(matrix, np.eye(2) * 6 * count)
 
 
 def test_calibration_equals_a_loop():

@@ -44,6 +44,12 @@ def test_skipped_batches_are_the_first_ones(records):
     assert same([part[2:] for part in whole], rest)
 
 
+def test_one_batch_at_least_is_left_of_what_is_skipped(records):
+    whole = epoch(records)
+    for skipped in (len(whole[0]) - 1, 99):
+        assert same([part[-1:] for part in whole], epoch(records, skip_batches=skipped))
+
+
 def test_all_storages_stream_the_same_pairs(tree, tmp_path):
     streams = {}
     effects = {"augment": make_augment("strong", Classes(sky=1)), "mix": make_mix("strong", 1)}

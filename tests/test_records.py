@@ -90,11 +90,6 @@ def test_missing_frame_is_named(tree):
         rec.extract_cityscape_data_info(tree, "val", frames=4)
 
 
-def test_the_same_record_has_the_same_bytes():
-    image, mask = np.zeros((4, 6, 3), np.uint8), np.ones((4, 6), np.uint8)
-    assert rec.encode_record(image, mask, "a", "png") == rec.encode_record(image, mask, "a", "png")
-
-
 def test_records_are_the_bytes_that_protobuf_writes():
     rng = np.random.default_rng(0)
     for storage, frames, size in (

@@ -50,6 +50,15 @@ def test_constant_channel_can_be_normalized_by():
     assert (rs.normalize(np.full((4, 4, 3), 9, np.uint8), stats) == 0).all()
 
 
+def test_black_photos_can_be_normalized_by():
+    """All six numbers are small, and yet on the scale 0-255."""
+    stats = rs.rgb_stats(rs.sum_image(np.zeros((4, 4, 3), np.uint8)))
+    assert stats == dict(zip(rs._KEYS, (0, 0, 0, 1, 1, 1), strict=True))
+    assert rs.check_rgb_stats(stats, "rgb_data") == stats
+    white = stats | {"R_MEAN": 255}
+    assert rs.check_rgb_stats(white, "rgb_data") == white
+
+
 def test_round_trip_is_exact_for_every_value():
     stats = dict(zip(rs._KEYS, (73.2, 82.9, 72.4, 44.9, 46.15, 45.3), strict=True))
     image = np.arange(256, dtype=np.uint8)[:, None].repeat(3, 1)

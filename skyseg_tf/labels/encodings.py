@@ -56,8 +56,8 @@ class StoredLabels:
 
     def fits(self, values: set[int] | None) -> bool:
         """Whether all the values seen in masks tell this encoding; None: they are colors."""
-        if values is None or self.is_color:
-            return values is None and self.is_color
+        if values is None:
+            return self.is_color
         sky = next((value for value, name in self.names.items() if name == "sky"), None)
         return sky in values <= self.names.keys() and self.is_told_by(values)
 

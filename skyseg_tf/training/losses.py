@@ -74,7 +74,7 @@ def ohem_cross_entropy(mask, logits, *, threshold: float = 0.7, kept_share: floa
 
     def mean_of_largest():  # sorting takes as long as all the rest of the loss
         largest = -ops.sort(-losses)
-        first = ops.arange(losses.shape[0] or ops.shape(losses)[0])
+        first = ops.arange(ops.shape(losses)[0])
         return _mean(largest, ops.cast(ops.cast(first, "float32") < wanted, "float32"))
 
     return ops.cond(ops.sum(hard) >= wanted, lambda: _mean(losses, hard), mean_of_largest)
