@@ -29,7 +29,7 @@ from skyseg_tf.exporters.agreement import LIMITS, agreement, check_agreement
 from skyseg_tf.exporters.export import _folder_aside
 from skyseg_tf.exporters.formats import FORMATS
 from skyseg_tf.exporters.job import ExportJob
-from skyseg_tf.exporters.openvino_rounding import gptq, round_together
+from skyseg_tf.exporters.openvino_rounding import gptq
 from skyseg_tf.exporters.photos import Photos
 from skyseg_tf.files import locks
 from skyseg_tf.labels import SCHEMES, parse_scheme
@@ -385,64 +385,6 @@ def test_weights_rounded_together_err_less():
     for name, integers in (("nearest", nearest), ("together", together)):
         error[name] = np.std(inputs @ (weights - integers * scale).T, axis=0)
     assert np.mean(error["together"]) < 0.5 * np.mean(error["nearest"])
-
-
-def test_weights_of_the_largest_inputs_are_rounded_first():
-    # The first is tiny and goes with the second: it can make up for the second's error, not vice versa.
-    second_moment = np.array([[1e-4, 0.9e-2], [0.9e-2, 1.0]])
-    weights, scale = np.array([[40.4, 20.1]]), np.ones((1, 1))
-    assert gptq(weights, scale, second_moment, -64, 63).tolist() == [[46, 20]]
-
-
-@pytest.mark.parametrize("at_once", [1, 8])
-def test_all_full_convolutions_of_openvino_are_rounded_together(at_once, monkeypatch):
-    openvino = pytest.importorskip("openvino")
-    monkeypatch.setattr("skyseg_tf.exporters.openvino_rounding._AT_ONCE", at_once)
-    rng = np.random.default_rng(0)
-    exact = quantized_chain(openvino, rng, steps=False)
-    rough, better = (quantized_chain(openvino, np.random.default_rng(0)) for _ in range(2))
-    photos = [smooth_photo(rng) for _ in range(4)]
-    round_together(better, exact, photos)
-    compiled = [openvino.compile_model(net, "CPU") for net in (exact, rough, better)]
-    errors = np.zeros((2, 3))
-    for photo in [smooth_photo(rng) for _ in range(2)]:
-        wanted, *given = (list(net(photo).values()) for net in compiled)
-        for i, answers in enumerate(given):
-            errors[i] += [np.abs(a - b).mean() for a, b in zip(answers, wanted, strict=True)]
-    assert (errors[1] < 0.65 * errors[0]).all()  # behind each of the three convolutions
-
-
-def smooth_photo(rng) -> np.ndarray:
-    """(1, 24, 32, 3) uint8 whose pixels are much like their neighbors."""
-    coarse = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8))
-    return np.array(coarse.resize((32, 24), Image.Resampling.BICUBIC))[None]
-
-
-def quantized_chain(openvino, rng, steps: bool = True):
-    """Three convolutions, with a stride and a dilation among them, whose weights have 5 bits.
-
-    Args:
-      steps: whether the weights are rounded; else they are float32.
-    """
-    op = openvino.opset13
-    rgb = op.parameter([1, 24, 32, 3], np.uint8, name="rgb")
-    x = op.transpose(op.convert(rgb, np.float32), op.constant(np.array([0, 3, 1, 2])))
-    x = op.multiply(x, op.constant(np.float32(1 / 255)))
-    answers = []
-    for i, (width, kernel, stride, dilation) in enumerate(
-        [(8, 3, 2, 1), (12, 1, 1, 1), (8, 3, 1, 2)]
-    ):
-        channels = (3, 8, 12)[i]
-        weights = rng.normal(size=(width, channels, kernel, kernel)).astype(np.float32)
-        scale = np.abs(weights).max((1, 2, 3), keepdims=True) / 15
-        integers = op.convert(op.constant(np.round(weights / scale).astype(np.int8)), np.float32)
-        rounded = op.multiply(integers, op.constant(scale))
-        side = [dilation * (kernel // 2)] * 2
-        window = ([stride] * 2, side, side, [dilation] * 2)
-        x = op.convolution(x, rounded if steps else op.constant(weights), *window, name=f"conv{i}")
-        answers.append(x)
-        x = op.relu(x)
-    return openvino.Model([op.result(answer) for answer in answers], [rgb], "chain")
 
 
 def test_openvino_int8_holds_bytes(exported):

@@ -8,14 +8,14 @@ from tempfile import TemporaryDirectory
 from skyseg_tf.exporters.job import ExportJob
 from skyseg_tf.exporters.onnx_graph import build_onnx
 from skyseg_tf.exporters.openvino_rewrites import enlarge_by_products, rewrite_for_cpu, tail
-from skyseg_tf.exporters.openvino_rounding import round_together
+from skyseg_tf.exporters.openvino_rounding import round_first_together
 
 
 def write_openvino(job: ExportJob) -> None:
     """Writes job.path (.xml) and the .bin beside it: uint8 RGB (B, H, W, 3) -> float32 probabilities.
 
     f16 stores the weights in half the bytes and computes in what the CPU is told to. int8 is NNCF's
-    post-training quantization, whose weights are then rounded better.
+    post-training quantization, whose first weights are then rounded better.
     """
     import openvino as ov
 
@@ -23,7 +23,7 @@ def write_openvino(job: ExportJob) -> None:
     rewrite_for_cpu(network)
     if job.precision == "int8":
         exact, network = network, quantize(network, job.photos)
-        round_together(network, exact, job.photos)
+        round_first_together(network, exact, job.photos)
     enlarge_by_products(network)
     network.input(0).get_node().set_layout(ov.Layout("NTHWC" if job.facts.frames > 1 else "NHWC"))
     for key, text in job.facts.to_metadata().items():
