@@ -35,5 +35,7 @@ def test_links_lead_somewhere(page):
 
 def test_dead_links_are_found(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("# A `b` c\n\n[1](#a-b-c) [2](#d) [3](page.md#a-b-c) [4](other.md)\n## D {#d}\n")
+    page.write_text(
+        "# A `b` c\n\n[1](#a-b-c) [2](#d) [3](page.md#a-b-c) [4](other.md)\n## D {#d}\n"
+    )
     assert dead_links(page) == ["#d", "other.md"]
