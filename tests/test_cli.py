@@ -423,6 +423,8 @@ def test_a_file_named_like_a_flag_is_told_how_to_be_given(tmp_path, monkeypatch,
         ("search", ("--records", "nope")),
         ("build", ("--out", "x", "--source", "nope")),
         ("evaluate", ("--model", "streets", "--source", "nope")),
+        ("evaluate", ("--model", "nope")),
+        ("export", ("--format", "onnx", "--model", "nope")),
         ("evaluate", ("--model", "streets", "--records", "nope")),
     ],
 )
@@ -432,5 +434,7 @@ def test_a_wrong_path_is_told_before_tensorflow_is_imported(verb, flags, monkeyp
     with pytest.raises(SystemExit) as status:
         module.main(list(flags))
     assert status.value.code == 2
-    told = f"{flags[-2]} nope: no such file or folder; check the path\n"
-    assert capsys.readouterr().err.endswith(told)
+    what = "run folder or model file; packaged are:" if flags[-2] == "--model" else "file or folder;"
+    error = capsys.readouterr().err
+    assert f"nope: no such {what}" in error
+    assert error.endswith("; check the path\n")

@@ -195,6 +195,18 @@ def _model_files(model: str | Path | None) -> dict[str, Path]:
     return files
 
 
+def check_model(model: str | Path) -> None:
+    """Refuses what is no model, before a command imports TensorFlow for seconds to find that out.
+
+    Args:
+      model: see load_runtime.
+
+    Raises:
+      InputError: no such file or run folder, a run without a model, or a file of another kind.
+    """
+    _model_files(model)
+
+
 def model_suffixes() -> list[str]:
     """Of all files that a backend runs."""
     return list(dict.fromkeys(s for backend in BACKENDS.values() for s in backend.suffixes))
