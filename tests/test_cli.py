@@ -259,7 +259,10 @@ WRONG_INPUT = [
     (("replace", "a.jpg", "--sky", "b.jpg", "--strength", "nan"), "--strength takes FLOAT, not"),
     (("train", "--model", "u2net-p"), "did you mean u2netp?"),
     (("search", "--sampler", "tp"), "did you mean tpe?"),
-    (("evaluate", "--run", "a", "--name", "../b"), "give the name of a folder, without a path"),
+    (
+        ("evaluate", "--run", "streets", "--name", "../b"),
+        "give the name of a folder, without a path",
+    ),
     (("train", "--records", ".", "--source", "."), "not both"),
     (("train", "--run", "s3://b/run"), "--run s3://b/run: takes a path of this machine, no URL"),
     (
@@ -434,7 +437,30 @@ def test_a_wrong_path_is_told_before_tensorflow_is_imported(verb, flags, monkeyp
     with pytest.raises(SystemExit) as status:
         module.main(list(flags))
     assert status.value.code == 2
-    what = "run folder or model file; packaged are:" if flags[-2] == "--model" else "file or folder;"
+    what = (
+        "run folder or model file; packaged are:" if flags[-2] == "--model" else "file or folder;"
+    )
     error = capsys.readouterr().err
     assert f"nope: no such {what}" in error
     assert error.endswith("; check the path\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ((), "(from CITYSCAPES_DATASET) does not exist; did you mean"),
+        (("--scheme", "skies"), "skies"),
+    ],
+)
+def test_build_tells_a_wrong_variable_or_scheme_before_tensorflow_is_imported(
+    flags, told, monkeypatch, tmp_path, capsys
+):
+    from skyseg_tf import build
+
+    (tmp_path / "cityscapes").mkdir()
+    wrong = "cityscape" if "did you mean" in told else "cityscapes"
+    monkeypatch.setenv("CITYSCAPES_DATASET", str(tmp_path / wrong))
+    monkeypatch.setattr(build, "import_tensorflow_quietly", lambda: pytest.fail("slow"))
+    with pytest.raises(SystemExit):
+        build.main(["--out", str(tmp_path / "out"), *flags])
+    assert told in capsys.readouterr().err
