@@ -21,10 +21,10 @@ def evaluate(config: EvaluateConfig) -> Path:
     Raises:
       InputError: a setting, the model or the data cannot be used.
     """
-    from skyseg_tf.masking.runtime import check_model
+    from skyseg_tf.masking.runtime import check_model_is_there
 
     check_there(records=config.records, source=config.source)
-    check_model(config.model)
+    check_model_is_there(config.model)
     import_tensorflow_quietly()
     from skyseg_tf.scoring import story
 
