@@ -20,10 +20,17 @@ def build(config: BuildConfig):
     Raises:
       InputError: bad input, or `config.out` holds something else.
     """
+    from skyseg_tf.data.scan import source_root
+    from skyseg_tf.labels import get_scheme
+
+    # What is missing or wrong is told now, not after seconds of importing TensorFlow.
     check_engine(config.engine, config.address)
-    place(config.out)  # what a URL needs is missed now, not after seconds of importing TensorFlow
+    place(config.out)
+    get_scheme(config.scheme)
     if config.engine == "threads":  # the machines of a cluster may see what this one does not
         check_there(source=config.source)
+        if config.source is None:
+            source_root()
     import_tensorflow_quietly()
     from skyseg_tf.data import building
 

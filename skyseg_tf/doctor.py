@@ -42,8 +42,8 @@ def examine() -> dict:
 
     Returns:
       "version", "python", "machine" (cores, memory, GPUs), "backends" (name -> version or None),
-      "default_backend", "extras" (name -> missing distributions), "box" (model -> "ok" or what is
-      wrong with it).
+      "default_backend", "quick_backend" (for a few photos), "extras" (name -> missing distributions),
+      "box" (model -> "ok" or what is wrong with it).
     """
     from skyseg_tf.masking.runtime import BACKENDS, installed
     from skyseg_tf.runs.packaged import read_packaged
@@ -60,6 +60,7 @@ def examine() -> dict:
         },
         "backends": {name: _backend_version(name) for name in BACKENDS},
         "default_backend": found[0] if found else None,
+        "quick_backend": min(found, key=lambda name: BACKENDS[name].start_rank, default=None),
         "extras": {name: missing_of(name) for name in EXTRAS},
         "box": {name: _state(name) for name in read_packaged()["models"]},
     }
@@ -167,7 +168,7 @@ def page(facts: dict) -> str:
         f"{', '.join(machine['gpus']) or 'no NVIDIA GPU'}",
     ]
     for name, text in facts["backends"].items():
-        state = f"{text}{' (default)' if name == facts['default_backend'] else ''}"
+        state = f"{text}{_taken_for(name, facts)}"
         lines.append(_row("backend", name, state if text else f"missing: {BACKENDS[name].install}"))
     for name, missing in facts["extras"].items():
         state = f'missing {", ".join(missing)}: pip install "skyseg_tf[{name}]"'
@@ -177,6 +178,14 @@ def page(facts: dict) -> str:
     if not facts["box"]:
         lines.append(_row("model", "-", "none in the package: name one with --model"))
     return "\n".join(lines)
+
+
+def _taken_for(name: str, facts: dict) -> str:
+    """For which work a backend is taken where --backend names none."""
+    default, quick = facts["default_backend"], facts["quick_backend"]
+    if name == quick != default:
+        return " (for a few photos)"
+    return " (default)" if name == default else ""
 
 
 def _row(kind: str, name: str, state: str) -> str:

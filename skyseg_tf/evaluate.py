@@ -5,7 +5,7 @@ from pathlib import Path
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
 from skyseg_tf.console.flags import check_there
-from skyseg_tf.masking.runtime import check_runtime
+from skyseg_tf.masking.runtime import check_model_is_there, check_runtime
 from skyseg_tf.runs.model_folders import run_of
 from skyseg_tf.scoring.settings import EvaluateConfig
 
@@ -24,6 +24,7 @@ def evaluate(config: EvaluateConfig) -> Path:
       InputError: a setting, the model or the data cannot be used.
     """
     check_there(records=config.records, source=config.source)
+    check_model_is_there(config.model)
     if not config.compare and (config.backend or not run_of(config.model)):
         check_runtime(config.model, config.backend)  # a run itself is run by Keras
     import_tensorflow_quietly()

@@ -19,7 +19,9 @@ def export(config: ExportConfig):
         much. Nothing has been written then, and an older export stays.
     """
     from skyseg_tf.exporters.formats import FORMATS, check_packages
+    from skyseg_tf.masking.runtime import check_model_is_there
 
+    check_model_is_there(config.model)
     if config.format in FORMATS:  # the story asks, too, after seconds of importing TensorFlow
         check_packages(config.format)
     import_tensorflow_quietly()

@@ -28,7 +28,7 @@ class ImportWeightsConfig:
     """File to write; its name ends in .keras. The network in it is for training: it takes
     normalized images, and gives numbers before the softmax (logits)."""
     num_classes: Annotated[
-        int | None, NETWORK, default_is("1; of a checkpoint of mmsegmentation, what it has")
+        int | None, NETWORK, default_is("1; for mmsegmentation, read from the file")
     ] = None
     """Number of outputs of the checkpoint: 1 for U2-Net, 19 for networks trained on Cityscapes."""
     model_options: Annotated[tuple[str, ...], NETWORK] = ()

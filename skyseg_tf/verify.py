@@ -18,7 +18,7 @@ from skyseg_tf.errors import InputError
 
 @dataclass(frozen=True)
 class VerifyConfig:
-    """Look whether records are whole and as they were built, and repair them.
+    """Check that records are whole and as they were built; with --repair, mend them.
 
     Example: skyseg verify data/sky --repair --source ~/cityscapes
 

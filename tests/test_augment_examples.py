@@ -4,7 +4,7 @@ from skyseg_tf.data.augment.examples import SHOWN, effect_examples
 from skyseg_tf.data.augment.presets import AUGMENTATIONS
 from skyseg_tf.data.augment.settings import RANGES, Classes
 from skyseg_tf.data.drawing.scenes import draw_scene
-from skyseg_tf.labels import LABEL_ID
+from skyseg_tf.labels import IGNORE, LABEL_ID
 from skyseg_tf.scoring.plots import plot_augmentations, save_figure
 
 
@@ -40,3 +40,20 @@ def test_without_a_sky_its_effects_are_left_out():
         for name in names
         if {*name.split()} & {"sky", "fog", "night", "wall", "trees", "glare"}
     ]
+
+
+def test_draws_show_what_their_captions_say():
+    """Of tilted's every other one is turned, and pale walls are nearly as bright as the sky."""
+    scene = draw_scene(5, (64, 128), conditions="cityscapes")
+    mask = (scene.label_ids == LABEL_ID["sky"]).astype(np.uint8)
+    panels = effect_examples(scene.image, mask, Classes(1, 0, 0), others=((), ()))
+    turned = {
+        name: bool((moved == IGNORE).mean() > 0.15) for name, _, moved in panels if "tilted" in name
+    }
+    assert turned == {f"preset tilted {i + 1}": i % 2 == 0 for i in range(4)}
+    sky = scene.image[mask == 1].mean()
+    for number in (1, 2):
+        (shown,) = [panel for panel in panels if panel[0] == f"pale wall {number}"]
+        wall = (mask == 1) & (shown[2] == 0)
+        assert wall.sum() > 40
+        assert shown[1][wall].mean() > 0.5 * sky

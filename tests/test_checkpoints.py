@@ -156,6 +156,9 @@ def test_weights_of_another_kind_lead_to_import_weights(pair, tmp_path):
     (tmp_path / "u2netp.pth").write_bytes(b"PK")
     with pytest.raises(InputError, match="of a published checkpoint `skyseg import_weights` makes"):
         load_initial_weights(tmp_path / "u2netp.pth", pair[0])
+    np.savez(tmp_path / "state.npz", **{"conv1.weight": np.zeros(3, np.float32)})
+    with pytest.raises(InputError, match="of a published checkpoint `skyseg import_weights` makes"):
+        load_initial_weights(tmp_path / "state.npz", pair[0])
     (tmp_path / "x.keras").write_bytes(b"PK")
     with pytest.raises(InputError, match="damaged or unfinished archive"):
         load_initial_weights(tmp_path / "x.keras", pair[0])

@@ -261,7 +261,7 @@ WRONG_INPUT = [
     (("train", "--model", "u2net-p"), "did you mean u2netp?"),
     (("search", "--sampler", "tp"), "did you mean tpe?"),
     (
-        ("evaluate", "--run", "skyline", "--name", "../b"),
+        ("evaluate", "--run", "streets", "--name", "../b"),
         "give the name of a folder, without a path",
     ),
     (("train", "--records", ".", "--source", "."), "not both"),
@@ -470,6 +470,8 @@ def test_a_file_named_like_a_flag_is_told_how_to_be_given(tmp_path, monkeypatch,
         ("search", ("--records", "nope")),
         ("build", ("--out", "x", "--source", "nope")),
         ("evaluate", ("--model", "streets", "--source", "nope")),
+        ("evaluate", ("--model", "nope")),
+        ("export", ("--format", "onnx", "--model", "nope")),
         ("evaluate", ("--model", "streets", "--records", "nope")),
     ],
 )
@@ -479,5 +481,30 @@ def test_a_wrong_path_is_told_before_tensorflow_is_imported(verb, flags, monkeyp
     with pytest.raises(SystemExit) as status:
         module.main(list(flags))
     assert status.value.code == 2
-    told = f"{flags[-2]} nope: no such file or folder; check the path\n"
-    assert capsys.readouterr().err.endswith(told)
+    what = (
+        "run folder or model file; packaged are:" if flags[-2] == "--model" else "file or folder;"
+    )
+    error = capsys.readouterr().err
+    assert f"nope: no such {what}" in error
+    assert error.endswith("; check the path\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ((), "(from CITYSCAPES_DATASET) does not exist; did you mean"),
+        (("--scheme", "skies"), "skies"),
+    ],
+)
+def test_build_tells_a_wrong_variable_or_scheme_before_tensorflow_is_imported(
+    flags, told, monkeypatch, tmp_path, capsys
+):
+    from skyseg_tf import build
+
+    (tmp_path / "cityscapes").mkdir()
+    wrong = "cityscape" if "did you mean" in told else "cityscapes"
+    monkeypatch.setenv("CITYSCAPES_DATASET", str(tmp_path / wrong))
+    monkeypatch.setattr(build, "import_tensorflow_quietly", lambda: pytest.fail("slow"))
+    with pytest.raises(SystemExit):
+        build.main(["--out", str(tmp_path / "out"), *flags])
+    assert told in capsys.readouterr().err

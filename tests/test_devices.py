@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from skyseg_tf.errors import InputError
+from skyseg_tf.training import devices
 from skyseg_tf.training.devices import use_devices
 
 # A network without batch normalization, whose statistics would be those of half a batch.
@@ -105,8 +106,15 @@ def test_metrics_of_two_devices_go_on_exactly(backend, tmp_path):
     run(GO_ON, backend, tmp_path)
 
 
-def test_what_cannot_be_split_is_refused():
-    with pytest.raises(InputError, match="--devices 64: this machine has"), use_devices(64, 64):
+def test_what_cannot_be_split_is_refused(monkeypatch):
+    cpu = "--devices 64: this machine has no GPU, and its CPU is 1 device: give no more"
+    with pytest.raises(InputError, match=cpu), use_devices(64, 64):
+        pass
+    monkeypatch.setattr(devices, "_tensorflow_devices", lambda: ["/device:GPU:0", "/device:GPU:1"])
+    with (
+        pytest.raises(InputError, match="this machine has 2 GPUs: give no more"),
+        use_devices(3, 3),
+    ):
         pass
     with use_devices(1, 3):
         pass

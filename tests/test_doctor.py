@@ -39,6 +39,14 @@ def test_it_tells_what_is_there_and_what_is_missing(monkeypatch, capsys, tmp_pat
     assert "missing: pip install openvino" in page
     assert 'pip install "skyseg_tf[video]"' in page
     assert "damaged or altered" in page
+    assert page.count("(default)") == 1
+    assert "for a few photos" not in page  # what is best for many is here best for few
+    monkeypatch.setattr(runtime, "installed", lambda name: name != "onnxruntime")
+    facts = doctor.examine()
+    assert (facts["default_backend"], facts["quick_backend"]) == ("openvino", "litert")
+    lines = {line.split()[1]: line for line in doctor.page(facts).splitlines()}
+    assert "(default)" in lines["openvino"]
+    assert "(for a few photos)" in lines["litert"]
     monkeypatch.setattr(runtime, "installed", lambda name: False)
     assert doctor.examine()["default_backend"] is None
 

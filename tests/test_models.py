@@ -400,7 +400,7 @@ def test_torch_weights_must_fit():
     assert str(error.value) == (
         "skynet: the weights do not fit: 1 missing (conv2.0.bias); 1 unexpected (stray.weight); "
         "2 of another shape (conv1.0.weight 7, outputConv.weight 19x64x1x1); give a checkpoint of "
-        "this network"
+        "this network, or the options that it was built with"
     )
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
@@ -408,6 +408,13 @@ def test_torch_weights_must_fit():
 def test_torch_weights_of_another_network_are_refused():
     with pytest.raises(InputError, match=r"missing \(aux2.*, \.\.\.\); .* unexpected \(conv1"):
         load_torch_weights(loaded_model("bisenetv2"), reference("skynet")[1])
+
+
+def test_weights_of_a_network_with_layers_of_the_same_names_are_told_from_other_classes():
+    """As those of U2-Net-p are, given to U2-Net."""
+    state = {name: np.concatenate([x, x]) for name, x in reference("skynet")[1].items() if x.ndim}
+    with pytest.raises(InputError, match=r"another network with layers of the same names: give"):
+        load_torch_weights(loaded_model("skynet"), state)
 
 
 def test_depthwise_weights_must_be_one_channel_deep():

@@ -174,14 +174,15 @@ def _score(value: float | None) -> str:
 
 
 def _anchor(name: str) -> str:
-    return f"run-{''.join(c if c.isalnum() or c in '-_' else '-' for c in name.lower())}"
+    """That of the heading "Run NAME", on the site and on GitHub alike."""
+    return f"run-{''.join(c for c in name.lower() if c.isalnum() or c in '-_')}"
 
 
 def _run_section(run: Path, is_packaged: bool, pictures: Path) -> str:
     name = _name(run)
     command = "see the [model card](model_card.md)" if is_packaged else _command(run)
     parts = [
-        f"### {name} {{#{_anchor(name)}}}",
+        f"### Run {name}",
         f"- command: {command}\n- weights: {_weights(run)}\n- made with {_environment(run)}",
     ]
     if (run / "history.csv").is_file():

@@ -22,7 +22,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "check": "look through a dataset and say what is wrong with it",
         "flatten": "put the photos of all city folders into one folder per split",
         "build": "turn photos and masks into records, from which a training reads",
-        "verify": "look whether records are whole, and repair them",
+        "verify": "check that records are whole, and repair them",
     },
     "training": {
         "train": "train a network on records, and plot its scores",

@@ -17,8 +17,8 @@ class Folders:
     models: Path = Path("models_display")
     """Folder with more models: run folders, or model files of any runtime."""
     data: Path = Path("data_display")
-    """Folder of photos: leftImg8bit, gtFine and leftImg8bit_sequence as in Cityscapes, or plain
-    photos."""
+    """Folder of photos to look at: a dataset in the layout of Cityscapes (leftImg8bit/, gtFine/,
+    leftImg8bit_sequence/), or plain photos."""
 
     def without_places(self, text: str) -> str:
         """A text for visitors, who need not learn how the machine's folders are named.

@@ -31,8 +31,9 @@ class ExportConfig:
     format: Annotated[str, RESULT, choices(EXPORTS)]
     """Format of the file."""
     precision: Annotated[str, RESULT, Parameter(choices=("f32", "f16", "int8"))] = "f32"
-    """Number format in which the file computes. int8 measures its value ranges on photos of the
-    train split."""
+    """Number format in which the file computes. f16 halves the file. int8, whole numbers, quarters
+    it and is for small processors; the ranges of its numbers are measured on photos of the train
+    split."""
     image_size: Annotated[
         tuple[int, int] | None, RESULT, default_is("any, where the format can")
     ] = None
@@ -42,9 +43,9 @@ class ExportConfig:
     """File to write (for saved_model, a folder). By default it lies in RUN/exports; for a .keras
     file in FILE.exports; for a packaged model in runs/exports/<model>."""
     records: Annotated[Path | None, DATA, default_is("the run's")] = None
-    """Records on which int8 measures its value ranges and on which the file is compared with the
-    Keras model. Without records, it is compared on drawn scenes."""
+    """Records with the photos on which the ranges of int8 are measured and the file is compared with
+    the Keras model. Without records, it is compared on drawn scenes."""
     photos: Annotated[int, DATA] = 16
     """Number of val photos on which the file is compared with the Keras model."""
     calibration_photos: Annotated[int, DATA] = 64
-    """Number of train photos on which int8 measures its value ranges."""
+    """Number of train photos on which the ranges of int8 are measured."""

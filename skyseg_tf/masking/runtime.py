@@ -195,16 +195,30 @@ def _model_files(model: str | Path | None) -> dict[str, Path]:
     path = Path(model)
     if path.is_dir():
         return _files_of_run(path)
-    if not path.exists():
-        names = read_packaged()["models"]
-        known = f"; packaged are: {', '.join(names)}" if names else ""
-        near = nearest(str(model), names)
-        meant = f"did you mean {near}?" if near else missing_hint(path)
-        raise InputError(f"{path}: no such run folder or model file{known}; {meant}")
+    check_model_is_there(path)
     files = {name: path for name, backend in BACKENDS.items() if path.suffix in backend.suffixes}
     if not files:
         raise InputError(f"{path}: no model; give {', '.join(model_suffixes())} or a run folder")
     return files
+
+
+def check_model_is_there(model: str | Path) -> None:
+    """Refuses what is not there, before a command imports TensorFlow for seconds to find that out.
+
+    Args:
+      model: see load_runtime.
+
+    Raises:
+      InputError: no such file, run folder or packaged model.
+    """
+    path = Path(model)
+    if path.exists() or packaged_run(model):
+        return
+    names = read_packaged()["models"]
+    known = f"; packaged are: {', '.join(names)}" if names else ""
+    near = nearest(str(model), names)
+    meant = f"did you mean {near}?" if near else missing_hint(path)
+    raise InputError(f"{path}: no such run folder or model file{known}; {meant}")
 
 
 def model_suffixes() -> list[str]:

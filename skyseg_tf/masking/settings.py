@@ -64,8 +64,8 @@ class PredictConfig:
 
     inputs: Annotated[tuple[str, ...], STREAM] = ()
     """Photos, folders (with all photos below them), globs such as 'photos/**/*.jpg', URLs of any of
-    these such as s3://bucket/photos, or - for standard input. Or videos, network streams too
-    (rtsp://, http://), which are read until they end or Ctrl-C is pressed."""
+    these such as s3://bucket/photos, or - for standard input. Or videos: files,
+    or streams (rtsp://, http://), which are read until they end or Ctrl-C is pressed."""
     out: Annotated[Path | None, RESULT, STREAM, default_is("masks")] = None
     """Folder for the masks. For a single photo, table or video it may also be the file itself, or -
     for standard output (the default when standard input is read). Subfolders of a folder of photos
@@ -90,8 +90,8 @@ class PredictConfig:
     backend: Annotated[str | None, NETWORK, choices(BACKENDS), default_is("the fastest here")] = (
         None
     )
-    """Runtime that computes the network. The fastest is the one that is done first, the time to
-    load it included."""
+    """Runtime that computes the network. The fastest for a few photos is the one that loads
+    soonest; for many, the one that computes fastest."""
     threshold: Annotated[float | None, NETWORK, default_is("the model's own")] = None
     """Probability, 0 to 1, from which a pixel counts as sky. With a model of several classes it
     counts only for refined edges and in videos of masks; elsewhere the most probable class wins.

@@ -135,18 +135,23 @@ def load_torch_weights(model: keras.Model, state: Mapping[str, np.ndarray]) -> N
             if value is None or value.shape != tuple(variable.shape)
         ],
     }
-    _refuse_differences(model.name, differences)
+    _refuse_differences(model.name, differences, len(complete))
     for (_, variable, _), value in zip(complete, values, strict=True):
         variable.assign(value)
 
 
-def _refuse_differences(name: str, differences: dict[str, list[str]]) -> None:
-    """Raises InputError, if there are any; of each kind it names three."""
+def _refuse_differences(name: str, differences: dict[str, list[str]], compared: int) -> None:
+    """Raises InputError, if there are any of so many weights; of each kind it names three."""
     told = [
         f"{len(names)} {what} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
         for what, names in differences.items()
         if names
     ]
+    if 4 * len(differences["of another shape"]) > compared:  # more than the layers of the classes
+        raise InputError(
+            f"{name}: the weights do not fit: {'; '.join(told)}; it is another network with layers of "
+            "the same names: give its --model"
+        )
     if told and not (differences["missing"] or differences["unexpected"]):
         raise InputError(
             f"{name}: the weights do not fit: {'; '.join(told)}; it is this network with other "
@@ -154,7 +159,8 @@ def _refuse_differences(name: str, differences: dict[str, list[str]]) -> None:
         )
     if told:
         raise InputError(
-            f"{name}: the weights do not fit: {'; '.join(told)}; give a checkpoint of this network"
+            f"{name}: the weights do not fit: {'; '.join(told)}; give a checkpoint of this network, "
+            "or the options that it was built with"
         )
 
 

@@ -23,7 +23,7 @@ PROTOCOLS = ("photo", "records")
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Score the masks that `skyseg predict` writes for a dataset, or a network on its records.
+    """Score a model where the true masks are known: on a dataset's photos, or on records.
 
     Example: skyseg evaluate --model runs/u2netp --source ~/cityscapes --split val
     """

@@ -14,9 +14,12 @@ from skyseg_tf.console.flags import (
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """Serve masks over HTTP: POST /mask, GET /health, /metrics, /docs. It needs the extra `serve`.
+    """Serve masks over HTTP. It needs the extra `serve`.
 
     Example: skyseg serve --port 8000 --max-megapixels 25
+
+    In a browser the address shows a page that masks a photo, and /docs says what a program may ask:
+    a mask by POST /mask, whether the server is well by GET /health, its counters by GET /metrics.
     """
 
     model: Annotated[str | None, NETWORK, any_model(), default_is("skyline, which is packaged")] = (
@@ -37,8 +40,8 @@ class ServeConfig:
     workers: int = 2
     """Photos worked on at once: one is in the network while the others are decoded or encoded."""
     queue: int = 8
-    """Number of photos, fully received, that may wait for their turn; the next one is answered with
-    503 and Retry-After."""
+    """Number of photos, fully received, that may wait for their turn; the next one is refused with
+    status 503, and told when to come again (Retry-After)."""
     upload_seconds: float = 30.0
     """Seconds that a client may take to send its photo. A client that sends nothing for 5 s is cut
     off earlier."""

@@ -184,7 +184,7 @@ def copy_weights(
     variables = model.variables
     other = InputError(
         f"{where}: of another network than {model.name}, or with other --model-options; give one "
-        "of that network"
+        "of that network; of a published checkpoint `skyseg import_weights` makes one"
     )
     if names[: len(variables)] != [v.name for v in variables]:
         raise other

@@ -1,12 +1,12 @@
 """The devices that train: a batch split among several GPUs, and what is said where one cannot."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import keras
 import tensorflow as tf
 
-from skyseg_tf.errors import InputError
+from skyseg_tf.errors import InputError, counted
 from skyseg_tf.labels import IGNORE
 from skyseg_tf.training.settings import TrainConfig
 
@@ -34,7 +34,9 @@ def use_devices(count: int, batch_size: int, processes: int = 1) -> Iterator[Non
     on_jax = keras.backend.backend() == "jax"
     found = [_jax_devices(i) for i in range(processes)] if on_jax else [_tensorflow_devices()]
     if (least := min(map(len, found))) < count:
-        raise InputError(f"--devices {count}: this machine has {least}, give no more")
+        raise InputError(
+            f"--devices {count}: this machine has {_told(found[0], least)}: give no more"
+        )
     if batch_size % (count * processes):
         fit = -(-batch_size // (count * processes)) * count * processes
         of = f" in each of {processes} processes" if processes > 1 else ""
@@ -119,6 +121,13 @@ def _jax_devices(process: int) -> list[str]:
 def _tensorflow_devices() -> list[str]:
     gpus = tf.config.list_logical_devices("GPU")
     return [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
+
+
+def _told(names: Sequence[str], number: int) -> str:
+    """So many devices in words: on a CPU "1" alone would leave open of what."""
+    if "cpu" in names[0].lower():
+        return f"no GPU, and its CPU is {counted(number, 'device')}"
+    return counted(number, "GPU")
 
 
 @contextmanager

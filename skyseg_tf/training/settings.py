@@ -70,7 +70,8 @@ class TrainingSettings:
     model: Annotated[str | None, NETWORK, choices(MODELS), default_is("skyline, or --init's")] = (
         None
     )
-    """Network to train. Skyline learns most in a minute of CPU time."""
+    """Network to train. On a CPU skyline learns fastest. The page Choices of the documentation
+    compares them."""
     model_options: Annotated[tuple[str, ...], NETWORK] = ()
     """Options of the network itself, as NAME=VALUE: depth=101 for pspnet, output_stride=8 for
     deeplabv3_xception, psp=true or recurrent=conv for resnet_lstm, variant=mmseg (built as in
@@ -85,35 +86,36 @@ class TrainingSettings:
     """Number format of the training. mixed_float16 needs a GPU; auto times a few steps in each
     format and takes the fastest."""
     xla: Annotated[bool, NETWORK] = False
-    """Compile the training step with XLA. JAX always does; --precision auto finds out whether it
-    helps."""
+    """Compile the training step with XLA, which makes some networks faster and others slower. JAX
+    always does; --precision auto finds out whether it helps."""
     devices: Annotated[int, NETWORK] = 1
-    """Number of GPUs of this machine that share each batch."""
+    """Number of GPUs of this machine that share each batch. Without a GPU there is one device, the
+    CPU."""
     epochs: Annotated[int, TRAINING] = 14
     """Passes over the train split."""
     batch_size: Annotated[int, TRAINING] = 8
     """Photos per training step."""
-    optimizer: Annotated[str | None, TRAINING, choices(OPTIMIZERS), default_is("the network's")] = (
-        None
-    )
+    optimizer: Annotated[
+        str | None, TRAINING, choices(OPTIMIZERS), default_is("the network's own")
+    ] = None
     """Optimizer; sgd has a momentum of 0.9."""
-    learning_rate: Annotated[float | None, TRAINING, default_is("the network's")] = None
+    learning_rate: Annotated[float | None, TRAINING, default_is("the network's own")] = None
     """Learning rate at the end of the warm-up; from there on it falls as --power says."""
-    power: Annotated[float | None, TRAINING, default_is("the network's")] = None
+    power: Annotated[float | None, TRAINING, default_is("the network's own")] = None
     """The learning rate falls to 0 as (1 - step / steps) ** power; 0 keeps it constant."""
-    warmup_steps: Annotated[int | None, TRAINING, default_is("the network's")] = None
+    warmup_steps: Annotated[int | None, TRAINING, default_is("the network's own")] = None
     """Number of steps at the start in which the learning rate rises from 0."""
-    weight_decay: Annotated[float | None, TRAINING, default_is("the network's")] = None
+    weight_decay: Annotated[float | None, TRAINING, default_is("the network's own")] = None
     """How strongly large weights are penalized (L2, on kernels alone, neither on biases nor on
     batch normalization)."""
-    loss: Annotated[str | None, TRAINING, choices(LOSSES), default_is("the network's")] = None
-    """What the training makes small. ce_dice: cross-entropy plus Dice; ohem: cross-entropy of the
-    hardest pixels alone; focal: cross-entropy in which easy pixels weigh little; lovasz:
-    Lovasz-softmax, close to 1 - IoU."""
+    loss: Annotated[str | None, TRAINING, choices(LOSSES), default_is("the network's own")] = None
+    """Measure of the errors that the training makes smaller. ce_dice: cross-entropy plus Dice; ohem:
+    cross-entropy of the hardest pixels alone; focal: cross-entropy in which easy pixels weigh
+    little; lovasz: Lovasz-softmax, close to 1 - IoU."""
     class_weights: Annotated[bool, TRAINING] = False
     """Train with a cross-entropy in which each class weighs 1 / ln(1.02 + its share of the train
-    splits), in place of --loss. Rare classes are then found sooner, but too often: train the last
-    epochs without it, in another run with --init and this run."""
+    splits), in place of --loss. Rare classes are then learned sooner, but predicted too often:
+    train the last epochs without it, as another run whose --init is this run."""
     ema: Annotated[float, TRAINING] = 0.998
     """Score and save a moving average of the weights, which is steadier than the weights
     themselves; the value is the share of the old average that each step keeps. 0 turns it off."""
@@ -140,7 +142,8 @@ class TrainingSettings:
     """Save a checkpoint every so many batches, besides the one after each epoch; 0 saves none in
     between."""
     track: Annotated[str | None, RESULT, choices(TRACKERS)] = None
-    """Report the training to this service too. Its own environment variables set it up."""
+    """Report the training to Weights & Biases (wandb) or MLflow too. Where to, their own environment
+    variables say."""
     quiet: Annotated[bool, RESULT] = False
     """Show no progress bar."""
 
@@ -156,7 +159,7 @@ class TrainConfig(TrainingSettings):
     """
 
     seeds: Annotated[int, TRAINING] = 1
-    """Train this many times, with seed, seed + 1, ..., and report mean and spread."""
+    """Train this many times, each with the next --seed, and report mean and spread."""
     find_lr: Annotated[bool, TRAINING] = False
     """Only look for a learning rate: train briefly while the rate rises, plot the loss and suggest
     a rate."""
