@@ -2,8 +2,8 @@
 
 `networks.json` and `packaged.json` are written by benchmarks/networks.py and benchmarks/boxed_model.py
 with --out, `failures.json` by tools/failures_picture.py. `demo.json` is the metrics.json of `make train`,
-`hour.json` and `minutes_idd.json` hold the rows of benchmarks/training.py, `longer.json` those of the
-trainings of docs/results.md. `streets.json` holds the metrics.json that `skyseg evaluate` wrote of the
+`hour.json` and `longer.json` hold the rows that benchmarks/training.py and the trainings of
+docs/results.md printed. `streets.json` holds the metrics.json that `skyseg evaluate` wrote of the
 packaged `streets`, by dataset, and `idd.json` those of all networks that were trained on IDD-lite, with
 what they cost.
 """
@@ -131,35 +131,20 @@ def in_short() -> str:
 
 
 def hour() -> str:
-    """An hour of training on CamVid, ours and PyTorch's."""
-    return _beside("hour")
-
-
-def minutes_idd() -> str:
-    """Some minutes of training on IDD-lite, ours and PyTorch's."""
-    return _beside("minutes_idd")
-
-
-def _beside(name: str) -> str:
+    """An hour of training, ours and PyTorch's."""
     rows = []
-    for side, seeds in read(name).items():
+    for side, seeds in read("hour").items():
         for i, row in enumerate(seeds):
             scores = (f"{row['sky_iou']:.3f}", f"{row['mean_iou']:.3f}")
-            minutes = f"{row['minutes']:.1f}"
             rows.append(
-                (side if i == 0 else "", row["seed"], row["epochs"] or "", minutes, *scores)
+                (side if i == 0 else "", row["seed"], row["epochs"] or "", row["minutes"], *scores)
             )
-        if len(seeds) > 1:
-            rows.append(("", "**mean and spread**", "", "", *_spread(seeds)))
+        spread = []
+        for key in ("sky_iou", "mean_iou"):
+            values = [row[key] for row in seeds]
+            spread.append(f"**{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}**")
+        rows.append(("", "**mean and spread**", "", "", *spread))
     return table(("", "seed", "epochs", "minutes", "sky IoU", "mean IoU"), rows)
-
-
-def _spread(seeds: list[dict]) -> list[str]:
-    spread = []
-    for key in ("sky_iou", "mean_iou"):
-        values = [row[key] for row in seeds]
-        spread.append(f"**{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}**")
-    return spread
 
 
 def idd() -> str:

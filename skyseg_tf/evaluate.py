@@ -5,7 +5,6 @@ from pathlib import Path
 from skyseg_tf.console.cli import run_command
 from skyseg_tf.console.dependencies import import_tensorflow_quietly
 from skyseg_tf.console.flags import check_there
-from skyseg_tf.masking.runtime import check_model_is_there, check_runtime
 from skyseg_tf.runs.model_folders import run_of
 from skyseg_tf.scoring.settings import EvaluateConfig
 
@@ -23,6 +22,8 @@ def evaluate(config: EvaluateConfig) -> Path:
     Raises:
       InputError: a setting, the model or the data cannot be used.
     """
+    from skyseg_tf.masking.runtime import check_model_is_there, check_runtime
+
     check_there(records=config.records, source=config.source)
     check_model_is_there(config.model)
     if not config.compare and (config.backend or not run_of(config.model)):
